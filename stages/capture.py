@@ -1,0 +1,48 @@
+"""Run every word's prompt through the model and catch the query, key and value vectors of every layer with hooks."""
+
+from stages import store
+from stages.models.capture import capture
+from stages.models.load import load, overview
+from stages.models.projections import find_projections
+from stages.models.prompts import tokenise
+from stages.settings import flatten
+from stages.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    model_settings, prompt = stage.settings.model, stage.settings.prompt
+    loaded = load(
+        model_settings.name,
+        model_settings.revision,
+        model_settings.weights,
+        model_settings.seed,
+        model_settings.dtype,
+        model_settings.device,
+    )
+    shape = overview(loaded.model)
+    print(loaded.model)
+    print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
+
+    words, categories = flatten(stage.settings.words)
+    prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
+    activations = capture(loaded.model, find_projections(loaded.model), prompts, prompt.multi_token)
+    print(f"attn_0_q           {activations['attn_0_q'].shape} (words, tokens, units)")
+
+    store.write_tensors(stage.output("data/activations.safetensors"), activations)
+    store.write_json(
+        stage.output("data/capture.json"),
+        {
+            **loaded.provenance,
+            "overview": shape,
+            "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
+            "words": words,
+            "categories": categories,
+            "word_position": prompts.before,
+            "token_ids": prompts.ids,
+            "tokens": prompts.tokens,
+        },
+    )
+
+
+if __name__ == "__main__":
+    run("capture", main, __doc__)

@@ -1,0 +1,68 @@
+"""Hold the run against the post's findings, and put it in a few numbers for comparing experiments."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from stages import store
+from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
+from stages.settings import check_focus_layer
+from stages.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    focus = stage.settings.focus_layer
+    similarity = store.read_tensors(stage.input("data/similarity.safetensors"))
+    check_focus_layer(focus, len(similarity["q"]))
+    results = Results(
+        correlation=store.read_table(stage.input("metrics/correlation.csv")),
+        rsa=store.read_table(stage.input("metrics/rsa.csv")),
+        separability=store.read_table(stage.input("metrics/separability.csv")),
+        mean_similarity={name: float(similarity[name][focus].mean()) for name in store.MATRICES},
+        focus=focus,
+    )
+    verdicts = judge(results)
+    summary = {
+        **summarise(results),
+        "claims_held": sum(verdict.holds is True for verdict in verdicts.values()),
+    }
+    if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
+        summary["not_judged"] = unjudged
+
+    show(verdicts)
+    store.write_json(stage.output("metrics/summary.json"), summary)
+    store.write_json(
+        stage.output("metrics/claims.json"),
+        {
+            name: {"measured": verdict.measured, "post": CLAIMS[name].post, "holds": verdict.holds}
+            for name, verdict in verdicts.items()
+        },
+    )
+
+
+def show(verdicts: dict[str, Verdict]) -> None:
+    """Print the claims as a table: finding, post, this run, holds."""
+    table = Table("finding", "the post", "this run", "holds", box=box.SIMPLE_HEAD)
+    for name, verdict in verdicts.items():
+        holds = {True: "yes", False: "no", None: verdict.reason}[verdict.holds]
+        table.add_row(CLAIMS[name].finding, CLAIMS[name].post, _readable(verdict.measured), holds)
+    console = Console()
+    if not console.is_terminal:  # rich would fold the table to 80 columns in a log
+        console.width = 120
+    console.print(table)
+
+
+def _readable(measured: Any) -> str:
+    match measured:
+        case None:
+            return ""
+        case dict():
+            return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in measured.items())
+        case _:
+            return f"{measured:.2f}"
+
+
+if __name__ == "__main__":
+    run("claims", main, __doc__)

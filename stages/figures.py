@@ -1,0 +1,61 @@
+"""Draw the post's nine figures from the tables and similarities."""
+
+from functools import partial
+
+import numpy as np
+from tqdm import tqdm
+
+from stages import store
+from stages.geometry.comparison import same_rows
+from stages.geometry.pairs import category_masks, square, within_category
+from stages.plotting import profiles, scatter, words
+from stages.plotting.style import themed
+from stages.settings import check_focus_layer
+from stages.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    layer, look = stage.settings.focus_layer, stage.settings.figures
+    path = stage.input("data/similarity.safetensors")
+    record, similarity = store.read_record(path), store.read_tensors(path)
+    check_focus_layer(layer, len(similarity["q"]))
+    context = store.read_tensors(stage.input("data/context.safetensors"))
+    r = store.read_table(stage.input("metrics/correlation.csv"))
+    rsa = store.read_table(stage.input("metrics/rsa.csv"))
+    d = store.read_table(stage.input("metrics/separability.csv"))
+
+    categories, metric = record["categories"], record["metric"]
+    at_layer = {name: similarity[name][layer] for name in store.MATRICES}
+    own = 1.0 if metric != "euclidean" else 0.0
+    units = {name: context[name][layer] for name in store.MATRICES}
+    if same_rows(units["q"]):
+        units = {name: values[:1] for name, values in units.items()}
+
+    drawings = {
+        "fig1_masks": partial(words.masks, category_masks(categories)),
+        "fig2_activation_scatter": partial(
+            scatter.activation_scatter, {name: np.ravel(v) for name, v in units.items()}, at(r, layer), layer
+        ),
+        "fig3_activation_correlation": partial(profiles.activation_correlation, r),
+        "fig4_similarity_matrices": partial(
+            words.similarity_matrices, {name: square(v, own) for name, v in at_layer.items()}, categories, metric, layer
+        ),
+        "fig5_rsa_scatter": partial(scatter.rsa_scatter, at_layer, at(rsa, layer), metric, layer),
+        "fig6_rsa_profile": partial(profiles.rsa_profile, rsa),
+        "fig7_category_distributions": partial(
+            scatter.category_distributions, at_layer, within_category(categories), at(d, layer), metric, layer
+        ),
+        "fig8_category_profile": partial(profiles.category_profile, d, rsa),
+        "fig9_within_vs_across": partial(profiles.within_vs_across, rsa),
+    }
+    for name, draw in tqdm(drawings.items(), desc="figures", unit="figure"):
+        themed(look.theme, draw, stage.output(f"plots/figures/{name}.png"), look.dpi)
+
+
+def at(table: dict[str, np.ndarray], layer: int) -> dict[str, float]:
+    """Take one layer's row of a table."""
+    return {name: float(values[layer]) for name, values in table.items()}
+
+
+if __name__ == "__main__":
+    run("figures", main, __doc__)

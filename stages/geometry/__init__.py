@@ -1,0 +1,1 @@
+"""Pure array functions: word pairs and masks, similarity, comparison of geometries, effect sizes, findings."""

@@ -1,0 +1,98 @@
+"""Word pairs: their order, and which of them lie within a category.
+
+A matrix of all pairs of n words is kept condensed: the upper triangle row by row, the diagonal left out, in the order
+of `scipy.spatial.distance.pdist`: (0, 1), (0, 2), ..., (0, n-1), (1, 2), ... That is n(n-1)/2 numbers.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def condense(matrices: np.ndarray) -> np.ndarray:
+    """Take the upper triangle of square matrices.
+
+    Parameters
+    ----------
+    matrices : ndarray, shape (..., words, words)
+
+    Returns
+    -------
+    ndarray, shape (..., pairs)
+        In the order of `scipy.spatial.distance.pdist`.
+
+    Examples
+    --------
+    >>> condense(np.array([[1.0, 0.5, 0.2], [0.5, 1.0, 0.1], [0.2, 0.1, 1.0]]))
+    array([0.5, 0.2, 0.1])
+    """
+    rows, columns = np.triu_indices(matrices.shape[-1], 1)
+    return matrices[..., rows, columns]
+
+
+def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
+    """Lay condensed pairs out as symmetric matrices: the inverse of `condense`.
+
+    Parameters
+    ----------
+    condensed : ndarray, shape (..., pairs)
+    diagonal : float
+        What stands on the diagonal: a word's similarity with itself.
+
+    Returns
+    -------
+    ndarray, shape (..., words, words)
+
+    Raises
+    ------
+    ValueError
+        If the number of pairs is not n(n-1)/2 for a whole n.
+    """
+    pairs = condensed.shape[-1]
+    words = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
+    if words * (words - 1) // 2 != pairs:
+        raise ValueError(f"{pairs} is not the number of pairs of a whole number of words")
+    matrices = np.full((*condensed.shape[:-1], words, words), diagonal, dtype=condensed.dtype)
+    rows, columns = np.triu_indices(words, 1)
+    matrices[..., rows, columns] = matrices[..., columns, rows] = condensed
+    return matrices
+
+
+def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
+    """Mark the word pairs of the same category, and divide the upper triangle by it (the post's Figure 1).
+
+    Parameters
+    ----------
+    categories : sequence of str, length words
+        The category of each word, in any order.
+
+    Returns
+    -------
+    dict of str to ndarray of bool, shape (words, words)
+        ``same`` (same category, the diagonal included), ``upper`` (above the diagonal), ``within`` = same and upper,
+        ``across`` = upper without same.
+    """
+    labels = np.asarray(categories)
+    same = labels[:, None] == labels[None, :]
+    upper = np.triu(np.ones_like(same), 1)
+    return {"same": same, "upper": upper, "within": same & upper, "across": upper & ~same}
+
+
+def within_category(categories: Sequence[str]) -> np.ndarray:
+    """Tell which word pairs lie within a category.
+
+    Parameters
+    ----------
+    categories : sequence of str, length words
+
+    Returns
+    -------
+    ndarray of bool, shape (pairs,)
+        Condensed; its negation marks the pairs across categories.
+
+    Examples
+    --------
+    >>> within_category(["fruit", "fruit", "tool"])
+    array([ True, False, False])
+    """
+    return condense(category_masks(categories)["same"])

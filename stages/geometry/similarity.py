@@ -1,0 +1,95 @@
+"""Similarities of all word pairs; larger is always more alike."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from stages.geometry.pairs import condense
+
+
+def cosine(vectors: np.ndarray) -> np.ndarray:
+    r"""Cosine similarity of all pairs of words.
+
+    .. math:: s_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert \, \lVert x_j \rVert}
+
+    It does not change under a rotation of the units nor under a positive scaling of single words.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (..., words, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (..., pairs)
+        From -1 to 1, condensed.
+
+    Raises
+    ------
+    FloatingPointError
+        If a word's vector is zero: its direction is undefined.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    if not norms.all():
+        raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
+    directions = vectors / norms
+    return condense(directions @ np.swapaxes(directions, -1, -2))
+
+
+def correlation(vectors: np.ndarray) -> np.ndarray:
+    r"""Pearson correlation, over units, of all pairs of words.
+
+    The cosine of the two vectors after each has lost its own mean over units:
+
+    .. math:: s_{ij} = \cos(x_i - \bar{x}_i, \; x_j - \bar{x}_j)
+
+    It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (..., words, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (..., pairs)
+        From -1 to 1, condensed.
+
+    Raises
+    ------
+    FloatingPointError
+        If a word's vector is constant.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    return cosine(vectors - vectors.mean(axis=-1, keepdims=True))
+
+
+def euclidean(vectors: np.ndarray) -> np.ndarray:
+    r"""Negated Euclidean distance of all pairs of words.
+
+    .. math:: s_{ij} = -\lVert x_i - x_j \rVert
+
+    It does not change under a rotation of the units nor under a translation of all words.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (..., words, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (..., pairs)
+        At most 0, in the units of the vectors, condensed.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
+    vectors = vectors - vectors.mean(axis=-2, keepdims=True)
+    squares = np.square(vectors).sum(axis=-1)
+    squared = squares[..., :, None] + squares[..., None, :] - 2 * vectors @ np.swapaxes(vectors, -1, -2)
+    return -np.sqrt(np.maximum(condense(squared), 0))
+
+
+#: The values of `similarity.metric` in params.yaml.
+METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "cosine": cosine,
+    "correlation": correlation,
+    "euclidean": euclidean,
+}

@@ -1,0 +1,185 @@
+"""Loading a model and its tokenizer, from a folder or the hub: always safetensors, never code that comes with them."""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from torch import nn
+
+from stages.errors import UserError
+from stages.models.projections import check_family, find_projections
+
+#: Files of a hub repository besides the weights: configuration and tokenizer.
+_SMALL_FILES = [
+    "config.json",
+    "tokenizer*",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+]
+_WEIGHT_FILES = ["model*.safetensors", "model.safetensors.index.json"]
+_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready to run, and where it comes from.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The base model (no language-model head), in evaluation mode, on its device.
+    tokenizer : transformers tokenizer
+    provenance : dict
+        Name, resolved revision, digests of the weights' files, dtype, device, library versions.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    provenance: dict[str, Any]
+
+
+def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: str) -> Loaded:
+    """Load a model and its tokenizer.
+
+    Parameters
+    ----------
+    name : str
+        A folder, or a repository of the Hugging Face hub.
+    revision : str
+        Branch, tag or commit on the hub; not used for a folder.
+    weights : {"pretrained", "random"}
+        "random" builds the architecture from its configuration and needs no weights.
+    seed : int
+        Of the random weights.
+    dtype : {"float32", "bfloat16", "float16"}
+        What the model computes in, whatever its weights are stored in.
+    device : {"auto", "cpu", "cuda", "mps"}
+
+    Raises
+    ------
+    UserError
+        If the model is not to be had, is damaged, incomplete or of an unknown architecture, or there is no such device.
+    """
+    transformers.logging.set_verbosity_error()
+    place = _device(device)
+    folder, commit = _find(name, revision, weights)
+    files = sorted(folder.glob("model*.safetensors")) if weights == "pretrained" else []
+    if weights == "pretrained" and not files:
+        raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        check_family(config.model_type)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        model = _build(folder, config, weights, seed, getattr(torch, dtype))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {reason}") from None
+    provenance = {
+        "model": name,
+        "revision": commit,
+        "weights": {file.name: _sha256(file) for file in files} if files else f"random, seed {seed}",
+        "dtype": dtype,
+        "device": place,
+        "versions": {"python": platform.python_version(), **{library: version(library) for library in _LIBRARIES}},
+    }
+    return Loaded(model.to(place).eval(), tokenizer, provenance)
+
+
+def overview(model: nn.Module) -> dict[str, Any]:
+    """Describe a model in a few numbers.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A transformers base model of a known architecture.
+
+    Returns
+    -------
+    dict
+        Architecture, layers, width, heads, the shape of the Q/K/V projection (units in, units out) and how its output
+        divides, and the number of parameters.
+    """
+    config, projections = model.config, find_projections(model)
+    first = projections[0]
+    return {
+        "architecture": type(model).__name__,
+        "layers": len(projections),
+        "width": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "projection": [config.hidden_size, sum(first.widths)],
+        "projection_widths": dict(zip("qkv", first.widths, strict=True)),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
+
+
+def _find(name: str, revision: str, weights: str) -> tuple[Path, str | None]:
+    """Give the model's folder and its commit; a hub model is downloaded once, all its files from one commit."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UserError(f"model.name: the folder {name} holds no model: it has no config.json")
+        return folder, None
+    wanted = _SMALL_FILES + (_WEIGHT_FILES if weights == "pretrained" else [])
+    try:
+        found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    except HFValidationError:
+        raise UserError(f"model.name: there is no folder {name}") from None
+    except RevisionNotFoundError:
+        raise UserError(f"model.revision: {name} has no revision {revision!r} on the hub") from None
+    except GatedRepoError:
+        raise UserError(f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`") from None
+    except RepositoryNotFoundError:
+        raise UserError(
+            f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
+        ) from None
+    except (OSError, HfHubHTTPError) as error:
+        raise UserError(
+            f"model.name: no folder {name} here, and the Hugging Face hub cannot be reached ({type(error).__name__})\n"
+            f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
+        ) from None
+    return found, found.name
+
+
+def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype) -> nn.Module:
+    if weights == "random":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return transformers.AutoModel.from_config(config, trust_remote_code=False).to(dtype)
+    model, info = transformers.AutoModel.from_pretrained(
+        folder, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    # transformers would fill what the file lacks with random numbers and only warn.
+    if absent := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
+        raise ValueError(f"no weights for {', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}")
+    return model
+
+
+def _device(device: str) -> str:
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return next(name for name, found in here.items() if found)
+    if not here[device]:
+        raise UserError(f"model.device: there is no {device} on this machine; auto takes what there is")
+    return device
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

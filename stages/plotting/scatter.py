@@ -1,0 +1,97 @@
+"""Figures of one layer: scatter plots and distributions."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from stages.plotting.style import MARKS, METRIC_LABELS, PAIRS, number, panels
+
+
+def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int) -> Figure:
+    """Draw Figure 2: the activations of each matrix against those of each other, unit by unit.
+
+    Parameters
+    ----------
+    activations : mapping of "q", "k", "v" to ndarray, shape (points,)
+        One point a unit; where the words differ at this token, one a word and unit.
+    r : mapping of "qk", "qv", "kv" to float
+        Pearson correlations, for the titles.
+    layer : int
+    """
+    figure, axes = panels(3)
+    for axis, (x, y) in zip(axes, PAIRS, strict=True):
+        mark = MARKS[x + y]
+        axis.plot(activations[x], activations[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        axis.set(
+            title=f"{x.upper()} by {y.upper()} (r = {number(r[x + y])})",
+            xlabel=f"{x.upper()} activations",
+            ylabel=f"{y.upper()} activations",
+        )
+    figure.suptitle(f"Layer {layer}, context token, n = {len(activations['q'])} units")
+    return figure
+
+
+def rsa_scatter(similarity: Mapping[str, np.ndarray], r: Mapping[str, float], metric: str, layer: int) -> Figure:
+    """Draw Figure 5: the similarities of each matrix against those of each other, one point a word pair.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
+    r : mapping of "qk", "qv", "kv" to float
+        RSA scores, for the titles.
+    metric : str
+        A key of `METRIC_LABELS`.
+    layer : int
+    """
+    short = METRIC_LABELS[metric].short
+    figure, axes = panels(3)
+    for axis, (x, y) in zip(axes, PAIRS, strict=True):
+        mark = MARKS[x + y]
+        axis.plot(similarity[x], similarity[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        axis.set(
+            title=f"{x.upper()} and {y.upper()} (r = {number(r[x + y])})",
+            xlabel=f"{x.upper()} {short}",
+            ylabel=f"{y.upper()} {short}",
+        )
+    figure.suptitle(f"Layer {layer}, n = {len(similarity['q'])} word pairs")
+    return figure
+
+
+def category_distributions(
+    similarity: Mapping[str, np.ndarray], within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
+) -> Figure:
+    """Draw Figure 7: how similarities are distributed within and across categories.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
+    within : ndarray of bool, shape (pairs,)
+    d : mapping of "q", "k", "v" to float
+        Cohen's d, for the titles.
+    metric : str
+        A key of `METRIC_LABELS`.
+    layer : int
+    """
+    figure, axes = panels(3)
+    for axis, (name, values) in zip(axes, similarity.items(), strict=True):
+        for label, pairs, colour, marker in (("Within", within, "C0", "s"), ("Across", ~within, "C2", "^")):
+            centres, density = _density(values[pairs])
+            axis.plot(centres, density, color=colour, marker=marker, markersize=5, label=label)
+            axis.fill_between(centres, density, color=colour, alpha=0.2, linewidth=0)
+        axis.set(title=f"{MARKS[name].label} (d = {number(d[name])})", xlabel=METRIC_LABELS[metric].long)
+        axis.set_ylim(bottom=0)
+        axis.locator_params(axis="x", nbins=5)
+    axes[0].set_ylabel("Density")
+    axes[0].legend(loc="best")
+    figure.suptitle(f"Category-specific similarity distributions, layer {layer}")
+    return figure
+
+
+def _density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Histogram as a line: bin centres and densities, bins by Freedman & Diaconis."""
+    edges = np.histogram_bin_edges(values, bins="fd")
+    if len(edges) > 101:  # a few far values would ask for thousands of bins
+        edges = np.linspace(edges[0], edges[-1], 101)
+    density, edges = np.histogram(values, bins=edges, density=True)
+    return (edges[:-1] + edges[1:]) / 2, density

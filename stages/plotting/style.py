@@ -1,0 +1,108 @@
+"""What the figures share: themes, colours and markers, limits, and the words on the axes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+MATRICES = ("q", "k", "v")
+PAIRS = ("qk", "qv", "kv")
+
+#: The post's limits of similarities and of RSA scores.
+POST_LIMITS = (0.3, 1.0)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a matrix or a pair of matrices is drawn: its name, colour (of the style sheet's cycle) and marker."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+#: Pairs of matrices, and single ones: told apart by colour and by marker.
+MARKS = {
+    "qk": Mark("Q–K", "C0", "s"),
+    "qv": Mark("Q–V", "C1", "o"),
+    "kv": Mark("K–V", "C2", "^"),
+    "q": Mark("Q", "C0", "s"),
+    "k": Mark("K", "C1", "o"),
+    "v": Mark("V", "C2", "^"),
+}
+
+
+@dataclass(frozen=True)
+class MetricLabel:
+    """What a similarity metric is called on an axis, and in short; whether the post's limits suit it."""
+
+    long: str
+    short: str
+    bounded: bool
+
+
+METRIC_LABELS = {
+    "cosine": MetricLabel("Cosine similarity", "cossim", True),
+    "correlation": MetricLabel("Correlation", "corr", True),
+    "euclidean": MetricLabel("Negated distance", "−distance", False),
+}
+
+
+def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None:
+    """Draw a figure in a theme and save it as PNG, the same bytes every time.
+
+    Parameters
+    ----------
+    theme : str
+        Name of a style sheet in this folder.
+    draw : callable
+        Gives the Figure.
+    path : Path
+    dpi : int
+        Dots an inch.
+    """
+    with matplotlib.style.context(Path(__file__).parent / f"{theme}.mplstyle", after_reset=True):
+        draw().savefig(path, format="png", dpi=dpi)
+
+
+def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0) -> tuple[Figure, list[Axes]]:
+    """Make a figure of `rows` × `columns` axes, sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
+    return figure, list(np.ravel(figure.subplots(rows, columns)))
+
+
+def widened(values: Sequence[np.ndarray], limits: tuple[float, float] | None = POST_LIMITS) -> tuple[float, float]:
+    """Widen `limits` to tenths that hold all `values`; None stands for limits that the values alone decide."""
+    low, high = min(np.min(v) for v in values), max(np.max(v) for v in values)
+    if limits is None:
+        return float(low), float(high)
+    return min(limits[0], np.floor(low * 10) / 10), max(limits[1], np.ceil(high * 10) / 10)
+
+
+def show_limits(limits: tuple[float, float]) -> tuple[float, float]:
+    """Leave room for markers that sit on a limit."""
+    room = 0.03 * (limits[1] - limits[0])
+    return limits[0] - room, limits[1] + room
+
+
+def number(value: float) -> str:
+    """Write a number with two decimals and a real minus sign."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def layer_axis(axes: Axes, layers: int) -> None:
+    """Name the horizontal axis, whole layers only."""
+    axes.set(xlabel="Transformer layer", xlim=(-0.5, layers - 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
+
+
+def profile(axes: Axes, name: str, values: np.ndarray) -> None:
+    """Draw one matrix or pair over layers."""
+    mark, small = MARKS[name], len(values) > 24
+    axes.plot(values, color=mark.colour, marker=mark.marker, markersize=4 if small else 7, label=mark.label)

@@ -1,0 +1,74 @@
+"""Figures over pairs of words: masks and similarity matrices."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from stages.plotting.style import MARKS, METRIC_LABELS, POST_LIMITS, panels, widened
+
+
+def masks(masks: Mapping[str, np.ndarray]) -> Figure:
+    """Draw Figure 1: which word pairs count as within a category and which as across.
+
+    Parameters
+    ----------
+    masks : mapping of "same", "upper", "within", "across" to ndarray of bool, shape (words, words)
+    """
+    titles = {
+        "same": "A) Same-category mask",
+        "upper": "B) Upper-triangular mask",
+        "within": "C) Within-category mask",
+        "across": "D) Across-category mask",
+    }
+    figure, axes = panels(2, rows=2, width=8, height=8)
+    colours = ListedColormap([rcParams["grid.color"], rcParams["axes.prop_cycle"].by_key()["color"][2]])
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        axis.imshow(masks[name], cmap=colours, vmin=0, vmax=1)
+        axis.set(title=title, xlabel="Words", ylabel="Words")
+    return figure
+
+
+def similarity_matrices(
+    matrices: Mapping[str, np.ndarray], categories: Sequence[str], metric: str, layer: int
+) -> Figure:
+    """Draw Figure 4: the similarity matrices of one layer, with common limits.
+
+    Parameters
+    ----------
+    matrices : mapping of "q", "k", "v" to ndarray, shape (words, words)
+    categories : sequence of str, length words
+    metric : str
+        A key of `METRIC_LABELS`.
+    layer : int
+    """
+    label = METRIC_LABELS[metric]
+    pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
+    low, high = widened(pairs, POST_LIMITS if label.bounded else None)
+    figure, axes = panels(3, width=13, height=4.4)
+    for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
+        image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
+        axis.set(title=f"{panel}) {MARKS[name].label} {label.long.lower()}", xlabel="Words")
+        _mark_categories(axis, categories)
+        figure.colorbar(image, ax=axis, shrink=0.8)
+    axes[0].set_ylabel("Words")
+    figure.suptitle(f"Layer {layer}")
+    return figure
+
+
+def _mark_categories(axis: Axes, categories: Sequence[str]) -> None:
+    """Draw dashed lines between categories and write their names at the blocks."""
+    sizes = [(name, len(list(run))) for name, run in groupby(categories)]
+    edges = np.cumsum([0] + [size for _, size in sizes]) - 0.5
+    for edge in edges[1:-1]:
+        axis.axhline(edge, color="white", linestyle="--", linewidth=1)
+        axis.axvline(edge, color="white", linestyle="--", linewidth=1)
+    centres = (edges[:-1] + edges[1:]) / 2
+    names = [name for name, _ in sizes]
+    axis.set_yticks(centres, names, rotation=90, va="center")
+    axis.set_xticks(centres, names)
+    axis.tick_params(length=0)

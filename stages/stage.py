@@ -1,0 +1,177 @@
+"""How every stage runs: it gets what dvc.yaml declares for it and nothing else, and publishes all or nothing."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from stages import SOURCES
+from stages.errors import UserError
+from stages.settings import PARAMS, Settings, load, read_yaml
+
+PIPELINE = Path("dvc.yaml")
+
+
+class Declared:
+    """The settings, cut down to the keys that a stage declares in dvc.yaml.
+
+    Reading any other key is an error in the code: DVC would not rerun the stage when that key changes.
+    """
+
+    def __init__(self, values: Any, keys: set[str], prefix: str = "") -> None:
+        self._values, self._keys, self._prefix = values, keys, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        key = self._prefix + name
+        if key in self._keys:
+            return getattr(self._values, name)
+        if any(declared.startswith(f"{key}.") for declared in self._keys):
+            return Declared(getattr(self._values, name), self._keys, f"{key}.")
+        raise AttributeError(f"{key} is not among this stage's params in {PIPELINE}")
+
+
+class Stage:
+    """One run of a stage: what it may read, where it writes, and the guard between the two.
+
+    Used as a context manager. On entry it takes the digests of the stage's dependencies and the values of its
+    parameters. `output` hands out temporary files. On a clean exit the guard looks at dependencies and parameters
+    again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile would leave a green lock
+    over stale data. Unless something changed, the temporary files are then renamed to the outputs; otherwise, and after
+    any error, they are removed and the earlier outputs stay as they were.
+
+    Parameters
+    ----------
+    name : str
+        The stage's name in dvc.yaml.
+
+    Raises
+    ------
+    UserError
+        If the settings have a mistake, a dependency is missing, or something changed during the run.
+    """
+
+    def __init__(self, name: str) -> None:
+        declared = _declaration(name)
+        self.name = name
+        self._keys = set(_params(declared))
+        self._deps = _paths(declared.get("deps", []))
+        self._outs = _paths(declared.get("outs", []))
+        self._values = load()
+        self.settings = Declared(self._values, self._keys)
+        self._digests = {path: SOURCES.get(path) or _digest(Path(path)) for path in self._deps}
+        self._written: set[str] = set()
+
+    def input(self, path: str) -> Path:
+        """Give the path of a declared dependency."""
+        if path not in self._deps:
+            raise AssertionError(f"{path} is not among the deps of stage {self.name} in {PIPELINE}")
+        return Path(path)
+
+    def output(self, path: str) -> Path:
+        """Give the temporary file that becomes the declared output `path` when the stage ends well."""
+        if path not in self._outs:
+            raise AssertionError(f"{path} is not among the outs of stage {self.name} in {PIPELINE}")
+        self._written.add(path)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return _temporary(path)
+
+    def __enter__(self) -> "Stage":
+        self._sweep()  # what a killed run left behind
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self._guard()
+                if unwritten := set(self._outs) - self._written:
+                    raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
+                for path in self._outs:
+                    _temporary(path).replace(path)
+        finally:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for path in self._outs:
+            _temporary(path).unlink(missing_ok=True)
+
+    def _guard(self) -> None:
+        changed = [path for path in self._deps if _digest(Path(path)) != self._digests[path]]
+        if self._keys:
+            now = load()
+            changed += [f"{key} in {PARAMS}" for key in sorted(self._keys) if _get(now, key) != _get(self._values, key)]
+        if changed:
+            raise UserError(
+                f"changed while the stage ran: {', '.join(changed)}; nothing was written\nrun `dvc repro` again"
+            )
+
+
+def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
+    """Run a stage as a command: `--help`, the guard, plain errors, exit code 1 for what the user can mend.
+
+    Parameters
+    ----------
+    name : str
+        The stage's name in dvc.yaml.
+    recipe : callable
+        Takes the `Stage`; reads its inputs, writes its outputs.
+    description : str
+        For `--help`: the module's docstring.
+    """
+    try:
+        declared = _declaration(name)
+        listed = {
+            "settings": list(_params(declared)),
+            "reads": _paths(declared.get("deps", [])),
+            "writes": _paths(declared["outs"]),
+        }
+        argparse.ArgumentParser(
+            prog=f"python -m stages.{name}",
+            description=f"{description}\n\nNo options: `dvc repro {name}` runs it with whatever it depends on.",
+            epilog="\n".join(f"{what}: {', '.join(entries)}" for what, entries in listed.items() if entries),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        ).parse_args()
+        with Stage(name) as stage:
+            recipe(stage)
+    except (UserError, FloatingPointError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted, nothing was written", file=sys.stderr)
+        sys.exit(130)
+
+
+def _declaration(name: str) -> Mapping[str, Any]:
+    return read_yaml(PIPELINE)["stages"][name]
+
+
+def _paths(entries: list) -> list[str]:
+    """List the paths of deps or outs: each entry is a path, or a path with options."""
+    return [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in entries]
+
+
+def _params(declared: Mapping[str, Any]) -> list[str]:
+    return declared.get("params", [])
+
+
+def _temporary(path: str) -> Path:
+    return Path(path).with_name(f".{Path(path).name}.tmp")
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: run `dvc repro`, which makes it or names what is missing") from None
+
+
+def _get(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value

@@ -1,0 +1,228 @@
+"""Reading and writing artefacts: tensors, tables and JSON, checked on the way in, the same bytes on every run."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from stages.errors import UserError
+
+MATRICES = ("q", "k", "v")
+PAIRS = ("qk", "qv", "kv")
+
+#: The columns of every table, after `layer`.
+TABLES = {
+    "correlation.csv": (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
+    "rsa.csv": (*PAIRS, *(f"{pair}_within" for pair in PAIRS), *(f"{pair}_across" for pair in PAIRS)),
+    "separability.csv": (
+        *MATRICES,
+        *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
+    ),
+}
+
+#: Decimals of every number in a table or summary.
+DECIMALS = 6
+
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into plain words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).strip("'") or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} is cut short or not a {kind} of this pipeline ({reason}):\ndelete it and run `dvc repro`"
+        ) from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], record: Mapping[str, Any] | None = None) -> None:
+    """Write arrays to a safetensors file.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    tensors : mapping of str to ndarray
+        Name → array, stored as float32.
+    record : mapping, optional
+        What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
+        keys would be written in random order.
+    """
+    arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in tensors.items()}
+    metadata = None if record is None else {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
+    save_file(arrays, path, metadata=metadata)
+
+
+class Tensors:
+    """An open safetensors file: arrays are read when asked for, whole or in part."""
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self._file, self._path = file, path
+        self.names = set(file.keys())
+
+    def __getitem__(self, name: str) -> Any:
+        """Give a lazy slice: index it (``tensors["q"][:, -1]``) for an ndarray."""
+        with _readable(self._path, "safetensors file"):
+            if name not in self.names:
+                raise KeyError(f"no tensor {name}")
+            return self._file.get_slice(name)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Give the shape of one tensor without reading it."""
+        return tuple(self[name].get_shape())
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the arrays are of, as given to `write_tensors`."""
+        with _readable(self._path, "safetensors file"):
+            return json.loads((self._file.metadata() or {})["record"])
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Tensors]:
+    """Open a safetensors file that this pipeline wrote.
+
+    Raises
+    ------
+    UserError
+        If it is missing, cut short or not what it should be.
+    """
+    with _readable(path, "safetensors file"):
+        opened = safe_open(path, framework="numpy")
+    with opened as file:
+        yield Tensors(file, path)
+
+
+def read_tensors(path: Path) -> dict[str, np.ndarray]:
+    """Read all arrays of a safetensors file that this pipeline wrote; errors as `open_tensors`."""
+    with open_tensors(path) as tensors:
+        return {name: tensors[name][:] for name in sorted(tensors.names)}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what the arrays of a safetensors file are of; errors as `open_tensors`."""
+    with open_tensors(path) as tensors:
+        return tensors.record
+
+
+def read_vectors(tensors: Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
+    """Read the vectors of all words in all layers at one token of `data/activations.safetensors`.
+
+    Parameters
+    ----------
+    tensors : Tensors
+        The open file.
+    matrix : {"q", "k", "v", "x"}
+    token : int
+        Position in the prompt, from 0; negative from the end.
+    setting : str
+        The key of params.yaml that chose the token, for the message.
+
+    Returns
+    -------
+    ndarray of float32, shape (layers, words, units)
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token.
+    """
+    length = tensors.shape(f"attn_0_{matrix}")[1]
+    if not -length <= token < length:
+        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
+    layers = sum(name.endswith(f"_{matrix}") for name in tensors.names)
+    return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
+
+
+def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> None:
+    """Write a table, one row a layer.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    name : str
+        A key of `TABLES`.
+    columns : mapping of str to ndarray, shape (layers,)
+        The columns that `TABLES` lists.
+
+    Raises
+    ------
+    FloatingPointError
+        If a number is not finite.
+    """
+    table = pd.DataFrame({column: columns[column] for column in TABLES[name]})
+    if bad := [column for column in table if not np.isfinite(table[column]).all()]:
+        raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}; nothing was written")
+    table = table.round(DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
+    table.insert(0, "layer", np.arange(len(table)))
+    table.to_csv(path, index=False, lineterminator="\n")
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Read a table that `write_table` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        Its file name is a key of `TABLES`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Column → float64, shape (layers,).
+
+    Raises
+    ------
+    UserError
+        If the file is missing, lacks a column or holds anything but numbers.
+    """
+    with _readable(path, "table"):
+        table = pd.read_csv(path)
+        if missing := [column for column in TABLES[path.name] if column not in table]:
+            raise ValueError(f"no column {missing[0]}")
+        values = table[list(TABLES[path.name])].to_numpy(dtype=float)
+        if not values.size or not np.isfinite(values).all():
+            raise ValueError("an empty cell")
+    return dict(zip(TABLES[path.name], values.T, strict=True))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, indented, floats rounded to 6 decimals.
+
+    Raises
+    ------
+    FloatingPointError
+        If a number is not finite.
+    """
+    try:
+        text = json.dumps(_rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise FloatingPointError(f"{path.name}: a number that is not finite; nothing is written") from None
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; errors as `open_tensors`."""
+    with _readable(path, "JSON file"):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _rounded(content: Any) -> Any:
+    """Round every float below `content`; numpy's scalars become Python's own."""
+    if isinstance(content, Mapping):
+        return {key: _rounded(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_rounded(value) for value in content]
+    if isinstance(content, np.generic):
+        content = content.item()
+    return round(content, DECIMALS) + 0.0 if isinstance(content, float) else content
