@@ -1,0 +1,175 @@
+"""Projects to test on: copies of this repository, run with real DVC commands in folders of their own."""
+
+import hashlib
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+
+TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "lime"]}
+
+
+class Project:
+    """A copy of the repository in a folder of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        # DVC runs `python`: it must be the one that runs the tests. No hub: nothing here may reach a network.
+        self.env = {
+            **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": str(root.parent / "hub"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        self.env.pop("PYTHONPATH", None)
+
+    def run(self, *command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
+        done = subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True, **kwargs)
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def dvc(self, *arguments: str, **kwargs) -> subprocess.CompletedProcess:
+        return self.run(sys.executable, "-m", "dvc", *arguments, **kwargs)
+
+    def repro(self, *arguments: str) -> list[str]:
+        """Run `dvc repro` and list the stages that ran."""
+        return re.findall(r"Running stage '(\w+)'", self.dvc("repro", *arguments).stdout)
+
+    def popen(self, *command: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            command,
+            cwd=self.root,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    @property
+    def pipeline(self) -> dict:
+        return YAML(typ="safe").load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+
+    def paths(self, stage: str, kind: str) -> list[str]:
+        """List the deps or outs of a stage."""
+        entries = self.pipeline[stage].get(kind, [])
+        return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+    def outputs(self) -> dict[str, str | None]:
+        """Digest every output of every stage; None where there is none."""
+        paths = [path for stage in self.pipeline for path in self.paths(stage, "outs")]
+        return {path: digest(self.root / path) for path in paths}
+
+    def set(self, **values) -> None:
+        """Change settings: set(similarity__metric="euclidean"); comments and order stay."""
+        yaml = YAML()
+        path = self.root / "params.yaml"
+        params = yaml.load(path.read_text(encoding="utf-8"))
+        for key, value in values.items():
+            *sections, name = key.split("__")
+            section = params
+            for part in sections:
+                section = section[part]
+            section[name] = value
+        with path.open("w", encoding="utf-8") as file:
+            yaml.dump(params, file)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        file = self.root / path
+        text = file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def copy_repository(target: Path) -> Project:
+    """Copy what Git tracks, and what it does not ignore, into a new repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target / name)
+    project = Project(target)
+    project.run("git", "init", "-q", "-b", "main")
+    commit(project)
+    return project
+
+
+def commit(project: Project) -> None:
+    project.run("git", "add", "-A")
+    project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "state")
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The repository as it is, everything recomputed by `dvc repro --force`."""
+    project = copy_repository(tmp_path_factory.mktemp("embedded") / "repository")
+    project.log = project.dvc("repro", "--force").stdout
+    return project
+
+
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A run on a two-layer random model and six words, committed."""
+    from transformers import GPT2Config
+
+    project = copy_repository(tmp_path_factory.mktemp("tiny") / "repository")
+    folder = project.root / "data/models/tiny"
+    GPT2Config(vocab_size=6144, n_positions=64, n_embd=16, n_layer=2, n_head=2).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+    project.set(
+        model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
+    )
+    project.repro()
+    commit(project)
+    return project
+
+
+@pytest.fixture
+def tiny(tiny_template: Project, tmp_path: Path) -> Project:
+    """A copy of the tiny run, to change at will."""
+    shutil.copytree(tiny_template.root, tmp_path / "repository", symlinks=True)
+    return Project(tmp_path / "repository")
+
+
+class InProcess:
+    """Runs stages of a project in this process: fast, and no less real (`stages.stage.run` is the command)."""
+
+    def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+        self.project, self._capsys = project, capsys
+        monkeypatch.chdir(project.root)
+        monkeypatch.setattr(sys, "argv", ["stage"])
+
+    def run(self, stage: str) -> tuple[int, str]:
+        """Give the exit code and what the stage wrote to stderr."""
+        from stages.stage import run
+
+        module = importlib.import_module(f"stages.{stage}")
+        self._capsys.readouterr()
+        try:
+            run(stage, module.main, module.__doc__)
+        except SystemExit as exit_:
+            return exit_.code, self._capsys.readouterr().err
+        return 0, self._capsys.readouterr().err
+
+
+@pytest.fixture
+def tiny_stage(tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> InProcess:
+    """Run stages of a tiny project in this process."""
+    return InProcess(tiny, monkeypatch, capsys)

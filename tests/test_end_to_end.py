@@ -1,0 +1,168 @@
+"""The whole pipeline on the embedded model, recomputed, against the repository and an independent oracle."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pandas as pd
+import pytest
+from conftest import ROOT, Project, copy_repository, digest
+from matplotlib import image
+from ruamel.yaml import YAML
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+FIGURES = [
+    "fig1_masks",
+    "fig2_activation_scatter",
+    "fig3_activation_correlation",
+    "fig4_similarity_matrices",
+    "fig5_rsa_scatter",
+    "fig6_rsa_profile",
+    "fig7_category_distributions",
+    "fig8_category_profile",
+    "fig9_within_vs_across",
+]
+
+
+@pytest.fixture(scope="module")
+def expected(embedded: Project) -> dict:
+    return oracle.tables(
+        str(embedded.root / "data/activations.safetensors"),
+        PARAMS["words"],
+        PARAMS["tokens"]["context"],
+        PARAMS["tokens"]["target"],
+        PARAMS["similarity"]["metric"],
+    )
+
+
+def test_every_stage_ran(embedded: Project) -> None:
+    assert all(f"Running stage '{stage}'" in embedded.log for stage in embedded.pipeline)
+
+
+def test_committed_results_are_what_a_forced_run_gives(embedded: Project) -> None:
+    """On another processor the last decimals may differ, and with them bytes: then numbers and pixels are compared."""
+    changed = embedded.run("git", "status", "--porcelain").stdout.split()[1::2]
+    for path in changed:
+        here, committed = embedded.root / path, ROOT / path
+        if path == "dvc.lock":
+            assert lock_without_results(here) == lock_without_results(committed)
+        elif path.endswith(".csv"):
+            np.testing.assert_allclose(pd.read_csv(here), pd.read_csv(committed), atol=2e-5, err_msg=path)
+        elif path.endswith(".json"):
+            assert numbers(here) == pytest.approx(numbers(committed), abs=2e-5), path
+        else:
+            assert path.endswith(".png"), f"{path} changed"
+            assert np.abs(image.imread(here) - image.imread(committed)).mean() < 0.002, path
+
+
+def lock_without_results(path: Path) -> dict:
+    """Read the settings and the digests of code and model: what does not depend on the processor."""
+    stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
+    sources = ("stages/", "params.yaml", "data/models/")
+    return {
+        name: (stage.get("params"), [dep for dep in stage["deps"] if dep["path"].startswith(sources)])
+        for name, stage in stages.items()
+    }
+
+
+def numbers(path: Path) -> dict:
+    """Read a JSON file as {path of keys: value}."""
+    flat = pd.json_normalize(json.loads(path.read_text(encoding="utf-8")))
+    return {key: float(value) if isinstance(value, bool) else value for key, value in flat.iloc[0].items()}
+
+
+@pytest.mark.parametrize("table", ["correlation", "rsa", "separability"])
+def test_every_cell_equals_the_oracle(embedded: Project, expected: dict, table: str) -> None:
+    found = pd.read_csv(embedded.root / f"metrics/{table}.csv")
+    assert list(found.pop("layer")) == list(range(len(found)))
+    assert set(found) == set(expected[table])
+    for column, values in expected[table].items():
+        np.testing.assert_allclose(found[column], values, atol=1e-5, err_msg=column)
+
+
+def test_similarities_equal_the_oracle_in_scipys_order(embedded: Project, expected: dict) -> None:
+    found = load_file(embedded.root / "data/similarity.safetensors")
+    assert set(found) == set("qkvx")
+    for name, values in found.items():
+        np.testing.assert_allclose(values, np.stack(expected["similarity"][name]), atol=1e-6)
+
+
+def test_similarity_file_says_what_it_holds(embedded: Project) -> None:
+    with safe_open(embedded.root / "data/similarity.safetensors", framework="numpy") as file:
+        metadata = file.metadata()
+    assert list(metadata) == ["record"]
+    record = json.loads(metadata["record"])
+    assert record["words"] == [word for listed in PARAMS["words"].values() for word in listed]
+    assert record["categories"] == [category for category, listed in PARAMS["words"].items() for _ in listed]
+    assert (record["metric"], record["transform"]) == ("cosine", "none")
+    assert list(record) == sorted(record)
+
+
+def test_context_file_holds_the_context_token(embedded: Project) -> None:
+    activations = load_file(embedded.root / "data/activations.safetensors")
+    context = load_file(embedded.root / "data/context.safetensors")
+    assert set(context) == set("qkv")
+    for name, values in context.items():
+        np.testing.assert_array_equal(values[3], activations[f"attn_3_{name}"][:, PARAMS["tokens"]["context"]])
+
+
+def test_the_posts_keys_and_shapes(embedded: Project) -> None:
+    config = json.loads((ROOT / "data/models/gpt2-mini/config.json").read_text(encoding="utf-8"))
+    layers, width = config["n_layer"], config["n_embd"]
+    activations = load_file(embedded.root / "data/activations.safetensors")
+    vectors = {f"attn_{layer}_{name}": (34, 5, width) for layer in range(layers) for name in "qkvx"}
+    biases = {f"attn_{layer}_{name}_bias": (width,) for layer in range(layers) for name in "qkv"}
+    assert {name: array.shape for name, array in activations.items()} == vectors | biases
+    assert all(array.dtype == np.float32 for array in activations.values())
+
+
+def test_capture_says_where_the_activations_come_from(embedded: Project) -> None:
+    capture = json.loads((embedded.root / "data/capture.json").read_text(encoding="utf-8"))
+    assert capture["model"] == "data/models/gpt2-mini"
+    assert capture["revision"] is None
+    assert capture["weights"] == {"model.safetensors": digest(ROOT / "data/models/gpt2-mini/model.safetensors")}
+    assert capture["words"][0] == "galaxy"
+    assert capture["tokens"][0] == ["The", "Ġnext", "Ġword", "Ġis", "Ġgalaxy"]
+    assert len(capture["token_ids"]) == 34
+    assert {"torch", "transformers"} <= set(capture["versions"])
+
+
+def test_every_figure_is_a_readable_png(embedded: Project) -> None:
+    found = {path.stem: path.read_bytes() for path in (embedded.root / "plots/figures").iterdir()}
+    assert set(FIGURES) <= set(found)
+    for name, content in found.items():
+        assert content.startswith(b"\x89PNG"), name
+        width = int.from_bytes(content[16:20], "big")
+        assert width >= 1200, f"{name} is {width} pixels wide"
+
+
+def test_claims_name_every_finding(embedded: Project) -> None:
+    claims = json.loads((embedded.root / "metrics/claims.json").read_text(encoding="utf-8"))
+    assert all(set(claim) == {"measured", "post", "holds"} for claim in claims.values())
+    assert all(isinstance(claim["holds"], bool) for claim in claims.values())
+    summary = json.loads((embedded.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert summary["claims_held"] == sum(claim["holds"] for claim in claims.values())
+
+
+def test_text_artefacts_end_lines_alike_everywhere(embedded: Project) -> None:
+    for path in (embedded.root / "metrics").iterdir():
+        content = path.read_bytes()
+        assert content.endswith(b"\n"), path
+        assert b"\r" not in content, path
+
+
+def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(embedded: Project) -> None:
+    before = embedded.outputs()
+    assert embedded.repro() == []
+    embedded.repro("--force")
+    assert embedded.outputs() == before
+
+
+def test_a_fresh_clone_recomputes_what_git_does_not_hold(embedded: Project, tmp_path: Path) -> None:
+    clone = copy_repository(tmp_path / "clone")
+    ran = clone.repro()
+    assert ran[:2] == ["check", "capture"]
+    assert clone.outputs() == embedded.outputs()

@@ -1,0 +1,176 @@
+"""The geometry: published definitions, independent implementations, and what must not change the numbers."""
+
+import numpy as np
+import pingouin
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial.distance import pdist, squareform
+
+from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
+from stages.geometry.effects import cohens_d, separability
+from stages.geometry.pairs import category_masks, condense, square, within_category
+from stages.geometry.similarity import METRICS, correlation, cosine, euclidean
+from stages.settings import Similarity, flatten, load
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def vectors(seed: int, words: int = 9, units: int = 7) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(words, units))
+
+
+def rotation(seed: int, units: int = 7) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(units, units)))[0]
+
+
+@given(seeds, st.integers(2, 12))
+def test_condensed_order_is_scipys(seed: int, words: int) -> None:
+    x = vectors(seed, words)
+    matrix = squareform(pdist(x))
+    np.testing.assert_allclose(condense(matrix), pdist(x))
+    np.testing.assert_allclose(square(pdist(x), 0.0), matrix)
+
+
+def test_square_refuses_what_is_not_a_number_of_pairs() -> None:
+    with pytest.raises(ValueError, match="4 is not the number of pairs"):
+        square(np.zeros(4), 1.0)
+
+
+def test_default_words_make_561_pairs_178_within_383_across() -> None:
+    words, categories = flatten(load().words)
+    masks = category_masks(categories)
+    assert len(words) == 34
+    assert (masks["upper"].sum(), masks["within"].sum(), masks["across"].sum()) == (561, 178, 383)
+    assert within_category(categories).sum() == 178
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=12))
+def test_masks_partition_the_pairs(categories: list[str]) -> None:
+    masks = category_masks(categories)
+    assert not (masks["within"] & masks["across"]).any()
+    np.testing.assert_array_equal(masks["within"] | masks["across"], masks["upper"])
+    np.testing.assert_array_equal(masks["same"], masks["same"].T)
+    expected = [a == b for i, a in enumerate(categories) for b in categories[i + 1 :]]
+    np.testing.assert_array_equal(within_category(categories), expected)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("scale", [1e-3, 1, 1e4])
+def test_similarity_equals_scipy(metric: str, scale: float) -> None:
+    x = scale * (vectors(1, 34, 50) + 3)
+    expected = -pdist(x, metric) if metric == "euclidean" else 1 - pdist(x, metric)
+    np.testing.assert_allclose(METRICS[metric](x), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_similarity_is_vectorised_over_layers_and_leaves_its_input_alone(metric: str) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 2, 6, 5)).astype(np.float32)
+    before = x.copy()
+    together = METRICS[metric](x)
+    assert together.shape == (3, 2, 15)
+    np.testing.assert_allclose(together[2, 1], METRICS[metric](x[2, 1]))
+    np.testing.assert_array_equal(x, before)
+
+
+def test_the_settings_offer_the_metrics_of_the_registry() -> None:
+    assert set(Similarity.model_json_schema()["properties"]["metric"]["enum"]) == set(METRICS)
+
+
+@given(seeds)
+def test_cosine_does_not_change_under_rotation_and_row_scaling(seed: int) -> None:
+    x = vectors(seed)
+    scales = np.random.default_rng(seed).uniform(0.1, 10, size=(len(x), 1))
+    np.testing.assert_allclose(cosine(scales * x @ rotation(seed)), cosine(x), atol=1e-9)
+
+
+@given(seeds, st.floats(-5, 5))
+def test_correlation_does_not_change_under_shift_and_scaling_of_rows(seed: int, shift: float) -> None:
+    x = vectors(seed)
+    scales = np.random.default_rng(seed).uniform(0.1, 10, size=(len(x), 1))
+    np.testing.assert_allclose(correlation(scales * x + shift), correlation(x), atol=1e-9)
+
+
+@given(seeds)
+def test_euclidean_does_not_change_under_rotation_and_translation(seed: int) -> None:
+    x = vectors(seed)
+    np.testing.assert_allclose(euclidean(x @ rotation(seed) + x[0]), euclidean(x), atol=1e-7)
+
+
+def test_a_zero_vector_has_no_cosine() -> None:
+    with pytest.raises(FloatingPointError, match="zero"):
+        cosine(np.array([[1.0, 2.0], [0.0, 0.0]]))
+
+
+@given(seeds)
+def test_pearson_equals_numpy(seed: int) -> None:
+    x, y = np.random.default_rng(seed).normal(size=(2, 4, 20))
+    np.testing.assert_allclose(pearson(x, y), [np.corrcoef(a, b)[0, 1] for a, b in zip(x, y, strict=True)], atol=1e-12)
+
+
+def test_pearson_of_a_constant_is_an_error_that_names_the_layer() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    y = x.copy()
+    y[1] = np.float32(0.1) + np.float32(1e-9) * np.arange(5)
+    with pytest.raises(FloatingPointError, match="layer 1"):
+        pearson(x, y)
+
+
+@settings(max_examples=30)
+@given(seeds)
+def test_rsa_does_not_change_when_words_are_reordered_together(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    matrices = {name: generator.normal(size=(2, 8, 6)) for name in "qkv"}
+    order = generator.permutation(8)
+    scores, reordered = (
+        pairwise({name: cosine(x[:, index]) for name, x in matrices.items()}) for index in (np.arange(8), order)
+    )
+    for pair in ("qk", "qv", "kv"):
+        np.testing.assert_allclose(scores[pair], reordered[pair], atol=1e-9)
+
+
+def test_rsa_of_rotated_copies_is_one_though_their_units_do_not_correlate() -> None:
+    x = vectors(0, 34, 400)
+    q, k, v = (x @ rotation(seed, 400) for seed in (1, 2, 3))
+    geometry = pairwise({"q": cosine(q)[None], "k": cosine(k)[None], "v": cosine(v)[None]})
+    units = pairwise({"q": q.reshape(1, -1), "k": k.reshape(1, -1), "v": v.reshape(1, -1)})
+    assert min(score.min() for score in geometry.values()) > 0.999999
+    assert max(abs(r).max() for r in units.values()) < 0.03
+
+
+def test_fisher_z_is_the_artanh_and_finite_at_one() -> None:
+    np.testing.assert_allclose(fisher_z(np.array([0.5, -0.3])), [0.54930614, -0.30951960])
+    assert 18 < fisher_z(np.array(1.0)) < 19
+    assert fisher_z(np.array(-1.0)) == -fisher_z(np.array(1.0))
+
+
+def test_same_rows() -> None:
+    x = vectors(0)
+    assert same_rows(np.stack([x[0]] * 4) + 1e-7)
+    assert not same_rows(x)
+
+
+def test_cohens_d_is_the_textbooks() -> None:
+    generator = np.random.default_rng(0)
+    within, across = generator.normal(1, 2, size=178), generator.normal(0, 1, size=383)
+    pooled = np.sqrt((177 * within.var(ddof=1) + 382 * across.var(ddof=1)) / (178 + 383 - 2))
+    expected = (within.mean() - across.mean()) / pooled
+    assert cohens_d(within, across) == pytest.approx(expected, abs=1e-12)
+    t = stats.ttest_ind(within, across).statistic
+    assert cohens_d(within, across) == pytest.approx(t * np.sqrt(1 / 178 + 1 / 383), abs=1e-12)
+
+
+def test_separability_is_of_each_layer_by_itself() -> None:
+    similarity = np.random.default_rng(0).normal(size=(3, 15))
+    within = within_category(list("aaabbb"))
+    table = separability({"q": similarity}, within)
+    w, a = similarity[2][within], similarity[2][~within]
+    assert table["q"][2] == pytest.approx(pingouin.compute_effsize(w, a, eftype="cohen"))
+    assert table["q_within_mean"][2] == pytest.approx(w.mean())
+    assert table["q_across_sd"][2] == pytest.approx(a.std(ddof=1))
+
+
+def test_cohens_d_of_constants_is_an_error() -> None:
+    with pytest.raises(FloatingPointError, match="do not vary"):
+        cohens_d(np.ones(4), np.ones(5))

@@ -1,0 +1,131 @@
+"""Loading from the hub: the real client against a small server on this machine that speaks the hub's language."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+MINI = ROOT / "data/models/gpt2-mini"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FILES = {name: (MINI / name).read_bytes() for name in ("config.json", "model.safetensors", "tokenizer.json")}
+FILES["pytorch_model.bin"] = b"pickled code: must never be fetched"
+FILES["modeling_mini.py"] = b"code: must never be fetched"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Serves one repository, org/mini, at one commit."""
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def answer(self, body: bool) -> None:
+        path = self.path.split("?")[0]
+        if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
+            return self.send_json(
+                {"id": "org/mini", "sha": COMMIT, "siblings": [{"rfilename": n} for n in FILES]}, body
+            )
+        if path == f"/api/models/org/mini/tree/{COMMIT}":
+            entries = FILES.items()
+            return self.send_json(
+                [{"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()} for n, c in entries],
+                body,
+            )
+        if path.startswith("/api/models/org/mini/revision/"):
+            return self.refuse("RevisionNotFound")
+        name = path.rpartition("/")[2]
+        if path == f"/org/mini/resolve/{COMMIT}/{name}" and name in FILES:
+            self.server.fetched.add(name)
+            content = FILES[name]
+            return self.send(
+                content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}, body
+            )
+        return self.refuse("RepoNotFound")
+
+    def send_json(self, content: object, body: bool) -> None:
+        self.send(json.dumps(content).encode(), {"Content-Type": "application/json"}, body)
+
+    def send(self, content: bytes, headers: dict[str, str], body: bool) -> None:
+        self.send_response(200)
+        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def refuse(self, code: str) -> None:
+        self.send_response(404)
+        self.send_header("X-Error-Code", code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        """Keep the test's output free of requests."""
+
+
+@pytest.fixture
+def hub() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server.fetched = set()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+LOAD = """
+import json, sys
+from stages.errors import UserError
+from stages.models.load import load
+try:
+    loaded = load(sys.argv[1], sys.argv[2], "pretrained", 0, "float32", "cpu")
+    print(json.dumps({**loaded.provenance, "tokens": len(loaded.tokenizer("The next word is moon")["input_ids"])}))
+except UserError as error:
+    print(json.dumps({"error": str(error)}))
+"""
+
+
+def load(name: str, revision: str, port: int, home: Path, **env: str) -> dict:
+    """Load in a process of its own: the client reads its environment when it is imported."""
+    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(home), **env}
+    environment.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in env else None
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, name, revision], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_hub_model_is_fetched_once_and_its_commit_recorded(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    port = hub.server_address[1]
+    found = load("org/mini", "main", port, tmp_path)
+    assert found.get("revision") == COMMIT, found
+    assert found["weights"] == {"model.safetensors": hashlib.sha256(FILES["model.safetensors"]).hexdigest()}
+    assert found["tokens"] == 5
+    assert hub.fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+    hub.shutdown()
+    hub.server_close()
+    assert load("org/mini", "main", port, tmp_path, HF_HUB_OFFLINE="1") == found
+
+
+def test_names_and_revisions_that_are_not_there(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+    port = hub.server_address[1]
+    assert "org/none here, and no model of that name" in load("org/none", "main", port, tmp_path)["error"]
+    assert "model.revision: org/mini has no revision 'v9'" in load("org/mini", "v9", port, tmp_path)["error"]
+
+
+def test_no_network_says_how_to_get_the_model(tmp_path: Path) -> None:
+    said = load("gpt2-xl", "main", 9, tmp_path)["error"]  # port 9 answers nobody
+    assert "no folder gpt2-xl here, and the Hugging Face hub cannot be reached" in said
+    assert "hf download gpt2-xl --revision main" in said
+    assert len(said.splitlines()) == 2

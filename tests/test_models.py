@@ -1,0 +1,267 @@
+"""Capture: Q, K and V are really Q, K and V, at the right tokens, and loading says what it did."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import ROOT
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerBase
+
+from stages.errors import UserError
+from stages.models.capture import capture, hooked
+from stages.models.load import load, overview
+from stages.models.projections import find_projections
+from stages.models.prompts import Prompts, tokenise
+
+MINI = ROOT / "data/models/gpt2-mini"
+WORDS = ["galaxy", "moon", "pear", "apple"]
+LONG = "zyzzyva"  # several tokens
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> PreTrainedTokenizerBase:
+    return AutoTokenizer.from_pretrained(MINI)
+
+
+@pytest.fixture(scope="module")
+def model() -> GPT2Model:
+    return load(str(MINI), "main", "pretrained", 0, "float32", "cpu").model
+
+
+@pytest.fixture(scope="module")
+def prompts(tokenizer: PreTrainedTokenizerBase) -> Prompts:
+    return tokenise(tokenizer, WORDS, "The next word is {word}", "error")
+
+
+@pytest.fixture(scope="module")
+def activations(model: GPT2Model, prompts: Prompts) -> dict[str, np.ndarray]:
+    return capture(model, find_projections(model), prompts, "error")
+
+
+def arguments(**changed) -> tuple:
+    values = {"name": str(MINI), "revision": "main", "weights": "pretrained", "seed": 0, "dtype": "float32"}
+    return tuple({**values, "device": "cpu", **changed}.values())
+
+
+def test_prompts_are_five_tokens_with_the_word_last(prompts: Prompts) -> None:
+    assert prompts.tokens[0] == ["The", "Ġnext", "Ġword", "Ġis", "Ġgalaxy"]
+    assert (prompts.before, prompts.after, prompts.positions) == (4, 0, 5)
+
+
+def test_attention_recomputed_from_the_captured_tensors_is_the_blocks_own(
+    model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray]
+) -> None:
+    outputs = []
+    handles = [
+        block.attn.register_forward_hook(lambda module, inputs, output: outputs.append(output[0])) for block in model.h
+    ]
+    with torch.inference_mode():
+        model(torch.tensor(prompts.ids))
+    for handle in handles:
+        handle.remove()
+    heads = model.config.n_head
+    for layer, block in enumerate(model.h):
+        q, k, v = (
+            torch.from_numpy(activations[f"attn_{layer}_{name}"]).unflatten(-1, (heads, -1)).transpose(1, 2)
+            for name in "qkv"
+        )
+        scores = q @ k.transpose(-1, -2) / np.sqrt(q.shape[-1])
+        scores = scores.masked_fill(torch.ones(5, 5).triu(1).bool(), float("-inf"))
+        attended = (scores.softmax(-1) @ v).transpose(1, 2).flatten(-2)
+        with torch.inference_mode():
+            expected = block.attn.c_proj(attended)
+        torch.testing.assert_close(expected, outputs[layer], atol=1e-5, rtol=1e-5)
+
+
+def test_input_times_weight_plus_bias_is_the_projection(model: GPT2Model, activations: dict[str, np.ndarray]) -> None:
+    for layer, block in enumerate(model.h):
+        weight = block.attn.c_attn.weight.detach().numpy()
+        bias = np.concatenate([activations[f"attn_{layer}_{name}_bias"] for name in "qkv"])
+        fused = np.concatenate([activations[f"attn_{layer}_{name}"] for name in "qkv"], axis=-1)
+        np.testing.assert_allclose(activations[f"attn_{layer}_x"] @ weight + bias, fused, atol=1e-5)
+
+
+def test_keys_and_shapes_are_the_posts(activations: dict[str, np.ndarray], model: GPT2Model) -> None:
+    width = model.config.n_embd
+    assert activations["attn_0_q"].shape == (4, 5, width)
+    assert {name for name in activations if name.startswith("attn_7")} == {
+        "attn_7_q",
+        "attn_7_k",
+        "attn_7_v",
+        "attn_7_x",
+        "attn_7_q_bias",
+        "attn_7_k_bias",
+        "attn_7_v_bias",
+    }
+
+
+def test_hooks_leave_the_model_as_it_was(model: GPT2Model, prompts: Prompts) -> None:
+    ids = torch.tensor(prompts.ids)
+    with torch.inference_mode():
+        before = model(ids).last_hidden_state
+        with hooked(find_projections(model), lambda *caught: None):
+            during = model(ids).last_hidden_state
+    assert torch.equal(before, during)
+    assert not any(block.attn.c_attn._forward_hooks for block in model.h)
+
+
+def test_two_captures_are_identical(model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray]) -> None:
+    again = capture(model, find_projections(model), prompts, "error")
+    assert all(np.array_equal(again[name], values) for name, values in activations.items())
+
+
+def test_batches_do_not_change_the_numbers(
+    model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stages.models.capture.BATCH", 3)
+    again = capture(model, find_projections(model), prompts, "error")
+    assert all(np.allclose(again[name], values, atol=1e-5) for name, values in activations.items())
+
+
+def test_a_word_of_several_tokens_is_refused_with_its_tokens(tokenizer: PreTrainedTokenizerBase) -> None:
+    pieces = " ".join(tokenizer.tokenize(f" {LONG}"))
+    with pytest.raises(UserError) as error:
+        tokenise(tokenizer, ["moon", LONG, "qqxx"], "The next word is {word}", "error")
+    assert f"words of several tokens: {LONG} = {pieces}; qqxx = " in str(error.value)
+    assert "prompt.multi_token" in str(error.value)
+
+
+def test_last_and_mean_accept_a_word_of_several_tokens(
+    model: GPT2Model, tokenizer: PreTrainedTokenizerBase, activations: dict[str, np.ndarray]
+) -> None:
+    words = ["galaxy", LONG, "pear"]
+    found = {}
+    for choice in ("last", "mean"):
+        prompts = tokenise(tokenizer, words, "The next word is {word}", choice)
+        found[choice] = capture(model, find_projections(model), prompts, choice)["attn_3_q"]
+        # The short words are as they were, the padding of their prompts notwithstanding.
+        np.testing.assert_allclose(found[choice][[0, 2]], activations["attn_3_q"][[0, 2]], atol=1e-5)
+    alone = {}
+    ids = tokenizer(f"The next word is {LONG}", return_tensors="pt")["input_ids"]
+    with hooked(find_projections(model), lambda layer, name, t: alone.__setitem__((layer, name), t)), torch.no_grad():
+        model(ids)
+    own = alone[3, "q"][0, 4:].numpy()
+    assert len(own) > 1
+    np.testing.assert_allclose(found["last"][1, -1], own[-1], atol=1e-5)
+    np.testing.assert_allclose(found["mean"][1, -1], own.mean(axis=0), atol=1e-5)
+
+
+def test_text_after_the_word_has_positions_of_its_own(model: GPT2Model, tokenizer: PreTrainedTokenizerBase) -> None:
+    prompts = tokenise(tokenizer, ["moon", LONG], "The {word} is next", "last")
+    assert (prompts.before, prompts.after, prompts.positions) == (1, 2, 4)
+    values = capture(model, find_projections(model), prompts, "last")["attn_0_q"]
+    assert values.shape[:2] == (2, 4)
+    # Before the word both prompts are the same text; at it they differ.
+    np.testing.assert_allclose(values[0, 0], values[1, 0], atol=1e-6)
+    assert not np.allclose(values[0, 1], values[1, 1])
+
+
+def test_a_template_that_glues_text_to_the_word_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    with pytest.raises(UserError, match="put a space between"):
+        tokenise(tokenizer, ["moon", "apple", "orange"], "The {word}s are next", "last")
+
+
+def test_activations_that_are_not_finite_are_an_error(prompts: Prompts) -> None:
+    broken = load(*arguments(weights="random")).model
+    broken.h[2].attn.c_attn.weight.data[0, 0] = float("nan")
+    with pytest.raises(FloatingPointError, match=r"activations of layer 2 \(q\) are not finite"):
+        capture(broken, find_projections(broken), prompts, "error")
+
+
+def test_half_precision_weights_compute_in_float32(model: GPT2Model) -> None:
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not model.training
+    assert isinstance(model, GPT2Model)
+
+
+def test_bfloat16_is_close_and_is_stored_as_float32(prompts: Prompts, activations: dict[str, np.ndarray]) -> None:
+    half = load(*arguments(dtype="bfloat16")).model
+    found = capture(half, find_projections(half), prompts, "error")["attn_2_v"]
+    assert found.dtype == np.float32
+    assert 0 < np.abs(found - activations["attn_2_v"]).mean() < 0.05 * np.abs(found).mean()
+
+
+def test_random_weights_are_seeded_and_need_no_weights_file(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(MINI / name, tmp_path / name)
+    first, again, other = (
+        load(*arguments(name=str(tmp_path), weights="random", seed=seed)).model.h[0].attn.c_attn.weight
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_provenance_and_overview(model: GPT2Model) -> None:
+    loaded = load(*arguments())
+    expected = hashlib.sha256((MINI / "model.safetensors").read_bytes()).hexdigest()
+    assert loaded.provenance["weights"] == {"model.safetensors": expected}
+    assert loaded.provenance["versions"]["transformers"] == transformers.__version__
+    assert (loaded.provenance["dtype"], loaded.provenance["device"]) == ("float32", "cpu")
+    shape = overview(model)
+    width = model.config.n_embd
+    assert shape["projection"] == [width, 3 * width]
+    assert shape["layers"] == model.config.n_layer
+    assert shape["parameters"] == sum(p.numel() for p in model.parameters())
+
+
+def damaged(folder: Path, name: str, content: bytes | None) -> str:
+    """Copy the embedded model and damage one of its files."""
+    shutil.copytree(MINI, folder, dirs_exist_ok=True)
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("config.json", None, "holds no model: it has no config.json"),
+        ("config.json", b"{", "cannot be loaded"),
+        ("config.json", b'{"model_type": "t5"}', "the architecture 't5' is not known here; known: gpt2"),
+        ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded"),
+        ("model.safetensors", None, "no weights in safetensors format"),
+        ("model.safetensors", b"cut", "cannot be loaded, a file of it is missing or damaged"),
+        ("model.safetensors", (MINI / "model.safetensors").read_bytes()[:-1000], "missing or damaged"),
+        ("tokenizer.json", b"{}", "cannot be loaded"),
+    ],
+)
+def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes | None, expected: str) -> None:
+    with pytest.raises(UserError, match=r"model\.name") as error:
+        load(*arguments(name=damaged(tmp_path, name, content)))
+    assert expected in str(error.value)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_weights_that_lack_a_layer_are_not_filled_with_random_numbers(tmp_path: Path) -> None:
+    config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
+    folder = damaged(tmp_path, "config.json", json.dumps({**config, "n_layer": config["n_layer"] + 1}).encode())
+    with pytest.raises(UserError, match=f"no weights for h.{config['n_layer']}"):
+        load(*arguments(name=folder))
+
+
+def test_no_folder_of_that_name() -> None:
+    with pytest.raises(UserError, match="there is no folder data/models/none"):
+        load(*arguments(name="data/models/none"))
+
+
+def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"model\.device: there is no cuda on this machine"):
+        load(*arguments(device="cuda"))
+
+
+def test_a_model_with_a_head_loads_as_its_base(tmp_path: Path) -> None:
+    config = GPT2Config(vocab_size=6144, n_positions=16, n_embd=8, n_layer=1, n_head=2)
+    torch.manual_seed(3)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(MINI / name, tmp_path / name)
+    assert type(load(*arguments(name=str(tmp_path))).model) is GPT2Model

@@ -1,0 +1,138 @@
+"""params.yaml: every mistake is named in plain words, and what is right passes."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+from stages.errors import UserError
+from stages.settings import check_focus_layer, flatten, load
+
+DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+
+
+def message(tmp_path: Path, change) -> str:
+    """Give what `load` says to the default settings after `change`."""
+    params = copy.deepcopy(DEFAULT)
+    change(params)
+    with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(params, file)
+    with pytest.raises(UserError) as error:
+        load(tmp_path / "params.yaml")
+    return str(error.value).replace(str(tmp_path) + "/", "")
+
+
+def put(key: str, value):
+    """Make a change that sets one key."""
+
+    def change(params: dict) -> None:
+        *sections, name = key.split(".")
+        for part in sections:
+            params = params[part]
+        params[name] = value
+
+    return change
+
+
+MISTAKES = {
+    "an unknown key": (put("similarity.metrik", "cosine"), "similarity.metrik is not a setting; did you mean metric?"),
+    "an unknown section": (put("colour", 1), "colour is not a setting; known: model, prompt, words"),
+    "a key left out": (lambda p: p["model"].pop("name"), "params.yaml: model.name is missing"),
+    "an unknown metric": (
+        put("similarity.metric", "jaccard"),
+        "similarity.metric: 'jaccard' is not known; choose one of 'cosine', 'correlation', 'euclidean'",
+    ),
+    "an unknown theme": (put("figures.theme", "blue"), "choose one of 'dark', 'light'"),
+    "no {word}": (put("prompt.template", "The next word is"), "prompt.template: 'The next word is' must hold {word}"),
+    "two {word}": (put("prompt.template", "{word} {word}"), "exactly once"),
+    "a single category": (put("words", {"fruit": ["pear", "lime", "fig"]}), "1 category, at least two"),
+    "no category": (put("words", {}), "0 category, at least two"),
+    "an empty category": (put("words.fruit", []), "words.fruit: the category is empty"),
+    "a category of one word": (put("words.fruit", ["pear"]), "words.fruit: the category has a single word"),
+    "too few pairs within": (
+        put("words", {"fruit": ["pear", "lime"], "space": ["sun", "moon"]}),
+        "2 word pairs within categories, a correlation needs three",
+    ),
+    "a word twice": (put("words.fruit", ["pear", "lime", "pear"]), "'pear' is listed twice in fruit"),
+    "a word in two categories": (put("words.fruit", ["moon", "lime"]), "'moon' is listed in space and in fruit"),
+    "a number for a word": (put("words.fruit", ["pear", 7]), "words.fruit, word 2: 7 is not text; put it in quotes"),
+    "true for a word": (put("words.fruit", ["pear", True]), "words.fruit, word 2: True is not text"),
+    "nothing for a word": (put("words.fruit", ["pear", None]), "words.fruit, word 2: None is not text"),
+    "a blank word": (put("words.fruit", ["pear", " "]), "words.fruit, word 2: ' ' is empty or has spaces around it"),
+    "a number for a category": (put("words", {7: ["pear", "lime"], "b": ["sun", "moon"]}), "7 is not text"),
+    "text for a list of words": (put("words.fruit", "pear"), "words.fruit: 'pear': input should be a valid list"),
+    "a negative layer": (put("focus_layer", -1), "focus_layer: -1: input should be greater than or equal to 0"),
+    "text for a number": (put("tokens.target", "last"), "tokens.target: 'last': input should be a valid integer"),
+    "a number for a model": (put("model.name", 7), "model.name: 7 is not text; put it in quotes"),
+    "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000: input should be less than or equal to 600"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named(tmp_path: Path, mistake: str) -> None:
+    change, expected = MISTAKES[mistake]
+    said = message(tmp_path, change)
+    assert expected in said
+    assert len(said.splitlines()) == 1
+    assert "pydantic" not in said
+
+
+def test_three_mistakes_are_all_named(tmp_path: Path) -> None:
+    def change(params: dict) -> None:
+        params["tokens"].pop("context")
+        params["figures"]["theme"] = "blue"
+        params["models"] = {}
+
+    assert len(message(tmp_path, change).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model: [", "params.yaml, line 1: not valid YAML"),
+        ("a: 1\nb:\n  c: 1\n  c: 2\n", "params.yaml, line 4: not valid YAML: found duplicate key"),
+        ("", "params.yaml holds no settings: it must have the sections model"),
+        ("- a\n", "params.yaml holds no settings"),
+    ],
+)
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        load(tmp_path / "params.yaml")
+    assert expected in str(error.value)
+
+
+def test_missing_and_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is missing: run this in the repository's own folder"):
+        load(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_bytes(b"model: \xff\xfe")
+    with pytest.raises(UserError, match="not UTF-8"):
+        load(tmp_path / "params.yaml")
+
+
+def test_bare_no_is_a_word_as_it_is_for_dvc(tmp_path: Path) -> None:
+    """`dvc exp run -S` drops the quotes of "no": YAML 1.2, which DVC writes, reads it as text."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8").replace("- pear\n", "- no\n")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    assert load(tmp_path / "params.yaml").words["fruit"][0] == "no"
+
+
+def test_words_keep_their_order() -> None:
+    assert flatten({"b": ["x", "y"], "a": ["z"]}) == (["x", "y", "z"], ["b", "b", "a"])
+
+
+def test_a_focus_layer_that_the_model_lacks() -> None:
+    check_focus_layer(7, 8)
+    with pytest.raises(UserError, match="focus_layer: 8 is not a layer of this model, which has 0 to 7"):
+        check_focus_layer(8, 8)
+
+
+def test_every_setting_has_a_comment() -> None:
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
+    for above, line in zip(["", *lines], lines, strict=False):
+        if line.rstrip().endswith(":") and line.startswith("  "):
+            continue  # a category
+        if ":" in line and not line.lstrip().startswith(("#", "-")):
+            assert above.lstrip().startswith("#"), line

@@ -1,0 +1,109 @@
+"""Artefacts: what is written comes back, the same bytes each time, and a damaged file is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages import store
+from stages.errors import UserError
+
+RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"]}
+
+
+def test_a_table_comes_back_rounded(tmp_path: Path) -> None:
+    columns = {**RSA, "qk": np.array([0.12345678, -1e-9, 1.0])}
+    store.write_table(tmp_path / "rsa.csv", "rsa.csv", columns)
+    text = (tmp_path / "rsa.csv").read_bytes().decode()
+    assert text.splitlines()[0] == "layer,qk,qv,kv,qk_within,qv_within,kv_within,qk_across,qv_across,kv_across"
+    assert text.splitlines()[1].startswith("0,0.123457,")
+    assert "-0.0," not in text
+    assert "\r" not in text
+    np.testing.assert_array_equal(store.read_table(tmp_path / "rsa.csv")["qk"], [0.123457, 0, 1])
+
+
+def test_a_number_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FloatingPointError, match=r"rsa.csv: not a finite number in qv"):
+        store.write_table(tmp_path / "rsa.csv", "rsa.csv", {**RSA, "qv": np.array([1, np.nan, 2])})
+    with pytest.raises(FloatingPointError, match="summary"):
+        store.write_json(tmp_path / "summary.json", {"a": float("inf")})
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_is_rounded_and_takes_numpy(tmp_path: Path) -> None:
+    content = {"b": np.float64(0.12345678), "a": [np.int64(3), -0.0], "c": {"d": None, "é": True}}
+    store.write_json(tmp_path / "x.json", content)
+    assert store.read_json(tmp_path / "x.json") == {"b": 0.123457, "a": [3, 0.0], "c": {"d": None, "é": True}}
+    assert "-0.0" not in (tmp_path / "x.json").read_text(encoding="utf-8")
+
+
+def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+    tensors = {name: np.random.default_rng(0).normal(size=(2, 3)) for name in "qkvx"}
+    for path in (tmp_path / "a", tmp_path / "b"):
+        store.write_tensors(path, tensors, record={"words": ["b", "é"], "metric": "cosine"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    np.testing.assert_array_equal(store.read_tensors(tmp_path / "a")["k"], tensors["k"].astype(np.float32))
+    assert store.read_record(tmp_path / "a") == {"words": ["b", "é"], "metric": "cosine"}
+
+
+def activations(path: Path) -> Path:
+    tensors = {f"attn_{i}_q": np.full((2, 5, 3), i) + np.arange(5)[:, None] for i in range(12)}
+    store.write_tensors(path, {**tensors, "attn_0_q_bias": np.zeros(3)})
+    return path
+
+
+def test_vectors_of_all_layers_in_order(tmp_path: Path) -> None:
+    with store.open_tensors(activations(tmp_path / "a")) as tensors:
+        vectors = store.read_vectors(tensors, "q", -1, "tokens.target")
+    assert vectors.shape == (12, 2, 3)
+    np.testing.assert_array_equal(vectors[:, 0, 0], np.arange(12) + 4)
+
+
+@pytest.mark.parametrize("token", [5, -6])
+def test_a_token_outside_the_prompt(tmp_path: Path, token: int) -> None:
+    with (
+        store.open_tensors(activations(tmp_path / "a")) as tensors,
+        pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"),
+    ):
+        store.read_vectors(tensors, "q", token, "tokens.target")
+
+
+@pytest.mark.parametrize("read", [store.read_tensors, store.read_record, store.read_table, store.read_json])
+@pytest.mark.parametrize("content", [None, b"", b"\x00\xff cut", b"layer,qk\n0,x\n", b"[1, 2"])
+def test_a_damaged_file_is_named(tmp_path: Path, read, content: bytes | None) -> None:
+    path = tmp_path / "rsa.csv"
+    if content is not None:
+        path.write_bytes(content)
+    expected = "is not there" if content is None else "is cut short or not a"
+    with pytest.raises(UserError, match=expected) as error:
+        read(path)
+    assert "rsa.csv" in str(error.value)
+    assert len(str(error.value).splitlines()) <= 2
+
+
+def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
+    path = activations(tmp_path / "a.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match="cut short"), store.open_tensors(path):
+        pass
+
+
+def test_a_table_with_an_empty_cell_is_named(tmp_path: Path) -> None:
+    store.write_table(tmp_path / "rsa.csv", "rsa.csv", RSA)
+    text = (tmp_path / "rsa.csv").read_text(encoding="utf-8").replace("-1.0,", ",", 1)
+    (tmp_path / "rsa.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="an empty cell"):
+        store.read_table(tmp_path / "rsa.csv")
+
+
+def test_a_tensor_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with store.open_tensors(activations(tmp_path / "a")) as tensors, pytest.raises(UserError, match="no tensor v"):
+        tensors["v"]
+
+
+def test_records_are_sorted_json_in_one_key(tmp_path: Path) -> None:
+    store.write_tensors(tmp_path / "a", {"q": np.zeros(2)}, record={"b": 1, "a": 2})
+    header = (tmp_path / "a").read_bytes()
+    size = int.from_bytes(header[:8], "little")
+    assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"a": 2, "b": 1}'}
