@@ -1,0 +1,131 @@
+"""What dvc.yaml declares for a stage is what the stage reads and writes: no less, and no more."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, copy_repository, digest
+from ruamel.yaml import YAML
+
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+STAGES = list(PIPELINE["stages"])
+OPTIONS = {"persist": True}
+
+
+def leaves(section: dict, prefix: str = "") -> set[str]:
+    """List the keys of params.yaml; the words, whose keys are the user's, count as one."""
+    found = set()
+    for key, value in section.items():
+        name = prefix + key
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) and name != "words" else {name}
+    return found
+
+
+@pytest.fixture(scope="module")
+def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
+    """Run a stage in a folder that holds its declared deps, dvc.yaml, params.yaml and nothing else."""
+    reports = {}
+
+    def run(stage: str) -> tuple[Path, dict]:
+        if stage not in reports:
+            folder = tmp_path_factory.mktemp(stage)
+            project = Project(folder)
+            model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage == "capture" else []
+            for path in ["dvc.yaml", "params.yaml", *model, *tiny_template.paths(stage, "deps")]:
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(tiny_template.root / path, folder / path)
+            report = tmp_path_factory.mktemp("report") / "report.json"
+            project.run(sys.executable, str(ROOT / "tests/traced_stage.py"), stage, str(report))
+            reports[stage] = folder, json.loads(report.read_text(encoding="utf-8"))
+        return reports[stage]
+
+    return run
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, hermetic, tiny_template: Project) -> None:
+    folder, _ = hermetic(stage)
+    declared = {*tiny_template.paths(stage, "deps"), "dvc.yaml", "params.yaml"}
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    written = {path for path in files - declared if not path.startswith("data/models/tiny")}
+    assert written == set(tiny_template.paths(stage, "outs"))
+    for path in written:
+        assert digest(folder / path) == digest(tiny_template.root / path), path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_deps_are_all_used(stage: str, hermetic, tiny_template: Project) -> None:
+    _, report = hermetic(stage)
+    used = {*report["inputs"], *(f"stages/{module}" for module in report["modules"])}
+    if stage == "capture":  # the embedded model's files, and a marker that settings are right, are read by no one else
+        used |= {path for path in tiny_template.paths(stage, "deps") if path.startswith("data/")}
+    if stage == "figures":  # the theme decides which
+        used |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages/plotting").glob("*.mplstyle")}
+    assert set(tiny_template.paths(stage, "deps")) == used
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_params_are_those_taken(stage: str, hermetic) -> None:
+    _, report = hermetic(stage)
+    assert set(PIPELINE["stages"][stage].get("params", [])) == set(report["params"])
+
+
+def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(tmp_path: Path) -> None:
+    """Capture runs with those files alone, and with the weights or the configuration gone it does not."""
+    project = copy_repository(tmp_path / "repository")
+    declared = project.paths("capture", "deps")
+    folder = project.root / "data/models/gpt2-mini"
+    for path in folder.iterdir():
+        if path.relative_to(project.root).as_posix() not in declared:
+            path.unlink() if path.is_file() else shutil.rmtree(path)
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    project.repro("capture")
+
+
+def test_every_setting_is_used_by_a_stage() -> None:
+    settings = leaves(YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8")))
+    assert {key for stage in PIPELINE["stages"].values() for key in stage.get("params", [])} == settings
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_are_declared_alike(stage: str) -> None:
+    declared = PIPELINE["stages"][stage]
+    assert declared["cmd"] == f"python -m stages.{stage}"
+    assert declared["desc"]
+    for out in declared["outs"]:
+        ((path, options),) = out.items()
+        assert options == (OPTIONS if path.startswith("data/") else {**OPTIONS, "cache": False}), path
+    for kind in ("deps", "params"):
+        entries = declared.get(kind, [])
+        assert len(entries) == len(set(entries))
+
+
+def test_data_that_the_pipeline_writes_is_ignored_by_git(tiny_template: Project) -> None:
+    for stage in STAGES:
+        for path in tiny_template.paths(stage, "outs"):
+            ignored = tiny_template.run("git", "check-ignore", "-q", "--no-index", path, check=False).returncode == 0
+            assert ignored == path.startswith("data/"), path
+
+
+def test_only_capture_and_models_import_torch() -> None:
+    for path in (ROOT / "stages").rglob("*.py"):
+        name = path.relative_to(ROOT / "stages").as_posix()
+        if not name.startswith("models/") and name != "capture.py":
+            text = path.read_text(encoding="utf-8")
+            assert "import torch" not in text, name
+            assert "transformers" not in text, name
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "capture"])
+def test_no_other_stage_pays_for_torch(stage: str, tiny_template: Project) -> None:
+    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
+    assert tiny_template.run(sys.executable, "-c", code, check=False).returncode == 0
+
+
+def test_geometry_imports_nothing_of_ours_but_itself() -> None:
+    for path in (ROOT / "stages/geometry").glob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        ours = [line for line in lines if line.startswith(("from stages", "import stages"))]
+        assert all(line.startswith("from stages.geometry") for line in ours), path.name

@@ -1,0 +1,133 @@
+"""Mistakes end a stage with exit code 1 and plain words, and leave every earlier output byte for byte as it was."""
+
+import sys
+
+import pytest
+from conftest import InProcess, Project
+
+
+def corrupt(path: str, keep: int):
+    """Make a mistake that cuts a file short."""
+
+    def mistake(project: Project) -> None:
+        file = project.root / path
+        content = file.read_bytes()
+        file.unlink()  # not through a link into DVC's cache
+        file.write_bytes(content[:keep])
+
+    return mistake
+
+
+def setting(**values):
+    return lambda project: project.set(**values)
+
+
+def without(path: str):
+    return lambda project: (project.root / path).unlink()
+
+
+MISTAKES = [
+    ("check", setting(similarity__metric="jaccard"), "params.yaml: similarity.metric: 'jaccard' is not known"),
+    ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
+    ("check", lambda p: p.replace("params.yaml", "focus_layer:", "focus_leyer:"), "did you mean focus_layer?"),
+    ("check", lambda p: p.replace("params.yaml", "tokens:", "tokens: ["), "not valid YAML"),
+    ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of 'dark', 'light'"),
+    (
+        "capture",
+        setting(words={"a": ["zyzzyva", "moon"], "b": ["pear", "qqxx", "lime"]}),
+        "words of several tokens: zyz",
+    ),
+    ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
+    ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
+    ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
+    ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
+    ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
+    ("similarity", corrupt("data/activations.safetensors", 1000), "data/activations.safetensors is cut short"),
+    ("similarity", corrupt("data/capture.json", 100), "data/capture.json is cut short"),
+    ("correlation", setting(tokens__context=-6), "tokens.context: -6 is outside the prompt of 5 tokens"),
+    ("rsa", corrupt("data/similarity.safetensors", 0), "data/similarity.safetensors is cut short or not a safetensors"),
+    (
+        "separability",
+        without("data/similarity.safetensors"),
+        "data/similarity.safetensors is not there: run",
+    ),
+    ("claims", setting(focus_layer=2), "focus_layer: 2 is not a layer of this model, which has 0 to 1"),
+    ("claims", corrupt("metrics/rsa.csv", 60), "metrics/rsa.csv is cut short or not a table"),
+    ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
+    ("figures", corrupt("data/context.safetensors", 99), "data/context.safetensors is cut short"),
+]
+
+
+@pytest.mark.parametrize(("stage", "mistake", "expected"), MISTAKES, ids=[f"{s}: {e[:40]}" for s, _, e in MISTAKES])
+def test_a_mistake_is_told_and_nothing_is_lost(tiny_stage: InProcess, stage: str, mistake, expected: str) -> None:
+    mistake(tiny_stage.project)
+    before = tiny_stage.project.outputs()
+    code, said = tiny_stage.run(stage)
+    lines = [line for line in said.splitlines() if "layer/s" not in line]
+    assert code == 1
+    assert expected in said
+    assert lines[0].startswith(f"{stage}: ")
+    assert len(lines) <= 2
+    assert "Traceback" not in said
+    assert tiny_stage.project.outputs() == before
+    assert not list(tiny_stage.project.root.rglob(".*.tmp"))
+
+
+def test_activations_that_are_not_finite_are_not_written(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.models import load
+
+    def broken(*arguments: object):
+        model = load_model(*arguments)
+        model.h[0].attn.c_attn.weight.data[0, 0] = float("inf")
+        return model
+
+    load_model = load._build
+    monkeypatch.setattr(load, "_build", broken)
+    before = tiny_stage.project.outputs()
+    code, said = tiny_stage.run("capture")
+    assert code == 1
+    assert "activations of layer 0 (q) are not finite" in said
+    assert tiny_stage.project.outputs() == before
+
+
+def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project) -> None:
+    before, lock = tiny.outputs(), (tiny.root / "dvc.lock").read_bytes()
+    tiny.set(similarity__metric="jaccard")
+    done = tiny.dvc("repro", check=False)
+    assert done.returncode == 255
+    assert "check: params.yaml: similarity.metric: 'jaccard' is not known" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert tiny.outputs() == before
+    assert (tiny.root / "dvc.lock").read_bytes() == lock
+
+
+def test_a_failing_later_stage_leaves_gitignore_alone(tiny: Project) -> None:
+    ignored = (tiny.root / ".gitignore").read_bytes()
+    tiny.set(focus_layer=3)
+    assert tiny.dvc("repro", check=False).returncode == 255
+    assert (tiny.root / ".gitignore").read_bytes() == ignored
+
+
+@pytest.mark.parametrize("stage", ["check", "capture", "claims"])
+def test_help_says_what_a_stage_does_and_touches(tiny: Project, stage: str) -> None:
+    said = tiny.run(sys.executable, "-m", f"stages.{stage}", "--help").stdout
+    assert f"usage: python -m stages.{stage}" in said
+    for path in tiny.paths(stage, "outs"):
+        assert path in said
+
+
+def test_an_unknown_option_is_refused(tiny: Project) -> None:
+    before = tiny.outputs()
+    done = tiny.run(sys.executable, "-m", "stages.rsa", "--layer", "3", check=False)
+    assert done.returncode == 2
+    assert "unrecognized arguments" in done.stderr
+    assert tiny.outputs() == before
+
+
+def test_a_stage_run_elsewhere_says_where_to_run_it(tiny: Project) -> None:
+    code = "import os\nfrom stages.rsa import *\nos.chdir('data')\nrun('rsa', main, '')"
+    done = tiny.run(sys.executable, "-c", code, check=False)
+    assert done.returncode == 1
+    assert "rsa: dvc.yaml is missing: run this in the repository's own folder" in done.stderr

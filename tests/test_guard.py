@@ -1,0 +1,203 @@
+"""What changes while a stage runs never ends as stale data under a green lock; what is killed runs again."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import ROOT, InProcess, Project
+from ruamel.yaml import YAML
+
+from stages.errors import UserError
+from stages.stage import Stage
+
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+#: A stage's setting, and another value that passes the check.
+OTHER = {
+    "capture": ("prompt.template", "The word is {word}"),
+    "similarity": ("similarity.metric", "euclidean"),
+    "correlation": ("tokens.context", 2),
+    "claims": ("focus_layer", 0),
+    "figures": ("figures.theme", "light"),
+}
+
+
+def test_every_stage_with_settings_is_tested() -> None:
+    assert set(OTHER) == {name for name, stage in PIPELINE.items() if "params" in stage}
+
+
+def run_and_meanwhile(stage: str, project: Project, meanwhile) -> str:
+    """Run a stage's recipe, change something before it publishes, and give what the guard says."""
+    outs = project.paths(stage, "outs")
+    before = {path: project.outputs()[path] for path in outs}
+    module = importlib.import_module(f"stages.{stage}")
+    try:
+        with Stage(stage) as running:
+            module.main(running)
+            meanwhile()
+    except UserError as error:
+        said = str(error)
+    else:
+        said = "published"
+    assert {path: project.outputs()[path] for path in outs} == before
+    assert not list(project.root.rglob(".*.tmp"))
+    return said
+
+
+@pytest.mark.parametrize("stage", OTHER)
+def test_a_setting_that_changes_meanwhile_stops_the_stage(tiny_stage: InProcess, stage: str) -> None:
+    key, value = OTHER[stage]
+    change = {key.replace(".", "__"): value}
+    said = run_and_meanwhile(stage, tiny_stage.project, lambda: tiny_stage.project.set(**change))
+    assert said.splitlines() == [
+        f"changed while the stage ran: {key} in params.yaml; nothing was written",
+        "run `dvc repro` again",
+    ]
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+@pytest.mark.parametrize("kind", ["source", "data"])
+def test_a_file_that_changes_meanwhile_stops_the_stage(tiny_stage: InProcess, stage: str, kind: str) -> None:
+    deps = tiny_stage.project.paths(stage, "deps")
+    path = next(path for path in reversed(deps) if path.startswith("stages/") == (kind == "source"))
+
+    def edit() -> None:
+        with Path(path).open("ab") as file:
+            file.write(b"\n")
+
+    said = run_and_meanwhile(stage, tiny_stage.project, edit)
+    assert f"changed while the stage ran: {path}; nothing was written" in said
+
+
+@pytest.mark.parametrize("stage", ["rsa", "figures"])
+def test_a_setting_of_others_may_change_meanwhile(tiny_stage: InProcess, stage: str) -> None:
+    before = tiny_stage.project.outputs()
+    module = importlib.import_module(f"stages.{stage}")
+    with Stage(stage) as running:
+        module.main(running)
+        tiny_stage.project.set(tokens__context=0)
+    assert tiny_stage.project.outputs() == before
+
+
+def test_a_setting_spoilt_meanwhile_is_named(tiny_stage: InProcess) -> None:
+    said = run_and_meanwhile("figures", tiny_stage.project, lambda: tiny_stage.project.set(figures__theme="blue"))
+    assert "figures.theme: 'blue' is not known" in said
+
+
+def test_a_module_edited_while_the_stage_imports_is_noticed(tiny: Project) -> None:
+    """The digests are taken before anything else is imported: an edit during torch's two seconds counts."""
+    code = (
+        "import stages\n"
+        "open('stages/geometry/pairs.py', 'a').write('\\n')\n"
+        "import runpy; runpy.run_module('stages.rsa', run_name='__main__')"
+    )
+    before = tiny.outputs()
+    done = tiny.run(sys.executable, "-c", code, check=False)
+    assert done.returncode == 1
+    assert "changed while the stage ran: stages/geometry/pairs.py" in done.stderr
+    assert tiny.outputs() == before
+
+
+def test_outputs_left_out_or_undeclared_are_errors_of_the_code(tiny_stage: InProcess) -> None:
+    with pytest.raises(AssertionError, match=r"did not write metrics/rsa\.csv"), Stage("rsa"):
+        pass
+    with Stage("check") as stage:
+        with pytest.raises(AssertionError, match="not among the deps"):
+            stage.input("data/capture.json")
+        with pytest.raises(AssertionError, match="not among the outs"):
+            stage.output("data/capture.json")
+        with pytest.raises(AttributeError, match="focus_layer is not among this stage's params"):
+            _ = stage.settings.focus_layer
+        stage.output("data/checked.txt").write_text("", encoding="utf-8")
+
+
+def wait_for(path: Path, running: subprocess.Popen) -> None:
+    """Wait until a stage has begun to write."""
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert running.poll() is None, running.stdout.read()
+        assert time.monotonic() < end, f"{path} never came"
+        time.sleep(0.002)
+
+
+def start(project: Project, stage: str, temporary: str) -> subprocess.Popen:
+    """Start `dvc repro --force` and wait for the stage's temporary file."""
+    running = project.popen(sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage)
+    wait_for(project.root / temporary, running)
+    return running
+
+
+STARTED = [
+    ("capture", "data/.activations.safetensors.tmp"),
+    ("figures", "plots/figures/.fig2_activation_scatter.png.tmp"),
+]
+
+
+@pytest.mark.parametrize(("stage", "temporary"), STARTED)
+def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project, stage: str, temporary: str) -> None:
+    expected = tiny.outputs()
+    running = start(tiny, stage, temporary)
+    for child in psutil.Process(running.pid).children(recursive=True):
+        child.kill()
+    running.communicate()
+    assert running.returncode != 0
+    assert tiny.outputs() == expected  # nothing was lost
+    tiny.repro("--force", "--single-item", stage)
+    tiny.repro()
+    assert tiny.outputs() == expected
+    assert not list(tiny.root.rglob(".*.tmp"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a process group in another way on Windows")
+def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
+    expected = tiny.outputs()
+    running = start(tiny, *STARTED[1])
+    os.killpg(running.pid, signal.SIGINT)
+    said, _ = running.communicate()
+    assert running.returncode != 0
+    assert "figures: interrupted, nothing was written" in said
+    assert tiny.outputs() == expected
+    assert not list(tiny.root.rglob(".*.tmp"))
+    tiny.repro()
+    assert tiny.outputs() == expected
+
+
+def test_killed_first_run_starts_over(tiny: Project) -> None:
+    expected = tiny.outputs()
+    for path in expected:
+        (tiny.root / path).unlink()
+    tiny.run("git", "rm", "-q", "--cached", "dvc.lock")
+    (tiny.root / "dvc.lock").unlink()
+    running = tiny.popen(sys.executable, "-m", "dvc", "repro")
+    wait_for(tiny.root / STARTED[0][1], running)
+    for child in psutil.Process(running.pid).children(recursive=True):
+        child.kill()
+    running.communicate()
+    assert tiny.repro()[0] == "capture"
+    assert tiny.outputs() == expected
+
+
+@pytest.mark.parametrize("edit", ["setting", "style sheet"])
+def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project, edit: str) -> None:
+    before = tiny.outputs()
+    running = start(tiny, *STARTED[1])
+    if edit == "setting":
+        tiny.set(focus_layer=0)
+    else:
+        tiny.replace("stages/plotting/dark.mplstyle", "font.size: 12", "font.size: 9")
+    said, _ = running.communicate()
+    assert running.returncode == 255, said
+    assert "figures: changed while the stage ran" in said
+    assert tiny.outputs() == before
+    assert "changed" in tiny.dvc("status").stdout
+    assert tiny.repro()[-1] == "figures"
+    after = tiny.outputs()
+    assert after != before
+    assert tiny.repro() == []
+    tiny.repro("--force", "--single-item", "figures")
+    assert tiny.outputs() == after
