@@ -1,0 +1,75 @@
+"""Run every stage on a model of GPT-2-XL's shape, with random weights: time and peak memory of each.
+
+    python tests/benchmarks/xl.py [--folder FOLDER]
+
+The weights (48 layers, 1600 units, 25 heads, 50,257 tokens: 6.2 GB in float32) are made once in FOLDER, which stays.
+The stages run in a temporary copy of the repository; Linux and macOS only (peak memory of child processes).
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from conftest import copy_repository  # noqa: E402 - lies beside the tests
+
+
+def make(folder: Path) -> None:
+    """Save a GPT-2-XL-shaped model with random weights and the embedded model's tokenizer."""
+    import torch
+    from transformers import GPT2Config, GPT2Model
+
+    torch.manual_seed(0)
+    config = GPT2Config(vocab_size=50257, n_positions=1024, n_embd=1600, n_layer=48, n_head=25, dtype="float32")
+    GPT2Model(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+
+
+def measure(command: list[str], folder: Path, env: dict[str, str]) -> tuple[float, float]:
+    """Give seconds and peak memory (GB) of a command."""
+    start = time.perf_counter()
+    child = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return time.perf_counter() - start, usage.ru_maxrss * unit / 1e9
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "gpt2-xl-shaped")
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.make:
+        make(arguments.make)
+        return
+    folder = arguments.folder.resolve()
+    if not (folder / "config.json").exists():
+        print(f"making the weights in {folder} (a minute or two, 6.2 GB)")
+        # In a process of its own: its peak would count as every child's.
+        subprocess.run([sys.executable, __file__, "--make", folder], check=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        project = copy_repository(Path(temporary) / "repository")
+        project.set(model__name=str(folder))
+        print(f"{'stage':14}{'seconds':>9}{'peak GB':>9}")
+        total = 0.0
+        for stage in project.pipeline:
+            seconds, peak = measure([sys.executable, "-m", f"stages.{stage}"], project.root, project.env)
+            total += seconds
+            print(f"{stage:14}{seconds:9.1f}{peak:9.2f}", flush=True)
+        size = sum(path.stat().st_size for path in (project.root / "data").glob("*.safetensors")) / 1e6
+        print(f"{'all':14}{total:9.1f}    {size:.0f} MB of tensors under data/")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""The README's table of what reruns, row by row, with real `dvc repro`."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from conftest import ROOT, TINY_WORDS, Project
+
+ALL = "everything"
+
+
+def reorder(project: Project) -> None:
+    """Move a section of params.yaml to the front, and a category behind the others."""
+    text = (project.root / "params.yaml").read_text(encoding="utf-8")
+    section = re.search(r"tokens:\n(?:  .*\n)+", text).group()
+    words = re.search(r"  space:\n(?:  - .*\n)+", text).group()
+    text = section + text.replace(section, "").replace(words, "", 1).replace("words:\n", "words:\n", 1)
+    text = re.sub(r"(  fruit:\n(?:  - .*\n)+)", lambda fruit: fruit.group() + words, text)
+    (project.root / "params.yaml").write_text(text, encoding="utf-8")
+
+
+#: What the README's rows stand for: a cell of its first column → the changes that it names.
+CHANGES: dict[str, list[Callable[[Project], None]]] = {
+    "nothing": [lambda p: None],
+    "a comment, the order of keys": [
+        lambda p: p.replace("params.yaml", "# How the figures look.", "# Looks."),
+        reorder,
+    ],
+    "`figures.theme`, a style sheet": [
+        lambda p: p.set(figures__theme="light"),
+        lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11"),
+    ],
+    "`focus_layer`": [lambda p: p.set(focus_layer=0)],
+    "`tokens.context`": [lambda p: p.set(tokens__context=2)],
+    "`similarity.metric`": [lambda p: p.set(similarity__metric="euclidean")],
+    "a word, the prompt, the model": [
+        lambda p: p.set(words={**TINY_WORDS, "fruit": ["pear", "apple", "peach"]}),
+        lambda p: p.set(prompt__template="The last word is {word}"),
+        lambda p: p.set(model__seed=1),
+    ],
+}
+
+
+def table() -> dict[str, str]:
+    """Read the README's table: change → stages that rerun."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = readme.split("| change | stages that rerun |\n", 1)[1].split("\n\n", 1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[1:]]
+    return dict(rows)
+
+
+def test_the_readme_names_the_changes_that_are_tested() -> None:
+    assert list(table()) == list(CHANGES)
+
+
+@pytest.fixture(scope="module")
+def project(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One project for all rows: each leaves it up to date for the next."""
+    import shutil
+
+    root = tmp_path_factory.mktemp("rerun") / "repository"
+    shutil.copytree(tiny_template.root, root, symlinks=True)
+    return Project(root)
+
+
+@pytest.mark.parametrize(("change", "step"), [(name, i) for name, steps in CHANGES.items() for i in range(len(steps))])
+def test_a_change_reruns_what_the_readme_says(project: Project, change: str, step: int) -> None:
+    params = (project.root / "params.yaml").read_bytes()
+    CHANGES[change][step](project)
+    promised = table()[change]
+    stages = set(project.pipeline) if promised == ALL else set(re.findall(r"\w+", promised)) - {"none"}
+    ran = project.repro()
+    expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
+    assert set(ran) == expected
+    assert len(ran) == len(expected)
+    assert project.repro() == [] if step == 0 else True
