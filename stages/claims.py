@@ -47,14 +47,15 @@ def show(verdicts: dict[str, Verdict]) -> None:
     table = Table("finding", "the post", "this run", "holds", box=box.SIMPLE_HEAD)
     for name, verdict in verdicts.items():
         holds = {True: "yes", False: "no", None: verdict.reason}[verdict.holds]
-        table.add_row(CLAIMS[name].finding, CLAIMS[name].post, _readable(verdict.measured), holds)
+        table.add_row(CLAIMS[name].finding, CLAIMS[name].post, in_words(verdict.measured), holds)
     console = Console()
     if not console.is_terminal:  # rich would fold the table to 80 columns in a log
         console.width = 120
     console.print(table)
 
 
-def _readable(measured: Any) -> str:
+def in_words(measured: Any) -> str:
+    """Write what a claim measured: a number, several by name, or nothing."""
     match measured:
         case None:
             return ""

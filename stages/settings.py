@@ -77,11 +77,11 @@ class Settings(Section):
 
     model: Model
     prompt: Prompt
-    words: dict[Text, list[Text]]
     tokens: Tokens
     similarity: Similarity
     focus_layer: int = Field(ge=0)
     figures: Figures
+    words: dict[Text, list[Text]]
 
     @model_validator(mode="after")
     def _enough_words(self) -> "Settings":

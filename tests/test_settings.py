@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from stages.errors import UserError
@@ -38,7 +39,7 @@ def put(key: str, value):
 
 MISTAKES = {
     "an unknown key": (put("similarity.metrik", "cosine"), "similarity.metrik is not a setting; did you mean metric?"),
-    "an unknown section": (put("colour", 1), "colour is not a setting; known: model, prompt, words"),
+    "an unknown section": (put("colour", 1), "colour is not a setting; known: model, prompt, tokens"),
     "a key left out": (lambda p: p["model"].pop("name"), "params.yaml: model.name is missing"),
     "an unknown metric": (
         put("similarity.metric", "jaccard"),
@@ -136,3 +137,17 @@ def test_every_setting_has_a_comment() -> None:
             continue  # a category
         if ":" in line and not line.lstrip().startswith(("#", "-")):
             assert above.lstrip().startswith("#"), line
+
+
+def test_comments_survive_dvcs_rewriting(tmp_path: Path) -> None:
+    """`dvc exp run -S` writes params.yaml anew; a comment behind a list would go, so the words come last."""
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    apply_overrides(
+        tmp_path / "params.yaml", ["focus_layer=3", "words.fruit=[pear,lime,apple]", "+words.tools=[saw,axe]"]
+    )
+    after = (tmp_path / "params.yaml").read_text(encoding="utf-8")
+    assert [line for line in after.splitlines() if "#" in line] == [line for line in text.splitlines() if "#" in line]
+    settings = load(tmp_path / "params.yaml")
+    assert settings.focus_layer == 3
+    assert settings.words["tools"] == ["saw", "axe"]

@@ -1,0 +1,31 @@
+"""What the README says of this repository is so."""
+
+import json
+import re
+
+from conftest import ROOT
+
+from stages.claims import in_words
+from stages.geometry.findings import CLAIMS
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_its_claims_table_is_that_of_the_committed_run() -> None:
+    claims = json.loads((ROOT / "metrics/claims.json").read_text(encoding="utf-8"))
+    assert set(claims) == set(CLAIMS)
+    for name, claim in claims.items():
+        holds = "yes" if claim["holds"] else "no"
+        row = f"| {CLAIMS[name].finding} | {claim['post']} | {in_words(claim['measured'])} | {holds} |"
+        assert row in README, row
+
+
+def test_every_file_and_figure_that_it_links_is_there() -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if not link.startswith("http")]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_it_shows_every_figure() -> None:
+    for figure in (ROOT / "plots/figures").glob("*.png"):
+        assert f"(plots/figures/{figure.name})" in README
