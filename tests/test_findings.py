@@ -1,0 +1,119 @@
+"""The post's findings: each holds on a run made as the post describes, and fails when its own number goes wrong."""
+
+import copy
+
+import numpy as np
+import pytest
+
+from stages.geometry.findings import CLAIMS, Results, judge, summarise
+
+LAYERS = 12
+
+
+def as_in_the_post() -> Results:
+    """Make a run in which every finding of the post holds."""
+    flat = np.full(LAYERS, 0.9) + 0.01 * (-1.0) ** np.arange(LAYERS)
+    flat[0] = 0.6
+    d = np.array([2.6] * 4 + [2.1] * 4 + [2.6] * 4)
+    correlation = {"qk": np.full(LAYERS, -0.1), "qv": np.full(LAYERS, 0.02), "kv": np.full(LAYERS, -0.02)}
+    return Results(
+        correlation={**correlation, **{f"{pair}_target": r / 2 for pair, r in correlation.items()}},
+        rsa={
+            **{pair: flat.copy() for pair in ("qk", "qv", "kv")},
+            **{f"{pair}_within": flat + 0.02 for pair in ("qk", "qv", "kv")},
+            **{f"{pair}_across": flat - 0.02 for pair in ("qk", "qv", "kv")},
+        },
+        separability={name: d.copy() for name in "qkv"},
+        mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
+        focus=6,
+    )
+
+
+def put(table: str, column: str, value, layer=slice(None)):
+    def change(run: Results) -> None:
+        getattr(run, table)[column][layer] = value
+
+    return change
+
+
+def similarity(**values: float):
+    return lambda run: run.mean_similarity.update(values)
+
+
+#: What makes a finding fail, and only what it is about.
+SPOILT = {
+    "qk_correlation_focus": [put("correlation", "qk", 0.01, 6), put("correlation", "qk", -0.31, 6)],
+    "qk_correlation_most_layers": [
+        put("correlation", "qk", 0.1, slice(0, 6)),
+        put("correlation", "qk", -0.4, slice(6)),
+    ],
+    "v_correlations_near_zero": [put("correlation", "qv", 0.1), put("correlation", "kv", -0.2)],
+    "target_closer_to_zero": [
+        lambda run: [put("correlation", f"{pair}_target", 0.5)(run) for pair in ("qk", "qv", "kv")]
+    ],
+    "similarity_order": [similarity(k=0.65), similarity(v=0.75)],
+    "rsa_focus": [put("rsa", "kv", 0.79, 6)],
+    "rsa_level": [put("rsa", "qk", 0.5), put("rsa", "qv", 1.0 + 0.1)],
+    "rsa_flat": [lambda run: [put("rsa", pair, np.linspace(0.6, 0.95, LAYERS))(run) for pair in ("qk", "qv", "kv")]],
+    "rsa_first_layer": [lambda run: [put("rsa", pair, 0.99, 0)(run) for pair in ("qk", "qv", "kv")]],
+    "d_focus": [put("separability", "q", 1.9, 6), put("separability", "v", 3.1, 6)],
+    "d_high": [put("separability", "k", 0.79, 3)],
+    "d_dip": [put("separability", "q", 9.0, slice(4, 8))],
+    "within_above_across": [put("rsa", "qv_within", 0.1, 2)],
+    "within_above_across_z": [put("rsa", "kv_across", 0.99, 2)],
+}
+
+
+def test_every_finding_is_tested() -> None:
+    assert set(SPOILT) == set(CLAIMS)
+
+
+def test_all_findings_hold_as_in_the_post() -> None:
+    assert {name for name, verdict in judge(as_in_the_post()).items() if verdict.holds is not True} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [(name, i) for name, changes in SPOILT.items() for i in range(len(changes))]
+)
+def test_a_finding_fails_when_its_number_goes_wrong(name: str, number: int) -> None:
+    run = copy.deepcopy(as_in_the_post())
+    SPOILT[name][number](run)
+    assert judge(run)[name].holds is False
+
+
+def test_measured_values_are_those_of_the_definition() -> None:
+    run = as_in_the_post()
+    verdicts = judge(run)
+    assert verdicts["qk_correlation_focus"].measured == pytest.approx(-0.1)
+    assert verdicts["qk_correlation_most_layers"].measured == 1
+    assert verdicts["target_closer_to_zero"].measured == pytest.approx({"qk": -0.05, "qv": -0.01, "kv": -0.01})
+    assert verdicts["rsa_focus"].measured == pytest.approx(0.91)
+    assert verdicts["rsa_level"].measured == pytest.approx(0.9 - 0.01 / 11)
+    assert verdicts["d_dip"].measured == pytest.approx({"middle": 2.1, "outer": 2.6})
+    assert verdicts["within_above_across"].measured == 1
+    smallest = np.arctanh(0.62) - np.arctanh(0.58)  # layer 0, further from the ceiling than all others
+    assert verdicts["within_above_across_z"].measured["smallest"] < np.arctanh(0.93) - np.arctanh(0.89)
+    assert verdicts["within_above_across_z"].measured["smallest"] == pytest.approx(min(smallest, 0.1), abs=0.05)
+
+
+@pytest.mark.parametrize(("layers", "unjudged"), [(1, 4), (2, 2), (3, 1), (4, 0)])
+def test_too_few_layers_are_said_not_guessed(layers: int, unjudged: int) -> None:
+    full = as_in_the_post()
+    run = Results(
+        **{t: {n: v[:layers] for n, v in getattr(full, t).items()} for t in ("correlation", "rsa", "separability")},
+        mean_similarity=full.mean_similarity,
+        focus=0,
+    )
+    without = {name: verdict for name, verdict in judge(run).items() if verdict.holds is None}
+    assert len(without) == unjudged
+    for verdict in without.values():
+        assert verdict.measured is None
+        assert f"the model has {layers}" in verdict.reason
+
+
+def test_the_summary_is_made_of_means_over_layers() -> None:
+    summary = summarise(as_in_the_post())
+    assert summary["qk_r"] == pytest.approx(-0.1)
+    assert summary["d_q"] == pytest.approx((2.6 * 8 + 2.1 * 4) / 12)
+    assert summary["rsa_within"] - summary["rsa_across"] == pytest.approx(0.04)
+    assert len(summary) <= 8

@@ -1,0 +1,170 @@
+"""The figures: titles, axes, markers and limits are those of the design, whatever the data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from stages.geometry.pairs import category_masks, within_category
+from stages.geometry.similarity import METRICS
+from stages.plotting import profiles, scatter, style, words
+from stages.settings import Figures
+
+CATEGORIES = ["space"] * 3 + ["fruit"] * 4
+RNG = np.random.default_rng(0)
+RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in style.PAIRS for kind in ("", "_within", "_across")}
+R = dict.fromkeys(style.PAIRS, -0.123)
+SIMILARITY = {name: RNG.uniform(0.3, 1, 21) for name in "qkv"}
+
+
+def titles(figure: Figure) -> list[str]:
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def labels(figure: Figure) -> list[tuple[str, str]]:
+    return [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
+
+
+def markers(axes) -> list[str]:
+    return [line.get_marker() for line in axes.lines if line.get_marker() not in ("", "None", None)]
+
+
+def test_masks() -> None:
+    figure = words.masks(category_masks(CATEGORIES))
+    assert titles(figure) == [
+        "A) Same-category mask",
+        "B) Upper-triangular mask",
+        "C) Within-category mask",
+        "D) Across-category mask",
+    ]
+    assert labels(figure) == [("Words", "Words")] * 4
+    assert [int(axes.images[0].get_array().sum()) for axes in figure.axes] == [25, 21, 9, 12]
+
+
+def test_activation_scatter() -> None:
+    figure = scatter.activation_scatter({name: RNG.normal(size=16) for name in "qkv"}, R, 6)
+    assert titles(figure) == ["Q by K (r = −0.12)", "Q by V (r = −0.12)", "K by V (r = −0.12)"]
+    assert labels(figure)[0] == ("Q activations", "K activations")
+    assert [markers(axes) for axes in figure.axes] == [["s"], ["o"], ["^"]]
+    assert len(figure.axes[0].lines[0].get_xdata()) == 16
+    assert "n = 16" in figure.get_suptitle()
+
+
+def test_rsa_scatter_names_the_metric() -> None:
+    figure = scatter.rsa_scatter(SIMILARITY, R, "cosine", 6)
+    assert titles(figure)[2] == "K and V (r = −0.12)"
+    assert labels(figure)[0] == ("Q cossim", "K cossim")
+    assert labels(scatter.rsa_scatter(SIMILARITY, R, "euclidean", 6))[0] == ("Q −distance", "K −distance")
+
+
+def test_every_metric_has_a_label() -> None:
+    assert set(style.METRIC_LABELS) == set(METRICS)
+
+
+def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
+    matrices = {name: np.eye(7) for name in "qkv"}
+    for values in matrices.values():
+        values[np.triu_indices(7, 1)] = np.linspace(-0.13, 0.9, 21)
+    figure = words.similarity_matrices(matrices, CATEGORIES, "cosine", 6)
+    assert titles(figure) == ["A) Q cosine similarity", "B) K cosine similarity", "C) V cosine similarity"]
+    images = [axes.images[0] for axes in figure.axes if axes.images]
+    assert all(image.get_clim() == pytest.approx((-0.2, 1.0)) for image in images)
+    assert {image.get_cmap().name for image in images} == {"magma"}
+    assert len(figure.axes) == 6  # a colour bar each
+    assert len(figure.axes[0].lines) == 2  # between two categories
+
+
+@pytest.mark.parametrize(
+    ("values", "limits"), [([0.5, 0.9], (0.3, 1.0)), ([0.21, 0.9], (0.2, 1.0)), ([-0.4, 0.9], (-0.4, 1.0))]
+)
+def test_limits_widen_rather_than_clip(values: list[float], limits: tuple[float, float]) -> None:
+    assert style.widened([np.array(values)]) == pytest.approx(limits)
+
+
+def test_limits_of_an_unbounded_metric_are_the_datas() -> None:
+    assert style.widened([np.array([-31.4, -2.0])], None) == (-31.4, -2.0)
+
+
+def test_category_distributions_are_densities() -> None:
+    within = within_category(CATEGORIES)
+    figure = scatter.category_distributions(SIMILARITY, within, dict.fromkeys("qkv", 2.5), "cosine", 6)
+    assert figure.get_suptitle() == "Category-specific similarity distributions, layer 6"
+    assert titles(figure) == ["Q (d = 2.50)", "K (d = 2.50)", "V (d = 2.50)"]
+    assert labels(figure)[0] == ("Cosine similarity", "Density")
+
+
+def test_densities_have_freedman_diaconis_bins_and_area_one() -> None:
+    values = RNG.normal(size=1000)
+    centres, density = scatter._density(values)
+    width = centres[1] - centres[0]
+    assert (density * width).sum() == pytest.approx(1)
+    iqr = np.subtract(*np.percentile(values, [75, 25]))
+    assert width == pytest.approx(2 * iqr / 10, rel=0.05)
+    assert len(scatter._density(np.append(values, 1e6))[0]) <= 100
+
+
+@pytest.mark.parametrize(
+    ("figure", "label"),
+    [
+        (profiles.activation_correlation(RSA), "Correlation coefficient"),
+        (profiles.rsa_profile(RSA), "RSA scores"),
+    ],
+)
+def test_profiles_over_layers(figure: Figure, label: str) -> None:
+    assert labels(figure)[0] == ("Transformer layer", label)
+    assert markers(figure.axes[0]) == ["s", "o", "^"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Q–K", "Q–V", "K–V"]
+
+
+def test_category_profile() -> None:
+    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA)
+    assert titles(figure) == ["Effect size", "Within", "Across"]
+    assert [label for _, label in labels(figure)] == ["Cohen's d", "RSA score", "RSA score"]
+    low, high = figure.axes[1].get_ylim()
+    assert low < 0.3
+    assert high > 1
+
+
+def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
+    figure = profiles.within_vs_across(RSA)
+    axes = figure.axes[0]
+    assert labels(figure)[0] == ("Across-category RSA", "Within-category RSA")
+    assert axes.get_xlim() == axes.get_ylim()
+    assert axes.get_aspect() == 1
+    points = axes.collections[0]
+    np.testing.assert_allclose(points.get_offsets()[:, 0], RSA["qk_across"])
+    np.testing.assert_allclose(points.get_offsets()[:, 1], RSA["qk_within"])
+    assert points.get_cmap().name == "plasma"
+    assert len(axes.collections) == 3
+
+
+@pytest.mark.parametrize(("theme", "background"), [("dark", "#282a2c"), ("light", "#ffffff")])
+def test_themes(theme: str, background: str, tmp_path: Path) -> None:
+    drawn = []
+
+    def draw() -> Figure:
+        drawn.append(profiles.rsa_profile(RSA))
+        return drawn[0]
+
+    style.themed(theme, draw, tmp_path / "a.png", 60)
+    axes = drawn[0].axes[0]
+    assert {to_hex(drawn[0].get_facecolor()), to_hex(axes.get_facecolor())} == {background}
+    assert not axes.spines["top"].get_visible()
+    assert not axes.spines["right"].get_visible()
+    assert axes.title.get_fontweight() == axes.xaxis.label.get_fontweight() == "bold"
+    style.themed(theme, lambda: profiles.rsa_profile(RSA), tmp_path / "b.png", 60)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_settings_offer_the_themes_that_there_are() -> None:
+    sheets = {path.stem for path in Path(style.__file__).parent.glob("*.mplstyle")}
+    assert set(Figures.model_json_schema()["properties"]["theme"]["enum"]) == sheets
+
+
+@pytest.mark.parametrize("layers", [1, 2, 48])
+def test_any_number_of_layers(layers: int, tmp_path: Path) -> None:
+    rsa = {name: np.resize(values, layers) for name, values in RSA.items()}
+    for draw in (lambda: profiles.rsa_profile(rsa), lambda: profiles.within_vs_across(rsa)):
+        style.themed("dark", draw, tmp_path / "a.png", 50)
