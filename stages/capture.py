@@ -1,34 +1,31 @@
 """Run every word's prompt through the model and catch the query, key and value vectors of every layer with hooks."""
 
 from stages import store
-from stages.models.capture import capture
+from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
-from stages.models.projections import find_projections
+from stages.models.projections import find_family, find_projections
 from stages.models.prompts import tokenise
 from stages.settings import flatten
 from stages.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    model_settings, prompt = stage.settings.model, stage.settings.prompt
-    loaded = load(
-        model_settings.name,
-        model_settings.revision,
-        model_settings.weights,
-        model_settings.seed,
-        model_settings.dtype,
-        model_settings.device,
-    )
-    shape = overview(loaded.model)
-    print(loaded.model)
+    settings, prompt = stage.settings.model, stage.settings.prompt
+    loaded = load(settings.name, settings.revision, settings.weights, settings.seed, settings.dtype, settings.device)
+    model, projections = loaded.model, find_projections(loaded.model)
+    shape = overview(model)
+    print(model)
     print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
 
     words, categories = flatten(stage.settings.words)
     prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
-    activations = capture(loaded.model, find_projections(loaded.model), prompts, prompt.multi_token)
+    activations = store.create_tensors(
+        stage.output("data/activations.safetensors"), shapes(projections, len(words), prompts.positions)
+    )
+    causal = find_family(model.config).causal
+    capture(model, projections, prompts, activations, range(prompts.positions), prompt.multi_token, causal)
     print(f"attn_0_q           {activations['attn_0_q'].shape} (words, tokens, units)")
 
-    store.write_tensors(stage.output("data/activations.safetensors"), activations)
     store.write_json(
         stage.output("data/capture.json"),
         {
@@ -37,7 +34,7 @@ def main(stage: Stage) -> None:
             "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
             "words": words,
             "categories": categories,
-            "word_position": prompts.before,
+            "word_position": prompts.word_position,
             "token_ids": prompts.ids,
             "tokens": prompts.tokens,
         },

@@ -1,6 +1,7 @@
 """Reading and writing artefacts: tensors, tables and JSON, checked on the way in, the same bytes on every run."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,37 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], record: Mapping
     arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in tensors.items()}
     metadata = None if record is None else {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
     save_file(arrays, path, metadata=metadata)
+
+
+def create_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Lay out a safetensors file of float32 arrays, to be filled piece by piece: memory need not hold them.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    shapes : mapping of str to tuple of int
+        Name → shape.
+
+    Returns
+    -------
+    dict of str to numpy.memmap
+        Zeros, mapped to the file: what is written to them is written there.
+    """
+    header: dict[str, Any] = {}
+    end = 0
+    for name, shape in sorted(shapes.items()):
+        start, end = end, end + 4 * math.prod(shape)
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format asks for aligned data
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return {
+        name: np.memmap(path, np.float32, "r+", 8 + len(text) + header[name]["data_offsets"][0], shape)
+        for name, shape in shapes.items()
+    }
 
 
 class Tensors:

@@ -13,7 +13,8 @@ from conftest import ROOT
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerBase
 
 from stages.errors import UserError
-from stages.models.capture import capture, hooked
+from stages.models import capture as capturing
+from stages.models.capture import hooked, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
@@ -38,9 +39,19 @@ def prompts(tokenizer: PreTrainedTokenizerBase) -> Prompts:
     return tokenise(tokenizer, WORDS, "The next word is {word}", "error")
 
 
+def capture(model: GPT2Model, prompts: Prompts, multi_token: str = "error") -> dict[str, np.ndarray]:
+    """Capture every position into memory."""
+    projections = find_projections(model)
+    into = {
+        name: np.zeros(s, np.float32) for name, s in shapes(projections, len(prompts.ids), prompts.positions).items()
+    }
+    capturing.capture(model, projections, prompts, into, range(prompts.positions), multi_token, causal=True)
+    return into
+
+
 @pytest.fixture(scope="module")
 def activations(model: GPT2Model, prompts: Prompts) -> dict[str, np.ndarray]:
-    return capture(model, find_projections(model), prompts, "error")
+    return capture(model, prompts)
 
 
 def arguments(**changed) -> tuple:
@@ -50,7 +61,7 @@ def arguments(**changed) -> tuple:
 
 def test_prompts_are_five_tokens_with_the_word_last(prompts: Prompts) -> None:
     assert prompts.tokens[0] == ["The", "Ġnext", "Ġword", "Ġis", "Ġgalaxy"]
-    assert (prompts.before, prompts.after, prompts.positions) == (4, 0, 5)
+    assert (prompts.word_position, prompts.positions) == (4, 5)
 
 
 def test_attention_recomputed_from_the_captured_tensors_is_the_blocks_own(
@@ -111,7 +122,7 @@ def test_hooks_leave_the_model_as_it_was(model: GPT2Model, prompts: Prompts) -> 
 
 
 def test_two_captures_are_identical(model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray]) -> None:
-    again = capture(model, find_projections(model), prompts, "error")
+    again = capture(model, prompts)
     assert all(np.array_equal(again[name], values) for name, values in activations.items())
 
 
@@ -119,7 +130,7 @@ def test_batches_do_not_change_the_numbers(
     model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stages.models.capture.BATCH", 3)
-    again = capture(model, find_projections(model), prompts, "error")
+    again = capture(model, prompts)
     assert all(np.allclose(again[name], values, atol=1e-5) for name, values in activations.items())
 
 
@@ -138,7 +149,7 @@ def test_last_and_mean_accept_a_word_of_several_tokens(
     found = {}
     for choice in ("last", "mean"):
         prompts = tokenise(tokenizer, words, "The next word is {word}", choice)
-        found[choice] = capture(model, find_projections(model), prompts, choice)["attn_3_q"]
+        found[choice] = capture(model, prompts, choice)["attn_3_q"]
         # The short words are as they were, the padding of their prompts notwithstanding.
         np.testing.assert_allclose(found[choice][[0, 2]], activations["attn_3_q"][[0, 2]], atol=1e-5)
     alone = {}
@@ -153,8 +164,8 @@ def test_last_and_mean_accept_a_word_of_several_tokens(
 
 def test_text_after_the_word_has_positions_of_its_own(model: GPT2Model, tokenizer: PreTrainedTokenizerBase) -> None:
     prompts = tokenise(tokenizer, ["moon", LONG], "The {word} is next", "last")
-    assert (prompts.before, prompts.after, prompts.positions) == (1, 2, 4)
-    values = capture(model, find_projections(model), prompts, "last")["attn_0_q"]
+    assert (prompts.word_position, prompts.positions) == (1, 4)
+    values = capture(model, prompts, "last")["attn_0_q"]
     assert values.shape[:2] == (2, 4)
     # Before the word both prompts are the same text; at it they differ.
     np.testing.assert_allclose(values[0, 0], values[1, 0], atol=1e-6)
@@ -170,7 +181,7 @@ def test_activations_that_are_not_finite_are_an_error(prompts: Prompts) -> None:
     broken = load(*arguments(weights="random")).model
     broken.h[2].attn.c_attn.weight.data[0, 0] = float("nan")
     with pytest.raises(FloatingPointError, match=r"activations of layer 2 \(q\) are not finite"):
-        capture(broken, find_projections(broken), prompts, "error")
+        capture(broken, prompts)
 
 
 def test_half_precision_weights_compute_in_float32(model: GPT2Model) -> None:
@@ -181,7 +192,7 @@ def test_half_precision_weights_compute_in_float32(model: GPT2Model) -> None:
 
 def test_bfloat16_is_close_and_is_stored_as_float32(prompts: Prompts, activations: dict[str, np.ndarray]) -> None:
     half = load(*arguments(dtype="bfloat16")).model
-    found = capture(half, find_projections(half), prompts, "error")["attn_2_v"]
+    found = capture(half, prompts)["attn_2_v"]
     assert found.dtype == np.float32
     assert 0 < np.abs(found - activations["attn_2_v"]).mean() < 0.05 * np.abs(found).mean()
 
@@ -225,7 +236,7 @@ def damaged(folder: Path, name: str, content: bytes | None) -> str:
     [
         ("config.json", None, "holds no model: it has no config.json"),
         ("config.json", b"{", "cannot be loaded"),
-        ("config.json", b'{"model_type": "t5"}', "the architecture 't5' is not known here; known: gpt2"),
+        ("config.json", b'{"model_type": "t5"}', "the architecture 't5' is not known here; known: bert, bloom"),
         ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded"),
         ("model.safetensors", None, "no weights in safetensors format"),
         ("model.safetensors", b"cut", "cannot be loaded, a file of it is missing or damaged"),

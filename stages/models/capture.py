@@ -1,20 +1,28 @@
-"""Catching Q, K, V and their input with forward hooks."""
+"""Catching Q, K, V and their input with forward hooks, at as little cost as the numbers allow."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
+from transformers import DynamicCache
 
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
-#: Prompts in one forward pass.
-BATCH = 64
+#: Prompts in one forward pass: what bounds memory however many words there are.
+BATCH = 128
 
 Receive = Callable[[int, str, torch.Tensor], None]
+
+
+class _Enough(Exception):
+    """Ends a forward pass once the last layer's Q, K and V are there: what follows is not needed."""
 
 
 @contextmanager
@@ -29,15 +37,21 @@ def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None
         Takes the layer, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
     """
 
-    def hook_of(layer: int, projection: Projection) -> Callable[..., None]:
+    def hook_of(layer: int, projection: Projection, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             # No return value: torch would put it in the place of the module's output.
-            for name, tensor in {"x": inputs[0], **projection.split(output)}.items():
-                receive(layer, name, tensor)
+            if name in ("q", "qkv"):
+                receive(layer, "x", inputs[0])
+            for part, tensor in projection.split(name, output).items():
+                receive(layer, part, tensor)
 
         return hook
 
-    handles = [p.module.register_forward_hook(hook_of(layer, p)) for layer, p in enumerate(projections)]
+    handles = [
+        module.register_forward_hook(hook_of(layer, projection, name))
+        for layer, projection in enumerate(projections)
+        for name, module in projection.modules.items()
+    ]
     try:
         yield
     finally:
@@ -45,10 +59,34 @@ def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None
             handle.remove()
 
 
+def shapes(projections: Sequence[Projection], words: int, positions: int) -> dict[str, tuple[int, ...]]:
+    """Tell what `capture` fills: name → shape.
+
+    ``attn_{layer}_{q,k,v,x}``, shape (words, positions, units), and ``attn_{layer}_{q,k,v}_bias``, shape (units,),
+    where the projection has one.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for layer, projection in enumerate(projections):
+        for name, units in {**projection.widths, "x": projection.width_in}.items():
+            found[f"attn_{layer}_{name}"] = (words, positions, units)
+        for name in projection.bias():
+            found[f"attn_{layer}_{name}_bias"] = (projection.widths[name],)
+    return found
+
+
 def capture(
-    model: nn.Module, projections: Sequence[Projection], prompts: Prompts, multi_token: str
-) -> dict[str, np.ndarray]:
+    model: nn.Module,
+    projections: Sequence[Projection],
+    prompts: Prompts,
+    into: Mapping[str, np.ndarray],
+    positions: Sequence[int],
+    multi_token: str,
+    causal: bool,
+) -> None:
     """Run all prompts and keep what every layer's projection takes and gives.
+
+    A causal model runs the tokens that all prompts begin with a single time, and each prompt's own tokens on the keys
+    and values of those; the numbers are those of whole prompts (to 1e-5). No pass goes beyond the last projection.
 
     Parameters
     ----------
@@ -57,51 +95,110 @@ def capture(
     projections : sequence of Projection
         One a layer.
     prompts : Prompts
+    into : mapping of str to ndarray of float32
+        Filled: the names and shapes of `shapes`, in memory or mapped to a file.
+    positions : sequence of int
+        Which positions are kept, counted from 0.
     multi_token : {"error", "last", "mean"}
         "mean": a word's vector is the mean over its tokens; otherwise that of its last token.
-
-    Returns
-    -------
-    dict of str to ndarray of float32
-        ``attn_{layer}_{q,k,v,x}``, shape (words, positions, units), and ``attn_{layer}_{q,k,v}_bias``, shape (units,),
-        where the projection has one.
+    causal : bool
+        Whether a token sees only what stands before it.
 
     Raises
     ------
     FloatingPointError
         If an activation is not finite.
     """
-    words, device = len(prompts.ids), next(model.parameters()).device
-    sources = torch.from_numpy(prompts.sources()).to(device)
-    activations: dict[str, np.ndarray] = {}
+    passes, total = _passes(model, prompts, positions, causal)
+    with tqdm(total=total * len(projections), desc=f"capture {len(prompts.ids)} words", unit="layer") as bar:
+        for part in passes:
 
-    def receive(layer: int, name: str, tensor: torch.Tensor) -> None:
-        kept = tensor[torch.arange(len(tensor), device=device)[:, None], sources[rows]]
-        if multi_token == "mean":
-            for row, span in enumerate(prompts.spans[rows]):
-                kept[row, prompts.before] = tensor[row, span.start : span.stop].mean(dim=0)
-        if not torch.isfinite(kept).all():
-            raise FloatingPointError(f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32")
-        key = f"attn_{layer}_{name}"
-        if key not in activations:
-            activations[key] = np.empty((words, *kept.shape[1:]), dtype=np.float32)
-        activations[key][rows] = kept.float().cpu().numpy()
-        bar.update(name == "x")
+            def receive(layer: int, name: str, tensor: torch.Tensor, part: _Pass = part) -> None:
+                kept = part.select(tensor, mean=multi_token == "mean")
+                if not torch.isfinite(kept).all():
+                    raise FloatingPointError(
+                        f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32"
+                    )
+                into[f"attn_{layer}_{name}"][part.rows, part.columns] = kept.float().cpu().numpy()
+                bar.update(name == "x")
 
-    batches = range(0, words, BATCH)
-    with (
-        tqdm(total=len(batches) * len(projections), desc=f"capture {words} words", unit="layer") as bar,
-        hooked(projections, receive),
-        torch.inference_mode(),
-    ):
-        for start in batches:
-            rows = slice(start, start + BATCH)
-            ids, mask = _pad(prompts.ids[rows])
-            model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            _run(model, projections, receive, part.inputs)
     for layer, projection in enumerate(projections):
         for name, bias in projection.bias().items():
-            activations[f"attn_{layer}_{name}_bias"] = bias.float().cpu().numpy()
-    return activations
+            into[f"attn_{layer}_{name}_bias"][:] = bias.float().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One forward pass: what the model is given, and where what it gives belongs.
+
+    `tokens`, shape (prompts, columns), are places among the tokens of this pass; `rows` and `columns` are those of the
+    result. Where the word is among them, `word` is its column and `spans` are its tokens.
+    """
+
+    inputs: dict[str, Any]
+    rows: slice
+    columns: list[int]
+    tokens: torch.Tensor
+    word: int | None = None
+    spans: Sequence[range] = ()
+
+    def select(self, tensor: torch.Tensor, mean: bool) -> torch.Tensor:
+        """Take the kept tokens of a (prompts, tokens, units) tensor."""
+        prompts = torch.arange(len(tensor), device=tensor.device)[:, None]
+        kept = tensor[prompts, self.tokens.to(tensor.device)]
+        if mean and self.word is not None:
+            for row, span in enumerate(self.spans):
+                kept[row, self.word] = tensor[row, span.start : span.stop].mean(dim=0)
+        return kept
+
+
+def _passes(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal: bool) -> tuple[Iterator[_Pass], int]:
+    """Divide the work into passes, the shared tokens once, then batches of what follows; and count them."""
+    sources = torch.from_numpy(prompts.sources()[:, list(positions)])
+    # The words' own tokens stay together: a mean is taken over them.
+    shared = min(prompts.shared, *(span.start for span in prompts.words)) if causal else 0
+    early = [column for column, token in enumerate(sources[0]) if token < shared]
+    late = [column for column in range(len(positions)) if column not in early]
+    word = list(positions).index(prompts.word_position) if prompts.word_position in positions else None
+    starts = range(0, len(prompts.ids), BATCH)
+
+    def passes() -> Iterator[_Pass]:
+        if shared:
+            cache = DynamicCache(config=model.config)
+            ids = torch.tensor([prompts.ids[0][:shared]])
+            inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
+            yield _Pass(inputs, slice(None), early, sources[:1, early])
+        for start in starts:
+            rows = slice(start, start + BATCH)
+            ids, mask = _pad([row[shared:] for row in prompts.ids[rows]])
+            inputs = {"input_ids": ids, "attention_mask": mask}
+            if shared:
+                repeated = copy.deepcopy(cache)
+                repeated.batch_repeat_interleave(len(ids))
+                seen = torch.ones(len(ids), shared, dtype=mask.dtype)
+                inputs |= {"attention_mask": torch.cat([seen, mask], 1), "past_key_values": repeated, "use_cache": True}
+            spans = [range(span.start - shared, span.stop - shared) for span in prompts.words[rows]]
+            column = None if word is None else late.index(word)
+            yield _Pass(inputs, rows, late, sources[rows][:, late] - shared, column, spans)
+
+    return passes(), len(starts) + (shared > 0)
+
+
+def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, inputs: Mapping[str, Any]) -> None:
+    """Run the model up to its last projection."""
+    last, missing = len(projections) - 1, {"x", "q", "k", "v"}
+
+    def until_enough(layer: int, name: str, tensor: torch.Tensor) -> None:
+        receive(layer, name, tensor)
+        if layer == last:
+            missing.discard(name)
+            if not missing:
+                raise _Enough
+
+    tensors = {name: v.to(model.device) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
+    with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
+        model(**tensors)
 
 
 def _pad(ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from stages.errors import UserError
-from stages.models.projections import check_family, find_projections
+from stages.models.projections import find_family, find_projections
 
 #: Files of a hub repository besides the weights: configuration and tokenizer.
 _SMALL_FILES = [
@@ -85,7 +85,7 @@ def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: 
         raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        check_family(config.model_type)
+        find_family(config)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         model = _build(folder, config, weights, seed, getattr(torch, dtype))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
@@ -113,18 +113,19 @@ def overview(model: nn.Module) -> dict[str, Any]:
     Returns
     -------
     dict
-        Architecture, layers, width, heads, the shape of the Q/K/V projection (units in, units out) and how its output
-        divides, and the number of parameters.
+        Architecture, layers, width (units of the input x), query heads and key/value heads, the shape of the Q/K/V
+        projection (units in, units out), the units of each of q, k and v, and the number of parameters.
     """
-    config, projections = model.config, find_projections(model)
+    projections = find_projections(model)
     first = projections[0]
     return {
         "architecture": type(model).__name__,
         "layers": len(projections),
-        "width": config.hidden_size,
-        "heads": config.num_attention_heads,
-        "projection": [config.hidden_size, sum(first.widths)],
-        "projection_widths": dict(zip("qkv", first.widths, strict=True)),
+        "width": first.width_in,
+        "heads": first.heads,
+        "key_value_heads": first.kv_heads,
+        "projection": [first.width_in, sum(first.widths.values())],
+        "projection_widths": first.widths,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
 

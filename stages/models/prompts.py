@@ -13,7 +13,9 @@ from stages.errors import UserError
 class Prompts:
     """Tokenised prompts.
 
-    A word of several tokens takes one position like any other, so that positions mean the same in every prompt.
+    Positions count the tokens of the text. A word of several tokens takes one position like any other, and tokens that
+    the tokenizer adds around the text ([CLS], [SEP], <s>) take none: so positions mean the same in every prompt and
+    every model. The model sees all tokens.
 
     Attributes
     ----------
@@ -21,30 +23,44 @@ class Prompts:
         Token ids, one list a word.
     tokens : list of list of str
         The same as the tokenizer writes them.
-    before, after : int
-        Positions before and after the word's.
-    spans : list of range
-        Which tokens of the prompt are the word.
+    words : list of range
+        Which tokens of each prompt are the word.
+    before, after : list of int
+        The tokens of the text before the word, counted from the prompt's start, and after it, counted from its end.
     """
 
     ids: list[list[int]]
     tokens: list[list[str]]
-    before: int
-    after: int
-    spans: list[range]
+    words: list[range]
+    before: list[int]
+    after: list[int]
+
+    @property
+    def word_position(self) -> int:
+        """Which position is the word's."""
+        return len(self.before)
 
     @property
     def positions(self) -> int:
-        """How many positions a prompt has: the word's counts as one."""
-        return self.before + 1 + self.after
+        """How many positions a prompt has."""
+        return len(self.before) + 1 + len(self.after)
+
+    @property
+    def shared(self) -> int:
+        """How many tokens all prompts begin with; at least one token of each prompt is left over."""
+        shortest = min(map(len, self.ids)) - 1
+        columns = zip(*(ids[:shortest] for ids in self.ids), strict=True)
+        different = (i for i, column in enumerate(columns) if len(set(column)) > 1)
+        return next(different, shortest)
 
     def sources(self) -> np.ndarray:
         """Which token each position is read from, shape (words, positions): at the word, its last token."""
-        rows = [
-            [*range(span.start), span[-1], *range(span.stop, len(ids))]
-            for ids, span in zip(self.ids, self.spans, strict=True)
-        ]
-        return np.array(rows)
+        return np.array(
+            [
+                [*self.before, word[-1], *(len(ids) + i for i in self.after)]
+                for ids, word in zip(self.ids, self.words, strict=True)
+            ]
+        )
 
 
 def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: str) -> Prompts:
@@ -66,30 +82,40 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
         For words of several tokens (all of them listed), for a word that is no token of its own, and where the text
         around the word is tokenised differently from word to word.
     """
+    if not tokenizer.is_fast:
+        raise UserError(
+            "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
+        )
     head, tail = template.split("{word}")
-    ids, tokens, spans = [], [], []
-    for word in words:
-        encoded = tokenizer(head + word + tail, return_offsets_mapping=True)
+    encoded = tokenizer(
+        [head + word + tail for word in words], return_offsets_mapping=True, return_special_tokens_mask=True
+    )
+    ids = [list(row) for row in encoded["input_ids"]]
+    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
+    own, around = [], []
+    rows = zip(words, ids, encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    for word, row, offsets, special in rows:
         start, stop = len(head), len(head) + len(word)
+        text = [i for i in range(len(row)) if not special[i]]
         # A token covers the word where their characters overlap; a leading space may belong to the token as well.
-        own = [i for i, (left, right) in enumerate(encoded["offset_mapping"]) if left < stop and right > start]
-        if not own:
+        covering = [i for i in text if offsets[i][0] < stop and offsets[i][1] > start]
+        if not covering:
             raise UserError(f"words: {word!r} has no token of its own in {template!r}")
-        ids.append(list(encoded["input_ids"]))
-        tokens.append(tokenizer.convert_ids_to_tokens(encoded["input_ids"]))
-        spans.append(range(own[0], own[-1] + 1))
-    several = {w: t[s.start : s.stop] for w, t, s in zip(words, tokens, spans, strict=True) if len(s) > 1}
+        own.append(range(covering[0], covering[-1] + 1))
+        before = [i for i in text if i < own[-1].start]
+        after = [i - len(row) for i in text if i >= own[-1].stop]
+        around.append((before, after, row[: own[-1].start], row[own[-1].stop :]))
+    several = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
+    several = {word: pieces for word, pieces in several.items() if len(pieces) > 1}
     if several and multi_token == "error":
         listed = "; ".join(f"{word} = {' '.join(pieces)}" for word, pieces in several.items())
         raise UserError(
             f"words of several tokens: {listed}\n"
             "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
         )
-    around = {(tuple(i[: s.start]), tuple(i[s.stop :])) for i, s in zip(ids, spans, strict=True)}
-    if len(around) > 1:
+    if any(other != around[0] for other in around):
         raise UserError(
             f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}; "
             "put a space between {word} and the rest"
         )
-    before, after = around.pop()
-    return Prompts(ids, tokens, len(before), len(after), spans)
+    return Prompts(ids, tokens, own, around[0][0], around[0][1])
