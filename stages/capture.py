@@ -19,12 +19,11 @@ def main(stage: Stage) -> None:
 
     words, categories = flatten(stage.settings.words)
     prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
-    activations = store.create_tensors(
-        stage.output("data/activations.safetensors"), shapes(projections, len(words), prompts.positions)
-    )
+    sizes = shapes(projections, len(words), prompts.positions)
     causal = find_family(model.config).causal
-    capture(model, projections, prompts, activations, range(prompts.positions), prompt.multi_token, causal)
-    print(f"attn_0_q           {activations['attn_0_q'].shape} (words, tokens, units)")
+    with store.TensorWriter(stage.output("data/activations.safetensors"), sizes) as file:
+        capture(model, projections, prompts, file.write, range(prompts.positions), prompt.multi_token, causal)
+    print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
 
     store.write_json(
         stage.output("data/capture.json"),

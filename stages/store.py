@@ -63,35 +63,44 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], record: Mapping
     save_file(arrays, path, metadata=metadata)
 
 
-def create_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Lay out a safetensors file of float32 arrays, to be filled piece by piece: memory need not hold them.
+class TensorWriter:
+    """A safetensors file of float32 arrays, written piece by piece: memory need not hold them.
 
     Parameters
     ----------
     path : Path
         Where to.
     shapes : mapping of str to tuple of int
-        Name → shape.
-
-    Returns
-    -------
-    dict of str to numpy.memmap
-        Zeros, mapped to the file: what is written to them is written there.
+        Name → shape; what is not written stays zero.
     """
-    header: dict[str, Any] = {}
-    end = 0
-    for name, shape in sorted(shapes.items()):
-        start, end = end, end + 4 * math.prod(shape)
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the format asks for aligned data
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
-    return {
-        name: np.memmap(path, np.float32, "r+", 8 + len(text) + header[name]["data_offsets"][0], shape)
-        for name, shape in shapes.items()
-    }
+
+    def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        header: dict[str, Any] = {}
+        end = 0
+        for name, shape in sorted(shapes.items()):
+            start, end = end, end + 4 * math.prod(shape)
+            header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # the format asks for aligned data
+        self._file = path.open("wb")
+        self._file.write(len(text).to_bytes(8, "little") + text)
+        self._file.truncate(8 + len(text) + end)
+        self._offsets = {name: 8 + len(text) + entry["data_offsets"][0] for name, entry in header.items()}
+        self._shapes = dict(shapes)
+
+    def write(self, name: str, row: int, block: np.ndarray) -> None:
+        """Write consecutive rows of an array, from `row` on: shape (rows, ...) as the array's own."""
+        shape = self._shapes[name]
+        if block.shape[1:] != shape[1:] or row + len(block) > shape[0]:
+            raise ValueError(f"rows {row} on of shape {block.shape} do not fit {name} of shape {shape}")
+        self._file.seek(self._offsets[name] + 4 * row * math.prod(shape[1:]))
+        self._file.write(np.ascontiguousarray(block, dtype="<f4").data)
+
+    def __enter__(self) -> "TensorWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
 
 
 class Tensors:

@@ -91,8 +91,12 @@ def run(model: nn.Module, prompts: Prompts, multi_token: str = "last") -> dict[s
     projections = find_projections(model)
     sizes = shapes(projections, len(prompts.ids), prompts.positions)
     into = {name: np.full(shape, np.nan, np.float32) for name, shape in sizes.items()}
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        into[name][row : row + len(block)] = block
+
     causal = find_family(model.config).causal
-    capture(model, projections, prompts, into, range(prompts.positions), multi_token, causal)
+    capture(model, projections, prompts, write, range(prompts.positions), multi_token, causal)
     return into
 
 

@@ -45,7 +45,11 @@ def capture(model: GPT2Model, prompts: Prompts, multi_token: str = "error") -> d
     into = {
         name: np.zeros(s, np.float32) for name, s in shapes(projections, len(prompts.ids), prompts.positions).items()
     }
-    capturing.capture(model, projections, prompts, into, range(prompts.positions), multi_token, causal=True)
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        into[name][row : row + len(block)] = block
+
+    capturing.capture(model, projections, prompts, write, range(prompts.positions), multi_token, causal=True)
     return into
 
 

@@ -107,3 +107,18 @@ def test_records_are_sorted_json_in_one_key(tmp_path: Path) -> None:
     header = (tmp_path / "a").read_bytes()
     size = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"a": 2, "b": 1}'}
+
+
+def test_a_file_written_piece_by_piece_reads_as_one(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    with store.TensorWriter(tmp_path / "a", {"b": (5, 2, 3), "a": (4,)}) as file:
+        file.write("b", 3, values[3:])
+        file.write("b", 0, values[:3])
+        file.write("a", 1, np.array([1.0, 2.0]))
+        with pytest.raises(ValueError, match="do not fit b"):
+            file.write("b", 4, values[:2])
+        with pytest.raises(ValueError, match="do not fit b"):
+            file.write("b", 0, values[:, :1])
+    found = store.read_tensors(tmp_path / "a")
+    np.testing.assert_array_equal(found["b"], values)
+    np.testing.assert_array_equal(found["a"], [0, 1, 2, 0])

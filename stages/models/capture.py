@@ -19,6 +19,7 @@ from stages.models.prompts import Prompts
 BATCH = 128
 
 Receive = Callable[[int, str, torch.Tensor], None]
+Write = Callable[[str, int, np.ndarray], None]
 
 
 class _Enough(Exception):
@@ -78,7 +79,7 @@ def capture(
     model: nn.Module,
     projections: Sequence[Projection],
     prompts: Prompts,
-    into: Mapping[str, np.ndarray],
+    write: Write,
     positions: Sequence[int],
     multi_token: str,
     causal: bool,
@@ -95,8 +96,8 @@ def capture(
     projections : sequence of Projection
         One a layer.
     prompts : Prompts
-    into : mapping of str to ndarray of float32
-        Filled: the names and shapes of `shapes`, in memory or mapped to a file.
+    write : callable
+        Takes the name of an array of `shapes`, the first row, and the rows that follow it, float32.
     positions : sequence of int
         Which positions are kept, counted from 0.
     multi_token : {"error", "last", "mean"}
@@ -110,6 +111,8 @@ def capture(
         If an activation is not finite.
     """
     passes, total = _passes(model, prompts, positions, causal)
+    shared: dict[str, np.ndarray] = {}  # what the pass over the shared tokens gave: the same for every word
+
     with tqdm(total=total * len(projections), desc=f"capture {len(prompts.ids)} words", unit="layer") as bar:
         for part in passes:
 
@@ -119,25 +122,34 @@ def capture(
                     raise FloatingPointError(
                         f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32"
                     )
-                into[f"attn_{layer}_{name}"][part.rows, part.columns] = kept.float().cpu().numpy()
+                key, values = f"attn_{layer}_{name}", kept.float().cpu().numpy()
+                if part.row is None:
+                    shared[key] = values
+                else:
+                    block = np.empty((len(values), len(positions), values.shape[-1]), dtype=np.float32)
+                    block[:, part.columns] = values
+                    if key in shared:
+                        block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
+                    write(key, part.row, block)
                 bar.update(name == "x")
 
             _run(model, projections, receive, part.inputs)
     for layer, projection in enumerate(projections):
         for name, bias in projection.bias().items():
-            into[f"attn_{layer}_{name}_bias"][:] = bias.float().cpu().numpy()
+            write(f"attn_{layer}_{name}_bias", 0, bias.float().cpu().numpy())
 
 
 @dataclass(frozen=True)
 class _Pass:
     """One forward pass: what the model is given, and where what it gives belongs.
 
-    `tokens`, shape (prompts, columns), are places among the tokens of this pass; `rows` and `columns` are those of the
-    result. Where the word is among them, `word` is its column and `spans` are its tokens.
+    `tokens`, shape (prompts, columns), are places among the tokens of this pass. `row` is the first row of the result,
+    None for all rows alike; `columns` are its positions. Where the word is among them, it is the `word`-th, and `spans`
+    are its tokens.
     """
 
     inputs: dict[str, Any]
-    rows: slice
+    row: int | None
     columns: list[int]
     tokens: torch.Tensor
     word: int | None = None
@@ -168,7 +180,7 @@ def _passes(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal
             cache = DynamicCache(config=model.config)
             ids = torch.tensor([prompts.ids[0][:shared]])
             inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
-            yield _Pass(inputs, slice(None), early, sources[:1, early])
+            yield _Pass(inputs, None, early, sources[:1, early])
         for start in starts:
             rows = slice(start, start + BATCH)
             ids, mask = _pad([row[shared:] for row in prompts.ids[rows]])
@@ -180,7 +192,7 @@ def _passes(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal
                 inputs |= {"attention_mask": torch.cat([seen, mask], 1), "past_key_values": repeated, "use_cache": True}
             spans = [range(span.start - shared, span.stop - shared) for span in prompts.words[rows]]
             column = None if word is None else late.index(word)
-            yield _Pass(inputs, rows, late, sources[rows][:, late] - shared, column, spans)
+            yield _Pass(inputs, start, late, sources[rows][:, late] - shared, column, spans)
 
     return passes(), len(starts) + (shared > 0)
 
