@@ -11,7 +11,16 @@ from stages.stage import Stage, run
 
 def main(stage: Stage) -> None:
     settings, prompt = stage.settings.model, stage.settings.prompt
-    loaded = load(settings.name, settings.revision, settings.weights, settings.seed, settings.dtype, settings.device)
+    loaded = load(
+        settings.name,
+        settings.revision,
+        settings.weights,
+        settings.seed,
+        settings.dtype,
+        settings.device,
+        settings.device_map,
+        settings.max_memory,
+    )
     model, projections = loaded.model, find_projections(loaded.model)
     shape = overview(model)
     print(model)

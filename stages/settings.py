@@ -43,6 +43,14 @@ class Model(Section):
     seed: int = Field(ge=0)
     dtype: Literal["float32", "bfloat16", "float16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
+    device_map: Literal["none", "auto"]
+    max_memory: dict[int | Text, Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")]]
+
+    @model_validator(mode="after")
+    def _spread_weights_are_read(self) -> "Model":
+        if self.device_map == "auto" and self.weights == "random":
+            raise ValueError("device_map: auto spreads weights as it reads them, it cannot go with weights: random")
+        return self
 
 
 class Prompt(Section):
@@ -189,6 +197,8 @@ def _in_words(problem: Mapping[str, Any]) -> str:
             return f"{key} is not a setting; {f'did you mean {close[0]}?' if close else f'known: {known}'}"
         case "literal_error":
             return f"{key}: {value!r} is not known; choose one of {context['expected'].replace(' or ', ', ')}"
+        case "string_pattern_mismatch":
+            return f"{key}: {value!r} is not an amount of memory such as 8GB"
         case "string_type" if problem["loc"][0] == "words":
             return f"{_position(problem['loc'])}: {value!r} is not text; put it in quotes or write another word"
         case "string_type":

@@ -19,7 +19,7 @@ def leaves(section: dict, prefix: str = "") -> set[str]:
     found = set()
     for key, value in section.items():
         name = prefix + key
-        found |= leaves(value, f"{name}.") if isinstance(value, dict) and name != "words" else {name}
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value and name != "words" else {name}
     return found
 
 

@@ -273,6 +273,17 @@ def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
         load(*arguments(device="cuda"))
 
 
+def test_a_model_spread_over_memory_and_disk_gives_the_same_numbers(
+    prompts: Prompts, activations: dict[str, np.ndarray]
+) -> None:
+    loaded = load(*arguments(), device_map="auto", max_memory={"cpu": "4MB"})
+    assert "disk" in loaded.model.hf_device_map.values()
+    found = capture(loaded.model, prompts)
+    assert found.keys() == activations.keys()
+    for name, values in activations.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
+
+
 def test_a_model_with_a_head_loads_as_its_base(tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=6144, n_positions=16, n_embd=8, n_layer=1, n_head=2)
     torch.manual_seed(3)

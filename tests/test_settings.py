@@ -67,6 +67,14 @@ MISTAKES = {
     "a negative layer": (put("focus_layer", -1), "focus_layer: -1: input should be greater than or equal to 0"),
     "text for a number": (put("tokens.target", "last"), "tokens.target: 'last': input should be a valid integer"),
     "a number for a model": (put("model.name", 7), "model.name: 7 is not text; put it in quotes"),
+    "memory in no unit": (
+        put("model.max_memory", {"cpu": "much"}),
+        "model.max_memory.cpu: 'much' is not an amount of memory such as 8GB",
+    ),
+    "random weights spread": (
+        lambda p: p["model"].update(weights="random", device_map="auto"),
+        "model: device_map: auto spreads weights as it reads them, it cannot go with weights: random",
+    ),
     "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000: input should be less than or equal to 600"),
 }
 

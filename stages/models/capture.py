@@ -70,7 +70,7 @@ def shapes(projections: Sequence[Projection], words: int, positions: int) -> dic
     for layer, projection in enumerate(projections):
         for name, units in {**projection.widths, "x": projection.width_in}.items():
             found[f"attn_{layer}_{name}"] = (words, positions, units)
-        for name in projection.bias():
+        for name in projection.biased:
             found[f"attn_{layer}_{name}_bias"] = (projection.widths[name],)
     return found
 
@@ -208,7 +208,10 @@ def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, 
             if not missing:
                 raise _Enough
 
-    tensors = {name: v.to(model.device) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
+    # A model spread over devices says where it begins; disk and memory feed the processor.
+    place = next(iter(getattr(model, "hf_device_map", {"": model.device}).values()))
+    place = "cpu" if place == "disk" else place
+    tensors = {name: v.to(place) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
     with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
         model(**tensors)
 

@@ -2,6 +2,9 @@
 
 import hashlib
 import platform
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +58,16 @@ class Loaded:
     provenance: dict[str, Any]
 
 
-def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: str) -> Loaded:
+def load(
+    name: str,
+    revision: str,
+    weights: str,
+    seed: int,
+    dtype: str,
+    device: str,
+    device_map: str = "none",
+    max_memory: dict[str | int, str] | None = None,
+) -> Loaded:
     """Load a model and its tokenizer.
 
     Parameters
@@ -71,6 +83,11 @@ def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: 
     dtype : {"float32", "bfloat16", "float16"}
         What the model computes in, whatever its weights are stored in.
     device : {"auto", "cpu", "cuda", "mps"}
+    device_map : {"none", "auto"}
+        "auto" hands a model that exceeds the device, or memory, to accelerate, which spreads it over GPUs, memory and
+        disk.
+    max_memory : dict, optional
+        For "auto": what accelerate may use of each GPU (0, 1, ...) and of "cpu", like ``{"cpu": "1GB"}``.
 
     Raises
     ------
@@ -87,7 +104,8 @@ def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: 
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         find_family(config)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        model = _build(folder, config, weights, seed, getattr(torch, dtype))
+        spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
+        model = _build(folder, config, weights, seed, getattr(torch, dtype), spread)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {reason}") from None
@@ -96,10 +114,10 @@ def load(name: str, revision: str, weights: str, seed: int, dtype: str, device: 
         "revision": commit,
         "weights": {file.name: _sha256(file) for file in files} if files else f"random, seed {seed}",
         "dtype": dtype,
-        "device": place,
+        "device": "spread by accelerate" if spread else place,
         "versions": {"python": platform.python_version(), **{library: version(library) for library in _LIBRARIES}},
     }
-    return Loaded(model.to(place).eval(), tokenizer, provenance)
+    return Loaded((model if spread else model.to(place)).eval(), tokenizer, provenance)
 
 
 def overview(model: nn.Module) -> dict[str, Any]:
@@ -158,14 +176,29 @@ def _find(name: str, revision: str, weights: str) -> tuple[Path, str | None]:
     return found, found.name
 
 
-def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype) -> nn.Module:
+def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any]) -> nn.Module:
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return transformers.AutoModel.from_config(config, trust_remote_code=False).to(dtype)
-    model, info = transformers.AutoModel.from_pretrained(
-        folder, config=config, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True
-    )
+    offload = tempfile.mkdtemp(prefix="offload-") if spread else None
+    try:
+        model, info = transformers.AutoModel.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            offload_folder=offload,
+            **spread,
+        )
+    except BaseException:
+        if offload:
+            shutil.rmtree(offload, ignore_errors=True)
+        raise
+    if offload:
+        weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
     # transformers would fill what the file lacks with random numbers and only warn.
     if absent := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
         raise ValueError(f"no weights for {', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}")

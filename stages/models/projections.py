@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import torch
+from accelerate.utils import align_module_device
 from torch import nn
 
 from stages.errors import UserError
@@ -106,12 +107,19 @@ class Projection:
         parts = {"q": grouped[..., :-2, :], "k": grouped[..., -2:-1, :], "v": grouped[..., -1:, :]}
         return {part: values.flatten(-3) for part, values in parts.items()}
 
+    @property
+    def biased(self) -> list[str]:
+        """Which of "q", "k" and "v" have a bias."""
+        biases = {name: module.bias for name, module in self.modules.items() if module.bias is not None}
+        return [part for name, bias in biases.items() for part in self.split(name, bias)]
+
     def bias(self) -> dict[str, torch.Tensor]:
         """Give the bias of "q", "k" and "v", shape (units,), where the projection has one."""
         found: dict[str, torch.Tensor] = {}
         for name, module in self.modules.items():
             if module.bias is not None:
-                found |= self.split(name, module.bias.detach())
+                with align_module_device(module):  # brings offloaded weights in, for the moment
+                    found |= self.split(name, module.bias.detach().clone())
         return found
 
 

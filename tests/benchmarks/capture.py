@@ -53,7 +53,12 @@ def the_posts_way(folder: Path, number: int) -> float:
     return time.perf_counter() - start
 
 
-def ours(folder: Path, number: int) -> float:
+def offloaded(folder: Path, number: int) -> float:
+    """Do what stage capture does with weights that stay on disk until they are needed."""
+    return ours(folder, number, device_map="auto", max_memory={"cpu": "0.4GB"})
+
+
+def ours(folder: Path, number: int, **spread) -> float:
     """Do what stage capture does; give the seconds of its passes."""
     import tempfile
 
@@ -65,11 +70,12 @@ def ours(folder: Path, number: int) -> float:
     from stages.models.projections import find_projections
     from stages.models.prompts import tokenise
 
-    loaded = load(str(folder), "main", "pretrained", 0, "float32", "cpu")
+    loaded = load(str(folder), "main", "pretrained", 0, "float32", "cpu", **spread)
     prompts = tokenise(loaded.tokenizer, word_list(loaded.tokenizer, number), TEMPLATE, "error")
     projections = find_projections(loaded.model)
-    with torch.no_grad():
-        loaded.model(torch.tensor([[1]]))
+    if not spread:  # touch the weights once, as the other way does
+        with torch.no_grad():
+            loaded.model(torch.tensor([[1]]))
     with tempfile.TemporaryDirectory() as temporary:
         sizes = shapes(projections, number, prompts.positions)
         start = time.perf_counter()
@@ -78,7 +84,7 @@ def ours(folder: Path, number: int) -> float:
         return time.perf_counter() - start
 
 
-WAYS = {"the post's way": the_posts_way, "this repository": ours}
+WAYS = {"the post's way": the_posts_way, "this repository": ours, "from disk": offloaded}
 
 
 def main() -> None:
@@ -102,8 +108,10 @@ def main() -> None:
         _, _, usage = os.wait4(child.pid, 0)
         unit = 1 if sys.platform == "darwin" else 1024
         print(f"{way:18}{seconds[way]:10.2f}{usage.ru_maxrss * unit / 1e9:9.2f}", flush=True)
-    post, here = seconds.values()
-    print(f"{post / here:.1f} times as fast")
+    post, here, _ = seconds.values()
+    print(
+        f"{post / here:.1f} times as fast as the post's way (from disk: weights through accelerate, 0.4 GB at a time)"
+    )
 
 
 if __name__ == "__main__":
