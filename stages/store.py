@@ -17,6 +17,10 @@ from stages.errors import UserError
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
 
+#: The choices that `robustness.csv` compares.
+TRANSFORMS = ("none", "center", "zscore")
+COMPARISONS = ("pearson", "spearman")
+
 #: The columns of every table, after `layer`.
 TABLES = {
     "correlation.csv": (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
@@ -25,6 +29,10 @@ TABLES = {
         *MATRICES,
         *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
     ),
+    "robustness.csv": (
+        *(f"{pair}_{transform}_{score}" for transform in TRANSFORMS for score in COMPARISONS for pair in PAIRS),
+        *(f"{name}_{transform}" for transform in TRANSFORMS for name in MATRICES),
+    ),
 }
 
 #: Decimals of every number in a table or summary.
@@ -32,7 +40,7 @@ DECIMALS = 6
 
 
 @contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
+def readable(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever goes wrong with a file into plain words."""
     try:
         yield
@@ -112,7 +120,7 @@ class Tensors:
 
     def __getitem__(self, name: str) -> Any:
         """Give a lazy slice: index it (``tensors["q"][:, -1]``) for an ndarray."""
-        with _readable(self._path, "safetensors file"):
+        with readable(self._path, "safetensors file"):
             if name not in self.names:
                 raise KeyError(f"no tensor {name}")
             return self._file.get_slice(name)
@@ -124,7 +132,7 @@ class Tensors:
     @property
     def record(self) -> dict[str, Any]:
         """What the arrays are of, as given to `write_tensors`."""
-        with _readable(self._path, "safetensors file"):
+        with readable(self._path, "safetensors file"):
             return json.loads((self._file.metadata() or {})["record"])
 
 
@@ -137,7 +145,7 @@ def open_tensors(path: Path) -> Iterator[Tensors]:
     UserError
         If it is missing, cut short or not what it should be.
     """
-    with _readable(path, "safetensors file"):
+    with readable(path, "safetensors file"):
         opened = safe_open(path, framework="numpy")
     with opened as file:
         yield Tensors(file, path)
@@ -184,6 +192,53 @@ def read_vectors(tensors: Tensors, matrix: str, token: int, setting: str) -> np.
     return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
 
 
+def read_with_reference(activations: Tensors, reference: Tensors, matrix: str, token: int) -> np.ndarray:
+    """Read the vectors of all words at the target token, and behind them those of the reference words, if any.
+
+    Parameters
+    ----------
+    activations, reference : Tensors
+        The open files `data/activations.safetensors` and `data/reference.safetensors`.
+    matrix, token
+        As `read_vectors`.
+
+    Returns
+    -------
+    ndarray of float32, shape (layers, words + reference words, units)
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token.
+    """
+    vectors = read_vectors(activations, matrix, token, "tokens.target")
+    if not reference.names:
+        return vectors
+    return np.concatenate([vectors, read_vectors(reference, matrix, token, "tokens.target")], axis=1)
+
+
+def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
+    """Read the projections' biases from `data/activations.safetensors`.
+
+    Parameters
+    ----------
+    activations : Tensors
+        The open file.
+
+    Returns
+    -------
+    dict of "q", "k", "v" to ndarray of float32, shape (layers, units)
+        0 where a projection has no bias.
+    """
+    layers = sum(name.endswith("_x") for name in activations.names)
+    biases = {}
+    for matrix in MATRICES:
+        none = np.zeros(activations.shape(f"attn_0_{matrix}")[-1], dtype=np.float32)
+        names = [f"attn_{layer}_{matrix}_bias" for layer in range(layers)]
+        biases[matrix] = np.stack([activations[name][:] if name in activations.names else none for name in names])
+    return biases
+
+
 def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> None:
     """Write a table, one row a layer.
 
@@ -209,13 +264,15 @@ def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> Non
     table.to_csv(path, index=False, lineterminator="\n")
 
 
-def read_table(path: Path) -> dict[str, np.ndarray]:
+def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
     """Read a table that `write_table` wrote.
 
     Parameters
     ----------
     path : Path
         Its file name is a key of `TABLES`.
+    may_be_empty : bool
+        Whether its stage can be switched off, which leaves the header.
 
     Returns
     -------
@@ -227,12 +284,12 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     UserError
         If the file is missing, lacks a column or holds anything but numbers.
     """
-    with _readable(path, "table"):
+    with readable(path, "table"):
         table = pd.read_csv(path)
         if missing := [column for column in TABLES[path.name] if column not in table]:
             raise ValueError(f"no column {missing[0]}")
         values = table[list(TABLES[path.name])].to_numpy(dtype=float)
-        if not values.size or not np.isfinite(values).all():
+        if not (values.size or may_be_empty) or not np.isfinite(values).all():
             raise ValueError("an empty cell")
     return dict(zip(TABLES[path.name], values.T, strict=True))
 
@@ -254,7 +311,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; errors as `open_tensors`."""
-    with _readable(path, "JSON file"):
+    with readable(path, "JSON file"):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
