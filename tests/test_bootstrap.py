@@ -1,6 +1,6 @@
 """The bootstrap of words: plain loops, coverage, and intervals that miss because they take pairs for independent.
 
-RSA_FULL=1 repeats the simulation at ten times its size (a minute or two).
+RSA_FULL=1 repeats the simulation at ten times its size (half a minute in all).
 """
 
 import os

@@ -1,6 +1,6 @@
 """The controls: exact laws against brute force, textbook formulas, and data whose answer is known.
 
-RSA_FULL=1 repeats the simulations at ten times their size (a minute or two).
+RSA_FULL=1 repeats the simulations at ten times their size (half a minute in all).
 """
 
 import os

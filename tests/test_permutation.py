@@ -1,6 +1,6 @@
 """Permutation tests: plain loops, the level they keep, and where parametric tests do not.
 
-RSA_FULL=1 repeats the simulations at ten times their size (a minute or two).
+RSA_FULL=1 repeats the simulations at ten times their size (half a minute in all).
 """
 
 import os
