@@ -8,7 +8,7 @@ from stages.geometry.floor import projection_floor
 from stages.geometry.matching import range_matched
 from stages.geometry.partial import PRODUCTS, against_input
 from stages.geometry.robustness import robustness
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import ROTATION_INVARIANT, similarities
 from stages.geometry.streams import stream
 from stages.stage import Stage, run
 
@@ -16,10 +16,11 @@ from stages.stage import Stage, run
 def main(stage: Stage) -> None:
     chosen, inference = stage.settings.controls, stage.settings.inference
     alpha, seed = inference.alpha, inference.seed
-    target, metric = stage.settings.tokens.target, stage.settings.similarity.metric
+    target = stage.settings.tokens.target
     path = stage.input("data/similarity.safetensors")
     similarity, categories = store.read_tensors(path), store.read_record(path)["categories"]
-    similar = partial(similarities, words=len(categories), metric=metric, transform=stage.settings.similarity.transform)
+    metric, transform = stage.settings.similarity.metric, stage.settings.similarity.transform
+    similar = partial(similarities, words=len(categories), metric=metric, transform=transform)
     with (
         store.open_tensors(stage.input("data/activations.safetensors")) as activations,
         store.open_tensors(stage.input("data/reference.safetensors")) as reference,
@@ -33,7 +34,9 @@ def main(stage: Stage) -> None:
         counts, _ = resample_words(categories, inference.bootstraps, stream(seed, "bootstrap"))
         unbiased = {name: similar(vectors[name] - biases[name][:, None]) for name in store.MATRICES}
         widths = {name: vectors[name].shape[-1] for name in store.MATRICES}
-        floor = projection_floor(vectors["x"], widths, similar, categories, chosen.draws, alpha, stream(seed, "floor"))
+        rotates = {metric, transform} <= ROTATION_INVARIANT
+        rng = stream(seed, "floor")
+        floor = projection_floor(vectors["x"], widths, similar, categories, chosen.draws, alpha, rng, rotates)
         controls = {
             **bootstrap(similarity, categories, counts, alpha, against_input, PRODUCTS),
             **{f"{name}_without_bias": cells for name, cells in bootstrap(unbiased, categories, counts, alpha).items()},

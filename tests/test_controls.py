@@ -19,7 +19,7 @@ from stages.geometry.floor import factor, project, projection_floor
 from stages.geometry.matching import range_matched
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.partial import partial_correlation
-from stages.geometry.similarity import cosine
+from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.settings import Rsa, Similarity
 
@@ -216,6 +216,34 @@ def test_the_factor_is_that_of_the_gram_matrix_singular_or_not(units: int) -> No
     np.testing.assert_allclose(root @ root.T, x @ x.T, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [4, 9])
+def test_projections_up_to_rotation_have_the_geometry_of_whole_ones(width: int) -> None:
+    """Fewer units than words, and more: cosines, lengths and d follow the same distributions."""
+    rng = np.random.default_rng(1)
+    draws, root = 1500 * SIZE, factor(rng.normal(size=(7, 11)) + 1)
+    short = project(root, width, draws, rng, up_to_rotation=True)
+    whole = project(root, width, draws, rng)
+    assert short.shape == (draws, 7, min(7, width))
+    within = within_category(list("aaabbcc"))
+    for measure in (
+        lambda y: cosine(y)[:, 3],
+        lambda y: cosine(y)[:, 20],
+        lambda y: np.linalg.norm(y, axis=2)[:, 6],
+        lambda y: cohens_d(cosine(y), within),
+        lambda y: pearson(cosine(y), cosine(root)),
+    ):
+        assert stats.ks_2samp(measure(short), measure(whole)).pvalue > 0.01
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("metric", METRICS)
+def test_what_is_said_to_be_invariant_to_rotation_is_and_nothing_else(metric: str, transform: str) -> None:
+    rng = np.random.default_rng(0)
+    x, turn = rng.normal(size=(9, 5)) + 1, np.linalg.qr(rng.normal(size=(5, 5)))[0]
+    before, after = (similarities(values, 6, metric, transform) for values in (x, x @ turn))
+    assert np.allclose(before, after, atol=1e-9) == ({metric, transform} <= ROTATION_INVARIANT)
+
+
 def test_drawn_projections_have_the_law_of_brute_force_ones() -> None:
     rng = np.random.default_rng(0)
     draws, width = 1500 * SIZE, 5
@@ -249,12 +277,13 @@ def test_projected_unit_vectors_that_share_nothing_follow_theory() -> None:
             assert abs(cell["value"][0]) < 0.05
 
 
-def test_the_floor_is_that_of_brute_force_projections() -> None:
+@pytest.mark.parametrize("up_to_rotation", [True, False])
+def test_the_floor_is_that_of_brute_force_projections(up_to_rotation: bool) -> None:
     rng = np.random.default_rng(0)
     x, categories = rng.normal(size=(2, 9, 12)) + 0.5, list("aaaabbbcc")
     draws, widths = 800 * SIZE, {"q": 6, "k": 4, "v": 4}
     within = within_category(categories)
-    floor = projection_floor(x, widths, cosine, categories, draws, 0.05, rng, chunk=200_000)
+    floor = projection_floor(x, widths, cosine, categories, draws, 0.05, rng, up_to_rotation, chunk=200_000)
     for layer in range(2):
         drawn = {name: cosine(x[layer] @ rng.normal(size=(draws, 12, width))) for name, width in widths.items()}
         brute = {"rsa": pairwise(drawn), "d": {name: cohens_d(values, within) for name, values in drawn.items()}}

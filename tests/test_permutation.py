@@ -102,13 +102,13 @@ def test_memory_limits_change_nothing_and_seeds_do(test: str) -> None:
 
 def test_word_permutation_keeps_its_level_where_the_parametric_test_does_not() -> None:
     sets = 400 * SIZE
-    similarity = unrelated(3, sets, 16)
+    similarity = unrelated(3, sets, 34)
     p = permute_words(similarity, 999, np.random.default_rng(0))["qk"]["p"]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert abs(np.mean(p <= 0.05) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / sets)
     pairs = zip(similarity["q"], similarity["k"], strict=True)
     parametric = np.array([stats.pearsonr(a, b, alternative="greater").pvalue for a, b in pairs])
-    assert np.mean(parametric <= 0.05) > 0.12
+    assert np.mean(parametric <= 0.05) > 0.2
 
 
 def test_label_permutation_keeps_its_level_where_the_t_test_does_not() -> None:

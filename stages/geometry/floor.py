@@ -31,12 +31,18 @@ def factor(x: np.ndarray) -> np.ndarray:
     return np.linalg.qr(np.asarray(x, dtype=np.float64).T, mode="r").T
 
 
-def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+def project(
+    root: np.ndarray, width: int, draws: int, rng: np.random.Generator, up_to_rotation: bool = False
+) -> np.ndarray:
     r"""Draw random projections x W of words by their exact law.
 
     With independent standard normal entries in W, the columns of x W are independent and normal with covariance
     :math:`x x^\top`. So :math:`L Z`, Z standard normal, has the same distribution: words × words times words × width
     numbers in the place of words × units times units × width.
+
+    Where a rotation of the units does not matter, even less will do. By Bartlett's decomposition :math:`Z = A Q` with
+    orthonormal rows in Q and a lower triangular A: standard normal below the diagonal, on it the roots of independent
+    chi-squares with width, width - 1, ... degrees of freedom. :math:`L A` has the Gram matrices of :math:`L Z`.
 
     Parameters
     ----------
@@ -46,16 +52,25 @@ def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) 
         Units of the projection.
     draws : int
     rng : numpy.random.Generator
+    up_to_rotation : bool
+        Whether to draw :math:`L A`.
 
     Returns
     -------
-    ndarray of float64, shape (draws, words, width)
+    ndarray of float64, shape (draws, words, width), up to rotation (draws, words, min(rank, width))
 
     References
     ----------
     Johnson, W. B. & Lindenstrauss, J. (1984), doi:10.1090/conm/026/737400 (why such a projection keeps geometry).
+    Bartlett, M. S. (1934), doi:10.1017/S0370164600016205.
     """
-    return root @ rng.standard_normal((draws, root.shape[1], width))
+    rank = root.shape[1]
+    if not up_to_rotation:
+        return root @ rng.standard_normal((draws, rank, width))
+    diagonal = np.arange(min(rank, width))
+    lower = np.tril(rng.standard_normal((draws, rank, len(diagonal))), -1)
+    lower[:, diagonal, diagonal] = np.sqrt(rng.chisquare(width - diagonal, size=(draws, len(diagonal))))
+    return root @ lower
 
 
 def projection_floor(
@@ -66,6 +81,7 @@ def projection_floor(
     draws: int,
     alpha: float,
     rng: np.random.Generator,
+    up_to_rotation: bool = False,
     chunk: int = CHUNK,
 ) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Give the RSA and separability of independent Gaussian projections of the layers' shared input.
@@ -81,13 +97,15 @@ def projection_floor(
     widths : mapping of "q", "k", "v" to int
         Units of each projection.
     similar : callable
-        Takes vectors (draws, words, width), gives condensed similarities (draws, pairs) of the words of `categories`.
+        Takes vectors (draws, words, units), gives condensed similarities (draws, pairs) of the words of `categories`.
     categories : sequence of str
     draws : int
         Per layer and matrix.
     alpha : float
         The ranges hold 1 - alpha of the draws.
     rng : numpy.random.Generator
+    up_to_rotation : bool
+        Whether a rotation of the units leaves what `similar` gives as it is; then drawing is much faster.
     chunk : int
         Bytes of projected vectors held at a time.
 
@@ -109,7 +127,7 @@ def projection_floor(
         root, parts = factor(x), []
         for part in blocks(draws, step):
             size = part.stop - part.start
-            drawn = {name: similar(project(root, width, size, rng)) for name, width in widths.items()}
+            drawn = {name: similar(project(root, width, size, rng, up_to_rotation)) for name, width in widths.items()}
             parts.append(_scores(drawn, within))
         for measure, by_name in parts[0].items():
             for name in by_name:

@@ -96,6 +96,10 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+#: Metrics and transforms that do not change when the units of all words are rotated together.
+ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})
+
+
 def similarities(vectors: np.ndarray, words: int, metric: str, transform: str) -> np.ndarray:
     """Compute the similarities of all pairs of the first `words` words, after a transform.
 
