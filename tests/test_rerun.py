@@ -36,9 +36,6 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
     "`controls.draws`": [lambda p: p.set(controls__draws=20)],
-    "`similarity.reference_words`, no transform": [
-        lambda p: p.set(similarity__reference_words=["sofa", "door", "table"])
-    ],
     "`similarity.metric`, `similarity.transform`": [
         lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
     ],
