@@ -11,6 +11,7 @@ from stages.geometry.robustness import robustness
 from stages.geometry.similarity import ROTATION_INVARIANT, similarities
 from stages.geometry.streams import stream
 from stages.stage import Stage, run
+from stages.vectors import read_biases, read_with_reference
 
 
 def main(stage: Stage) -> None:
@@ -25,8 +26,8 @@ def main(stage: Stage) -> None:
         store.open_tensors(stage.input("data/activations.safetensors")) as activations,
         store.open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        vectors = {name: store.read_with_reference(activations, reference, name, target) for name in "qkvx"}
-        biases = store.read_biases(activations)
+        vectors = {name: read_with_reference(activations, reference, name, target) for name in "qkvx"}
+        biases = read_biases(activations)
 
     controls: dict = {}
     robust: dict = {name: [] for name in store.TABLES["robustness.csv"]}

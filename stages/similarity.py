@@ -5,6 +5,7 @@ from stages.errors import UserError
 from stages.geometry.comparison import same_rows
 from stages.geometry.similarity import similarities
 from stages.stage import Stage, run
+from stages.vectors import read_with_reference
 
 
 def main(stage: Stage) -> None:
@@ -15,7 +16,7 @@ def main(stage: Stage) -> None:
         store.open_tensors(stage.input("data/activations.safetensors")) as activations,
         store.open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        vectors = {name: store.read_with_reference(activations, reference, name, target) for name in "qkvx"}
+        vectors = {name: read_with_reference(activations, reference, name, target) for name in "qkvx"}
     if same_rows(vectors["x"][:, : len(words)]):
         raise UserError(
             f"tokens.target: token {target} has the same vectors whatever the word: "

@@ -192,53 +192,6 @@ def read_vectors(tensors: Tensors, matrix: str, token: int, setting: str) -> np.
     return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
 
 
-def read_with_reference(activations: Tensors, reference: Tensors, matrix: str, token: int) -> np.ndarray:
-    """Read the vectors of all words at the target token, and behind them those of the reference words, if any.
-
-    Parameters
-    ----------
-    activations, reference : Tensors
-        The open files `data/activations.safetensors` and `data/reference.safetensors`.
-    matrix, token
-        As `read_vectors`.
-
-    Returns
-    -------
-    ndarray of float32, shape (layers, words + reference words, units)
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token.
-    """
-    vectors = read_vectors(activations, matrix, token, "tokens.target")
-    if not reference.names:
-        return vectors
-    return np.concatenate([vectors, read_vectors(reference, matrix, token, "tokens.target")], axis=1)
-
-
-def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
-    """Read the projections' biases from `data/activations.safetensors`.
-
-    Parameters
-    ----------
-    activations : Tensors
-        The open file.
-
-    Returns
-    -------
-    dict of "q", "k", "v" to ndarray of float32, shape (layers, units)
-        0 where a projection has no bias.
-    """
-    layers = sum(name.endswith("_x") for name in activations.names)
-    biases = {}
-    for matrix in MATRICES:
-        none = np.zeros(activations.shape(f"attn_0_{matrix}")[-1], dtype=np.float32)
-        names = [f"attn_{layer}_{matrix}_bias" for layer in range(layers)]
-        biases[matrix] = np.stack([activations[name][:] if name in activations.names else none for name in names])
-    return biases
-
-
 def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> None:
     """Write a table, one row a layer.
 
