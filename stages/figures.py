@@ -52,7 +52,7 @@ def main(stage: Stage) -> None:
         "fig4_similarity_matrices": partial(
             words.similarity_matrices, {name: square(v, own) for name, v in at_layer.items()}, categories, metric, layer
         ),
-        "fig5_rsa_scatter": partial(scatter.rsa_scatter, at_layer, at(rsa, layer), comparison, metric, layer),
+        "fig5_rsa_scatter": partial(scatter.rsa_scatter, at_layer, at(rsa, layer), metric, layer, comparison),
         "fig6_rsa_profile": partial(profiles.rsa_profile, rsa, comparison, replace(shown, measures=of_pearson)),
         "fig7_category_distributions": partial(
             scatter.category_distributions, at_layer, within_category(categories), at(d, layer), metric, layer

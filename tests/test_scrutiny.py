@@ -14,8 +14,6 @@ from scipy.spatial.distance import pdist
 from stages import measures
 from stages.geometry.findings import Verdict
 from stages.geometry.scrutiny import SCRUTINIES, Evidence, position, scrutinise, summarise_controls
-from stages.plotting.profiles import rsa_profile
-from stages.plotting.uncertainty import Uncertainty
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
@@ -222,22 +220,6 @@ def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, compari
         expected = stats.spearmanr(similarity["q"][1], similarity["k"][1]).statistic
         assert after["qk"][1] == pytest.approx(expected, abs=1e-6)
         assert "fig6_rsa_profile: no bands and marks" in log_of(tiny_stage, "figures")
-
-
-@pytest.mark.parametrize("bands", [True, False])
-@pytest.mark.parametrize("marks", [True, False])
-def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
-    scores = {pair: np.array([0.5, 0.6, 0.7]) for pair in PAIRS}
-    ends = {"low": np.zeros(3), "high": np.ones(3), "p_familywise": np.array([0.5, 0.01, 0.05])}
-    shown = Uncertainty({"rsa": dict.fromkeys(PAIRS, ends)}, 0.05, bands, marks)
-    figure = rsa_profile(scores, "pearson", shown)
-    (axis,) = figure.axes
-    assert len(axis.collections) == 3 * bands
-    hollow = [line for line in axis.lines if line.get_linestyle() == "None"]
-    assert [list(line.get_xdata()) for line in hollow] == [[0]] * 3 * marks
-    texts = " ".join(text.get_text() for text in figure.legends[0].get_texts())
-    assert ("95 % interval" in texts) == bands
-    assert ("family-wise p > 0.05" in texts) == marks
 
 
 # Long tables

@@ -19,7 +19,7 @@ from stages.plotting.style import (
     show_limits,
     widened,
 )
-from stages.plotting.uncertainty import Uncertainty
+from stages.plotting.uncertainty import CERTAIN, Uncertainty
 
 
 def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
@@ -40,7 +40,7 @@ def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str, shown: Uncertainty) -> Figure:
+def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", shown: Uncertainty = CERTAIN) -> Figure:
     """Draw Figure 6: RSA scores over layers.
 
     Parameters
@@ -60,7 +60,9 @@ def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str, shown: Uncert
     return figure
 
 
-def category_profile(d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], shown: Uncertainty) -> Figure:
+def category_profile(
+    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN
+) -> Figure:
     """Draw Figure 8: effect sizes, and RSA scores within and across categories, over layers.
 
     Parameters
@@ -90,7 +92,7 @@ def category_profile(d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray],
     return figure
 
 
-def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty) -> Figure:
+def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN) -> Figure:
     """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
 
     Parameters

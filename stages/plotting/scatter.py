@@ -33,7 +33,11 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
 
 
 def rsa_scatter(
-    similarity: Mapping[str, np.ndarray], scores: Mapping[str, float], comparison: str, metric: str, layer: int
+    similarity: Mapping[str, np.ndarray],
+    scores: Mapping[str, float],
+    metric: str,
+    layer: int,
+    comparison: str = "pearson",
 ) -> Figure:
     """Draw Figure 5: the similarities of each matrix against those of each other, one point a word pair.
 
@@ -42,11 +46,11 @@ def rsa_scatter(
     similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
     scores : mapping of "qk", "qv", "kv" to float
         RSA scores, for the titles.
-    comparison : str
-        What the scores are: a key of `COMPARISON_LABELS`.
     metric : str
         A key of `METRIC_LABELS`.
     layer : int
+    comparison : str
+        What the scores are: a key of `COMPARISON_LABELS`.
     """
     short = METRIC_LABELS[metric].short
     figure, axes = panels(3)

@@ -57,3 +57,7 @@ class Uncertainty:
             hollow = {"color": "grey", "marker": "o", "markerfacecolor": "none", "linestyle": "", "markersize": 7}
             handles.append(Line2D([], [], **hollow, label=f"family-wise p > {self.alpha:g}"))
         return handles
+
+
+#: No interval and no test.
+CERTAIN = Uncertainty({}, 0.05, bands=False, marks=False)
