@@ -22,6 +22,9 @@ OTHER = {
     "capture": ("prompt.template", "The word is {word}"),
     "similarity": ("similarity.metric", "euclidean"),
     "correlation": ("tokens.context", 2),
+    "rsa": ("rsa.comparison", "spearman"),
+    "inference": ("inference.seed", 1),
+    "controls": ("controls.draws", 20),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),
 }

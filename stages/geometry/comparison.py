@@ -88,7 +88,7 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> float(spearman(np.array([1.0, 2, 3]), np.array([2.0, 4, 700])))
+    >>> float(spearman(np.array([1.0, 2, 3]), np.array([2.0, 4, 700])).round(6))
     1.0
     """
     return pearson(rankdata(first, axis=-1), rankdata(second, axis=-1))
