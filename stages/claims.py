@@ -39,10 +39,10 @@ def main(stage: Stage) -> None:
         "claims_held": sum(verdict.holds is True for verdict in claims.values()),
         "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
-    matched = [name for name in evidence.controls if "_matched_" in name]
-    if empty := measures.undefined_cells(evidence.controls, matched):
-        layers = "; ".join(f"{cell}: {', '.join(map(str, layers))}" for cell, layers in empty.items())
-        summary["empty_cells"] = f"controls.csv, too few pairs to match in layers: {layers}"
+    if empty := "; ".join(
+        f"{cells} in layers {layers}" for cells, layers in measures.unmatched(evidence.controls).items()
+    ):
+        summary["empty_cells"] = f"controls.csv, too few pairs to match: {empty}"
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
         summary["not_judged"] = unjudged
 

@@ -43,10 +43,10 @@ def main(stage: Stage) -> None:
             **{f"{name}_without_bias": cells for name, cells in bootstrap(unbiased, categories, counts, alpha).items()},
             **{f"{name}_floor": cells for name, cells in floor.items()},
         }
-        matched = range_matched(similarity, categories, chosen.bins, chosen.matches, alpha, stream(seed, "matching"))
-        controls |= matched
-        for cell, layers in measures.undefined_cells(controls, matched).items():
-            print(f"controls.csv: {cell} is empty in layers {layers}: fewer than three pairs of a kind can be matched")
+        rng = stream(seed, "matching")
+        controls |= range_matched(similarity, categories, chosen.bins, chosen.matches, alpha, rng)
+        for cells, layers in measures.unmatched(controls).items():
+            print(f"controls.csv: {cells} is empty, fewer than three pairs of a kind can be matched in layers {layers}")
         robust = robustness({name: vectors[name] for name in store.MATRICES}, categories, metric)
     else:
         print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")

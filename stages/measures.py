@@ -91,11 +91,18 @@ def read_measures(path: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     return found
 
 
-def undefined_cells(measures: Measures, names: Collection[str]) -> dict[str, list[int]]:
-    """List the layers in which measures have no value: {"measure of pair": layers}."""
+def unmatched(controls: Measures) -> dict[str, str]:
+    """List the layers of `controls.csv` in which pairs could not be matched: {"matched_first of qk": "0-3, 7"}."""
     found = {}
-    for measure in names:
-        for which, cells in measures.get(measure, {}).items():
-            if len(layers := np.flatnonzero(np.isnan(cells["value"]))):
-                found[f"{measure} of {which}"] = layers.tolist()
+    for measure, by_name in controls.items():
+        if measure.startswith("rsa_gap_matched_"):  # within and across are empty where their gap is
+            for which, cells in by_name.items():
+                if len(layers := np.flatnonzero(np.isnan(cells["value"]))):
+                    found[f"{measure.removeprefix('rsa_gap_')} of {which}"] = _as_ranges(layers)
     return found
+
+
+def _as_ranges(numbers: np.ndarray) -> str:
+    """Write ascending whole numbers in short: 0-3, 7."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -173,9 +173,10 @@ def test_cells_that_cannot_be_computed_have_their_reason(tiny_stage: InProcess) 
     assert all("_matched_" in name for name in empty)
     summary = read_json(tiny_stage, "metrics/summary.json")
     for name in empty:
-        assert f"controls.csv: {name} of " in log
-        assert f"{name} of " in summary["empty_cells"]
-    assert "fewer than three pairs of a kind can be matched" in log
+        which = f"matched_{name.rsplit('_', 1)[1]} of "
+        assert f"controls.csv: {which}" in log
+        assert which in summary["empty_cells"]
+    assert "fewer than three pairs of a kind can be matched in layers" in log
 
 
 def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess) -> None:
@@ -238,7 +239,15 @@ def test_long_tables_come_back_as_they_were_written(tmp_path) -> None:
     found = measures.read_measures(tmp_path / "controls.csv")
     assert list(found) == ["b", "a"]
     np.testing.assert_array_equal(found["b"]["qv"]["low"], cells["low"])
-    assert measures.undefined_cells(found, ["a", "b"]) == {"a of q": [0]}
+    np.testing.assert_array_equal(found["a"]["q"]["value"], holes["value"])
+
+
+def test_layers_that_cannot_be_matched_are_named_in_short() -> None:
+    def gap(*layers: int) -> dict:
+        return {"value": np.where(np.isin(np.arange(9), layers), np.nan, 0.5)}
+
+    controls = {"rsa_gap_matched_first": {"qk": gap(0, 1, 2, 5, 7, 8), "qv": gap()}, "rsa": {"qk": gap(1)}}
+    assert measures.unmatched(controls) == {"matched_first of qk": "0-2, 5, 7-8"}
 
 
 def test_a_hole_that_is_not_allowed_is_an_error(tmp_path) -> None:
