@@ -8,6 +8,7 @@ from rich.table import Table
 
 from stages import store
 from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
+from stages.geometry.heads import strongest
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
 
@@ -24,8 +25,10 @@ def main(stage: Stage) -> None:
         focus=focus,
     )
     verdicts = judge(results)
+    heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
     summary = {
         **summarise(results),
+        **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if heads[name].size},
         "claims_held": sum(verdict.holds is True for verdict in verdicts.values()),
     }
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):

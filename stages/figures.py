@@ -1,4 +1,4 @@
-"""Draw the post's nine figures from the tables and similarities."""
+"""Draw the post's nine figures, and that of the heads, from the tables and similarities."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from tqdm import tqdm
 from stages import store
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import category_masks, square, within_category
-from stages.plotting import profiles, scatter, words
+from stages.plotting import maps, profiles, scatter, words
 from stages.plotting.style import themed
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -23,6 +23,7 @@ def main(stage: Stage) -> None:
     r = store.read_table(stage.input("metrics/correlation.csv"))
     rsa = store.read_table(stage.input("metrics/rsa.csv"))
     d = store.read_table(stage.input("metrics/separability.csv"))
+    heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
 
     categories, metric = record["categories"], record["metric"]
     at_layer = {name: similarity[name][layer] for name in store.MATRICES}
@@ -47,6 +48,9 @@ def main(stage: Stage) -> None:
         ),
         "fig8_category_profile": partial(profiles.category_profile, d, rsa),
         "fig9_within_vs_across": partial(profiles.within_vs_across, rsa),
+        "fig12_heads": partial(maps.head_maps, heads)
+        if heads["q"].size
+        else partial(maps.switched_off, "heads.enabled"),
     }
     for name, draw in tqdm(drawings.items(), desc="figures", unit="figure"):
         themed(look.theme, draw, stage.output(f"plots/figures/{name}.png"), look.dpi)

@@ -73,6 +73,12 @@ class Similarity(Section):
     metric: Literal["cosine", "correlation", "euclidean"]
 
 
+class Heads(Section):
+    """The scores of single attention heads."""
+
+    enabled: bool
+
+
 class Figures(Section):
     """How the figures look."""
 
@@ -88,6 +94,7 @@ class Settings(Section):
     tokens: Tokens
     similarity: Similarity
     focus_layer: int = Field(ge=0)
+    heads: Heads
     figures: Figures
     words: dict[Text, list[Text]]
 

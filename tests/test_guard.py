@@ -22,6 +22,7 @@ OTHER = {
     "capture": ("prompt.template", "The word is {word}"),
     "similarity": ("similarity.metric", "euclidean"),
     "correlation": ("tokens.context", 2),
+    "heads": ("heads.enabled", False),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),
 }

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
-from stages.plotting import profiles, scatter, style, words
+from stages.plotting import maps, profiles, scatter, style, words
 from stages.settings import Figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
@@ -138,6 +138,41 @@ def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
     np.testing.assert_allclose(points.get_offsets()[:, 1], RSA["qk_within"])
     assert points.get_cmap().name == "plasma"
     assert len(axes.collections) == 3
+
+
+def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
+    scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *style.PAIRS)}
+    scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
+    figure = maps.head_maps(scores)
+    panels = [axes for axes in figure.axes if axes.images]
+    assert titles(figure)[2] == "V (L4H2: 3.17)"
+    assert titles(figure)[5] == "K–V (L1H0: 0.98)"
+    assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
+    assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
+    assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]
+    for axes, name in zip(panels, scores, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), scores[name].T)
+        assert axes.images[0].origin == "lower"
+        ring = np.unravel_index(scores[name].argmax(), (5, 3))
+        assert all((line.get_xdata()[0], line.get_ydata()[0]) == ring for line in axes.lines)
+    assert {axes.images[0].get_clim()[1] for axes in panels[:3]} == {3.2}
+    assert {axes.images[0].get_clim()[1] for axes in panels[3:]} == {1.0}
+
+
+def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
+    rsa = {name: RNG.uniform(0.2, 0.9, (4, 6)) for name in "qv"}
+    figure = maps.layer_maps(rsa, ("main", "exp"))
+    assert titles(figure) == ["Q", "V"]
+    assert labels(figure)[0] == ("Layer of B", "Layer of A")
+    assert figure.get_suptitle() == "A: main\nB: exp"
+    for axes, scores in zip(figure.axes, rsa.values(), strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), scores)
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), scores.argmax(axis=1))
+
+
+def test_a_figure_that_is_switched_off_says_so() -> None:
+    (text,) = maps.switched_off("heads.enabled").axes[0].texts
+    assert text.get_text() == "not computed: heads.enabled is false"
 
 
 @pytest.mark.parametrize(("theme", "background"), [("dark", "#282a2c"), ("light", "#ffffff")])
