@@ -4,7 +4,7 @@ from stages import store
 from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
-from stages.models.prompts import tokenise
+from stages.models.prompts import Prompts, check_same_frame, tokenise
 from stages.settings import flatten
 from stages.stage import Stage, run
 
@@ -27,13 +27,26 @@ def main(stage: Stage) -> None:
     print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
 
     words, categories = flatten(stage.settings.words)
+    listed = stage.settings.similarity.reference_words
     prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
-    sizes = shapes(projections, len(words), prompts.positions)
-    causal = find_family(model.config).causal
-    with store.TensorWriter(stage.output("data/activations.safetensors"), sizes) as file:
-        capture(model, projections, prompts, file.write, range(prompts.positions), prompt.multi_token, causal)
-    print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
+    reference = None
+    if listed:
+        reference = tokenise(
+            loaded.tokenizer, listed, prompt.template, prompt.multi_token, setting="similarity.reference_words"
+        )
+        check_same_frame(prompts, reference)
 
+    causal = find_family(model.config).causal
+
+    def catch(path: str, prompts: Prompts | None) -> None:
+        sizes = shapes(projections, len(prompts.ids), prompts.positions) if prompts else {}
+        with store.TensorWriter(stage.output(path), sizes) as file:
+            if prompts:
+                capture(model, projections, prompts, file.write, range(prompts.positions), prompt.multi_token, causal)
+                print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
+
+    catch("data/activations.safetensors", prompts)
+    catch("data/reference.safetensors", reference)
     store.write_json(
         stage.output("data/capture.json"),
         {
@@ -41,6 +54,7 @@ def main(stage: Stage) -> None:
             "overview": shape,
             "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
             "words": words,
+            "reference_words": listed,
             "categories": categories,
             "word_position": prompts.word_position,
             "token_ids": prompts.ids,

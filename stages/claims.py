@@ -1,4 +1,4 @@
-"""Hold the run against the post's findings, and put it in a few numbers for comparing experiments."""
+"""Hold the run against the post's findings and what is left of them, and put it in a few numbers."""
 
 from typing import Any
 
@@ -6,11 +6,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stages import store
+from stages import measures, store
 from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
 from stages.geometry.heads import strongest
+from stages.geometry.scrutiny import SCRUTINIES, Evidence, scrutinise, summarise_controls
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
+
+ASKED = {**CLAIMS, **SCRUTINIES}
 
 
 def main(stage: Stage) -> None:
@@ -24,13 +27,25 @@ def main(stage: Stage) -> None:
         mean_similarity={name: float(similarity[name][focus].mean()) for name in store.MATRICES},
         focus=focus,
     )
-    verdicts = judge(results)
+    evidence = Evidence(
+        inference=measures.read_measures(stage.input("metrics/inference.csv")),
+        controls=measures.read_measures(stage.input("metrics/controls.csv")),
+        alpha=stage.settings.inference.alpha,
+    )
     heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
+    claims, scrutinies = judge(results), scrutinise(evidence)
+    verdicts = claims | scrutinies
     summary = {
         **summarise(results),
+        **summarise_controls(evidence),
         **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if heads[name].size},
-        "claims_held": sum(verdict.holds is True for verdict in verdicts.values()),
+        "claims_held": sum(verdict.holds is True for verdict in claims.values()),
+        "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
+    matched = [name for name in evidence.controls if "_matched_" in name]
+    if empty := measures.undefined_cells(evidence.controls, matched):
+        layers = "; ".join(f"{cell}: {', '.join(map(str, layers))}" for cell, layers in empty.items())
+        summary["empty_cells"] = f"controls.csv, too few pairs to match in layers: {layers}"
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
         summary["not_judged"] = unjudged
 
@@ -39,7 +54,7 @@ def main(stage: Stage) -> None:
     store.write_json(
         stage.output("metrics/claims.json"),
         {
-            name: {"measured": verdict.measured, "post": CLAIMS[name].post, "holds": verdict.holds}
+            name: {"measured": verdict.measured, "post": ASKED[name].post, "holds": verdict.holds}
             for name, verdict in verdicts.items()
         },
     )
@@ -50,7 +65,7 @@ def show(verdicts: dict[str, Verdict]) -> None:
     table = Table("finding", "the post", "this run", "holds", box=box.SIMPLE_HEAD)
     for name, verdict in verdicts.items():
         holds = {True: "yes", False: "no", None: verdict.reason}[verdict.holds]
-        table.add_row(CLAIMS[name].finding, CLAIMS[name].post, in_words(verdict.measured), holds)
+        table.add_row(ASKED[name].finding, ASKED[name].post, in_words(verdict.measured), holds)
     console = Console()
     if not console.is_terminal:  # rich would fold the table to 80 columns in a log
         console.width = 120
@@ -62,8 +77,12 @@ def in_words(measured: Any) -> str:
     match measured:
         case None:
             return ""
+        case int():
+            return str(measured)
+        case dict() if all(isinstance(value, dict) for value in measured.values()):
+            return ", ".join(f"{name} {' / '.join(map(str, counts.values()))}" for name, counts in measured.items())
         case dict():
-            return ", ".join(f"{name.replace('_', ' ')} {value:.2f}" for name, value in measured.items())
+            return ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in measured.items())
         case _:
             return f"{measured:.2f}"
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from stages.errors import UserError
@@ -71,6 +71,42 @@ class Similarity(Section):
     """How alike two words' vectors are."""
 
     metric: Literal["cosine", "correlation", "euclidean"]
+    transform: Literal["none", "center", "zscore"]
+    reference_words: list[Text]
+
+    @field_validator("reference_words")
+    @classmethod
+    def _none_or_several(cls, words: list[str]) -> list[str]:
+        if len(words) == 1:
+            raise ValueError("a single word has no spread: list more, or none to take the words of the analysis")
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return words
+
+
+class Rsa(Section):
+    """How alike two matrices' similarities are."""
+
+    comparison: Literal["pearson", "spearman", "cka_debiased"]
+
+
+class Inference(Section):
+    """Tests and intervals."""
+
+    enabled: bool
+    permutations: int = Field(ge=19)
+    bootstraps: int = Field(ge=20)
+    alpha: float = Field(gt=0, le=0.5)
+    seed: int = Field(ge=0)
+
+
+class Controls(Section):
+    """The random-projection floor, and matched pairs."""
+
+    enabled: bool
+    draws: int = Field(ge=20)
+    bins: int = Field(ge=2, le=1000)
+    matches: int = Field(ge=20)
 
 
 class Heads(Section):
@@ -84,6 +120,8 @@ class Figures(Section):
 
     theme: Literal["dark", "light"]
     dpi: int = Field(ge=50, le=600)
+    bands: bool
+    marks: bool
 
 
 class Settings(Section):
@@ -93,7 +131,10 @@ class Settings(Section):
     prompt: Prompt
     tokens: Tokens
     similarity: Similarity
+    rsa: Rsa
     focus_layer: int = Field(ge=0)
+    inference: Inference
+    controls: Controls
     heads: Heads
     figures: Figures
     words: dict[Text, list[Text]]
@@ -206,7 +247,7 @@ def _in_words(problem: Mapping[str, Any]) -> str:
             return f"{key}: {value!r} is not known; choose one of {context['expected'].replace(' or ', ', ')}"
         case "string_pattern_mismatch":
             return f"{key}: {value!r} is not an amount of memory such as 8GB"
-        case "string_type" if problem["loc"][0] == "words":
+        case "string_type" if problem["loc"][0] == "words" or "reference_words" in problem["loc"]:
             return f"{_position(problem['loc'])}: {value!r} is not text; put it in quotes or write another word"
         case "string_type":
             return f"{key}: {value!r} is not text; put it in quotes"

@@ -18,6 +18,10 @@ from stages.grids import DECIMALS, read_grid, write_grid
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
 
+#: The choices that `robustness.csv` compares.
+TRANSFORMS = ("none", "center", "zscore")
+COMPARISONS = ("pearson", "spearman")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -44,12 +48,18 @@ TABLES = {
             *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
         )
     ),
+    "robustness.csv": Table(
+        (
+            *(f"{pair}_{transform}_{score}" for transform in TRANSFORMS for score in COMPARISONS for pair in PAIRS),
+            *(f"{name}_{transform}" for transform in TRANSFORMS for name in MATRICES),
+        )
+    ),
     "heads.csv": Table((*MATRICES, *PAIRS), keys=("layer", "head")),
 }
 
 
 @contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
+def readable(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever goes wrong with a file into plain words."""
     try:
         yield
@@ -129,7 +139,7 @@ class Tensors:
 
     def __getitem__(self, name: str) -> Any:
         """Give a lazy slice: index it (``tensors["q"][:, -1]``) for an ndarray."""
-        with _readable(self._path, "safetensors file"):
+        with readable(self._path, "safetensors file"):
             if name not in self.names:
                 raise KeyError(f"no tensor {name}")
             return self._file.get_slice(name)
@@ -141,7 +151,7 @@ class Tensors:
     @property
     def record(self) -> dict[str, Any]:
         """What the arrays are of, as given to `write_tensors`."""
-        with _readable(self._path, "safetensors file"):
+        with readable(self._path, "safetensors file"):
             return json.loads((self._file.metadata() or {})["record"])
 
 
@@ -154,7 +164,7 @@ def open_tensors(path: Path) -> Iterator[Tensors]:
     UserError
         If it is missing, cut short or not what it should be.
     """
-    with _readable(path, "safetensors file"):
+    with readable(path, "safetensors file"):
         opened = safe_open(path, framework="numpy")
     with opened as file:
         yield Tensors(file, path)
@@ -170,35 +180,6 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read what the arrays of a safetensors file are of; errors as `open_tensors`."""
     with open_tensors(path) as tensors:
         return tensors.record
-
-
-def read_vectors(tensors: Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
-    """Read the vectors of all words in all layers at one token of `data/activations.safetensors`.
-
-    Parameters
-    ----------
-    tensors : Tensors
-        The open file.
-    matrix : {"q", "k", "v", "x"}
-    token : int
-        Position in the prompt, from 0; negative from the end.
-    setting : str
-        The key of params.yaml that chose the token, for the message.
-
-    Returns
-    -------
-    ndarray of float32, shape (layers, words, units)
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token.
-    """
-    length = tensors.shape(f"attn_0_{matrix}")[1]
-    if not -length <= token < length:
-        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    layers = sum(name.endswith(f"_{matrix}") for name in tensors.names)
-    return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
 
 
 def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> None:
@@ -246,7 +227,7 @@ def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
         If the file is missing, lacks a row or a column, or holds anything but numbers.
     """
     table = TABLES[path.name]
-    with _readable(path, "table"):
+    with readable(path, "table"):
         columns = read_grid(path, table.keys, table.columns)
         if not (columns[table.columns[0]].size or may_be_empty):
             raise ValueError("no row")
@@ -270,7 +251,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; errors as `open_tensors`."""
-    with _readable(path, "JSON file"):
+    with readable(path, "JSON file"):
         return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -157,16 +157,18 @@ class InProcess:
         monkeypatch.setattr(sys, "argv", ["stage"])
 
     def run(self, stage: str) -> tuple[int, str]:
-        """Give the exit code and what the stage wrote to stderr."""
+        """Give the exit code and what the stage wrote to stderr; what it wrote to stdout is in `log`."""
         from stages.stage import run
 
         module = importlib.import_module(f"stages.{stage}")
         self._capsys.readouterr()
+        code = 0
         try:
             run(stage, module.main, module.__doc__)
         except SystemExit as exit_:
-            return exit_.code, self._capsys.readouterr().err
-        return 0, self._capsys.readouterr().err
+            code = exit_.code
+        self.log, errors = self._capsys.readouterr()
+        return code, errors
 
 
 @pytest.fixture

@@ -13,6 +13,9 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from stages.geometry.findings import CLAIMS
+from stages.geometry.scrutiny import SCRUTINIES
+
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FIGURES = [
     "fig1_masks",
@@ -24,6 +27,8 @@ FIGURES = [
     "fig7_category_distributions",
     "fig8_category_profile",
     "fig9_within_vs_across",
+    "fig10_controls",
+    "fig11_robustness",
     "fig12_heads",
 ]
 
@@ -52,7 +57,7 @@ def test_committed_results_are_what_a_forced_run_gives(embedded: Project) -> Non
         if path == "dvc.lock":
             assert lock_without_results(here) == lock_without_results(committed)
         elif path.endswith(".csv"):
-            np.testing.assert_allclose(pd.read_csv(here), pd.read_csv(committed), atol=2e-5, err_msg=path)
+            pd.testing.assert_frame_equal(pd.read_csv(here), pd.read_csv(committed), rtol=0, atol=2e-5)
         elif path.endswith(".json"):
             assert numbers(here) == pytest.approx(numbers(committed), abs=2e-5), path
         else:
@@ -145,7 +150,10 @@ def test_claims_name_every_finding(embedded: Project) -> None:
     assert all(set(claim) == {"measured", "post", "holds"} for claim in claims.values())
     assert all(isinstance(claim["holds"], bool) for claim in claims.values())
     summary = json.loads((embedded.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert summary["claims_held"] == sum(claim["holds"] for claim in claims.values())
+    held = {name for name, claim in claims.items() if claim["holds"]}
+    assert set(claims) == {*CLAIMS, *SCRUTINIES}
+    assert summary["claims_held"] == len(held & set(CLAIMS))
+    assert summary["controls_held"] == len(held & set(SCRUTINIES))
 
 
 def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:

@@ -120,6 +120,28 @@ def test_the_stage_matches_shared_heads_to_their_query_heads(tiny_stage: InProce
             assert table["qk"][layer, head] == pytest.approx(np.corrcoef(q, k)[0, 1], abs=1e-6)
 
 
+@pytest.mark.parametrize("reference", [[], ["sofa", "door", "table", "window"]])
+def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProcess, reference: list[str]) -> None:
+    project = tiny_stage.project
+    project.set(similarity__transform="zscore", similarity__reference_words=reference)
+    for stage in ("capture", "similarity", "heads"):
+        code, said = tiny_stage.run(stage)
+        assert code == 0, said
+    table = store.read_table(project.root / "metrics/heads.csv")
+    tensors = load_file(project.root / "data/activations.safetensors")
+    others = load_file(project.root / "data/reference.safetensors")
+    for layer, head in np.ndindex(2, 2):
+        similarity = {}
+        for name in "qk":
+            own, base = (
+                held[f"attn_{layer}_{name}"][:, -1, 8 * head : 8 * head + 8].astype(float)
+                for held in (tensors, others if reference else tensors)
+            )
+            similarity[name] = cosine((own - base.mean(axis=0)) / base.std(axis=0, ddof=1))
+        r = np.corrcoef(similarity["q"], similarity["k"])[0, 1]
+        assert table["qk"][layer, head] == pytest.approx(r, abs=1e-5)
+
+
 def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tiny_stage: InProcess) -> None:
     figure = tiny_stage.project.root / "plots/figures/fig12_heads.png"
     before = figure.read_bytes()

@@ -4,13 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
-from stages.plotting import maps, profiles, scatter, style, words
+from stages.geometry.transforms import TRANSFORMS
+from stages.plotting import controls, maps, profiles, scatter, style, words
+from stages.plotting.uncertainty import Uncertainty
 from stages.settings import Figures
+from stages.store import TABLES
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)
@@ -59,8 +64,16 @@ def test_rsa_scatter_names_the_metric() -> None:
     assert labels(scatter.rsa_scatter(SIMILARITY, R, "euclidean", 6))[0] == ("Q −distance", "K −distance")
 
 
-def test_every_metric_has_a_label() -> None:
+def test_every_metric_and_comparison_has_a_label() -> None:
     assert set(style.METRIC_LABELS) == set(METRICS)
+    assert set(style.COMPARISON_LABELS) == set(COMPARISONS)
+
+
+@pytest.mark.parametrize(("comparison", "symbol"), [("spearman", "ρ"), ("cka_debiased", "CKA")])
+def test_scores_are_called_what_they_are(comparison: str, symbol: str) -> None:
+    figure = scatter.rsa_scatter(SIMILARITY, R, "cosine", 6, comparison)
+    assert titles(figure)[0] == f"Q and K ({symbol} = −0.12)"
+    assert "RSA scores (" in labels(profiles.rsa_profile(RSA, comparison))[0][1]
 
 
 def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
@@ -140,6 +153,72 @@ def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
     assert len(axes.collections) == 3
 
 
+UNSURE = {"low": np.full(5, -0.31), "high": np.full(5, 1.0), "p_familywise": np.array([0.2, 0.05, 0.01, 0.06, 0.0])}
+
+
+@pytest.mark.parametrize("bands", [True, False])
+@pytest.mark.parametrize("marks", [True, False])
+def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
+    shown = Uncertainty({"rsa": dict.fromkeys(style.PAIRS, UNSURE)}, 0.05, bands, marks)
+    figure = profiles.rsa_profile(RSA, "pearson", shown)
+    (axis,) = figure.axes
+    assert len(axis.collections) == 3 * bands
+    assert (axis.get_ylim()[0] < -0.31) == bands
+    hollow = [line for line in axis.lines if line.get_linestyle() == "None"]
+    assert [list(line.get_xdata()) for line in hollow] == [[0, 3]] * 3 * marks
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert ("95 % interval" in texts) == bands
+    assert ("family-wise p > 0.05" in texts) == marks
+
+
+def test_intervals_of_the_category_figures() -> None:
+    measures = {kind: dict.fromkeys(style.PAIRS, UNSURE) for kind in ("rsa_within", "rsa_across")}
+    shown = Uncertainty(measures | {"d": dict.fromkeys("qkv", UNSURE)}, 0.1, bands=True, marks=True)
+    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA, shown)
+    assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3]
+    hollow = [[line for line in axes.lines if line.get_linestyle() == "None"] for axes in figure.axes]
+    assert [len(lines) for lines in hollow] == [3, 0, 0]
+    figure = profiles.within_vs_across(RSA, shown)
+    crosses = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
+    assert len(crosses) == 6
+    np.testing.assert_allclose(crosses[0].get_segments()[2], [[-0.31, RSA["qk_within"][2]], [1, RSA["qk_within"][2]]])
+    np.testing.assert_allclose(crosses[1].get_segments()[2], [[RSA["qk_across"][2], -0.31], [RSA["qk_across"][2], 1]])
+    assert "90 % intervals" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_controls_profile() -> None:
+    def cells(names: str | tuple[str, ...], value: float) -> dict:
+        columns = {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
+        return dict.fromkeys(names, columns)
+
+    measures = {name: cells(style.PAIRS, 0.7) for name in ("rsa", "rsa_without_bias", "rsa_floor")}
+    measures |= {name: cells("qkv", 2.0) for name in ("d", "d_without_bias", "d_floor")}
+    measures |= {
+        "rsa_to_input": cells("qkv", 0.8),
+        "partial_rsa": cells(style.PAIRS, -0.5),
+        "d_of_input": cells("x", 4),
+    }
+    figure = controls.controls_profile(measures, 0.05)
+    assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
+    assert {label for label, _ in labels(figure)} == {"Transformer layer"}
+    assert [axes.get_ylabel() for axes in (figure.axes[0], figure.axes[3])] == ["RSA score", "Cohen's d"]
+    assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2, 1, 1, 1]  # floor, and partial RSA's interval
+    assert figure.axes[1].get_ylim()[0] < -0.6
+    assert figure.axes[4].get_ylim()[1] > 4
+    lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
+    for value in (0.7, 0.8, -0.5):
+        assert [value] * 5 in lines
+
+
+def test_robustness_profile_draws_all_choices() -> None:
+    columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
+    figure = controls.robustness_profile(columns)
+    assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
+    drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
+    assert sorted(drawn) == sorted(list(values) for values in columns.values())
+    assert {*controls.TRANSFORMS} == {*TRANSFORMS}
+
+
 def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *style.PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
@@ -170,9 +249,9 @@ def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), scores.argmax(axis=1))
 
 
-def test_a_figure_that_is_switched_off_says_so() -> None:
-    (text,) = maps.switched_off("heads.enabled").axes[0].texts
-    assert text.get_text() == "not computed: heads.enabled is false"
+def test_a_figure_that_is_left_out_says_why() -> None:
+    (axes,) = style.switched_off("controls.enabled").axes
+    assert [text.get_text() for text in axes.texts] == ["not computed: controls.enabled is false"]
 
 
 @pytest.mark.parametrize(("theme", "background"), [("dark", "#282a2c"), ("light", "#ffffff")])

@@ -34,7 +34,12 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
-    "`similarity.metric`": [lambda p: p.set(similarity__metric="euclidean")],
+    "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
+    "`inference.seed`": [lambda p: p.set(inference__seed=1)],
+    "`controls.draws`": [lambda p: p.set(controls__draws=20)],
+    "`similarity.metric`, `similarity.transform`": [
+        lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
+    ],
     "a word, the prompt, the model": [
         lambda p: p.set(words={**TINY_WORDS, "fruit": ["pear", "apple", "peach"]}),
         lambda p: p.set(prompt__template="The last word is {word}"),

@@ -75,6 +75,25 @@ MISTAKES = {
         lambda p: p["model"].update(weights="random", device_map="auto"),
         "model: device_map: auto spreads weights as it reads them, it cannot go with weights: random",
     ),
+    "a single reference word": (
+        put("similarity.reference_words", ["sofa"]),
+        "similarity.reference_words: a single word has no spread",
+    ),
+    "a reference word twice": (
+        put("similarity.reference_words", ["sofa", "door", "sofa"]),
+        "similarity.reference_words: 'sofa' is listed twice",
+    ),
+    "a number for a reference word": (
+        put("similarity.reference_words", ["sofa", 7]),
+        "similarity.reference_words, word 2: 7 is not text",
+    ),
+    "the biased estimate": (put("rsa.comparison", "cka"), "choose one of 'pearson', 'spearman', 'cka_debiased'"),
+    "too few permutations": (
+        put("inference.permutations", 5),
+        "inference.permutations: 5: input should be greater than or equal to 19",
+    ),
+    "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0: input should be less than or equal to"),
+    "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no': input should be a valid boolean"),
     "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000: input should be less than or equal to 600"),
 }
 

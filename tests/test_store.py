@@ -8,6 +8,7 @@ import pytest
 
 from stages import store
 from stages.errors import UserError
+from stages.vectors import read_vectors
 
 RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"].columns}
 HEADS = {column: np.arange(6.0).reshape(2, 3) for column in store.TABLES["heads.csv"].columns}
@@ -56,7 +57,7 @@ def activations(path: Path) -> Path:
 
 def test_vectors_of_all_layers_in_order(tmp_path: Path) -> None:
     with store.open_tensors(activations(tmp_path / "a")) as tensors:
-        vectors = store.read_vectors(tensors, "q", -1, "tokens.target")
+        vectors = read_vectors(tensors, "q", -1, "tokens.target")
     assert vectors.shape == (12, 2, 3)
     np.testing.assert_array_equal(vectors[:, 0, 0], np.arange(12) + 4)
 
@@ -67,7 +68,7 @@ def test_a_token_outside_the_prompt(tmp_path: Path, token: int) -> None:
         store.open_tensors(activations(tmp_path / "a")) as tensors,
         pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"),
     ):
-        store.read_vectors(tensors, "q", token, "tokens.target")
+        read_vectors(tensors, "q", token, "tokens.target")
 
 
 @pytest.mark.parametrize("read", [store.read_tensors, store.read_record, store.read_table, store.read_json])

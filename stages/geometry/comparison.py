@@ -1,8 +1,12 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import rankdata
+
+from stages.geometry.pairs import condense, square
 
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
@@ -33,11 +37,28 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    centred = [_centred_unit(np.asarray(values, dtype=np.float64)) for values in (first, second)]
-    return np.clip(np.einsum("...n,...n->...", *centred), -1, 1)
+    return np.clip(np.einsum("...n,...n->...", unit_norm(first), unit_norm(second)), -1, 1)
 
 
-def _centred_unit(values: np.ndarray) -> np.ndarray:
+def unit_norm(values: np.ndarray) -> np.ndarray:
+    r"""Centre and scale the last axis, so that the product sum of two such rows is their Pearson correlation.
+
+    .. math:: u = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert}
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., n)
+
+    Returns
+    -------
+    ndarray of float64, the shape of `values`
+
+    Raises
+    ------
+    FloatingPointError
+        If a row is constant up to the rounding of float32.
+    """
+    values = np.asarray(values, dtype=np.float64)
     centred = values - values.mean(axis=-1, keepdims=True)
     norms = np.linalg.norm(centred, axis=-1, keepdims=True)
     noise = 4 * np.finfo(np.float32).eps * np.abs(values).max(axis=-1, keepdims=True) * np.sqrt(values.shape[-1])
@@ -48,7 +69,112 @@ def _centred_unit(values: np.ndarray) -> np.ndarray:
     return centred / norms
 
 
-def pairwise(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman rank correlation over the last axis: Pearson's r of the ranks, ties sharing their mean rank.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (..., n)
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        From -1 to 1.
+
+    Raises
+    ------
+    FloatingPointError
+        If a row is constant.
+
+    Examples
+    --------
+    >>> float(spearman(np.array([1.0, 2, 3]), np.array([2.0, 4, 700])).round(6))
+    1.0
+    """
+    return pearson(rankdata(first, axis=-1), rankdata(second, axis=-1))
+
+
+def cka_debiased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    r"""Debiased centred kernel alignment of two similarity matrices.
+
+    The matrices of n words are U-centred, the diagonal left out (sums over l, m leave it out too):
+
+    .. math:: \tilde{s}_{ij} = s_{ij} - \frac{\sum_l s_{il} + \sum_l s_{lj}}{n - 2}
+              + \frac{\sum_{lm} s_{lm}}{(n - 1)(n - 2)}
+
+    and correlated. Rows of a U-centred matrix sum to 0, so that this correlation is the ratio of the unbiased estimates
+    of HSIC. The score is linear CKA where similarities are dot products; with cosines it is that of vectors of unit
+    length. The biased estimate, which keeps the diagonal, is near 1 for unrelated data with more units than words.
+
+    Parameters
+    ----------
+    first, second : ndarray, shape (..., pairs)
+        Condensed similarities of at least 4 words.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        From -1 to 1; near 0 for unrelated data, 1 for identical.
+
+    Raises
+    ------
+    FloatingPointError
+        If a U-centred matrix is 0: the similarities are sums of one number a word, as any three words' are.
+
+    References
+    ----------
+    Szekely, G. J. & Rizzo, M. L. (2014), arXiv:1310.2926 (U-centring). Kornblith, S. et al. (2019), arXiv:1905.00414
+    (CKA). Murphy, A. et al. (2024), arXiv:2405.01012 (bias).
+    """
+    return pearson(_u_centred(first), _u_centred(second))
+
+
+def _u_centred(condensed: np.ndarray) -> np.ndarray:
+    condensed = np.asarray(condensed, dtype=np.float64)
+    matrices = square(condensed, 0.0)
+    words = matrices.shape[-1]
+    rows = matrices.sum(axis=-1)
+    means = rows[..., :, None] + rows[..., None, :]
+    total = rows.sum(axis=-1)[..., None, None]
+    centred = condense(matrices - means / max(words - 2, 1) + total / max((words - 1) * (words - 2), 1))
+    if (np.abs(centred).max(axis=-1) <= 1e-9 * np.abs(condensed).max(axis=-1)).any():
+        raise FloatingPointError("debiased CKA is undefined: a U-centred similarity matrix is 0")
+    return centred
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A score of how alike two geometries are.
+
+    Attributes
+    ----------
+    score : callable
+        Takes two arrays of condensed similarities, shape (..., pairs), gives shape (...).
+    larger_is_more_alike : bool
+    invariant_to : frozenset of str
+        Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
+        ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all
+        its similarities on one side).
+    """
+
+    score: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    larger_is_more_alike: bool
+    invariant_to: frozenset[str]
+
+
+#: The values of `rsa.comparison` in params.yaml.
+COMPARISONS: dict[str, Comparison] = {
+    "pearson": Comparison(pearson, True, frozenset({"word order", "shift", "positive scale"})),
+    "spearman": Comparison(spearman, True, frozenset({"word order", "shift", "positive scale", "increasing function"})),
+    "cka_debiased": Comparison(
+        cka_debiased, True, frozenset({"word order", "shift", "positive scale", "word effects"})
+    ),
+}
+
+
+def pairwise(
+    matrices: Mapping[str, np.ndarray], score: Callable[[np.ndarray, np.ndarray], np.ndarray] = pearson
+) -> dict[str, np.ndarray]:
     """Correlate Q with K, Q with V and K with V, in every layer.
 
     On activations, flattened over words and units, this is the unit-by-unit correlation of the post; on condensed
@@ -57,18 +183,20 @@ def pairwise(matrices: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Parameters
     ----------
     matrices : mapping of "q", "k", "v" to ndarray, shape (layers, n)
+    score : callable
+        The comparison; Pearson's r unless told.
 
     Returns
     -------
     dict of "qk", "qv", "kv" to ndarray of float64, shape (layers,)
-        Pearson r.
+        Pearson r, or what `score` gives.
 
     Raises
     ------
     FloatingPointError
         If a layer of a matrix is constant.
     """
-    return {pair: pearson(matrices[pair[0]], matrices[pair[1]]) for pair in PAIRS}
+    return {pair: score(matrices[pair[0]], matrices[pair[1]]) for pair in PAIRS}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -96,7 +224,7 @@ def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     array([[ 0.993],
            [-0.993]])
     """
-    units = [_centred_unit(np.asarray(values, dtype=np.float64)) for values in (first, second)]
+    units = [unit_norm(values) for values in (first, second)]
     return np.clip(units[0] @ units[1].T, -1, 1)
 
 

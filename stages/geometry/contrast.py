@@ -1,6 +1,7 @@
 """Within against across, many layers or draws at a time: effect sizes as array formulas."""
 
 import numpy as np
+from scipy.stats import rankdata
 
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -27,3 +28,53 @@ def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     if not np.all(squares > 0):
         raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
     return (inside.mean(axis=-1) - outside.mean(axis=-1)) / np.sqrt(squares / (len(within) - 2))
+
+
+def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
+    r"""Common-language effect size: how probably a pair within a category is more alike than one across categories.
+
+    .. math:: \mathrm{CLES} = P(s_w > s_a) + \tfrac12 P(s_w = s_a)
+              = \frac{1}{n_w n_a} \left(\sum_w \operatorname{rank}(s_w) - \frac{n_w (n_w + 1)}{2}\right)
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (..., pairs)
+    within : ndarray of bool, shape (pairs,)
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        From 0 to 1; 0.5 where categories make no difference.
+
+    References
+    ----------
+    McGraw, K. O. & Wong, S. P. (1992), doi:10.1037/0033-2909.111.2.361. Vargha, A. & Delaney, H. D. (2000),
+    doi:10.3102/10769986025002101 (ties).
+    """
+    ranks = rankdata(similarity, axis=-1)[..., within]
+    inside, outside = int(within.sum()), int((~within).sum())
+    return (ranks.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
+
+
+def anosim_r(cles: np.ndarray) -> np.ndarray:
+    r"""ANOSIM's R, from the common-language effect size that it is tied to.
+
+    With mean ranks of the N dissimilarities across and within categories,
+
+    .. math:: R = \frac{\bar{r}_a - \bar{r}_w}{N / 2} = 2\,\mathrm{CLES} - 1
+
+    Parameters
+    ----------
+    cles : ndarray
+        From `common_language`.
+
+    Returns
+    -------
+    ndarray of float64, the shape of `cles`
+        From -1 to 1; 0 where categories make no difference.
+
+    References
+    ----------
+    Clarke, K. R. (1993), doi:10.1111/j.1442-9993.1993.tb00438.x.
+    """
+    return 2 * np.asarray(cles, dtype=np.float64) - 1

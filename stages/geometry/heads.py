@@ -61,11 +61,11 @@ def head_scores(
     Parameters
     ----------
     vectors : mapping of "q", "k", "v" to ndarray, shape (layers, words, units)
-        K and V may be narrower than Q.
+        K and V may be narrower than Q. Behind the words may stand those that `similar` takes as a reference.
     heads : int
         Query heads of a layer.
     similar : callable
-        Takes vectors, shape (..., words, units), gives condensed similarities, shape (..., pairs).
+        Takes vectors of a head's units, shape (..., words, units), gives condensed similarities, shape (..., pairs).
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
     chunk : int

@@ -48,14 +48,40 @@ def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
     ValueError
         If the number of pairs is not n(n-1)/2 for a whole n.
     """
-    pairs = condensed.shape[-1]
-    words = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
-    if words * (words - 1) // 2 != pairs:
-        raise ValueError(f"{pairs} is not the number of pairs of a whole number of words")
+    words = words_of(condensed.shape[-1])
     matrices = np.full((*condensed.shape[:-1], words, words), diagonal, dtype=condensed.dtype)
     rows, columns = np.triu_indices(words, 1)
     matrices[..., rows, columns] = matrices[..., columns, rows] = condensed
     return matrices
+
+
+def words_of(pairs: int) -> int:
+    """Tell how many words have this many pairs.
+
+    Parameters
+    ----------
+    pairs : int
+        n(n-1)/2.
+
+    Returns
+    -------
+    int
+        n.
+
+    Raises
+    ------
+    ValueError
+        If n is not a whole number.
+
+    Examples
+    --------
+    >>> words_of(561)
+    34
+    """
+    words = round((1 + np.sqrt(1 + 8 * pairs)) / 2)
+    if words * (words - 1) // 2 != pairs:
+        raise ValueError(f"{pairs} is not the number of pairs of a whole number of words")
+    return words
 
 
 def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np.ndarray:

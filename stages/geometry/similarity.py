@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from stages.geometry.pairs import condense
+from stages.geometry.transforms import TRANSFORMS
 
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
@@ -93,3 +94,34 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "correlation": correlation,
     "euclidean": euclidean,
 }
+
+
+#: Metrics and transforms that do not change when the units of all words are rotated together.
+ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})
+
+
+def similarities(vectors: np.ndarray, words: int, metric: str, transform: str) -> np.ndarray:
+    """Compute the similarities of all pairs of the first `words` words, after a transform.
+
+    Parameters
+    ----------
+    vectors : ndarray, shape (..., words + reference words, units)
+        The transform's statistics are those of the reference words; without any, of the words themselves.
+    words : int
+    metric : str
+        A key of `METRICS`.
+    transform : str
+        A key of `stages.geometry.transforms.TRANSFORMS`.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., pairs)
+        Condensed.
+
+    Raises
+    ------
+    FloatingPointError
+        As the metric does.
+    """
+    own, reference = vectors[..., :words, :], vectors[..., words:, :]
+    return METRICS[metric](TRANSFORMS[transform](own, reference if reference.shape[-2] else own))

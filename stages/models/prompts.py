@@ -63,7 +63,7 @@ class Prompts:
         )
 
 
-def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: str) -> Prompts:
+def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: str, setting: str = "words") -> Prompts:
     """Put every word into the template and tokenise it.
 
     Parameters
@@ -75,6 +75,8 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
         Holds ``{word}`` once.
     multi_token : {"error", "last", "mean"}
         "error" refuses words of several tokens.
+    setting : str
+        The key of params.yaml that lists the words, for messages.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
         # A token covers the word where their characters overlap; a leading space may belong to the token as well.
         covering = [i for i in text if offsets[i][0] < stop and offsets[i][1] > start]
         if not covering:
-            raise UserError(f"words: {word!r} has no token of its own in {template!r}")
+            raise UserError(f"{setting}: {word!r} has no token of its own in {template!r}")
         own.append(range(covering[0], covering[-1] + 1))
         before = [i for i in text if i < own[-1].start]
         after = [i - len(row) for i in text if i >= own[-1].stop]
@@ -110,7 +112,7 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
     if several and multi_token == "error":
         listed = "; ".join(f"{word} = {' '.join(pieces)}" for word, pieces in several.items())
         raise UserError(
-            f"words of several tokens: {listed}\n"
+            f"{setting} of several tokens: {listed}\n"
             "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
         )
     if any(other != around[0] for other in around):
@@ -119,3 +121,12 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
             "put a space between {word} and the rest"
         )
     return Prompts(ids, tokens, own, around[0][0], around[0][1])
+
+
+def check_same_frame(prompts: Prompts, reference: Prompts) -> None:
+    """Raise a `UserError` if the reference words' prompts do not have the tokens of the others around the word."""
+    if (prompts.before, prompts.after) != (reference.before, reference.after):
+        raise UserError(
+            "similarity.reference_words: the prompt around them has other tokens than around the words; "
+            "put a space between {word} and the rest of prompt.template"
+        )

@@ -57,14 +57,6 @@ def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
     return figure
 
 
-def switched_off(setting: str) -> Figure:
-    """Say in the place of a figure that a setting leaves it out."""
-    figure, (axis,) = panels(1, width=8, height=2.5)
-    axis.axis("off")
-    axis.text(0.5, 0.5, f"not computed: {setting} is false", ha="center", va="center", weight="bold")
-    return figure
-
-
 def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> list[AxesImage]:
     """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths."""
     low = np.floor(10 * min(values.min() for values in maps)) / 10

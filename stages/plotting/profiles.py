@@ -1,13 +1,25 @@
 """Figures over layers: laminar profiles, and within- against across-category RSA."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.plotting.style import MARKS, MATRICES, PAIRS, layer_axis, panels, profile, show_limits, widened
+from stages.plotting.style import (
+    COMPARISON_LABELS,
+    MARKS,
+    MATRICES,
+    PAIRS,
+    layer_axis,
+    panels,
+    profile,
+    show_limits,
+    widened,
+)
+from stages.plotting.uncertainty import CERTAIN, Uncertainty
 
 
 def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
@@ -28,24 +40,29 @@ def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
-def rsa_profile(scores: Mapping[str, np.ndarray]) -> Figure:
+def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", shown: Uncertainty = CERTAIN) -> Figure:
     """Draw Figure 6: RSA scores over layers.
 
     Parameters
     ----------
     scores : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
+    comparison : str
+        What the scores are: a key of `COMPARISON_LABELS`.
+    shown : Uncertainty
     """
-    figure, (axis,) = panels(1, width=8)
+    figure, (axis,) = panels(1, width=9.4 if shown.keys("rsa") else 8)
     for pair in PAIRS:
-        profile(axis, pair, scores[pair])
+        profile(axis, pair, scores[pair], shown.interval("rsa", pair), shown.significant("rsa", pair))
     layer_axis(axis, len(scores["qk"]))
-    axis.set(title="Representational similarity of Q, K and V", ylabel="RSA scores")
-    axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS])))
-    _legend(figure)
+    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].long)
+    axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + shown.ends("rsa", PAIRS))))
+    _legend(figure, shown.keys("rsa"))
     return figure
 
 
-def category_profile(d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray]) -> Figure:
+def category_profile(
+    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN
+) -> Figure:
     """Draw Figure 8: effect sizes, and RSA scores within and across categories, over layers.
 
     Parameters
@@ -54,59 +71,74 @@ def category_profile(d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray])
         Cohen's d.
     rsa : mapping of str to ndarray, shape (layers,)
         ``{qk,qv,kv}_{within,across}``.
+    shown : Uncertainty
     """
     figure, axes = panels(3, width=13)
     for name in MATRICES:
-        profile(axes[0], name, d[name])
+        profile(axes[0], name, d[name], shown.interval("d", name), shown.significant("d", name))
     axes[0].axhline(0, color="grey", linestyle="--", linewidth=1)
     axes[0].set(title="Effect size", ylabel="Cohen's d")
-    limits = show_limits(widened([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]))
+    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
+    limits = show_limits(widened(scores + shown.ends("rsa_within", PAIRS) + shown.ends("rsa_across", PAIRS)))
     for axis, kind in zip(axes[1:], ("within", "across"), strict=True):
         for pair in PAIRS:
-            profile(axis, pair, rsa[f"{pair}_{kind}"])
+            profile(axis, pair, rsa[f"{pair}_{kind}"], shown.interval(f"rsa_{kind}", pair))
         axis.set(title=kind.capitalize(), ylabel="RSA score", ylim=limits)
     for axis in axes:
         layer_axis(axis, len(d["q"]))
         axis.legend(loc="best", fontsize=10)
+    if handles := shown.keys("d"):
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
     return figure
 
 
-def within_vs_across(rsa: Mapping[str, np.ndarray]) -> Figure:
+def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN) -> Figure:
     """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
 
     Parameters
     ----------
     rsa : mapping of str to ndarray, shape (layers,)
         ``{qk,qv,kv}_{within,across}``.
+    shown : Uncertainty
     """
     figure, (axis,) = panels(1, width=7, height=6)
-    low, high = show_limits(widened([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]))
+    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
+    low, high = show_limits(widened(scores + shown.ends("rsa_within", PAIRS) + shown.ends("rsa_across", PAIRS)))
     axis.plot([low, high], [low, high], color="grey", linestyle="--", linewidth=1, zorder=0)
     layers = np.arange(len(rsa["qk_within"]))
     for pair in PAIRS:
+        across, within = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
+        sideways, upright = (shown.interval(f"rsa_{kind}", pair) for kind in ("across", "within"))
+        if sideways and upright:
+            style = {"colors": "grey", "linewidth": 1, "alpha": 0.25 if len(layers) > 24 else 0.5, "zorder": 1}
+            axis.hlines(within, sideways["low"], sideways["high"], **style)
+            axis.vlines(across, upright["low"], upright["high"], **style)
         points = axis.scatter(
-            rsa[f"{pair}_across"],
-            rsa[f"{pair}_within"],
+            across,
+            within,
             c=layers,
             cmap="plasma",
             marker=MARKS[pair].marker,
             s=55,
             edgecolors=rcParams["text.color"],
             linewidths=0.5,
+            zorder=2,
         )
     axis.set(xlabel="Across-category RSA", ylabel="Within-category RSA", xlim=(low, high), ylim=(low, high))
     axis.set_aspect("equal")
     axis.set_title("RSA within and across categories")
-    shapes = [
+    handles: list[Artist] = [
         Line2D([], [], color="grey", marker=MARKS[pair].marker, linestyle="", markersize=8, label=MARKS[pair].label)
         for pair in PAIRS
     ]
-    axis.legend(handles=shapes, loc="lower right")
+    if confidence := shown.confidence("rsa_within"):
+        handles.append(Line2D([], [], color="grey", linewidth=1, label=f"{100 * confidence:g} % intervals"))
+    axis.legend(handles=handles, loc="lower right", fontsize=10)
     figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     return figure
 
 
-def _legend(figure: Figure) -> None:
+def _legend(figure: Figure, more: Sequence[Artist] = ()) -> None:
     """Put the legend beside the axes, where it hides no line."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center")
+    handles, _ = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles=[*handles, *more], loc="outside right center")

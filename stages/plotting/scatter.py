@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from stages.plotting.style import MARKS, METRIC_LABELS, PAIRS, number, panels
+from stages.plotting.style import COMPARISON_LABELS, MARKS, METRIC_LABELS, PAIRS, number, panels
 
 
 def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int) -> Figure:
@@ -32,17 +32,25 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     return figure
 
 
-def rsa_scatter(similarity: Mapping[str, np.ndarray], r: Mapping[str, float], metric: str, layer: int) -> Figure:
+def rsa_scatter(
+    similarity: Mapping[str, np.ndarray],
+    scores: Mapping[str, float],
+    metric: str,
+    layer: int,
+    comparison: str = "pearson",
+) -> Figure:
     """Draw Figure 5: the similarities of each matrix against those of each other, one point a word pair.
 
     Parameters
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
-    r : mapping of "qk", "qv", "kv" to float
+    scores : mapping of "qk", "qv", "kv" to float
         RSA scores, for the titles.
     metric : str
         A key of `METRIC_LABELS`.
     layer : int
+    comparison : str
+        What the scores are: a key of `COMPARISON_LABELS`.
     """
     short = METRIC_LABELS[metric].short
     figure, axes = panels(3)
@@ -50,7 +58,7 @@ def rsa_scatter(similarity: Mapping[str, np.ndarray], r: Mapping[str, float], me
         mark = MARKS[x + y]
         axis.plot(similarity[x], similarity[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
         axis.set(
-            title=f"{x.upper()} and {y.upper()} (r = {number(r[x + y])})",
+            title=f"{x.upper()} and {y.upper()} ({COMPARISON_LABELS[comparison].symbol} = {number(scores[x + y])})",
             xlabel=f"{x.upper()} {short}",
             ylabel=f"{y.upper()} {short}",
         )

@@ -1,11 +1,12 @@
 """What the figures share: themes, colours and markers, limits, and the words on the axes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.style
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -50,6 +51,21 @@ METRIC_LABELS = {
     "cosine": MetricLabel("Cosine similarity", "cossim", True),
     "correlation": MetricLabel("Correlation", "corr", True),
     "euclidean": MetricLabel("Negated distance", "−distance", False),
+}
+
+
+@dataclass(frozen=True)
+class ComparisonLabel:
+    """What a score over all pairs is called on an axis, and its symbol."""
+
+    long: str
+    symbol: str
+
+
+COMPARISON_LABELS = {
+    "pearson": ComparisonLabel("RSA scores", "r"),
+    "spearman": ComparisonLabel("RSA scores (Spearman)", "ρ"),
+    "cka_debiased": ComparisonLabel("RSA scores (debiased CKA)", "CKA"),
 }
 
 
@@ -102,7 +118,51 @@ def layer_axis(axes: Axes, layers: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
 
 
-def profile(axes: Axes, name: str, values: np.ndarray) -> None:
-    """Draw one matrix or pair over layers."""
-    mark, small = MARKS[name], len(values) > 24
-    axes.plot(values, color=mark.colour, marker=mark.marker, markersize=4 if small else 7, label=mark.label)
+def switched_off(setting: str) -> Figure:
+    """Say in the place of a figure that a setting leaves it out."""
+    figure, (axis,) = panels(1, width=8, height=2.5)
+    axis.axis("off")
+    axis.text(0.5, 0.5, f"not computed: {setting} is false", ha="center", va="center", weight="bold")
+    return figure
+
+
+def profile(
+    axes: Axes,
+    name: str,
+    values: np.ndarray,
+    interval: Mapping[str, np.ndarray] | None = None,
+    significant: np.ndarray | None = None,
+) -> None:
+    """Draw one matrix or pair over layers.
+
+    Parameters
+    ----------
+    axes : Axes
+    name : str
+        A key of `MARKS`.
+    values : ndarray, shape (layers,)
+    interval : mapping of "low", "high" to ndarray, shape (layers,), optional
+        Drawn as a band.
+    significant : ndarray of bool, shape (layers,), optional
+        Where not, the mark is hollow.
+    """
+    mark, size = MARKS[name], marker_size(len(values))
+    axes.plot(values, color=mark.colour, marker=mark.marker, markersize=size, label=mark.label)
+    if interval is not None:
+        band(axes, interval, mark.colour)
+    if significant is not None:
+        hollow = np.flatnonzero(~significant)
+        axes.plot(hollow, values[hollow], mark.marker, color=mark.colour, mfc=rcParams["axes.facecolor"], ms=size)
+
+
+def band(axes: Axes, interval: Mapping[str, np.ndarray], colour: str, alpha: float = 0.14) -> None:
+    """Shade between "low" and "high", shape (layers,)."""
+    layers = np.arange(len(interval["low"]))
+    axes.fill_between(layers, interval["low"], interval["high"], color=colour, alpha=alpha, linewidth=0)
+    for end in ("low", "high"):
+        axes.plot(layers, interval[end], color=colour, alpha=0.5, linewidth=0.7)
+
+
+def marker_size(layers: int) -> int:
+    """Give marks that do not run into each other."""
+    return 4 if layers > 24 else 7

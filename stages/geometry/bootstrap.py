@@ -1,0 +1,272 @@
+"""Bootstrap of words: intervals that know that pairs sharing a word are not independent observations.
+
+A resample is a vector of word counts w; a pair of distinct words weighs :math:`w_i w_j` (a word's pairs with its own
+copies are left out). Every statistic here is a function of weighted sums over pairs, so that those of all resamples
+are a few matrix products: weights (resamples, pairs) times features (pairs, layers).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from stages.geometry.comparison import MATRICES, PAIRS
+from stages.geometry.pairs import within_category
+from stages.geometry.permutation import BLOCK, blocks
+
+#: Bytes of pair weights that are held at a time.
+CHUNK = 2**22
+
+#: By measure, by matrix or pair: an array of shape (resamples, layers).
+Statistics = dict[str, dict[str, np.ndarray]]
+
+
+def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """Draw words with replacement, each category as many as it has.
+
+    A resample that holds fewer than three distinct pairs within or across categories leaves a correlation undefined
+    (small categories can lose all their pairs); it is drawn again.
+
+    Parameters
+    ----------
+    categories : sequence of str, length words
+    resamples : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    counts : ndarray of int, shape (resamples, words)
+        How often each word was drawn.
+    redrawn : int
+        How many resamples were drawn again.
+
+    Raises
+    ------
+    ValueError
+        If the words themselves have fewer than three pairs within or across categories.
+    """
+    labels = np.unique(np.asarray(categories), return_inverse=True)[1]
+    members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
+    if not _defined(np.ones((1, len(labels)), dtype=int), members).all():
+        raise ValueError("fewer than three word pairs within or across categories")
+    counts = np.zeros((resamples, len(labels)), dtype=np.int16)
+    open_rows, redrawn = np.arange(resamples), 0
+    while len(open_rows):
+        for words in members:
+            share = np.full(len(words), 1 / len(words))
+            counts[np.ix_(open_rows, words)] = rng.multinomial(len(words), share, size=len(open_rows))
+        open_rows = open_rows[~_defined(counts[open_rows], members)]
+        redrawn += len(open_rows)
+    return counts, redrawn
+
+
+def _defined(counts: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
+    """Tell of each resample whether it holds three distinct pairs within, and three across."""
+    present = np.stack([(counts[:, words] > 0).sum(axis=1) for words in members], axis=1)
+    within = (present * (present - 1) // 2).sum(axis=1)
+    across = present.sum(axis=1) * (present.sum(axis=1) - 1) // 2 - within
+    return (within >= 3) & (across >= 3)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted sums over word pairs, of each resample and layer.
+
+    Attributes
+    ----------
+    n : ndarray, shape (resamples, 1)
+        Sum of the weights: how many pairs, copies counted.
+    sums : dict of str to ndarray, shape (resamples, layers)
+        By matrix ("q") the weighted sum of its similarities, by two ("qk", "qq") that of their product.
+    """
+
+    n: np.ndarray
+    sums: dict[str, np.ndarray]
+
+    def __add__(self, other: "Moments") -> "Moments":
+        """Put disjoint sets of pairs together."""
+        return Moments(self.n + other.n, {name: self.sums[name] + other.sums[name] for name in self.sums})
+
+    def mean(self, name: str) -> np.ndarray:
+        """Weighted mean, shape (resamples, layers)."""
+        return self.sums[name] / self.n
+
+    def scatter(self, first: str, second: str) -> np.ndarray:
+        """Weighted sum of products of deviations from the means, shape (resamples, layers)."""
+        product = self.sums.get(first + second, self.sums.get(second + first))
+        return product - self.sums[first] * self.sums[second] / self.n
+
+    @cached_property
+    def variance(self) -> dict[str, np.ndarray]:
+        """Weighted variance by matrix, n - 1 in the denominator; FloatingPointError where it is 0 up to rounding."""
+        variances = {}
+        for name in (name for name in self.sums if len(name) == 1):
+            scatter = self.scatter(name, name)
+            if (flat := scatter <= 1e-12 * self.sums[name + name]).any():
+                layer = np.argwhere(flat)[0][1]
+                raise FloatingPointError(
+                    f"the similarities of {name.upper()} do not vary in a resample (layer {layer})"
+                )
+            variances[name] = scatter / (self.n - 1)
+        return variances
+
+    def correlation(self, first: str, second: str) -> np.ndarray:
+        """Weighted Pearson correlation, shape (resamples, layers)."""
+        covariance = self.scatter(first, second) / (self.n - 1)
+        return np.clip(covariance / np.sqrt(self.variance[first] * self.variance[second]), -1, 1)
+
+
+def moments(
+    similarity: Mapping[str, np.ndarray],
+    products: Sequence[str],
+    pairs: np.ndarray,
+    weigh: np.ndarray,
+    chunk: int = CHUNK,
+) -> Moments:
+    r"""Sum similarities, their squares and products over word pairs, weighted by every resample's counts.
+
+    .. math:: \sum_{(i,j)} w_i w_j, \quad \sum_{(i,j)} w_i w_j\, a_{ij}, \quad \sum_{(i,j)} w_i w_j\, a_{ij} b_{ij}
+
+    Parameters
+    ----------
+    similarity : mapping of str to ndarray, shape (layers, pairs)
+        By matrix. Best centred: far from 0, sums of squares lose digits.
+    products : sequence of str
+        Which products of two matrices are needed ("qk"); squares always are.
+    pairs : ndarray of bool, shape (pairs,)
+        Which pairs are summed over.
+    weigh : ndarray of int, shape (resamples, words)
+        Counts, as `resample_words` gives them.
+    chunk : int
+        Bytes of pair weights held at a time.
+
+    Returns
+    -------
+    Moments
+    """
+    rows, columns = (index[pairs] for index in np.triu_indices(weigh.shape[1], 1))
+    values = {name: np.asarray(array[:, pairs], dtype=np.float64) for name, array in similarity.items()}
+    features = values | {a + b: values[a] * values[b] for a, b in [*((name, name) for name in values), *products]}
+    layers = len(next(iter(values.values())))
+    stacked = np.concatenate([np.ones((1, len(rows))), *features.values()]).T
+    sums = np.empty((len(weigh), stacked.shape[1]))
+    for part in blocks(len(weigh), chunk // (8 * max(1, len(rows)))):
+        counts = weigh[part].astype(np.float64)
+        sums[part] = (counts[:, rows] * counts[:, columns]) @ stacked
+    split = sums[:, 1:].reshape(len(weigh), len(features), layers)
+    return Moments(sums[:, :1], {name: split[:, i] for i, name in enumerate(features)})
+
+
+def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
+    r"""Cohen's d with the pooled SD, of weighted pairs; formula in `stages.geometry.effects.separability`.
+
+    Parameters
+    ----------
+    within, across : Moments
+    name : str
+        A matrix.
+
+    Returns
+    -------
+    ndarray of float64, shape (resamples, layers)
+    """
+    degrees = within.n + across.n - 2
+    pooled = ((within.n - 1) * within.variance[name] + (across.n - 1) * across.variance[name]) / degrees
+    return (within.mean(name) - across.mean(name)) / np.sqrt(pooled)
+
+
+def rsa_and_separability(within: Moments, across: Moments) -> Statistics:
+    """Give the statistics of the post: RSA over all pairs, within and across categories, their gap, and Cohen's d.
+
+    Parameters
+    ----------
+    within, across : Moments
+        With the products "qk", "qv" and "kv".
+
+    Returns
+    -------
+    dict of str to dict of str to ndarray, shape (resamples, layers)
+        ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` by matrix.
+    """
+    scores = {
+        "rsa": {pair: (within + across).correlation(*pair) for pair in PAIRS},
+        "rsa_within": {pair: within.correlation(*pair) for pair in PAIRS},
+        "rsa_across": {pair: across.correlation(*pair) for pair in PAIRS},
+    }
+    gap = {pair: scores["rsa_within"][pair] - scores["rsa_across"][pair] for pair in PAIRS}
+    return {**scores, "rsa_gap": gap, "d": {name: cohens_d(within, across, name) for name in MATRICES}}
+
+
+def bootstrap(
+    similarity: Mapping[str, np.ndarray],
+    categories: Sequence[str],
+    counts: np.ndarray,
+    alpha: float,
+    statistics: Callable[[Moments, Moments], Statistics] = rsa_and_separability,
+    products: Sequence[str] = PAIRS,
+    chunk: int = CHUNK,
+    block: int = BLOCK,
+) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Give statistics of the words as they are, and percentile intervals over resamples of the words.
+
+    Correlations, means and variances are frequency-weighted (n = sum of the weights, n - 1 in the denominator), in
+    float64, and always Pearson's.
+
+    Parameters
+    ----------
+    similarity : mapping of str to ndarray, shape (layers, pairs)
+        By matrix.
+    categories : sequence of str, length words
+    counts : ndarray of int, shape (resamples, words)
+        As `resample_words` gives them.
+    alpha : float
+        The intervals hold 1 - alpha of the resamples, as much left out above as below.
+    statistics : callable
+        Takes the moments within and across, gives arrays of shape (resamples, layers). What it gives must not change
+        when a number is added to all similarities of a matrix: they come centred.
+    products : sequence of str
+        The products that it needs.
+    chunk, block : int
+        Bytes of pair weights, and of features, held at a time: they change the speed, not the result.
+
+    Returns
+    -------
+    dict of str to dict of str to dict of str to ndarray, shape (layers,)
+        By measure, by matrix or pair: ``value``, ``low``, ``high``.
+
+    Raises
+    ------
+    FloatingPointError
+        If the similarities within or across do not vary, as they are or in a resample.
+
+    References
+    ----------
+    Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 13. Nili, H. et al. (2014),
+    doi:10.1371/journal.pcbi.1003553 (resampling of conditions in RSA).
+    """
+    within = within_category(categories)
+    layers, pairs = next(iter(similarity.values())).shape
+    weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
+    features = 2 * len(similarity) + len(products)
+    found: dict[str, dict[str, dict[str, list[np.ndarray]]]] = {}
+    for part in blocks(layers, block // (8 * pairs * features)):
+        some = {name: _centred(values[part]) for name, values in similarity.items()}
+        sums = [moments(some, products, which, weigh, chunk) for which in (within, ~within)]
+        for measure, by_name in statistics(*sums).items():
+            for name, values in by_name.items():
+                low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
+                cell = found.setdefault(measure, {}).setdefault(name, {"value": [], "low": [], "high": []})
+                for column, numbers in zip(("value", "low", "high"), (values[0], low, high), strict=True):
+                    cell[column].append(numbers)
+    return {
+        measure: {
+            name: {column: np.concatenate(parts) for column, parts in cell.items()} for name, cell in by_name.items()
+        }
+        for measure, by_name in found.items()
+    }
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    values = np.asarray(values, dtype=np.float64)
+    return values - values.mean(axis=-1, keepdims=True)

@@ -1,0 +1,100 @@
+"""Within against across categories at the same range of similarities: r falls when the spread alone does."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stages.geometry.comparison import PAIRS
+from stages.geometry.floor import ranges
+from stages.geometry.pairs import within_category
+
+#: Fewer pairs than these of either kind, and a matched correlation is not computed.
+FEWEST = 3
+
+
+def range_matched(
+    similarity: Mapping[str, np.ndarray],
+    categories: Sequence[str],
+    bins: int,
+    draws: int,
+    alpha: float,
+    rng: np.random.Generator,
+) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+    """Compare RSA within and across categories over pairs that are equally distributed in one of the two matrices.
+
+    The overlap of the two kinds of pairs in that matrix is cut into equal bins; from each bin as many pairs of either
+    kind are drawn, without replacement, as the scarcer kind has there. RSA scores are taken of the drawn pairs, over
+    and over. That is done with the first matrix of each pair and with the second.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
+    categories : sequence of str, length words
+    bins : int
+    draws : int
+    alpha : float
+        The ranges hold 1 - alpha of the draws. They tell how much the choice of pairs matters, not how much the choice
+        of words does.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict of str to dict of str to dict of str to ndarray, shape (layers,)
+        ``{rsa_within,rsa_across,rsa_gap}_matched_{first,second}`` by pair: ``value`` (the mean of the draws), ``low``
+        and ``high``. NaN where fewer than three pairs of a kind can be matched, or where those matched are constant in
+        a matrix.
+
+    References
+    ----------
+    Sackett, P. R. & Yang, H. (2000), doi:10.1037/0021-9010.85.1.112 (range restriction).
+    """
+    within = within_category(categories)
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    for position, which in enumerate(("first", "second")):
+        for pair in PAIRS:
+            layers = zip(similarity[pair[0]], similarity[pair[1]], strict=True)
+            scores = [_matched(np.stack(both), within, position, bins, draws, rng) for both in layers]
+            for kind, values in zip(("within", "across", "gap"), np.stack(scores, axis=1), strict=True):
+                found.setdefault(f"rsa_{kind}_matched_{which}", {})[pair] = ranges(values, alpha)
+    return found
+
+
+def _matched(
+    both: np.ndarray, within: np.ndarray, position: int, bins: int, draws: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Scores within, across and their gap, shape (3, draws), of one layer's two matrices, shape (2, pairs)."""
+    kinds = [np.asarray(both[:, pairs], dtype=np.float64) for pairs in (within, ~within)]
+    low = max(values[position].min() for values in kinds)
+    high = min(values[position].max() for values in kinds)
+    undefined = np.full((3, draws), np.nan)
+    if not low < high:
+        return undefined
+    edges = np.linspace(low, high, bins + 1)
+    places = [_bins(values[position], edges) for values in kinds]
+    sizes = np.minimum(*(np.bincount(place[place >= 0], minlength=bins) for place in places))
+    if sizes.sum() < FEWEST:
+        return undefined
+    scores = []
+    for values, place in zip(kinds, places, strict=True):
+        taken = [_choose(np.flatnonzero(place == b), size, draws, rng) for b, size in enumerate(sizes) if size]
+        first, second = values[:, np.concatenate(taken, axis=1)]
+        first, second = (part - part.mean(axis=1, keepdims=True) for part in (first, second))
+        spread = np.sqrt(np.square(first).sum(axis=1) * np.square(second).sum(axis=1))
+        if not (spread > 0).all():
+            return undefined
+        scores.append((first * second).sum(axis=1) / spread)
+    return np.stack([*scores, scores[0] - scores[1]])
+
+
+def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Which bin each value lies in, the last one closed on both sides; -1 outside all."""
+    place = np.minimum(np.searchsorted(edges, values, side="right") - 1, len(edges) - 2)
+    return np.where((values >= edges[0]) & (values <= edges[-1]), place, -1)
+
+
+def _choose(members: np.ndarray, size: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `size` of `members` without replacement, anew in each row of (draws, size)."""
+    if size == len(members):
+        return np.broadcast_to(members, (draws, size))
+    keys = rng.random((draws, len(members)))
+    return members[np.argpartition(keys, size, axis=1)[:, :size]]

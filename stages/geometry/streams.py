@@ -1,0 +1,32 @@
+"""Random numbers: one seed, and from it a generator of its own for each thing that is drawn."""
+
+import numpy as np
+
+#: What is drawn. A new stream goes to the end: the earlier ones keep their numbers.
+STREAMS = ("words", "labels", "bootstrap", "floor", "matching")
+
+
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Give the generator of one stream.
+
+    Two stages that ask for the same stream draw the same numbers: the resamples of words are the same wherever
+    intervals are made. Streams are independent of one another.
+
+    Parameters
+    ----------
+    seed : int
+        At least 0.
+    name : str
+        One of `STREAMS`.
+
+    Returns
+    -------
+    numpy.random.Generator
+
+    Raises
+    ------
+    KeyError
+        If there is no such stream.
+    """
+    children = dict(zip(STREAMS, np.random.SeedSequence(seed).spawn(len(STREAMS)), strict=True))
+    return np.random.default_rng(children[name])

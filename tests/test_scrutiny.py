@@ -1,0 +1,333 @@
+"""The stages inference and controls, and the claims on them: against other tables, plain formulas, known answers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, InProcess, Project
+from ruamel.yaml import YAML
+from safetensors.numpy import load_file
+from scipy import stats
+from scipy.spatial.distance import pdist
+
+from stages import measures
+from stages.geometry.findings import Verdict
+from stages.geometry.scrutiny import SCRUTINIES, Evidence, position, scrutinise, summarise_controls
+
+PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
+WITHIN = np.array([LABELS[i] == LABELS[j] for i in range(len(LABELS)) for j in range(i + 1, len(LABELS))])
+PAIRS = ("qk", "qv", "kv")
+
+
+# Against the other tables and plain formulas
+
+
+@pytest.fixture(scope="module")
+def tables(embedded: Project) -> dict:
+    folder = embedded.root / "metrics"
+    return {
+        **{name: measures.read_measures(folder / f"{name}.csv") for name in ("inference", "controls")},
+        **{name: pd.read_csv(folder / f"{name}.csv") for name in ("rsa", "separability", "robustness")},
+    }
+
+
+def d_of(similarity: np.ndarray) -> float:
+    inside, outside = similarity[WITHIN], similarity[~WITHIN]
+    pooled = ((len(inside) - 1) * inside.var(ddof=1) + (len(outside) - 1) * outside.var(ddof=1)) / (len(WITHIN) - 2)
+    return (inside.mean() - outside.mean()) / np.sqrt(pooled)
+
+
+@pytest.mark.parametrize("table", ["inference", "controls"])
+def test_values_are_those_of_the_posts_tables(tables: dict, table: str) -> None:
+    for pair in PAIRS:
+        for measure, column in (("rsa", pair), ("rsa_within", f"{pair}_within"), ("rsa_across", f"{pair}_across")):
+            np.testing.assert_allclose(tables[table][measure][pair]["value"], tables["rsa"][column], atol=2e-6)
+    for name in "qkv":
+        np.testing.assert_allclose(tables[table]["d"][name]["value"], tables["separability"][name], atol=2e-6)
+
+
+def test_both_stages_draw_the_same_resamples(tables: dict) -> None:
+    for measure in ("rsa", "rsa_gap", "d"):
+        for name, cell in tables["inference"][measure].items():
+            for end in ("low", "high"):
+                np.testing.assert_array_equal(cell[end], tables["controls"][measure][name][end])
+
+
+def test_only_what_is_tested_has_a_p(tables: dict) -> None:
+    alpha = 1 / (PARAMS["inference"]["permutations"] + 1)
+    for measure, by_name in tables["inference"].items():
+        for cell in by_name.values():
+            if measure in ("rsa", "d"):
+                assert (cell["p"] >= round(alpha, 6)).all()
+                assert (cell["p_familywise"] >= cell["p"]).all()
+                assert (cell["p_familywise"] <= 1).all()
+            else:
+                assert np.isnan(cell["p"]).all()
+
+
+def test_controls_equal_plain_formulas(embedded: Project, tables: dict) -> None:
+    activations = load_file(embedded.root / "data/activations.safetensors")
+    controls = tables["controls"]
+    for layer in (0, 5):
+        vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
+        similarity = {name: 1 - pdist(x, "cosine") for name, x in vectors.items()}
+        r = {a + b: np.corrcoef(similarity[a], similarity[b])[0, 1] for a in "qkv" for b in "qkvx"}
+        plain = {n: 1 - pdist(vectors[n] - activations[f"attn_{layer}_{n}_bias"], "cosine") for n in "qkv"}
+        assert controls["d_of_input"]["x"]["value"][layer] == pytest.approx(d_of(similarity["x"]), abs=1e-5)
+        for name in "qkv":
+            assert controls["rsa_to_input"][name]["value"][layer] == pytest.approx(r[name + "x"], abs=1e-5)
+            assert controls["d_without_bias"][name]["value"][layer] == pytest.approx(d_of(plain[name]), abs=1e-5)
+            for kind, pairs in (("within", WITHIN), ("across", ~WITHIN)):
+                sd = similarity[name][pairs].std(ddof=1)
+                assert controls[f"sd_{kind}"][name]["value"][layer] == pytest.approx(sd, abs=1e-5)
+        for a, b in PAIRS:
+            left = np.sqrt((1 - r[a + "x"] ** 2) * (1 - r[b + "x"] ** 2))
+            partial = (r[a + b] - r[a + "x"] * r[b + "x"]) / left
+            assert controls["partial_rsa"][a + b]["value"][layer] == pytest.approx(partial, abs=1e-5)
+            unbiased = np.corrcoef(plain[a], plain[b])[0, 1]
+            assert controls["rsa_without_bias"][a + b]["value"][layer] == pytest.approx(unbiased, abs=1e-5)
+
+
+def test_the_floor_is_that_of_projections_of_the_input(embedded: Project, tables: dict) -> None:
+    activations = load_file(embedded.root / "data/activations.safetensors")
+    rng = np.random.default_rng(5)
+    for layer in (0, 4):
+        x = activations[f"attn_{layer}_x"][:, -1].astype(float)
+        width = activations[f"attn_{layer}_q"].shape[-1]
+        draws = []
+        for _ in range(60):
+            first, second = (1 - pdist(x @ rng.normal(size=(x.shape[1], width)), "cosine") for _ in "qk")
+            draws.append((np.corrcoef(first, second)[0, 1], d_of(first)))
+        for measure, name, values in (("rsa_floor", "qk", 0), ("d_floor", "q", 1)):
+            cell, brute = tables["controls"][measure][name], np.array(draws)[:, values]
+            assert cell["value"][layer] == pytest.approx(brute.mean(), abs=0.6 * brute.std())
+            assert cell["low"][layer] < brute.mean() < cell["high"][layer]
+
+
+def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
+    activations = load_file(embedded.root / "data/activations.safetensors")
+    for layer in (1, 6):
+        for transform in ("none", "center", "zscore"):
+            similarity = {}
+            for name in "qkv":
+                x = activations[f"attn_{layer}_{name}"][:, -1].astype(float)
+                x = x if transform == "none" else x - x.mean(axis=0)
+                x = x / x.std(axis=0) if transform == "zscore" else x
+                similarity[name] = 1 - pdist(x, "cosine")
+                assert tables["robustness"][f"{name}_{transform}"][layer] == pytest.approx(
+                    d_of(similarity[name]), abs=1e-4
+                )
+            for a, b in PAIRS:
+                x, y = similarity[a], similarity[b]
+                expected = {"pearson": np.corrcoef(x, y)[0, 1], "spearman": stats.spearmanr(x, y).statistic}
+                for comparison, score in expected.items():
+                    found = tables["robustness"][f"{a}{b}_{transform}_{comparison}"][layer]
+                    assert found == pytest.approx(score, abs=1e-4)
+
+
+# Settings
+
+
+def log_of(tiny_stage: InProcess, *stages: str) -> str:
+    """Run stages that must not fail, and give what they print."""
+    log = ""
+    for stage in stages:
+        code, said = tiny_stage.run(stage)
+        assert code == 0, said
+        log += tiny_stage.log
+    return log
+
+
+def read_json(tiny_stage: InProcess, path: str) -> dict:
+    return json.loads((tiny_stage.project.root / path).read_text(encoding="utf-8"))
+
+
+def test_stages_that_are_switched_off_write_headers_and_say_so(tiny_stage: InProcess) -> None:
+    root = tiny_stage.project.root
+    tiny_stage.project.set(inference__enabled=False, controls__enabled=False)
+    log = log_of(tiny_stage, "inference", "controls", "claims", "figures")
+    assert "inference.enabled is false: inference.csv holds its header only" in log
+    assert "controls.enabled is false: controls.csv and robustness.csv hold their headers only" in log
+    for table in ("inference", "controls", "robustness"):
+        lines = (root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith("layer,")
+    claims = read_json(tiny_stage, "metrics/claims.json")
+    assert all(claims[name] == {"measured": None, "post": s.post, "holds": None} for name, s in SCRUTINIES.items())
+    summary = read_json(tiny_stage, "metrics/summary.json")
+    assert "rsa_above_floor: controls switched off" in summary["not_judged"]
+    assert "rsa_floor" not in summary
+    figures = [root / f"plots/figures/{name}.png" for name in ("fig10_controls", "fig11_robustness")]
+    assert max(figure.stat().st_size for figure in figures) < 20_000  # a line of text
+
+
+def test_cells_that_cannot_be_computed_have_their_reason(tiny_stage: InProcess) -> None:
+    """Six words: few pairs within categories fall into the bins of those across."""
+    tiny_stage.project.set(controls__bins=1000)
+    log = log_of(tiny_stage, "controls", "claims")
+    controls = measures.read_measures(tiny_stage.project.root / "metrics/controls.csv")
+    empty = [name for name in controls if any(np.isnan(cell["value"]).any() for cell in controls[name].values())]
+    assert empty
+    assert all("_matched_" in name for name in empty)
+    summary = read_json(tiny_stage, "metrics/summary.json")
+    for name in empty:
+        assert f"controls.csv: {name} of " in log
+        assert f"{name} of " in summary["empty_cells"]
+    assert "fewer than three pairs of a kind can be matched" in log
+
+
+def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess) -> None:
+    project = tiny_stage.project
+    words = ["sofa", "door", "table"]
+    project.set(similarity__transform="center", similarity__reference_words=words, similarity__metric="correlation")
+    for stage in ("capture", "similarity", "controls"):
+        code, said = tiny_stage.run(stage)
+        assert code == 0, said
+    activations, reference, similarity = (
+        load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "reference", "similarity")
+    )
+    assert json.loads((project.root / "data/capture.json").read_text(encoding="utf-8"))["reference_words"] == words
+    for name in "qkvx":
+        x, y = (tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, reference))
+        assert y.shape == (3, x.shape[1])
+        expected = 1 - pdist(x - y.mean(axis=0), "correlation")
+        np.testing.assert_allclose(similarity[name][1], expected, atol=1e-5)
+    robustness = pd.read_csv(project.root / "metrics/robustness.csv")
+    controls = measures.read_measures(project.root / "metrics/controls.csv")
+    np.testing.assert_allclose(robustness["qk_center_pearson"], controls["rsa"]["qk"]["value"], atol=1e-5)
+
+
+def test_reference_words_must_be_words_of_the_model(tiny_stage: InProcess) -> None:
+    tiny_stage.project.set(similarity__reference_words=["sofa", "zyzzyva"])
+    code, said = tiny_stage.run("capture")
+    assert code == 1
+    assert "capture: similarity.reference_words of several tokens: zyzzyva" in said
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])
+def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, comparison: str) -> None:
+    root = tiny_stage.project.root
+    before = pd.read_csv(root / "metrics/rsa.csv")
+    tiny_stage.project.set(rsa__comparison=comparison)
+    log_of(tiny_stage, "rsa")
+    after = pd.read_csv(root / "metrics/rsa.csv")
+    changed = {column for column in after if not np.allclose(before[column], after[column])}
+    assert changed == set(PAIRS)
+    if comparison == "spearman":
+        similarity = load_file(root / "data/similarity.safetensors")
+        expected = stats.spearmanr(similarity["q"][1], similarity["k"][1]).statistic
+        assert after["qk"][1] == pytest.approx(expected, abs=1e-6)
+        assert "fig6_rsa_profile: no bands and marks" in log_of(tiny_stage, "figures")
+
+
+# Long tables
+
+
+def test_long_tables_come_back_as_they_were_written(tmp_path) -> None:
+    cells = {"value": np.array([0.5, -0.0]), "low": np.array([0.1, 0.2]), "high": np.array([1.0, 2.0])}
+    holes = {"value": np.array([np.nan, 1.0])}
+    written = {"b": {"qk": cells, "qv": cells}, "a": {"q": holes}}
+    measures.write_measures(tmp_path / "controls.csv", "controls.csv", written, undefined={"a"})
+    text = (tmp_path / "controls.csv").read_bytes().decode()
+    header, *rows = text.splitlines()
+    assert header == "layer,measure,matrix_or_pair,value,low,high"
+    assert rows[:3] == ["0,b,qk,0.5,0.1,1.0", "0,b,qv,0.5,0.1,1.0", "0,a,q,,,"]
+    assert "-0" not in text
+    found = measures.read_measures(tmp_path / "controls.csv")
+    assert list(found) == ["b", "a"]
+    np.testing.assert_array_equal(found["b"]["qv"]["low"], cells["low"])
+    assert measures.undefined_cells(found, ["a", "b"]) == {"a of q": [0]}
+
+
+def test_a_hole_that_is_not_allowed_is_an_error(tmp_path) -> None:
+    holes = {"a": {"q": {"value": np.array([np.nan])}}}
+    with pytest.raises(FloatingPointError, match="not a finite number in value of a"):
+        measures.write_measures(tmp_path / "controls.csv", "controls.csv", holes)
+    assert not (tmp_path / "controls.csv").exists()
+
+
+# Claims
+
+
+def cell(value: list, low: list | None = None, high: list | None = None, p: list | None = None) -> dict:
+    columns = {"value": value, "low": low or value, "high": high or value, "p_familywise": p or value}
+    return {name: np.array(values, dtype=float) for name, values in columns.items()}
+
+
+def evidence(**changes: dict) -> Evidence:
+    """A run of two layers in which everything survives, but for `changes`: measure → cell."""
+    given = {
+        "rsa": cell([0.9, 0.9], p=[0.01, 0.05]),
+        "d": cell([2.0, 2.0], p=[0.01, 0.05]),
+        "rsa_gap": cell([0.2, 0.2], [0.1, 0.1]),
+        "rsa_without_bias": cell([0.9, 0.9]),
+        "rsa_floor": cell([0.7, 0.7], [0.6, 0.6], [0.8, 0.8]),
+        "d_floor": cell([1.0, 1.0], [0.5, 0.5], [1.5, 1.5]),
+        "partial_rsa": cell([0.3, 0.3], [0.1, 0.1], [0.5, 0.5]),
+        "rsa_to_input": cell([0.8, 0.8]),
+        "rsa_gap_matched_first": cell([0.1, 0.1]),
+        "rsa_gap_matched_second": cell([0.1, np.nan]),
+        **changes,
+    }
+    names = {measure: "qkv" if measure in ("d", "d_floor", "rsa_to_input") else PAIRS for measure in given}
+    table = {measure: dict.fromkeys(names[measure], values) for measure, values in given.items()}
+    return Evidence(inference=table, controls=table, alpha=0.05)
+
+
+def test_everything_can_survive() -> None:
+    verdicts = scrutinise(evidence())
+    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(SCRUTINIES, True)
+    assert verdicts["within_above_across_matched"].measured == {"by_first": 1.0, "by_second": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes", "measured"),
+    [
+        ("rsa_significant", {"rsa": cell([1, 1], p=[0.01, 0.051])}, {"qk": 1, "qv": 1, "kv": 1}),
+        ("d_significant", {"d": cell([1, 1], p=[0.2, 0.051])}, {"q": 0, "k": 0, "v": 0}),
+        (
+            "rsa_above_floor",
+            {"rsa": cell([0.8, 0.59])},
+            {pair: {"above": 0, "inside": 1, "below": 1} for pair in PAIRS},
+        ),
+        (
+            "rsa_above_floor_without_bias",
+            {"rsa_without_bias": cell([0.9, 0.5])},
+            {pair: {"above": 1, "inside": 0, "below": 1} for pair in PAIRS},
+        ),
+        ("d_above_floor", {"d": cell([0.4, 1.2])}, {name: {"above": 0, "inside": 1, "below": 1} for name in "qkv"}),
+        (
+            "partial_rsa_above_0",
+            {"partial_rsa": cell([0, 0], [-0.1, -0.3], [0.1, -0.1])},
+            {pair: {"above": 0, "below": 1} for pair in PAIRS},
+        ),
+        ("within_above_across_bootstrap", {"rsa_gap": cell([0.2, 0.2], [0.1, 0.0])}, 0.5),
+        (
+            "within_above_across_matched",
+            {"rsa_gap_matched_second": cell([0.1, -0.1])},
+            {"by_first": 1.0, "by_second": 0.5},
+        ),
+    ],
+)
+def test_each_claim_can_fail(claim: str, changes: dict, measured: object) -> None:
+    assert scrutinise(evidence(**changes))[claim] == Verdict(measured, False)
+
+
+def test_what_was_not_run_is_not_judged() -> None:
+    nothing = Evidence({}, {}, 0.05)
+    assert {verdict.holds for verdict in scrutinise(nothing).values()} == {None}
+    assert summarise_controls(nothing) == {}
+    unmatched = evidence(rsa_gap_matched_first=cell([np.nan, np.nan]))
+    assert scrutinise(unmatched)["within_above_across_matched"].holds is None
+
+
+def test_a_value_on_the_edge_of_the_floor_is_inside() -> None:
+    floor = {"low": np.array([0.0] * 4), "high": np.array([1.0] * 4)}
+    np.testing.assert_array_equal(position(np.array([1.0, 0.0, 1.1, -0.1]), floor), [0, 0, 1, -1])
+
+
+def test_the_summary_is_means_over_layers() -> None:
+    found = summarise_controls(evidence())
+    assert found == pytest.approx({"rsa_floor": 0.7, "rsa_to_input": 0.8, "partial_rsa": 0.3, "d_floor": 1.0})
