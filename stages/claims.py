@@ -8,6 +8,7 @@ from rich.table import Table
 
 from stages import measures, store
 from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
+from stages.geometry.heads import strongest
 from stages.geometry.scrutiny import SCRUTINIES, Evidence, scrutinise, summarise_controls
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -31,11 +32,13 @@ def main(stage: Stage) -> None:
         controls=measures.read_measures(stage.input("metrics/controls.csv")),
         alpha=stage.settings.inference.alpha,
     )
+    heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
     claims, scrutinies = judge(results), scrutinise(evidence)
     verdicts = claims | scrutinies
     summary = {
         **summarise(results),
         **summarise_controls(evidence),
+        **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if heads[name].size},
         "claims_held": sum(verdict.holds is True for verdict in claims.values()),
         "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }

@@ -30,7 +30,7 @@ def main(stage: Stage) -> None:
         biases = read_biases(activations)
 
     controls: dict = {}
-    robust: dict = {name: [] for name in store.TABLES["robustness.csv"]}
+    robust: dict = {name: [] for name in store.TABLES["robustness.csv"].columns}
     if chosen.enabled:
         counts, _ = resample_words(categories, inference.bootstraps, stream(seed, "bootstrap"))
         unbiased = {name: similar(vectors[name] - biases[name][:, None]) for name in store.MATRICES}

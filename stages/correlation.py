@@ -3,13 +3,14 @@
 from stages import store
 from stages.geometry.comparison import pairwise
 from stages.stage import Stage, run
+from stages.vectors import read_vectors
 
 
 def main(stage: Stage) -> None:
     tokens = stage.settings.tokens
     with store.open_tensors(stage.input("data/activations.safetensors")) as tensors:
-        context = {name: store.read_vectors(tensors, name, tokens.context, "tokens.context") for name in "qkv"}
-        target = {name: store.read_vectors(tensors, name, tokens.target, "tokens.target") for name in "qkv"}
+        context = {name: read_vectors(tensors, name, tokens.context, "tokens.context") for name in "qkv"}
+        target = {name: read_vectors(tensors, name, tokens.target, "tokens.target") for name in "qkv"}
     r_context, r_target = (
         pairwise({name: values.reshape(len(values), -1) for name, values in vectors.items()})
         for vectors in (context, target)

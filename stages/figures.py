@@ -1,4 +1,4 @@
-"""Draw the post's nine figures, and two of what it does not show, from the tables and similarities."""
+"""Draw the post's nine figures, two of what it does not show, and that of the heads, from tables and similarities."""
 
 from dataclasses import replace
 from functools import partial
@@ -9,8 +9,8 @@ from tqdm import tqdm
 from stages import measures, store
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import category_masks, square, within_category
-from stages.plotting import controls, profiles, scatter, words
-from stages.plotting.style import themed
+from stages.plotting import controls, maps, profiles, scatter, words
+from stages.plotting.style import switched_off, themed
 from stages.plotting.uncertainty import Uncertainty
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -28,6 +28,7 @@ def main(stage: Stage) -> None:
     inference = measures.read_measures(stage.input("metrics/inference.csv"))
     controlled = measures.read_measures(stage.input("metrics/controls.csv"))
     robustness = store.read_table(stage.input("metrics/robustness.csv"), may_be_empty=True)
+    heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
 
     categories, metric = record["categories"], record["metric"]
     at_layer = {name: similarity[name][layer] for name in store.MATRICES}
@@ -41,7 +42,7 @@ def main(stage: Stage) -> None:
     of_pearson = {name: cells for name, cells in inference.items() if name != "rsa" or comparison == "pearson"}
     if inference and comparison != "pearson":
         print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {comparison}")
-    off = partial(controls.switched_off, "controls.enabled")
+    off = partial(switched_off, "controls.enabled")
 
     drawings = {
         "fig1_masks": partial(words.masks, category_masks(categories)),
@@ -61,6 +62,7 @@ def main(stage: Stage) -> None:
         "fig9_within_vs_across": partial(profiles.within_vs_across, rsa, shown),
         "fig10_controls": partial(controls.controls_profile, controlled, alpha) if controlled else off,
         "fig11_robustness": partial(controls.robustness_profile, robustness) if controlled else off,
+        "fig12_heads": partial(maps.head_maps, heads) if heads["q"].size else partial(switched_off, "heads.enabled"),
     }
     for name, draw in tqdm(drawings.items(), desc="figures", unit="figure"):
         themed(look.theme, draw, stage.output(f"plots/figures/{name}.png"), look.dpi)

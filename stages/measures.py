@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.store import DECIMALS, readable
+from stages.grids import DECIMALS
+from stages.store import readable
 
 #: By measure, by matrix or pair, by column: an array of shape (layers,).
 Measures = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]

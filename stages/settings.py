@@ -109,6 +109,12 @@ class Controls(Section):
     matches: int = Field(ge=20)
 
 
+class Heads(Section):
+    """The scores of single attention heads."""
+
+    enabled: bool
+
+
 class Figures(Section):
     """How the figures look."""
 
@@ -129,6 +135,7 @@ class Settings(Section):
     focus_layer: int = Field(ge=0)
     inference: Inference
     controls: Controls
+    heads: Heads
     figures: Figures
     words: dict[Text, list[Text]]
 

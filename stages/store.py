@@ -4,15 +4,16 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from stages.errors import UserError
+from stages.grids import DECIMALS, read_grid, write_grid
 
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
@@ -21,22 +22,40 @@ PAIRS = ("qk", "qv", "kv")
 TRANSFORMS = ("none", "center", "zscore")
 COMPARISONS = ("pearson", "spearman")
 
-#: The columns of every table, after `layer`.
-TABLES = {
-    "correlation.csv": (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
-    "rsa.csv": (*PAIRS, *(f"{pair}_within" for pair in PAIRS), *(f"{pair}_across" for pair in PAIRS)),
-    "separability.csv": (
-        *MATRICES,
-        *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
-    ),
-    "robustness.csv": (
-        *(f"{pair}_{transform}_{score}" for transform in TRANSFORMS for score in COMPARISONS for pair in PAIRS),
-        *(f"{name}_{transform}" for transform in TRANSFORMS for name in MATRICES),
-    ),
-}
 
-#: Decimals of every number in a table or summary.
-DECIMALS = 6
+@dataclass(frozen=True)
+class Table:
+    """What a table holds: its columns, and what a row is one of.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The numbers.
+    keys : tuple of str
+        The columns before them, which count a row's place from 0. Each is an axis of a column's array.
+    """
+
+    columns: tuple[str, ...]
+    keys: tuple[str, ...] = ("layer",)
+
+
+TABLES = {
+    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS))),
+    "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
+    "separability.csv": Table(
+        (
+            *MATRICES,
+            *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
+        )
+    ),
+    "robustness.csv": Table(
+        (
+            *(f"{pair}_{transform}_{score}" for transform in TRANSFORMS for score in COMPARISONS for pair in PAIRS),
+            *(f"{name}_{transform}" for transform in TRANSFORMS for name in MATRICES),
+        )
+    ),
+    "heads.csv": Table((*MATRICES, *PAIRS), keys=("layer", "head")),
+}
 
 
 @contextmanager
@@ -163,37 +182,8 @@ def read_record(path: Path) -> dict[str, Any]:
         return tensors.record
 
 
-def read_vectors(tensors: Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
-    """Read the vectors of all words in all layers at one token of `data/activations.safetensors`.
-
-    Parameters
-    ----------
-    tensors : Tensors
-        The open file.
-    matrix : {"q", "k", "v", "x"}
-    token : int
-        Position in the prompt, from 0; negative from the end.
-    setting : str
-        The key of params.yaml that chose the token, for the message.
-
-    Returns
-    -------
-    ndarray of float32, shape (layers, words, units)
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token.
-    """
-    length = tensors.shape(f"attn_0_{matrix}")[1]
-    if not -length <= token < length:
-        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    layers = sum(name.endswith(f"_{matrix}") for name in tensors.names)
-    return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
-
-
 def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> None:
-    """Write a table, one row a layer.
+    """Write a table of the pipeline.
 
     Parameters
     ----------
@@ -201,20 +191,19 @@ def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> Non
         Where to.
     name : str
         A key of `TABLES`.
-    columns : mapping of str to ndarray, shape (layers,)
-        The columns that `TABLES` lists.
+    columns : mapping of str to ndarray
+        The columns that `TABLES` lists, an axis for each of its keys; without a number where the stage is switched off.
 
     Raises
     ------
     FloatingPointError
         If a number is not finite.
     """
-    table = pd.DataFrame({column: columns[column] for column in TABLES[name]})
-    if bad := [column for column in table if not np.isfinite(table[column]).all()]:
-        raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}; nothing was written")
-    table = table.round(DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
-    table.insert(0, "layer", np.arange(len(table)))
-    table.to_csv(path, index=False, lineterminator="\n")
+    table = TABLES[name]
+    try:
+        write_grid(path, table.keys, {column: columns[column] for column in table.columns})
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{name}: {error}; nothing was written") from None
 
 
 def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
@@ -230,21 +219,19 @@ def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to ndarray
-        Column → float64, shape (layers,).
+        Column → float64, as `write_table` took it: shape (layers,) for one key, (layers, heads) for two.
 
     Raises
     ------
     UserError
-        If the file is missing, lacks a column or holds anything but numbers.
+        If the file is missing, lacks a row or a column, or holds anything but numbers.
     """
+    table = TABLES[path.name]
     with readable(path, "table"):
-        table = pd.read_csv(path)
-        if missing := [column for column in TABLES[path.name] if column not in table]:
-            raise ValueError(f"no column {missing[0]}")
-        values = table[list(TABLES[path.name])].to_numpy(dtype=float)
-        if not (values.size or may_be_empty) or not np.isfinite(values).all():
-            raise ValueError("an empty cell")
-    return dict(zip(TABLES[path.name], values.T, strict=True))
+        columns = read_grid(path, table.keys, table.columns)
+        if not (columns[table.columns[0]].size or may_be_empty):
+            raise ValueError("no row")
+    return columns
 
 
 def write_json(path: Path, content: Any) -> None:

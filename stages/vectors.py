@@ -3,6 +3,36 @@
 import numpy as np
 
 from stages import store
+from stages.errors import UserError
+
+
+def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
+    """Read the vectors of all words in all layers at one token of `data/activations.safetensors`.
+
+    Parameters
+    ----------
+    tensors : Tensors
+        The open file.
+    matrix : {"q", "k", "v", "x"}
+    token : int
+        Position in the prompt, from 0; negative from the end.
+    setting : str
+        The key of params.yaml that chose the token, for the message.
+
+    Returns
+    -------
+    ndarray of float32, shape (layers, words, units)
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token.
+    """
+    length = tensors.shape(f"attn_0_{matrix}")[1]
+    if not -length <= token < length:
+        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
+    layers = sum(name.endswith(f"_{matrix}") for name in tensors.names)
+    return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
 
 
 def read_with_reference(activations: store.Tensors, reference: store.Tensors, matrix: str, token: int) -> np.ndarray:
@@ -13,7 +43,7 @@ def read_with_reference(activations: store.Tensors, reference: store.Tensors, ma
     activations, reference : Tensors
         The open files `data/activations.safetensors` and `data/reference.safetensors`.
     matrix, token
-        As `store.read_vectors`.
+        As `read_vectors`.
 
     Returns
     -------
@@ -24,10 +54,10 @@ def read_with_reference(activations: store.Tensors, reference: store.Tensors, ma
     UserError
         If the prompt has no such token.
     """
-    vectors = store.read_vectors(activations, matrix, token, "tokens.target")
+    vectors = read_vectors(activations, matrix, token, "tokens.target")
     if not reference.names:
         return vectors
-    return np.concatenate([vectors, store.read_vectors(reference, matrix, token, "tokens.target")], axis=1)
+    return np.concatenate([vectors, read_vectors(reference, matrix, token, "tokens.target")], axis=1)
 
 
 def read_biases(activations: store.Tensors) -> dict[str, np.ndarray]:

@@ -29,6 +29,7 @@ FIGURES = [
     "fig9_within_vs_across",
     "fig10_controls",
     "fig11_robustness",
+    "fig12_heads",
 ]
 
 
@@ -39,6 +40,7 @@ def expected(embedded: Project) -> dict:
         PARAMS["words"],
         PARAMS["tokens"]["context"],
         PARAMS["tokens"]["target"],
+        json.loads((ROOT / "data/models/gpt2-mini/config.json").read_text(encoding="utf-8"))["n_head"],
         PARAMS["similarity"]["metric"],
     )
 
@@ -79,10 +81,9 @@ def numbers(path: Path) -> dict:
     return {key: float(value) if isinstance(value, bool) else value for key, value in flat.iloc[0].items()}
 
 
-@pytest.mark.parametrize("table", ["correlation", "rsa", "separability"])
+@pytest.mark.parametrize("table", ["correlation", "rsa", "separability", "heads"])
 def test_every_cell_equals_the_oracle(embedded: Project, expected: dict, table: str) -> None:
     found = pd.read_csv(embedded.root / f"metrics/{table}.csv")
-    assert list(found.pop("layer")) == list(range(len(found)))
     assert set(found) == set(expected[table])
     for column, values in expected[table].items():
         np.testing.assert_allclose(found[column], values, atol=1e-5, err_msg=column)
@@ -153,6 +154,14 @@ def test_claims_name_every_finding(embedded: Project) -> None:
     assert set(claims) == {*CLAIMS, *SCRUTINIES}
     assert summary["claims_held"] == len(held & set(CLAIMS))
     assert summary["controls_held"] == len(held & set(SCRUTINIES))
+
+
+def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:
+    summary = json.loads((embedded.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    heads = pd.read_csv(embedded.root / "metrics/heads.csv")
+    for name in "qkv":
+        best = heads.loc[heads[name].idxmax()]
+        assert summary[f"head_{name}"] == f"L{best['layer']:.0f}H{best['head']:.0f}"
 
 
 def test_text_artefacts_end_lines_alike_everywhere(embedded: Project) -> None:

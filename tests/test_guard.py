@@ -25,6 +25,7 @@ OTHER = {
     "rsa": ("rsa.comparison", "spearman"),
     "inference": ("inference.seed", 1),
     "controls": ("controls.draws", 20),
+    "heads": ("heads.enabled", False),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),
 }

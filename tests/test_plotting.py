@@ -12,7 +12,7 @@ from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
-from stages.plotting import controls, profiles, scatter, style, words
+from stages.plotting import controls, maps, profiles, scatter, style, words
 from stages.plotting.uncertainty import Uncertainty
 from stages.settings import Figures
 from stages.store import TABLES
@@ -211,7 +211,7 @@ def test_controls_profile() -> None:
 
 
 def test_robustness_profile_draws_all_choices() -> None:
-    columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"]}
+    columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
     figure = controls.robustness_profile(columns)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
@@ -219,8 +219,38 @@ def test_robustness_profile_draws_all_choices() -> None:
     assert {*controls.TRANSFORMS} == {*TRANSFORMS}
 
 
+def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
+    scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *style.PAIRS)}
+    scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
+    figure = maps.head_maps(scores)
+    panels = [axes for axes in figure.axes if axes.images]
+    assert titles(figure)[2] == "V (L4H2: 3.17)"
+    assert titles(figure)[5] == "K–V (L1H0: 0.98)"
+    assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
+    assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
+    assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]
+    for axes, name in zip(panels, scores, strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), scores[name].T)
+        assert axes.images[0].origin == "lower"
+        ring = np.unravel_index(scores[name].argmax(), (5, 3))
+        assert all((line.get_xdata()[0], line.get_ydata()[0]) == ring for line in axes.lines)
+    assert {axes.images[0].get_clim()[1] for axes in panels[:3]} == {3.2}
+    assert {axes.images[0].get_clim()[1] for axes in panels[3:]} == {1.0}
+
+
+def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
+    rsa = {name: RNG.uniform(0.2, 0.9, (4, 6)) for name in "qv"}
+    figure = maps.layer_maps(rsa, ("main", "exp"))
+    assert titles(figure) == ["Q", "V"]
+    assert labels(figure)[0] == ("Layer of B", "Layer of A")
+    assert figure.get_suptitle() == "A: main\nB: exp"
+    for axes, scores in zip(figure.axes, rsa.values(), strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), scores)
+        np.testing.assert_array_equal(axes.lines[0].get_xdata(), scores.argmax(axis=1))
+
+
 def test_a_figure_that_is_left_out_says_why() -> None:
-    (axes,) = controls.switched_off("controls.enabled").axes
+    (axes,) = style.switched_off("controls.enabled").axes
     assert [text.get_text() for text in axes.texts] == ["not computed: controls.enabled is false"]
 
 

@@ -32,6 +32,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
         lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11"),
     ],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
+    "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],

@@ -8,8 +8,10 @@ import pytest
 
 from stages import store
 from stages.errors import UserError
+from stages.vectors import read_vectors
 
-RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"]}
+RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"].columns}
+HEADS = {column: np.arange(6.0).reshape(2, 3) for column in store.TABLES["heads.csv"].columns}
 
 
 def test_a_table_comes_back_rounded(tmp_path: Path) -> None:
@@ -55,7 +57,7 @@ def activations(path: Path) -> Path:
 
 def test_vectors_of_all_layers_in_order(tmp_path: Path) -> None:
     with store.open_tensors(activations(tmp_path / "a")) as tensors:
-        vectors = store.read_vectors(tensors, "q", -1, "tokens.target")
+        vectors = read_vectors(tensors, "q", -1, "tokens.target")
     assert vectors.shape == (12, 2, 3)
     np.testing.assert_array_equal(vectors[:, 0, 0], np.arange(12) + 4)
 
@@ -66,7 +68,7 @@ def test_a_token_outside_the_prompt(tmp_path: Path, token: int) -> None:
         store.open_tensors(activations(tmp_path / "a")) as tensors,
         pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"),
     ):
-        store.read_vectors(tensors, "q", token, "tokens.target")
+        read_vectors(tensors, "q", token, "tokens.target")
 
 
 @pytest.mark.parametrize("read", [store.read_tensors, store.read_record, store.read_table, store.read_json])
@@ -95,6 +97,34 @@ def test_a_table_with_an_empty_cell_is_named(tmp_path: Path) -> None:
     (tmp_path / "rsa.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="an empty cell"):
         store.read_table(tmp_path / "rsa.csv")
+
+
+def test_a_table_of_two_keys_comes_back_in_its_shape(tmp_path: Path) -> None:
+    store.write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
+    lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "layer,head,q,k,v,qk,qv,kv"
+    assert lines[5].startswith("1,1,4.0,")
+    for column, values in store.read_table(tmp_path / "heads.csv").items():
+        np.testing.assert_array_equal(values, HEADS[column])
+
+
+@pytest.mark.parametrize("lost", ["0,1,", "1,2,", "0,"])
+def test_a_table_that_lacks_a_row_is_named(tmp_path: Path, lost: str) -> None:
+    store.write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
+    lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "heads.csv").write_text("".join(x for x in lines if not x.startswith(lost)), encoding="utf-8")
+    with pytest.raises(UserError, match="not a row for each layer and head, in order"):
+        store.read_table(tmp_path / "heads.csv")
+
+
+@pytest.mark.parametrize(("name", "shape"), [("rsa.csv", (0,)), ("heads.csv", (0, 0))])
+def test_a_stage_switched_off_leaves_the_header_and_no_row(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
+    path, table = tmp_path / name, store.TABLES[name]
+    store.write_table(path, name, {column: np.empty(shape) for column in table.columns})
+    assert path.read_text(encoding="utf-8") == ",".join([*table.keys, *table.columns]) + "\n"
+    assert {values.shape for values in store.read_table(path, may_be_empty=True).values()} == {shape}
+    with pytest.raises(UserError, match="no row"):
+        store.read_table(path)
 
 
 def test_a_tensor_that_is_not_there_is_named(tmp_path: Path) -> None:

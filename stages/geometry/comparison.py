@@ -199,6 +199,35 @@ def pairwise(
     return {pair: score(matrices[pair[0]], matrices[pair[1]]) for pair in PAIRS}
 
 
+def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Correlate every layer of one run with every layer of another, by one matrix product.
+
+    Parameters
+    ----------
+    first : ndarray, shape (layers of A, n)
+        On condensed similarities of the same words in the same order, the scores are RSA scores.
+    second : ndarray, shape (layers of B, n)
+
+    Returns
+    -------
+    ndarray of float64, shape (layers of A, layers of B)
+        Pearson r, from -1 to 1.
+
+    Raises
+    ------
+    FloatingPointError
+        If a layer is constant up to the rounding of float32.
+
+    Examples
+    --------
+    >>> every_layer(np.array([[1.0, 2, 3], [3.0, 2, 1]]), np.array([[2.0, 4, 7]])).round(3)
+    array([[ 0.993],
+           [-0.993]])
+    """
+    units = [unit_norm(values) for values in (first, second)]
+    return np.clip(units[0] @ units[1].T, -1, 1)
+
+
 def fisher_z(r: np.ndarray) -> np.ndarray:
     r"""Fisher's z of correlations, which is not bounded by 1.
 

@@ -84,6 +84,36 @@ def words_of(pairs: int) -> int:
     return words
 
 
+def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np.ndarray:
+    r"""Take the pairs of chosen words out of condensed matrices, in the order in which the words are chosen.
+
+    The pair of words i < j of n stands at
+
+    .. math:: i n - \frac{i (i + 1)}{2} + j - i - 1
+
+    Parameters
+    ----------
+    condensed : ndarray, shape (..., pairs)
+        Of symmetric matrices.
+    words : int
+        How many words the pairs are of.
+    chosen : sequence of int
+        Positions of words, each once, in any order.
+
+    Returns
+    -------
+    ndarray, shape (..., pairs of the chosen words)
+
+    Examples
+    --------
+    >>> choose_words(np.array([0.5, 0.2, 0.1]), 3, [2, 0])
+    array([0.2])
+    """
+    rows, columns = (np.asarray(chosen)[side] for side in np.triu_indices(len(chosen), 1))
+    i, j = np.minimum(rows, columns), np.maximum(rows, columns)
+    return condensed[..., i * words - i * (i + 1) // 2 + j - i - 1]
+
+
 def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
     """Mark the word pairs of the same category, and divide the upper triangle by it (the post's Figure 1).
 

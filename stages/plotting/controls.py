@@ -134,11 +134,3 @@ def robustness_profile(scores: Mapping[str, np.ndarray]) -> Figure:
     figure.legend(handles=handles, loc="outside right center")
     figure.suptitle("The same under other choices")
     return figure
-
-
-def switched_off(setting: str) -> Figure:
-    """Say in the place of a figure that a setting leaves it out."""
-    figure, (axis,) = panels(1, width=8, height=2.5)
-    axis.axis("off")
-    axis.text(0.5, 0.5, f"not computed: {setting} is false", ha="center", va="center", weight="bold")
-    return figure

@@ -118,6 +118,14 @@ def layer_axis(axes: Axes, layers: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
 
 
+def switched_off(setting: str) -> Figure:
+    """Say in the place of a figure that a setting leaves it out."""
+    figure, (axis,) = panels(1, width=8, height=2.5)
+    axis.axis("off")
+    axis.text(0.5, 0.5, f"not computed: {setting} is false", ha="center", va="center", weight="bold")
+    return figure
+
+
 def profile(
     axes: Axes,
     name: str,

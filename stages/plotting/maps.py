@@ -1,0 +1,76 @@
+"""Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
+
+from stages.plotting.style import MARKS, MATRICES, PAIRS, number, panels
+
+
+def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
+    """Draw Figure 12: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
+
+    Parameters
+    ----------
+    scores : mapping of str to ndarray, shape (layers, heads)
+        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``.
+    """
+    layers, heads = scores["q"].shape
+    figure, axes = panels(3, rows=2, width=13, height=7.5)
+    rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
+    for row, names, colours, label in rows:
+        images = _on_one_scale(row, [scores[name].T for name in names], colours)
+        figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
+        for axis, name in zip(row, names, strict=True):
+            layer, head = np.unravel_index(np.argmax(scores[name]), (layers, heads))
+            axis.set_title(f"{MARKS[name].label} (L{layer}H{head}: {number(scores[name][layer, head])})")
+            _ring(axis, [layer], [head])
+    for axis in axes[3:]:
+        axis.set_xlabel("Transformer layer")
+    for axis in axes[::3]:
+        axis.set_ylabel("Head")
+    return figure
+
+
+def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
+    """Draw the RSA of every layer of one run with every layer of another; a ring around the best of each row.
+
+    Parameters
+    ----------
+    rsa : mapping of "q", "k", "v" to ndarray, shape (layers of A, layers of B)
+        Those that are to be shown.
+    names : tuple of two str
+        What A and B are.
+    """
+    figure, axes = panels(len(rsa), width=1.8 + 4 * len(rsa), height=4.6)
+    images = _on_one_scale(axes, list(rsa.values()), "viridis")
+    figure.colorbar(images[0], ax=axes, label="RSA score", pad=0.01)
+    for axis, (name, scores) in zip(axes, rsa.items(), strict=True):
+        axis.set(title=MARKS[name].label, xlabel="Layer of B")
+        _ring(axis, scores.argmax(axis=1), np.arange(len(scores)))
+    axes[0].set_ylabel("Layer of A")
+    figure.suptitle("\n".join(f"{side}: {name}" for side, name in zip("AB", names, strict=True)), fontsize=11)
+    return figure
+
+
+def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> list[AxesImage]:
+    """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths."""
+    low = np.floor(10 * min(values.min() for values in maps)) / 10
+    high = max(np.ceil(10 * max(values.max() for values in maps)) / 10, low + 0.1)
+    images = []
+    for axis, values in zip(axes, maps, strict=True):
+        images.append(axis.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto"))
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
+    return images
+
+
+def _ring(axis: Axes, x: Sequence[int] | np.ndarray, y: Sequence[int] | np.ndarray) -> None:
+    """Mark cells by rings that show on any colour."""
+    cells = max(axis.images[0].get_array().shape)
+    for colour, width in (("black", 2.4), ("white", 1.2)):
+        axis.plot(x, y, "o", mfc="none", mec=colour, mew=width, ms=np.clip(150 / cells, 5, 11), clip_on=False)

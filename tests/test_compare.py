@@ -1,0 +1,205 @@
+"""python -m stages.compare: layers of two runs against plain loops, words matched by name, mistakes told."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from scipy.spatial.distance import pdist, squareform
+
+from stages import compare, store
+from stages.geometry.comparison import every_layer
+from stages.geometry.pairs import choose_words
+
+WORDS = ["pear", "moon", "star", "apple", "lime", "galaxy"]
+
+
+def test_every_layer_equals_a_loop() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=(3, 21)), generator.normal(size=(5, 21))
+    expected = [[np.corrcoef(x, y)[0, 1] for y in b] for x in a]
+    np.testing.assert_allclose(every_layer(a, b), expected, atol=1e-12)
+    assert every_layer(a, a).max() <= 1
+
+
+def test_a_constant_layer_has_no_correlation() -> None:
+    with pytest.raises(FloatingPointError, match="layer 1"):
+        every_layer(np.eye(3), np.array([[1.0, 2, 4], [5, 5, 5]]))
+
+
+@given(st.permutations(range(8)), st.integers(2, 8))
+def test_chosen_words_are_those_of_the_square_matrix(order: list[int], kept: int) -> None:
+    condensed = np.stack([pdist(np.random.default_rng(seed).normal(size=(8, 3))) for seed in range(2)])
+    found = choose_words(condensed, 8, order[:kept])
+    for layer in range(2):
+        expected = squareform(squareform(condensed[layer])[np.ix_(order[:kept], order[:kept])], checks=False)
+        np.testing.assert_array_equal(found[layer], expected)
+
+
+def save(path: Path, words: list[str], seed: int, layers: int = 2, **record: str) -> Path:
+    """Write a similarity file: each word has its own vectors, whatever its place in the list."""
+    vectors = {
+        word: np.random.default_rng([seed, *word.encode()]).normal(size=(3, layers, 5)) for word in sorted(set(words))
+    }
+    tensors = {
+        name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(layers)])
+        for i, name in enumerate("qkv")
+    }
+    store.write_tensors(path, tensors, {"words": words, "metric": "cosine", "transform": "none", **record})
+    return path
+
+
+def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["compare", *map(str, arguments)])
+    code = 0
+    try:
+        compare.main()
+    except SystemExit as exit_:
+        code = exit_.code
+    return code, *capsys.readouterr()
+
+
+def test_words_are_matched_by_name_in_any_order(tmp_path: Path, capsys, monkeypatch) -> None:
+    a = save(tmp_path / "a", WORDS, 0, layers=3)
+    b = save(tmp_path / "b", WORDS, 1)
+    c = save(tmp_path / "c", ["orbit", *reversed(WORDS), "sofa"], 1)
+    out = {name: tmp_path / name for name in ("ab", "ac")}
+    assert run(capsys, monkeypatch, a, b, "--out", out["ab"])[0] == 0
+    code, said, _ = run(capsys, monkeypatch, a, c, "--out", out["ac"])
+    assert code == 0
+    assert "6 words in common, 6 in A, 8 in B" in said
+    table = pd.read_csv(out["ac"] / "compare.csv")
+    pd.testing.assert_frame_equal(table, pd.read_csv(out["ab"] / "compare.csv"))
+    assert list(table) == ["layer_a", "layer_b", "q", "k", "v"]
+    first, second = load_file(a), load_file(b)
+    for row in table.itertuples():
+        for name in "qkv":
+            expected = np.corrcoef(first[name][row.layer_a], second[name][row.layer_b])[0, 1]
+            assert getattr(row, name) == pytest.approx(expected, abs=1e-5)
+    assert len(table) == 3 * 2
+    assert (out["ac"] / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_chosen_matrices_and_the_layer_most_alike(tmp_path: Path, capsys, monkeypatch) -> None:
+    a, b = save(tmp_path / "a", WORDS, 0, layers=3), save(tmp_path / "b", WORDS, 0, layers=2)
+    code, said, _ = run(capsys, monkeypatch, a, b, "--matrix", "v", "--out", tmp_path, "--theme", "light")
+    assert code == 0
+    table = pd.read_csv(tmp_path / "compare.csv").pivot(index="layer_a", columns="layer_b", values="v")
+    rows = [line.split() for line in said.splitlines() if line.strip()[:1].isdigit() and "(layer" in line]
+    assert len(rows) == 3
+    for layer, cells in enumerate(rows):
+        scores = table.loc[layer]
+        same = [f"{scores[layer]:.2f}"] if layer < 2 else []
+        assert cells == [str(layer), *same, f"{scores.max():.2f}", "(layer", f"{scores.idxmax()})"]
+
+
+def test_another_transform_is_noted(tmp_path: Path, capsys, monkeypatch) -> None:
+    a, b = save(tmp_path / "a", WORDS, 0), save(tmp_path / "b", WORDS, 1, transform="center")
+    code, said, _ = run(capsys, monkeypatch, a, b, "--out", tmp_path)
+    assert code == 0
+    assert "note: similarity.transform differs: none in A, center in B" in said
+
+
+MISTAKES = {
+    "too few words": (
+        lambda folder: save(folder / "b", ["sofa", "lamp", *WORDS[:3]], 1),
+        "have 3 words in common, a comparison needs 4",
+    ),
+    "another metric": (
+        lambda folder: save(folder / "b", WORDS, 1, metric="euclidean"),
+        "the metrics differ: cosine in ",
+    ),
+    "activations": (
+        lambda folder: store.write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
+        "holds no similarities: give a run's data/similarity.safetensors",
+    ),
+    "no record of as many words": (
+        lambda folder: save(folder / "b", WORDS, 1) and shorten(folder / "b"),
+        "does not hold a similarity for each pair of its 5 words",
+    ),
+    "no such file": (lambda folder: folder / "none.safetensors", "there is no file "),
+    "constant similarities": (lambda folder: constant(folder / "b"), "one of its sides is constant"),
+}
+
+
+def shorten(path: Path) -> Path:
+    tensors, record = load_file(path), store.read_record(path)
+    store.write_tensors(path, tensors, {**record, "words": WORDS[:5]})
+    return path
+
+
+def constant(path: Path) -> Path:
+    record = {"words": WORDS, "metric": "cosine", "transform": "none"}
+    store.write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, record)
+    return path
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_and_nothing_written(tmp_path: Path, capsys, monkeypatch, mistake: str) -> None:
+    make, expected = MISTAKES[mistake]
+    a, b, out = save(tmp_path / "a", WORDS, 0), make(tmp_path), tmp_path / "out"
+    code, _, said = run(capsys, monkeypatch, a, b, "--out", out)
+    assert code == 1
+    assert said.startswith("compare: ")
+    assert expected in said
+    assert len(said.splitlines()) <= 2
+    assert not out.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, capsys, monkeypatch) -> None:
+    a = save(tmp_path / "a", WORDS, 0)
+    code, _, said = run(capsys, monkeypatch, a, a, "--out", a / "below")
+    assert code == 1
+    assert "cannot be written" in said
+
+
+def call(project: Project, *arguments: str) -> subprocess.CompletedProcess:
+    return project.run(sys.executable, "-m", "stages.compare", *arguments, check=False)
+
+
+def test_revisions_and_experiments(tiny: Project) -> None:
+    """The committed run, one more as an experiment, and the files of both."""
+    first = (tiny.root / "data/similarity.safetensors").read_bytes()
+    tiny.set(model__seed=1)
+    tiny.repro("similarity")
+    tiny.dvc("exp", "save", "--name", "other")
+    (tiny.root / "first").write_bytes(first)
+    expected = {}
+    for names in (("HEAD", "other"), ("first", "data/similarity.safetensors")):
+        done = call(tiny, *names)
+        assert done.returncode == 0, done.stderr
+        expected[names] = (tiny.root / "plots/compare/compare.csv").read_bytes()
+    assert len(set(expected.values())) == 1
+    same = call(tiny, "HEAD", "first", "--out", "elsewhere")
+    assert same.returncode == 0, same.stderr
+    table = pd.read_csv(tiny.root / "elsewhere/compare.csv")
+    assert (table.loc[table["layer_a"] == table["layer_b"], ["q", "k", "v"]] == 1).all(axis=None)
+    assert "plots/compare" not in tiny.run("git", "status", "--porcelain", "--untracked-files=all").stdout
+
+
+def test_a_revision_that_is_not_there_or_whose_data_are_gone_is_told(tiny: Project) -> None:
+    unknown = call(tiny, "HEAD", "nosuch")
+    assert unknown.returncode == 1
+    assert "compare: nosuch is neither a file nor a Git revision or experiment" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
+    for cached in (tiny.root / ".dvc/cache/files/md5").rglob("*"):
+        if cached.is_file():
+            cached.unlink()
+    gone = call(tiny, "HEAD", "data/similarity.safetensors")
+    assert gone.returncode == 1
+    assert "of HEAD is neither in DVC's cache nor in a remote" in gone.stderr
+    assert "Traceback" not in gone.stderr
+
+
+def test_help_names_what_it_takes(tiny: Project) -> None:
+    said = call(tiny, "--help").stdout
+    assert "usage: python -m stages.compare" in said
+    assert "--matrix" in said
+    for option in ("--out", "--theme"):
+        assert option in said
