@@ -39,10 +39,15 @@ def main(stage: Stage) -> None:
         "claims_held": sum(verdict.holds is True for verdict in claims.values()),
         "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
+    empty_cells = []
+    if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
+        empty_cells.append(f"correlation.csv, matrices of different numbers of units: {', '.join(undefined)}")
     matched = [name for name in evidence.controls if "_matched_" in name]
     if empty := measures.undefined_cells(evidence.controls, matched):
         layers = "; ".join(f"{cell}: {', '.join(map(str, layers))}" for cell, layers in empty.items())
-        summary["empty_cells"] = f"controls.csv, too few pairs to match in layers: {layers}"
+        empty_cells.append(f"controls.csv, too few pairs to match in layers: {layers}")
+    if empty_cells:
+        summary["empty_cells"] = "; ".join(empty_cells)
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
         summary["not_judged"] = unjudged
 

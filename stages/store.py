@@ -35,6 +35,9 @@ TABLES = {
     ),
 }
 
+#: Columns that may be empty as a whole: K and V can be narrower than Q, which leaves no units to pair with its.
+OPTIONAL = {"correlation.csv": ("qk", "qv", "qk_target", "qv_target")}
+
 #: Decimals of every number in a table or summary.
 DECIMALS = 6
 
@@ -209,8 +212,9 @@ def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> Non
     FloatingPointError
         If a number is not finite.
     """
-    table = pd.DataFrame({column: columns[column] for column in TABLES[name]})
-    if bad := [column for column in table if not np.isfinite(table[column]).all()]:
+    absent = [column for column in OPTIONAL.get(name, ()) if column not in columns]
+    table = pd.DataFrame({column: np.nan if column in absent else columns[column] for column in TABLES[name]})
+    if bad := [column for column in columns if not np.isfinite(table[column]).all()]:
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}; nothing was written")
     table = table.round(DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
     table.insert(0, "layer", np.arange(len(table)))
@@ -241,10 +245,12 @@ def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
         table = pd.read_csv(path)
         if missing := [column for column in TABLES[path.name] if column not in table]:
             raise ValueError(f"no column {missing[0]}")
-        values = table[list(TABLES[path.name])].to_numpy(dtype=float)
+        absent = [column for column in OPTIONAL.get(path.name, ()) if table[column].isna().all()]
+        kept = [column for column in TABLES[path.name] if column not in absent or not len(table)]
+        values = table[kept].to_numpy(dtype=float)
         if not (values.size or may_be_empty) or not np.isfinite(values).all():
             raise ValueError("an empty cell")
-    return dict(zip(TABLES[path.name], values.T, strict=True))
+    return dict(zip(kept, values.T, strict=True))
 
 
 def write_json(path: Path, content: Any) -> None:
