@@ -42,10 +42,14 @@ def main(stage: Stage) -> None:
         "claims_held": sum(verdict.holds is True for verdict in claims.values()),
         "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
-    if empty := "; ".join(
-        f"{cells} in layers {layers}" for cells, layers in measures.unmatched(evidence.controls).items()
-    ):
-        summary["empty_cells"] = f"controls.csv, too few pairs to match: {empty}"
+    empty = [
+        f"controls.csv, too few pairs to match: {c} in layers {n}"
+        for c, n in measures.unmatched(evidence.controls).items()
+    ]
+    if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
+        empty.insert(0, f"correlation.csv, matrices of different numbers of units: {', '.join(undefined)}")
+    if empty:
+        summary["empty_cells"] = "; ".join(empty)
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
         summary["not_judged"] = unjudged
 

@@ -73,7 +73,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
     show(rsa)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_grid(out / "compare.csv", ("layer_a", "layer_b"), rsa)
+        write_grid(out / "compare.csv", ("layer_a", "layer_b"), list(rsa), rsa)
         themed(theme, partial(layer_maps, rsa, (a, b)), out / "compare.png", dpi=192)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None

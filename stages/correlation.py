@@ -15,6 +15,11 @@ def main(stage: Stage) -> None:
         pairwise({name: values.reshape(len(values), -1) for name, values in vectors.items()})
         for vectors in (context, target)
     )
+    if left_out := [pair for pair in store.PAIRS if pair not in r_context]:
+        units = ", ".join(f"{name} {values.shape[-1]}" for name, values in context.items())
+        print(
+            f"correlation.csv: {', '.join(left_out)} are empty: the matrices differ in their number of units ({units})"
+        )
     store.write_tensors(stage.output("data/context.safetensors"), context)
     store.write_table(
         stage.output("metrics/correlation.csv"),

@@ -11,7 +11,7 @@ import pandas as pd
 DECIMALS = 6
 
 
-def write_grid(path: Path, keys: Sequence[str], columns: Mapping[str, np.ndarray]) -> None:
+def write_grid(path: Path, keys: Sequence[str], names: Sequence[str], columns: Mapping[str, np.ndarray]) -> None:
     """Write arrays of one shape as CSV, in NumPy's order.
 
     Parameters
@@ -20,8 +20,11 @@ def write_grid(path: Path, keys: Sequence[str], columns: Mapping[str, np.ndarray
         Where to.
     keys : sequence of str
         A name for each axis: the first columns, which count from 0.
+    names : sequence of str
+        The columns that follow them.
     columns : mapping of str to ndarray
-        Column → numbers, shape (layers,) for one key, (layers, heads) for two. Empty arrays leave the header alone.
+        Column → numbers, shape (layers,) for one key, (layers, heads) for two; a column that is not given stays empty.
+        Empty arrays leave the header alone.
 
     Raises
     ------
@@ -32,13 +35,15 @@ def write_grid(path: Path, keys: Sequence[str], columns: Mapping[str, np.ndarray
     if bad := [name for name, values in arrays.items() if not np.isfinite(values).all()]:
         raise FloatingPointError(f"not a finite number in {', '.join(bad)}")
     places = np.indices(next(iter(arrays.values())).shape).reshape(len(keys), -1)
-    numbers = pd.DataFrame({name: values.ravel() for name, values in arrays.items()})
+    numbers = pd.DataFrame({name: values.ravel() for name, values in arrays.items()}).reindex(columns=list(names))
     numbers = numbers.round(DECIMALS) + 0.0  # + 0.0 turns -0.0 into 0.0
     table = pd.concat([pd.DataFrame(places.T, columns=list(keys)), numbers], axis=1)
     table.to_csv(path, index=False, lineterminator="\n")
 
 
-def read_grid(path: Path, keys: Sequence[str], columns: Sequence[str]) -> dict[str, np.ndarray]:
+def read_grid(
+    path: Path, keys: Sequence[str], columns: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
     """Read what `write_grid` wrote.
 
     Parameters
@@ -46,6 +51,8 @@ def read_grid(path: Path, keys: Sequence[str], columns: Sequence[str]) -> dict[s
     path : Path
     keys, columns : sequence of str
         As written.
+    optional : sequence of str
+        Columns that are left out if they are empty as a whole.
 
     Returns
     -------
@@ -62,7 +69,8 @@ def read_grid(path: Path, keys: Sequence[str], columns: Sequence[str]) -> dict[s
         raise ValueError(f"no column {missing[0]}")
     if table.empty:
         return {column: np.empty((0,) * len(keys)) for column in columns}
-    values = table[list(columns)].to_numpy(dtype=float)
+    columns = [column for column in columns if column not in optional or table[column].notna().any()]
+    values = table[columns].to_numpy(dtype=float)
     if not np.isfinite(values).all():
         raise ValueError("an empty cell")
     places = table[list(keys)].to_numpy(dtype=int).T

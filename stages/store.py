@@ -33,14 +33,20 @@ class Table:
         The numbers.
     keys : tuple of str
         The columns before them, which count a row's place from 0. Each is an axis of a column's array.
+    optional : tuple of str
+        Columns that may be empty as a whole.
     """
 
     columns: tuple[str, ...]
     keys: tuple[str, ...] = ("layer",)
+    optional: tuple[str, ...] = ()
 
 
 TABLES = {
-    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS))),
+    # K and V can be narrower than Q: then there is nothing to pair its units with.
+    "correlation.csv": Table(
+        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)), optional=("qk", "qv", "qk_target", "qv_target")
+    ),
     "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
     "separability.csv": Table(
         (
@@ -200,8 +206,9 @@ def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> Non
         If a number is not finite.
     """
     table = TABLES[name]
+    given = [column for column in table.columns if column in columns or column not in table.optional]
     try:
-        write_grid(path, table.keys, {column: columns[column] for column in table.columns})
+        write_grid(path, table.keys, table.columns, {column: columns[column] for column in given})
     except FloatingPointError as error:
         raise FloatingPointError(f"{name}: {error}; nothing was written") from None
 
@@ -228,8 +235,8 @@ def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
     """
     table = TABLES[path.name]
     with readable(path, "table"):
-        columns = read_grid(path, table.keys, table.columns)
-        if not (columns[table.columns[0]].size or may_be_empty):
+        columns = read_grid(path, table.keys, table.columns, table.optional)
+        if not (next(iter(columns.values())).size or may_be_empty):
             raise ValueError("no row")
     return columns
 

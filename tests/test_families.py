@@ -1,11 +1,12 @@
 """Every architecture: a tiny random model, captured, against its own plain forward pass and its own attention."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, Project
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import nn
@@ -236,3 +237,20 @@ def test_an_encoders_context_token_differs_from_word_to_word(tokenizers: dict[bo
 def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"architecture 't5' is not known here; known: bert, bloom, .*, roberta"):
         find_family(AutoConfig.for_model("t5"))
+
+
+def test_the_whole_pipeline_on_grouped_query_attention(tiny: Project) -> None:
+    """K and V are narrower than Q: what pairs their units is empty, with its reason; all else is there."""
+    folder = tiny.root / "data/models/tiny"
+    (folder / "config.json").unlink()
+    AutoConfig.for_model("llama", **GROUPED).save_pretrained(folder)
+    tiny.set(similarity__metric="correlation")  # capture does not watch this folder: force it
+    said = tiny.dvc("repro", "-f").stdout
+    assert "correlation.csv: qk, qv are empty: the matrices differ in their number of units (q 32, k 16, v 16)" in said
+    header, first, *_ = (tiny.root / "metrics/correlation.csv").read_text(encoding="utf-8").splitlines()
+    cells = dict(zip(header.split(","), first.split(","), strict=True))
+    assert [name for name, cell in cells.items() if cell == ""] == ["qk", "qv", "qk_target", "qv_target"]
+    summary = json.loads((tiny.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert "correlation.csv, matrices of different numbers of units: qk, qv" in summary["empty_cells"]
+    assert "qk_r" not in summary
+    assert np.isfinite(summary["rsa"])

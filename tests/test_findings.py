@@ -111,6 +111,18 @@ def test_too_few_layers_are_said_not_guessed(layers: int, unjudged: int) -> None
         assert f"the model has {layers}" in verdict.reason
 
 
+def test_correlations_that_are_not_defined_are_said_not_guessed() -> None:
+    run = as_in_the_post()
+    for column in ("qk", "qv", "qk_target", "qv_target"):
+        del run.correlation[column]
+    verdicts = judge(run)
+    unjudged = {name for name, verdict in verdicts.items() if verdict.holds is None}
+    assert unjudged == {"qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero"}
+    assert verdicts["v_correlations_near_zero"].reason == "qv: units differ in number"
+    assert verdicts["target_closer_to_zero"].measured == pytest.approx({"kv": -0.01})
+    assert "qk_r" not in summarise(run)
+
+
 def test_the_summary_is_made_of_means_over_layers() -> None:
     summary = summarise(as_in_the_post())
     assert summary["qk_r"] == pytest.approx(-0.1)

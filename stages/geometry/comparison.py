@@ -183,20 +183,22 @@ def pairwise(
     Parameters
     ----------
     matrices : mapping of "q", "k", "v" to ndarray, shape (layers, n)
+        n may differ: under grouped-query attention K and V have fewer units than Q.
     score : callable
         The comparison; Pearson's r unless told.
 
     Returns
     -------
     dict of "qk", "qv", "kv" to ndarray of float64, shape (layers,)
-        Pearson r, or what `score` gives.
+        Pearson r, or what `score` gives. Pairs of different n, for which it is not defined, are left out.
 
     Raises
     ------
     FloatingPointError
         If a layer of a matrix is constant.
     """
-    return {pair: score(matrices[pair[0]], matrices[pair[1]]) for pair in PAIRS}
+    alike = [pair for pair in PAIRS if matrices[pair[0]].shape[-1] == matrices[pair[1]].shape[-1]]
+    return {pair: score(matrices[pair[0]], matrices[pair[1]]) for pair in alike}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -17,7 +17,8 @@ class Results:
     Attributes
     ----------
     correlation, rsa, separability : mapping of str to ndarray, shape (layers,)
-        The columns of the tables of the same names in `metrics/`.
+        The columns of the tables of the same names in `metrics/`. Where K and V have fewer units than Q, `correlation`
+        lacks their pairs with Q.
     mean_similarity : mapping of "q", "k", "v" to float
         Mean similarity over all word pairs at the focus layer.
     focus : int
@@ -53,25 +54,38 @@ class Claim:
     judge: Callable[[Results], Verdict] = field(repr=False)
 
 
+def _needs_pairs(run: Results, *pairs: str) -> Verdict | None:
+    missing = [pair for pair in pairs if pair not in run.correlation]
+    return Verdict(None, None, f"{', '.join(missing)}: units differ in number") if missing else None
+
+
 def _qk_correlation_focus(run: Results) -> Verdict:
+    if undefined := _needs_pairs(run, "qk"):
+        return undefined
     r = run.correlation["qk"][run.focus]
     return Verdict(r, bool(-0.3 < r < 0))
 
 
 def _qk_correlation_most_layers(run: Results) -> Verdict:
+    if undefined := _needs_pairs(run, "qk"):
+        return undefined
     r = run.correlation["qk"]
     share = np.mean((r > -0.3) & (r < 0))
     return Verdict(share, bool(share > 0.5))
 
 
 def _v_correlations_near_zero(run: Results) -> Verdict:
+    if undefined := _needs_pairs(run, "qv", "kv"):
+        return undefined
     size = {pair: np.abs(run.correlation[pair]).mean() for pair in ("qv", "kv")}
     return Verdict(size, all(value < 0.1 for value in size.values()))
 
 
 def _target_closer_to_zero(run: Results) -> Verdict:
     shift = {
-        pair: np.abs(run.correlation[f"{pair}_target"]).mean() - np.abs(run.correlation[pair]).mean() for pair in PAIRS
+        pair: np.abs(run.correlation[f"{pair}_target"]).mean() - np.abs(run.correlation[pair]).mean()
+        for pair in PAIRS
+        if pair in run.correlation
     }
     return Verdict(shift, any(value < 0 for value in shift.values()))
 
@@ -196,7 +210,7 @@ def summarise(run: Results) -> dict[str, float]:
         ``rsa_across`` (over the three pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d).
     """
     return {
-        "qk_r": float(run.correlation["qk"].mean()),
+        **({"qk_r": float(run.correlation["qk"].mean())} if "qk" in run.correlation else {}),
         "rsa": float(run.rsa_by_layer().mean()),
         **{f"rsa_{kind}": float(np.mean([run.rsa[f"{p}_{kind}"] for p in PAIRS])) for kind in ("within", "across")},
         **{f"d_{name}": float(run.separability[name].mean()) for name in MATRICES},

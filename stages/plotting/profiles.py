@@ -28,14 +28,16 @@ def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
     Parameters
     ----------
     r : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
+        Pairs that are not defined, as their matrices differ in width, are left out.
     """
     figure, (axis,) = panels(1, width=8)
     axis.axhline(0, color="grey", linestyle="--", linewidth=1)
-    for pair in PAIRS:
+    defined = [pair for pair in PAIRS if pair in r]
+    for pair in defined:
         profile(axis, pair, r[pair])
-    layer_axis(axis, len(r["qk"]))
+    layer_axis(axis, len(r[defined[0]]))
     axis.set(title="Correlations of Q, K and V activations", ylabel="Correlation coefficient")
-    axis.set_ylim(show_limits(widened([r[pair] for pair in PAIRS], (-0.5, 0.5))))
+    axis.set_ylim(show_limits(widened([r[pair] for pair in defined], (-0.5, 0.5))))
     _legend(figure)
     return figure
 

@@ -16,12 +16,18 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     activations : mapping of "q", "k", "v" to ndarray, shape (points,)
         One point a unit; where the words differ at this token, one a word and unit.
     r : mapping of "qk", "qv", "kv" to float
-        Pearson correlations, for the titles.
+        Pearson correlations, for the titles. A pair that is not defined, as its matrices differ in width, is left out,
+        and its panel says so.
     layer : int
     """
     figure, axes = panels(3)
     for axis, (x, y) in zip(axes, PAIRS, strict=True):
         mark = MARKS[x + y]
+        if x + y not in r:
+            reason = f"not defined:\n{x.upper()} has {len(activations[x])} values, {y.upper()} {len(activations[y])}"
+            axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes)
+            axis.set(title=f"{x.upper()} by {y.upper()}", xticks=[], yticks=[])
+            continue
         axis.plot(activations[x], activations[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
         axis.set(
             title=f"{x.upper()} by {y.upper()} (r = {number(r[x + y])})",
