@@ -1,5 +1,7 @@
 """Compute, in every layer, how alike the vectors of each pair of words are: in Q, K and V, and in their input x."""
 
+import numpy as np
+
 from stages import store
 from stages.errors import UserError
 from stages.geometry.comparison import same_rows
@@ -24,7 +26,8 @@ def main(stage: Stage) -> None:
         )
     similarity = {name: similarities(values, len(words), metric, transform) for name, values in vectors.items()}
     record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
-    store.write_tensors(stage.output("data/similarity.safetensors"), similarity, record)
+    # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for float32.
+    store.write_tensors(stage.output("data/similarity.safetensors"), similarity, record, np.float64)
 
 
 if __name__ == "__main__":

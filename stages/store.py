@@ -78,7 +78,12 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         ) from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], record: Mapping[str, Any] | None = None) -> None:
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, np.ndarray],
+    record: Mapping[str, Any] | None = None,
+    dtype: type[np.floating] = np.float32,
+) -> None:
     """Write arrays to a safetensors file.
 
     Parameters
@@ -86,12 +91,14 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], record: Mapping
     path : Path
         Where to.
     tensors : mapping of str to ndarray
-        Name → array, stored as float32.
+        Name → array.
     record : mapping, optional
         What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
         keys would be written in random order.
+    dtype : numpy floating type
+        What the arrays are stored as.
     """
-    arrays = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in tensors.items()}
+    arrays = {name: np.ascontiguousarray(array, dtype=dtype) for name, array in tensors.items()}
     metadata = None if record is None else {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
     save_file(arrays, path, metadata=metadata)
 

@@ -112,7 +112,7 @@ def test_pearson_equals_numpy(seed: int) -> None:
 def test_pearson_of_a_constant_is_an_error_that_names_the_layer() -> None:
     x = np.random.default_rng(0).normal(size=(3, 5))
     y = x.copy()
-    y[1] = np.float32(0.1) + np.float32(1e-9) * np.arange(5)
+    y[1] = 0.1 + 1e-15 * np.arange(5)
     with pytest.raises(FloatingPointError, match="layer 1"):
         pearson(x, y)
 
@@ -149,6 +149,19 @@ def test_same_rows() -> None:
     x = vectors(0)
     assert same_rows(np.stack([x[0]] * 4) + 1e-7)
     assert not same_rows(x)
+
+
+def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:
+    """A trained layer can all but ignore the word: cosines of 0.9999998 to 1, which float32 could not tell apart."""
+    generator = np.random.default_rng(0)
+    common, own = generator.normal(size=160), generator.normal(size=(34, 160))
+    x = (1.6 * common + 3e-4 * own).astype(np.float32)
+    exact = 1.6 * common + 3e-4 * own
+    exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
+    distance = pdist(exact.astype(np.longdouble), "sqeuclidean") / 2  # 1 - cosine, without the cancellation
+    assert distance.max() < 1e-6
+    assert np.corrcoef(cosine(x), -distance)[0, 1] > 0.99999
+    assert abs(float(pearson(cosine(x), -distance)) - 1) < 1e-5
 
 
 def test_cohens_d_is_the_textbooks() -> None:

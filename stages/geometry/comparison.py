@@ -11,6 +11,10 @@ from stages.geometry.pairs import condense, square
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
 
+#: Spread, relative to the largest value, below which numbers count as constant. Rounding float32 activations moves a
+#: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does.
+NOISE = 1e-12
+
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     r"""Pearson correlation over the last axis.
@@ -30,7 +34,7 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a row is constant up to the rounding of float32, so that its correlation is undefined.
+        If a row is constant up to `NOISE`, so that its correlation is undefined.
 
     Examples
     --------
@@ -56,12 +60,12 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a row is constant up to the rounding of float32.
+        If a row is constant up to `NOISE`.
     """
     values = np.asarray(values, dtype=np.float64)
     centred = values - values.mean(axis=-1, keepdims=True)
     norms = np.linalg.norm(centred, axis=-1, keepdims=True)
-    noise = 4 * np.finfo(np.float32).eps * np.abs(values).max(axis=-1, keepdims=True) * np.sqrt(values.shape[-1])
+    noise = NOISE * np.abs(values).max(axis=-1, keepdims=True) * np.sqrt(values.shape[-1])
     if (norms <= noise).any():
         where = np.argwhere((norms <= noise)[..., 0])[0]
         layer = f" (layer {where[0]})" if where.size else ""
@@ -218,7 +222,7 @@ def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a layer is constant up to the rounding of float32.
+        If a layer is constant up to `NOISE`.
 
     Examples
     --------

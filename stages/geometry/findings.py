@@ -164,9 +164,9 @@ CLAIMS: dict[str, Claim] = {
     "qk_correlation_most_layers": Claim(
         "share of layers where it is weakly negative", "most layers", _qk_correlation_most_layers
     ),
-    "v_correlations_near_zero": Claim("mean |r| of units, Q-V and K-V", "near zero", _v_correlations_near_zero),
+    "v_correlations_near_zero": Claim("mean absolute r of units, Q-V and K-V", "near zero", _v_correlations_near_zero),
     "target_closer_to_zero": Claim(
-        "mean |r| at the target token less that at the context token", "some below 0", _target_closer_to_zero
+        "mean absolute r at the target less that at the context token", "some below 0", _target_closer_to_zero
     ),
     "similarity_order": Claim("mean similarity, focus layer", "K > Q > V", _similarity_order),
     "rsa_focus": Claim("weakest RSA, focus layer", "around .85", _rsa_focus),

@@ -1,0 +1,247 @@
+"""The embedded model: what its folder holds, what its tokenizer promises, and that its weights are whole."""
+
+import collections
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from tokenizers import Tokenizer
+from transformers import AutoModel, AutoTokenizer, GPT2LMHeadModel
+
+from stages.models.capture import capture
+from stages.models.load import load as load_model
+from stages.models.projections import find_projections
+from stages.models.prompts import tokenise
+
+FOLDER = Path(__file__).parents[1] / "data" / "models" / "gpt2-mini"
+TOLERANCE = 0.002  # bits per byte; processors differ by less than a hundredth of it
+TINY = [
+    "--vocab",
+    "1500",
+    "--layers",
+    "2",
+    "--width",
+    "16",
+    "--heads",
+    "2",
+    "--context",
+    "16",
+    "--batch",
+    "4",
+    "--warmup",
+    "1",
+    "--decay",
+    "0",
+    "--save-every",
+    "2",
+]
+
+
+@pytest.fixture(scope="module")
+def train():
+    """The training script as a module."""
+    spec = importlib.util.spec_from_file_location("gpt2_mini_train", FOLDER / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """The rows of words.csv."""
+    with (FOLDER / "words.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """The tokenizer as the pipeline loads it."""
+    return AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """The recorded figures."""
+    return json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
+
+
+def sample():
+    """The project's own sentences."""
+    return (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
+
+
+def bits_on_sample(train, model):
+    """Bits per byte of a model on the sample."""
+    return train.bits_per_byte(model.eval(), Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample())
+
+
+def load():
+    """The model with its head, in float32."""
+    return GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
+
+
+def test_folder_holds_what_it_should():
+    """Nothing is missing, and no checkpoint or cache has slipped in."""
+    names = {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"}
+    model = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert names == model | {"README.md", "evaluation.json", "sample.txt", "train.py", "words.csv"}
+
+
+def test_folder_is_at_most_8_mib():
+    """A clone stays small."""
+    assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) <= 8 * 2**20
+
+
+def test_weights_are_stored_in_half_precision_with_at_most_one_metadata_key():
+    """Every tensor is fp16, the tied head is not stored twice, and the file carries no more than its format."""
+    with safe_open(FOLDER / "model.safetensors", "pt") as file:
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}
+        assert "lm_head.weight" not in file.keys()
+        assert len(file.metadata() or {}) <= 1
+
+
+def test_config_describes_a_gpt2_with_at_least_8_layers():
+    """The architecture is the one that the pipeline's post is about."""
+    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert config["architectures"] == ["GPT2LMHeadModel"]
+    assert config["activation_function"] == "gelu_new"
+    assert config["dtype"] == "float32"
+    assert config["n_layer"] >= 8
+    assert config["n_embd"] % config["n_head"] == 0
+
+
+def test_loads_offline_in_float32(tokenizer):
+    """AutoModel computes in float32, and Q, K and V come from one fused projection."""
+    model = AutoModel.from_pretrained(FOLDER, local_files_only=True)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert model.h[0].attn.c_attn.weight.shape == (model.config.n_embd, 3 * model.config.n_embd)
+    with torch.inference_mode():
+        state = model(**tokenizer("The next word is moon", return_tensors="pt")).last_hidden_state
+    assert state.shape == (1, 5, model.config.n_embd)
+    assert torch.isfinite(state).all()
+
+
+def test_no_word_is_listed_twice(rows):
+    """A word belongs to one category."""
+    counts = collections.Counter(row["word"] for row in rows)
+    assert [word for word, n in counts.items() if n > 1] == []
+
+
+def test_word_list_holds_the_post_and_150_more_in_eight_categories(rows):
+    """The post's 34 words come first; the further categories have 12 to 25 words each."""
+    sizes = collections.Counter(row["category"] for row in rows)
+    assert [sizes.pop(name) for name in ("space", "furniture", "fruit")] == [10, 13, 11]
+    assert len(sizes) >= 8
+    assert sum(sizes.values()) >= 150
+    assert all(12 <= size <= 25 for size in sizes.values())
+
+
+def test_every_word_is_one_token_and_its_prompt_five(rows, tokenizer):
+    """With its leading space each word is one token, made by merges, at the end of a prompt of five."""
+    added = set(tokenizer.get_added_vocab())
+    for word in (row["word"] for row in rows):
+        assert tokenizer.tokenize(f" {word}") == [f"Ġ{word}"]
+        assert f"Ġ{word}" not in added
+        assert tokenizer.tokenize(f"The next word is {word}") == ["The", "Ġnext", "Ġword", "Ġis", f"Ġ{word}"]
+
+
+def test_text_survives_the_tokenizer(tokenizer):
+    """Byte-level: any text comes back as it was."""
+    text = "Zwölf Äpfel, 3 pears & a 🌙 — “quoted”."
+    assert tokenizer.decode(tokenizer(text)["input_ids"], clean_up_tokenization_spaces=False) == text
+
+
+def test_bits_per_byte_on_the_sample_are_as_recorded(train, recorded):
+    """The weights are the ones that were measured."""
+    assert bits_on_sample(train, load()) == pytest.approx(recorded["sample_bits_per_byte"], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("part", ["transformer.wte.weight", "transformer.h.7.mlp.c_proj.weight"])
+def test_damaged_weights_are_noticed(train, recorded, part):
+    """Noise of a fifth of its spread in a single matrix moves the bits per byte beyond the tolerance."""
+    model = load()
+    weight = model.get_parameter(part)
+    with torch.no_grad():
+        weight += 0.2 * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    assert abs(bits_on_sample(train, model) - recorded["sample_bits_per_byte"]) > TOLERANCE
+
+
+def test_card_states_the_recorded_figures(recorded):
+    """Model card and measurement agree."""
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for key in ("held_out_bits_per_byte", "earlier_checkpoint_bits_per_byte", "sample_bits_per_byte"):
+        assert f"{recorded[key]:.4f}" in card
+    assert recorded["corpus_sha256"] in card
+
+
+@pytest.fixture(scope="module")
+def trained(train, tmp_path_factory):
+    """Folders of three short runs: in one go, stopped half-way and resumed, and with another seed."""
+    root = tmp_path_factory.mktemp("train")
+
+    def run(name, *options):
+        train.main(
+            [str(FOLDER / "sample.txt"), "--out", str(root / name), "--work", str(root / "work"), *TINY, *options]
+        )
+        return root / name
+
+    straight = run("straight", "--steps", "6")
+    other = run("other", "--steps", "6", "--seed", "1")
+    run("resumed", "--steps", "3")
+    return straight, run("resumed", "--steps", "6", "--resume"), other
+
+
+def test_training_is_determined_by_the_seed_and_can_be_resumed(trained):
+    """A resumed run gives the bytes of a run in one go; another seed gives other weights."""
+    straight, resumed, other = ((folder / "model.safetensors").read_bytes() for folder in trained)
+    assert resumed == straight
+    assert other != straight
+
+
+def test_trained_folder_loads_and_names_no_path(trained):
+    """What train.py writes is a model folder, with nothing of the machine in it."""
+    folder = trained[0]
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
+    }  # fmt: skip
+    for name in ("config.json", "tokenizer_config.json"):
+        assert str(folder.parent) not in (folder / name).read_text(encoding="utf-8")
+    model = AutoModel.from_pretrained(folder, local_files_only=True)
+    tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)("The next word is moon", return_tensors="pt")
+    assert model(**tokens).last_hidden_state.shape == (1, tokens["input_ids"].shape[1], 16)
+
+
+def test_trained_folder_goes_through_capture(trained):
+    """The pipeline takes what train.py writes."""
+    loaded = load_model(str(trained[0]), "main", "pretrained", 0, "float32", "cpu")
+    prompts = tokenise(loaded.tokenizer, ["moon", "pear"], "The next word is {word}", "last")
+    rows = {}
+
+    def write(name, row, block):
+        rows[name] = block
+
+    projections = find_projections(loaded.model)
+    capture(loaded.model, projections, prompts, write, range(prompts.positions), "last", causal=True)
+    assert rows["attn_1_v"].shape == (2, prompts.positions, 16)
+
+
+def test_a_checkpoint_of_other_settings_is_refused(train, trained):
+    """--resume does not go on with a model of another size."""
+    work = str(trained[0].parent / "work")
+    with pytest.raises(SystemExit, match="other settings: layers"):
+        train.main([str(FOLDER / "sample.txt"), "--work", work, "--resume", *TINY, "--steps", "6", "--layers", "3"])
+
+
+@pytest.mark.parametrize("options", [[], ["--evaluate", "nowhere"]])
+def test_a_missing_file_is_one_plain_line(train, tmp_path, monkeypatch, options):
+    """A wrong path ends the script with a message, not a traceback."""
+    monkeypatch.chdir(tmp_path)
+    text = FOLDER / "sample.txt" if options else "nowhere.txt"
+    with pytest.raises(SystemExit) as stopped:
+        train.main([str(text), *options])
+    assert "No such file" in stopped.value.code
+    assert "\n" not in stopped.value.code
