@@ -177,8 +177,13 @@ def test_text_after_the_word_has_positions_of_its_own(model: GPT2Model, tokenize
 
 
 def test_a_template_that_glues_text_to_the_word_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
+    """With an s behind it one word is a token still and the other is two: which, depends on the tokenizer."""
+    pieces = {
+        word: len(tokenizer.tokenize(f" {word}s")) for word in ("star", "window", "hand", "moon", "cosmos", "lime")
+    }
+    words = [next(word for word, number in pieces.items() if number == wanted) for wanted in (1, 2)]
     with pytest.raises(UserError, match="put a space between"):
-        tokenise(tokenizer, ["moon", "apple", "orange"], "The {word}s are next", "last")
+        tokenise(tokenizer, words, "The {word}s are next", "last")
 
 
 def test_activations_that_are_not_finite_are_an_error(prompts: Prompts) -> None:
