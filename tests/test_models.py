@@ -177,13 +177,22 @@ def test_text_after_the_word_has_positions_of_its_own(model: GPT2Model, tokenize
 
 
 def test_a_template_that_glues_text_to_the_word_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    """With an s behind it one word is a token still and the other is two: which, depends on the tokenizer."""
-    pieces = {
-        word: len(tokenizer.tokenize(f" {word}s")) for word in ("star", "window", "hand", "moon", "cosmos", "lime")
-    }
-    words = [next(word for word, number in pieces.items() if number == wanted) for wanted in (1, 2)]
+    """With a letter behind it one word is a token still and another is two: which, depends on the tokenizer."""
+    words = ["star", "moon", "hand", "cup", "rain", "snow", "door", "wall", "galaxy", "banana"]
+
+    def pieces(word: str, letter: str) -> int:
+        return len(tokenizer.tokenize(f" {word}{letter}")) if tokenizer.tokenize(f" {word}") == [f"Ġ{word}"] else 0
+
+    found = [
+        (letter, glued, apart)
+        for letter in "sydr"
+        for glued in words
+        for apart in words
+        if pieces(glued, letter) == 1 and tokenizer.tokenize(f" {apart}{letter}") == [f"Ġ{apart}", letter]
+    ]
+    letter, glued, apart = found[0]
     with pytest.raises(UserError, match="put a space between"):
-        tokenise(tokenizer, words, "The {word}s are next", "last")
+        tokenise(tokenizer, [glued, apart], f"The {{word}}{letter} are next", "last")
 
 
 def test_activations_that_are_not_finite_are_an_error(prompts: Prompts) -> None:
