@@ -99,12 +99,15 @@ def write_tensors(
         What the arrays are stored as.
     """
     arrays = {name: np.ascontiguousarray(array, dtype=dtype) for name, array in tensors.items()}
-    metadata = None if record is None else {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
-    save_file(arrays, path, metadata=metadata)
+    save_file(arrays, path, metadata=None if record is None else _metadata(record))
+
+
+def _metadata(record: Mapping[str, Any]) -> dict[str, str]:
+    return {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
 
 
 class TensorWriter:
-    """A safetensors file of float32 arrays, written piece by piece: memory need not hold them.
+    """A safetensors file written piece by piece: memory need not hold its arrays.
 
     Parameters
     ----------
@@ -112,20 +115,29 @@ class TensorWriter:
         Where to.
     shapes : mapping of str to tuple of int
         Name → shape; what is not written stays zero.
+    record, dtype
+        As `write_tensors`.
     """
 
-    def __init__(self, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        header: dict[str, Any] = {}
-        end = 0
+    def __init__(
+        self,
+        path: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        record: Mapping[str, Any] | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        kind, size, end = f"F{8 * self._dtype.itemsize}", self._dtype.itemsize, 0
+        header: dict[str, Any] = {} if record is None else {"__metadata__": _metadata(record)}
         for name, shape in sorted(shapes.items()):
-            start, end = end, end + 4 * math.prod(shape)
-            header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
-        text = json.dumps(header, separators=(",", ":")).encode()
+            start, end = end, end + size * math.prod(shape)
+            header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         text += b" " * (-len(text) % 8)  # the format asks for aligned data
         self._file = path.open("wb")
         self._file.write(len(text).to_bytes(8, "little") + text)
         self._file.truncate(8 + len(text) + end)
-        self._offsets = {name: 8 + len(text) + entry["data_offsets"][0] for name, entry in header.items()}
+        self._offsets = {name: 8 + len(text) + header[name]["data_offsets"][0] for name in shapes}
         self._shapes = dict(shapes)
 
     def write(self, name: str, row: int, block: np.ndarray) -> None:
@@ -133,8 +145,8 @@ class TensorWriter:
         shape = self._shapes[name]
         if block.shape[1:] != shape[1:] or row + len(block) > shape[0]:
             raise ValueError(f"rows {row} on of shape {block.shape} do not fit {name} of shape {shape}")
-        self._file.seek(self._offsets[name] + 4 * row * math.prod(shape[1:]))
-        self._file.write(np.ascontiguousarray(block, dtype="<f4").data)
+        self._file.seek(self._offsets[name] + self._dtype.itemsize * row * math.prod(shape[1:]))
+        self._file.write(np.ascontiguousarray(block, dtype=self._dtype).data)
 
     def __enter__(self) -> "TensorWriter":
         return self

@@ -6,14 +6,16 @@ from stages import store
 from stages.errors import UserError
 
 
-def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
-    """Read the vectors of all words in all layers at one token of `data/activations.safetensors`.
+def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:
+    """Read the vectors of all words in one layer at one token of `data/activations.safetensors`.
 
     Parameters
     ----------
     tensors : Tensors
         The open file.
     matrix : {"q", "k", "v", "x"}
+    layer : int
+        From 0.
     token : int
         Position in the prompt, from 0; negative from the end.
     setting : str
@@ -21,18 +23,28 @@ def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) 
 
     Returns
     -------
-    ndarray of float32, shape (layers, words, units)
+    ndarray of float32, shape (words, units)
 
     Raises
     ------
     UserError
         If the prompt has no such token.
     """
-    length = tensors.shape(f"attn_0_{matrix}")[1]
+    name = f"attn_{layer}_{matrix}"
+    length = tensors.shape(name)[1]
     if not -length <= token < length:
         raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    layers = sum(name.endswith(f"_{matrix}") for name in tensors.names)
-    return np.stack([tensors[f"attn_{layer}_{matrix}"][:, token] for layer in range(layers)])
+    return tensors[name][:, token]
+
+
+def count_layers(tensors: store.Tensors) -> int:
+    """Count the layers in `data/activations.safetensors`."""
+    return len({name.split("_")[1] for name in tensors.names})
+
+
+def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
+    """Read the vectors of all words in all layers: those of `read_layer`, shape (layers, words, units)."""
+    return np.stack([read_layer(tensors, matrix, layer, token, setting) for layer in range(count_layers(tensors))])
 
 
 def read_with_reference(activations: store.Tensors, reference: store.Tensors, matrix: str, token: int) -> np.ndarray:
@@ -73,7 +85,7 @@ def read_biases(activations: store.Tensors) -> dict[str, np.ndarray]:
     dict of "q", "k", "v" to ndarray of float32, shape (layers, units)
         0 where a projection has no bias.
     """
-    layers = sum(name.endswith("_x") for name in activations.names)
+    layers = count_layers(activations)
     biases = {}
     for matrix in store.MATRICES:
         none = np.zeros(activations.shape(f"attn_0_{matrix}")[-1], dtype=np.float32)

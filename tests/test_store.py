@@ -152,3 +152,14 @@ def test_a_file_written_piece_by_piece_reads_as_one(tmp_path: Path) -> None:
     found = store.read_tensors(tmp_path / "a")
     np.testing.assert_array_equal(found["b"], values)
     np.testing.assert_array_equal(found["a"], [0, 1, 2, 0])
+
+
+def test_written_piece_by_piece_or_at_once_a_file_holds_the_same(tmp_path: Path) -> None:
+    values, record = np.random.default_rng(0).normal(size=(5, 3)), {"words": ["naïve", "moon"], "metric": "cosine"}
+    store.write_tensors(tmp_path / "whole", {"q": values}, record, np.float64)
+    with store.TensorWriter(tmp_path / "pieces", {"q": (5, 3)}, record, np.float64) as file:
+        for row in range(5):
+            file.write("q", row, values[row : row + 1])
+    for name in ("whole", "pieces"):
+        np.testing.assert_array_equal(store.read_tensors(tmp_path / name)["q"], values)
+        assert store.read_record(tmp_path / name) == record
