@@ -121,12 +121,13 @@ def capture(
                 key, values = f"attn_{layer}_{name}", kept.float().cpu().numpy()
                 if part.row is None:
                     shared[key] = values
-                else:
+                elif key in shared:
                     block = np.empty((len(values), len(positions), values.shape[-1]), dtype=np.float32)
                     block[:, part.columns] = values
-                    if key in shared:
-                        block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
+                    block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
                     write(key, part.row, block)
+                else:
+                    write(key, part.row, values)
                 bar.update(name == "x")
 
             _run(model, projections, receive, part.inputs)
