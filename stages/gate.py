@@ -23,6 +23,8 @@ from stages.verdicts import FAILED, UNJUDGED, Judgement, Value, Verdict
 METRICS = Path("metrics")
 ENDINGS = (".json", ".csv")
 TOLERANCES = METRICS / "tolerances.yaml"
+#: So many metrics within tolerance are listed unless all are asked for.
+FEW = 10
 #: A job summary on GitHub takes one megabyte.
 MOST_ROWS = 500
 
@@ -88,7 +90,9 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--base", metavar="REV", help="Git revision or DVC experiment; default: main, else origin/main")
-    parser.add_argument("--all", action="store_true", help="print every metric, not only those that differ")
+    parser.add_argument(
+        "--all", action="store_true", help=f"list every metric, not only what fails and {FEW} of what differs"
+    )
     parser.add_argument("--allow-new", action="store_true", help="let files, rows and columns pass that the base lacks")
     parser.add_argument(
         "--markdown",
@@ -140,14 +144,16 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
     return report
 
 
-def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]]]]:
-    """Put a report in two tables, of metrics and of files: for each its headings, and its rows."""
+def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]], str]]:
+    """Put a report in two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
     judged = [j for judgements in report.judgements.values() for j in judgements]
-    listed = [
-        [j.metric, *map(in_words, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)]
-        for j in sorted(judged, key=lambda j: (j.verdict not in UNJUDGED, j.verdict not in FAILED))
-        if everything or j.verdict != Verdict.SAME
-    ]
+    failed = [j for j in judged if j.verdict in FAILED | UNJUDGED]
+    within = [j for j in judged if j.verdict == Verdict.WITHIN]
+    # What moves every number by its last decimal fills pages: those nearest to their limits say enough.
+    nearest = sorted(within, key=lambda j: abs(j.difference) / j.tolerance, reverse=True)[:FEW]
+    chosen = judged if everything else sorted(failed, key=lambda j: j.verdict in FAILED) + nearest
+    listed = [[j.metric, *map(in_words, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)] for j in chosen]
+    left = f"and {len(within) - FEW} more within tolerance" if len(within) > FEW and not everything else ""
     files = []
     for name, judgements in report.judgements.items():
         counts = Counter(j.verdict for j in judgements)
@@ -155,8 +161,8 @@ def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[
         groups = ({Verdict.SAME}, {Verdict.WITHIN}, FAILED, UNJUDGED - report.allowed)
         files.append([name, *(str(sum(counts[v] for v in group)) for group in groups), in_words(largest)])
     return [
-        (["metric", "base", "here", "difference", "tolerance", "verdict"], listed),
-        (["file", "same", "within", "beyond", "not judged", "largest difference"], files),
+        (["metric", "base", "here", "difference", "tolerance", "verdict"], listed, left),
+        (["file", "same", "within", "beyond", "not judged", "largest difference"], files, ""),
     ]
 
 
@@ -173,11 +179,12 @@ def show(report: Report, everything: bool) -> None:
     console = Console()
     if not console.is_terminal:  # rich would fold the table to 80 columns in a log
         console.width = 120
-    for headings, rows in tables(report, everything):
+    for headings, rows, left in tables(report, everything):
         if rows:
             table = Table(*headings, box=box.SIMPLE_HEAD)
             for row in rows:
                 table.add_row(*row)
+            table.caption = left or None
             console.print(table, markup=False)
     for note in report.notes:
         print(f"note: {note}")
@@ -185,12 +192,20 @@ def show(report: Report, everything: bool) -> None:
 
 def markdown(report: Report, everything: bool) -> str:
     """Write the report as Markdown."""
-    text = ["### Metrics", "", *report.sentence.splitlines(), *(f"note: {note}" for note in report.notes), ""]
-    for headings, rows in reversed(tables(report, everything)):
+    text = [
+        f"### Metrics against {report.base}",
+        "",
+        *report.sentence.splitlines(),
+        *(f"note: {note}" for note in report.notes),
+        "",
+    ]
+    for headings, rows, left in reversed(tables(report, everything)):
         if rows:
             cells = [headings, ["---"] * len(headings), *rows[:MOST_ROWS]]
             text += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
-            text += [f"and {len(rows) - MOST_ROWS} more" if len(rows) > MOST_ROWS else "", ""]
+            if more := f"and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else left:
+                text += ["", more]
+            text.append("")
     return "\n".join(text)
 
 

@@ -302,7 +302,7 @@ def test_markdown_is_added_to_the_file(gated: Gate, tmp_path: Path) -> None:
     code, _, errors = gated("--markdown", file)
     assert code == 1
     text = file.read_text(encoding="utf-8")
-    assert text.startswith("before\n### Metrics\n")
+    assert text.startswith("before\n### Metrics against main (")
     assert errors.strip().removeprefix("gate: ") in text
     assert "| rsa.csv layer 0 q | 0.5 | 0.6 | 0.1 | 0.00001 | beyond |\n" in text
     assert "| summary.json head_q | L4H0 | L4\\|H0 |  |  | changed |\n" in text
@@ -312,18 +312,39 @@ def test_markdown_is_added_to_the_file(gated: Gate, tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8").count("### Metrics") == 2
 
 
-def test_markdown_fits_a_job_summary(gated: Gate, tmp_path: Path) -> None:
-    rows = range(2000)
+def test_what_is_within_is_listed_in_short_and_what_fails_in_full(gated: Gate, tmp_path: Path) -> None:
+    rows = range(700)
     gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},1.0\n" for row in rows))
     commit(gated.project)
-    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{2.0 if row == 1999 else 1.000001}\n" for row in rows))
+    here = dict.fromkeys(rows, 1.000001) | {650: 1.000009, 699: 2.0}
+    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{value}\n" for row, value in here.items()))
     file = tmp_path / "summary.md"
     code, said, _ = gated("--markdown", file)
     assert code == 1
+    assert said.count(" within\n") == 10
+    assert said.count(" beyond\n") == 1
+    lines = [line for line in said.splitlines() if line.startswith("rsa.csv layer")]
+    assert lines[:2] == [  # what failed, then what is nearest to its limit
+        "rsa.csv layer 699 q 1 2 1 0.00001 beyond",
+        "rsa.csv layer 650 q 1 1.000009 0.000009 0.00001 within",
+    ]
     text = file.read_text(encoding="utf-8")
-    assert "| rsa.csv layer 1999 q | 1 | 2 |" in text  # what failed comes first
-    assert "and 1500 more" in text
-    assert said.count("within\n") >= 1999
+    for written in (said, text):
+        assert "and 689 more within tolerance" in written
+    assert text.count("0.00001 | within |") == 10
+    assert gated("--all")[1].count(" within\n") == 699
+
+
+def test_markdown_fits_a_job_summary(gated: Gate, tmp_path: Path) -> None:
+    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},1.0\n" for row in range(2000)))
+    commit(gated.project)
+    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{1 + (row > 9)}\n" for row in range(2000)))
+    file = tmp_path / "summary.md"
+    code, said, _ = gated("--markdown", file)
+    assert code == 1
+    assert said.count(" beyond\n") == 1990
+    assert file.read_text(encoding="utf-8").count("0.00001 | beyond |") == 500
+    assert "and 1490 more rows" in file.read_text(encoding="utf-8")
 
 
 def test_markdown_that_cannot_be_written_is_told(gated: Gate, tmp_path: Path) -> None:
