@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from stages import revisions, verdicts
 from stages.errors import UserError
@@ -122,8 +122,6 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
     base, theirs = revisions.metrics_at(revision, str(METRICS), ENDINGS)
     ours = {path.name: path.read_bytes() for path in sorted(METRICS.iterdir()) if path.name.endswith(ENDINGS)}
     report = Report(base, allowed)
-    if not (theirs or ours):
-        report.problems.append(f"neither has a metric in {METRICS}")
     for name in sorted({*theirs, *ours}):
         sides = []
         for where, files in ((base, theirs), ("the workspace", ours)):
@@ -136,8 +134,10 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
                 report.judgements[name] = verdicts.compare(name, *sides, tolerances)
             except UserError as error:
                 raise UserError(f"{TOLERANCES}: {error}") from None
-    named = [judgement.metric for judgements in report.judgements.values() for judgement in judgements]
-    for pattern in verdicts.unused(tolerances, named):
+    judged = [j for judgements in report.judgements.values() for j in judgements]
+    if all(j.verdict == Verdict.NEW for j in judged):
+        report.problems.append(f"{base} has no metric in {METRICS}")
+    for pattern in verdicts.unused(tolerances, [j.metric for j in judged]):
         report.notes.append(f"no metric goes by {pattern!r} of {TOLERANCES}")
     for stage, differences in revisions.stale().items():
         report.problems.append(f"dvc.lock is stale, stage {stage}: {', '.join(differences)}; run `dvc repro`")
@@ -181,7 +181,7 @@ def show(report: Report, everything: bool) -> None:
         console.width = 120
     for headings, rows, left in tables(report, everything):
         if rows:
-            table = Table(*headings, box=box.SIMPLE_HEAD)
+            table = Table(*(Column(heading, overflow="fold") for heading in headings), box=box.SIMPLE_HEAD)
             for row in rows:
                 table.add_row(*row)
             table.caption = left or None
