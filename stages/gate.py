@@ -192,13 +192,8 @@ def show(report: Report, everything: bool) -> None:
 
 def markdown(report: Report, everything: bool) -> str:
     """Write the report as Markdown."""
-    text = [
-        f"### Metrics against {report.base}",
-        "",
-        *report.sentence.splitlines(),
-        *(f"note: {note}" for note in report.notes),
-        "",
-    ]
+    lines = [*report.sentence.splitlines(), *(f"note: {note}" for note in report.notes)]
+    text = [f"### Metrics against {report.base}", "", *(f"- {line}" for line in lines), ""]
     for headings, rows, left in reversed(tables(report, everything)):
         if rows:
             cells = [headings, ["---"] * len(headings), *rows[:MOST_ROWS]]
