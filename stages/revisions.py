@@ -1,0 +1,103 @@
+"""What Git and DVC know: the metrics of a revision, and whether dvc.lock is that of the workspace."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UserError
+
+#: The main branch, in a clone that has it and in one that knows it from the remote only.
+MAIN = ("main", "origin/main")
+
+
+def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> tuple[str, dict[str, bytes]]:
+    """Read a folder's files as a revision has them.
+
+    Parameters
+    ----------
+    revision : str or None
+        A Git revision or DVC experiment; None is the main branch.
+    folder : str
+        Path from the repository's root.
+    endings : tuple of str
+        What the names of the files end with.
+
+    Returns
+    -------
+    name : str
+        The revision as given, and its commit.
+    files : dict of str to bytes
+        By name, sorted.
+
+    Raises
+    ------
+    UserError
+        If there is no such revision.
+    """
+    from dvc.scm import SCM, SCMError, resolve_rev  # a third of a second, which --help need not wait for
+
+    for name in (revision,) if revision else MAIN:
+        try:
+            git = SCM(".")
+            commit = resolve_rev(git, name)
+            files = git.get_fs(commit)
+        except SCMError:
+            continue
+        root = Path(folder).as_posix()
+        paths = [path for path in files.ls(root, detail=False) if path.endswith(endings)] if files.exists(root) else []
+        return f"{name} ({commit[:7]})", {Path(path).name: files.cat_file(path) for path in sorted(paths)}
+    if revision:
+        raise UserError(
+            f"{revision} is no Git revision or experiment of this repository\n"
+            "`git log --oneline` and `dvc exp list` name those that there are; a shallow clone lacks most of them"
+        )
+    raise UserError(f"there is neither {' nor '.join(MAIN)} here: `git fetch origin main`, or name another with --base")
+
+
+def stale() -> dict[str, list[str]]:
+    """Hold dvc.lock against the workspace: what does it record otherwise?
+
+    Data that are cached by DVC and not here, as in a fresh clone, are no difference; that one stage's lock records
+    other data than another's is one.
+
+    Returns
+    -------
+    dict of str to list of str
+        Stage → what changed; only stages of which something did.
+
+    Raises
+    ------
+    UserError
+        If DVC cannot read the pipeline or the lock.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.stage import PipelineStage
+
+    try:
+        with Repo() as repo:
+            stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+            made = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
+            found = {stage.addressing: list(_differences(stage, made)) for stage in stages}
+    except DvcException as error:
+        raise UserError(f"DVC cannot tell whether dvc.lock is that of the workspace: {error}") from None
+    return {stage: differences for stage, differences in found.items() if differences}
+
+
+def _differences(stage: Any, made: dict[str, Any]) -> Iterator[str]:
+    """Name what the lock records otherwise for a stage; `made` are the outputs of all stages that DVC caches."""
+    if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
+        yield "never ran"
+        return
+    if stage.cmd_changed:
+        yield "its command"
+    for entry in (*stage.deps, *stage.outs):
+        for path, status in entry.workspace_status().items():  # not `status`, which also asks for the cache
+            if isinstance(status, dict):
+                yield from (f"{key} in {path}" for key in status)
+            elif status != "deleted":
+                yield path
+            elif entry.fs_path not in made:
+                yield f"{path} (missing)"
+            elif entry.hash_info != made[entry.fs_path].hash_info:
+                yield f"{path} (made anew since)"
