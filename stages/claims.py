@@ -15,7 +15,7 @@ from stages.stage import Stage, run
 
 ASKED = {**CLAIMS, **SCRUTINIES}
 #: The columns of `dvc exp show`.
-SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r", "claims", "controls")
+SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r", "claims", "tests")
 
 
 def main(stage: Stage) -> None:
@@ -45,7 +45,7 @@ def main(stage: Stage) -> None:
         **summarise(results),
         **summarise_controls(evidence),
         "claims": sum(verdict.holds is True for verdict in claims.values()),
-        "controls": sum(verdict.holds is True for verdict in scrutinies.values()),
+        "tests": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
     # DVC's tables leave lists out: in the summary and yet no column.
     texts = {

@@ -153,7 +153,7 @@ def test_claims_name_every_finding(embedded: Project) -> None:
     held = {name for name, claim in claims.items() if claim["holds"]}
     assert set(claims) == {*CLAIMS, *SCRUTINIES}
     assert summary["claims"] == len(held & set(CLAIMS))
-    assert summary["controls"] == len(held & set(SCRUTINIES))
+    assert summary["tests"] == len(held & set(SCRUTINIES))
 
 
 def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:
