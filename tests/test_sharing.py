@@ -35,16 +35,24 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         thread.join(timeout=10)
 
 
-def clone(source: Path, target: Path, remote: str | Path | None = None) -> Project:
+def clone(source: Path, target: Path, remote: str | Path) -> Project:
     """Clone a repository; where its data are goes into the configuration that Git does not track."""
     machine = Project(target)
-    machine.root.parent.mkdir(exist_ok=True)
     machine.env["NO_PROXY"] = machine.env["no_proxy"] = "127.0.0.1"
-    shutil.rmtree(target, ignore_errors=True)
     Project(source).run("git", "clone", "-q", str(source), str(target))
-    if remote:
-        machine.dvc("remote", "add", "--local", "--default", "shared", str(remote))
+    share(machine, remote)
     return machine
+
+
+def share(machine: Project, remote: str | Path) -> None:
+    """What `dvc remote add --local --default shared REMOTE` writes, without waiting for it; once it is run for real."""
+    text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
+    (machine.root / ".dvc/config.local").write_text(text, encoding="utf-8")
+
+
+def push(machine: Project, folder: Path) -> None:
+    machine.dvc("remote", "add", "--local", "--default", "shared", str(folder))
+    machine.dvc("push")
 
 
 def without_model(machine: Project) -> Project:
@@ -57,8 +65,7 @@ def without_model(machine: Project) -> Project:
 def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served: tuple[Path, str]) -> None:
     """Push to a folder; pull it over HTTP; compare with it; change an analysis where there is no model."""
     folder, address = served
-    tiny.dvc("remote", "add", "--local", "--default", "shared", str(folder))
-    tiny.dvc("push")
+    push(tiny, folder)
 
     reader = clone(tiny.root, tiny.root.parent / "reader", address)
     # Nothing is pulled yet: the similarities of a revision come from the remote by themselves.
@@ -69,14 +76,11 @@ def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served:
     for path in CACHED:
         assert digest(reader.root / path) == digest(tiny.root / path), path
     assert reader.repro() == []
-    assert "up to date" in reader.dvc("status").stdout
 
     analyst = without_model(clone(tiny.root, tiny.root.parent / "analyst", address))
     assert analyst.repro("--pull", "--allow-missing") == []
     analyst.set(similarity__transform="center")
-    ran = analyst.repro("--pull", "--allow-missing")
-    assert {"check", "similarity", "rsa"} <= set(ran)
-    assert "capture" not in ran
+    assert analyst.repro("--pull", "--allow-missing", "rsa") == ["check", "similarity", "rsa"]
     assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
     assert address not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
     assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
@@ -87,8 +91,7 @@ def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
     home = tiny.root.parent
     bare, store = home / "bare.git", home / "store"
     tiny.run("git", "clone", "-q", "--bare", str(tiny.root), str(bare))
-    tiny.dvc("remote", "add", "--local", "--default", "shared", str(store))
-    tiny.dvc("push")
+    push(tiny, store)
     metrics = {}
     for metric in ("correlation", "euclidean"):
         machine = without_model(clone(bare, home / metric, store))
@@ -100,7 +103,6 @@ def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
         metrics[f"metric-{metric}"] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
 
     desk = clone(bare, home / "desk", store)
-    assert desk.dvc("exp", "list").stdout.strip() == ""
     desk.dvc("exp", "pull", "origin", *metrics)
     rows = list(csv.DictReader(io.StringIO(desk.dvc("exp", "show", "--csv").stdout)))
     found = {row["Experiment"]: row for row in rows if row["Experiment"] in metrics}
