@@ -14,6 +14,8 @@ from stages.settings import check_focus_layer
 from stages.stage import Stage, run
 
 ASKED = {**CLAIMS, **SCRUTINIES}
+#: The columns of `dvc exp show`.
+SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r", "claims", "tests")
 
 
 def main(stage: Stage) -> None:
@@ -35,26 +37,24 @@ def main(stage: Stage) -> None:
     heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
     claims, scrutinies = judge(results), scrutinise(evidence)
     verdicts = claims | scrutinies
-    summary = {
+    notes = measures.empty_cells(evidence.inference, evidence.controls)
+    if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
+        notes.append(f"correlation.csv: {', '.join(undefined)} are empty: the matrices differ in their number of units")
+    notes += [f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.holds is None]
+    numbers = {
         **summarise(results),
         **summarise_controls(evidence),
-        **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if heads[name].size},
-        "claims_held": sum(verdict.holds is True for verdict in claims.values()),
-        "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
+        "claims": sum(verdict.holds is True for verdict in claims.values()),
+        "tests": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
-    empty = [
-        f"controls.csv, too few pairs to match: {c} in layers {n}"
-        for c, n in measures.unmatched(evidence.controls).items()
-    ]
-    if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
-        empty.insert(0, f"correlation.csv, matrices of different numbers of units: {', '.join(undefined)}")
-    if empty:
-        summary["empty_cells"] = "; ".join(empty)
-    if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):
-        summary["not_judged"] = unjudged
+    # DVC's tables leave lists out: in the summary and yet no column.
+    texts = {
+        "strongest_heads": [f"{name} {strongest(heads[name])}" for name in store.MATRICES if heads[name].size],
+        "notes": notes,
+    }
 
     show(verdicts)
-    store.write_json(stage.output("metrics/summary.json"), summary)
+    store.write_json(stage.output("metrics/summary.json"), _narrow(numbers) | texts)
     store.write_json(
         stage.output("metrics/claims.json"),
         {
@@ -62,6 +62,11 @@ def main(stage: Stage) -> None:
             for name, verdict in verdicts.items()
         },
     )
+
+
+def _narrow(numbers: dict[str, float]) -> dict[str, float]:
+    """Put the numbers in order, to three decimals: tables hold six, but `dvc exp show` has a column for each number."""
+    return {name: round(numbers[name], 3) for name in SUMMARY if name in numbers}
 
 
 def show(verdicts: dict[str, Verdict]) -> None:

@@ -6,7 +6,6 @@ whose similarities are in DVC's cache or in a remote. Words are matched by name.
 
 import argparse
 import sys
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,14 +23,14 @@ from stages.geometry.pairs import choose_words
 from stages.grids import write_grid
 from stages.plotting.maps import layer_maps
 from stages.plotting.style import themed
+from stages.runs import open_run
 
-SIMILARITY = "data/similarity.safetensors"
 #: With three words there are three pairs, and a correlation of three numbers says next to nothing.
 FEWEST_WORDS = 4
 
 
 @dataclass(frozen=True)
-class Run:
+class Similarities:
     """A run's similarities: by matrix, shape (layers, pairs); and what they are of."""
 
     name: str
@@ -80,53 +79,13 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
     print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
 
 
-def load(name: str) -> Run:
-    """Read a run from a file, or else from a revision."""
-    if Path(name).is_file():
-        return read(name, Path(name))
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(SIMILARITY).name
-        fetch(name, copy)
-        return read(name, copy)
+def load(name: str) -> Similarities:
+    """Read a run as a whole."""
+    with open_run(name) as run:
+        return Similarities(name, {matrix: run.similarity[matrix][:] for matrix in store.MATRICES}, run.record)
 
 
-def fetch(revision: str, copy: Path) -> None:
-    """Get the similarities of a revision from DVC's cache or a remote."""
-    from dvc.api import DVCFileSystem  # a third of a second, which two files need not wait for
-    from dvc.exceptions import DvcException
-    from dvc.scm import SCMError
-
-    if revision.endswith(".safetensors"):
-        raise UserError(f"there is no file {revision}")
-    files = DVCFileSystem(rev=revision)
-    try:
-        files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
-        files.get_file(SIMILARITY, str(copy))
-    except SCMError:
-        raise UserError(
-            f"{revision} is neither a file nor a Git revision or experiment of this repository\n"
-            "`git log --oneline` and `dvc exp list` name those that there are"
-        ) from None
-    except (DvcException, OSError):
-        raise UserError(
-            f"{SIMILARITY} of {revision} is neither in DVC's cache nor in a remote that can be reached\n"
-            f"`dvc repro --force` in a checkout of {revision} makes it"
-        ) from None
-
-
-def read(name: str, path: Path) -> Run:
-    """Read a similarity file, and check that it is one."""
-    with store.open_tensors(path) as tensors:
-        if not set(store.MATRICES) <= tensors.names:
-            raise UserError(f"{name} holds no similarities: give a run's {SIMILARITY}")
-        run = Run(name, {matrix: tensors[matrix][:] for matrix in store.MATRICES}, tensors.record)
-    words = len(run.record["words"])
-    if any(values.shape[-1] != words * (words - 1) // 2 for values in run.similarity.values()):
-        raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
-    return run
-
-
-def match(a: Run, b: Run) -> list[tuple[Run, list[int]]]:
+def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int]]]:
     """Find the words that both runs have: for each run their positions, in the same order."""
     if a.record["metric"] != b.record["metric"]:
         raise UserError(

@@ -92,6 +92,23 @@ def read_measures(path: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     return found
 
 
+def empty_cells(inference: Measures, controls: Measures) -> list[str]:
+    """Give the reason of every kind of empty cell that the two tables have, in a sentence each."""
+    notes = []
+    if untested := [name for name, by_name in inference.items() if _empty(by_name, "p")]:
+        notes.append(f"inference.csv: p is empty for {', '.join(untested)}, which are not tested")
+    if points := [name for name, by_name in inference.items() if _empty(by_name, "low")]:
+        notes.append(f"inference.csv: low and high are empty for {', '.join(points)}, which have no interval")
+    found = unmatched(controls)
+    return notes + [
+        f"controls.csv: {what}: too few pairs to match in layers {layers}" for what, layers in found.items()
+    ]
+
+
+def _empty(by_name: Mapping[str, Mapping[str, np.ndarray]], column: str) -> bool:
+    return all(np.isnan(cells[column]).all() for cells in by_name.values())
+
+
 def unmatched(controls: Measures) -> dict[str, str]:
     """List the layers of `controls.csv` in which pairs could not be matched: {"matched_first of qk": "0-3, 7"}."""
     found = {}

@@ -29,6 +29,9 @@ class Project:
             "HF_HUB_OFFLINE": "1",
             "HF_HOME": str(root.parent / "hub"),
             "PYTHONDONTWRITEBYTECODE": "1",
+            # Git, and DVC where it keeps experiments, ask who commits.
+            **{f"GIT_{role}_NAME": "test" for role in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{role}_EMAIL": "test@example.org" for role in ("AUTHOR", "COMMITTER")},
         }
         self.env.pop("PYTHONPATH", None)
 
@@ -112,7 +115,7 @@ def copy_repository(target: Path) -> Project:
 
 def commit(project: Project) -> None:
     project.run("git", "add", "-A")
-    project.run("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "-qm", "state")
+    project.run("git", "commit", "-qm", "state")
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 
 WORDS = ["pear", "moon", "star", "apple", "lime", "galaxy"]
+RECORD = {"words": WORDS, "categories": ["any"] * len(WORDS), "metric": "cosine", "transform": "none"}
 
 
 def test_every_layer_equals_a_loop() -> None:
@@ -51,7 +52,7 @@ def save(path: Path, words: list[str], seed: int, layers: int = 2, **record: str
         name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(layers)])
         for i, name in enumerate("qkv")
     }
-    store.write_tensors(path, tensors, {"words": words, "metric": "cosine", "transform": "none", **record})
+    store.write_tensors(path, tensors, RECORD | {"words": words, **record})
     return path
 
 
@@ -135,8 +136,7 @@ def shorten(path: Path) -> Path:
 
 
 def constant(path: Path) -> Path:
-    record = {"words": WORDS, "metric": "cosine", "transform": "none"}
-    store.write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, record)
+    store.write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)
     return path
 
 

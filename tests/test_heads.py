@@ -151,5 +151,5 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tin
     text = (tiny_stage.project.root / "metrics/heads.csv").read_text(encoding="utf-8")
     assert text == "layer,head,q,k,v,qk,qv,kv\n"
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert not [name for name in summary if name.startswith("head_")]
+    assert summary["strongest_heads"] == []
     assert figure.read_bytes() != before

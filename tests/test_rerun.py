@@ -40,6 +40,10 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`similarity.metric`, `similarity.transform`": [
         lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
     ],
+    # After the row before, a transform is on; without one the similarities stay, and with them what is made of them.
+    "`similarity.reference_words`, with a transform": [
+        lambda p: p.set(similarity__reference_words=["moon", "pear", "sofa", "lamp"])
+    ],
     "a word, the prompt, the model": [
         lambda p: p.set(words={**TINY_WORDS, "fruit": ["pear", "apple", "peach"]}),
         lambda p: p.set(prompt__template="The last word is {word}"),

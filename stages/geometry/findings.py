@@ -206,12 +206,13 @@ def summarise(run: Results) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Means over layers: ``qk_r`` (unit correlation of Q and K at the context token), ``rsa``, ``rsa_within`` and
-        ``rsa_across`` (over the three pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d).
+        Means over layers: ``qk_r`` (unit correlation of Q and K at the context token), ``rsa`` and ``rsa_gap`` (within
+        categories minus across; both over the three pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d).
     """
+    gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
     return {
         **({"qk_r": float(run.correlation["qk"].mean())} if "qk" in run.correlation else {}),
         "rsa": float(run.rsa_by_layer().mean()),
-        **{f"rsa_{kind}": float(np.mean([run.rsa[f"{p}_{kind}"] for p in PAIRS])) for kind in ("within", "across")},
+        "rsa_gap": float(np.mean(gaps)),
         **{f"d_{name}": float(run.separability[name].mean()) for name in MATRICES},
     }

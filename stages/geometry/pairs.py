@@ -84,6 +84,32 @@ def words_of(pairs: int) -> int:
     return words
 
 
+def members(words: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Tell which two words each of some consecutive pairs is of, without listing all pairs.
+
+    Parameters
+    ----------
+    words : int
+        How many words all pairs are of.
+    first, last : int
+        Places in the condensed order; `last` is left out.
+
+    Returns
+    -------
+    rows, columns : ndarray of int, shape (last - first,)
+        Positions of words, rows < columns.
+
+    Examples
+    --------
+    >>> members(4, 2, 5)
+    (array([0, 1, 1]), array([3, 2, 3]))
+    """
+    pairs, rows = np.arange(first, last), np.arange(words)
+    starts = rows * words - rows * (rows + 1) // 2  # where each word's pairs with later words begin
+    i = np.searchsorted(starts, pairs, side="right") - 1
+    return i, pairs - starts[i] + i + 1
+
+
 def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np.ndarray:
     r"""Take the pairs of chosen words out of condensed matrices, in the order in which the words are chosen.
 

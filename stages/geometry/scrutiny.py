@@ -165,12 +165,11 @@ def summarise_controls(run: Evidence) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        Means over layers and pairs (matrices): ``rsa_floor``, ``rsa_to_input``, ``partial_rsa``, ``d_floor``. Empty
-        where the controls were switched off.
+        Means over layers and pairs (matrices): ``rsa_floor``, ``d_floor``. Empty where the controls were switched off.
     """
     if not run.controls:
         return {}
     return {
         name: float(np.mean([cells["value"] for cells in run.controls[name].values()]))
-        for name in ("rsa_floor", "rsa_to_input", "partial_rsa", "d_floor")
+        for name in ("rsa_floor", "d_floor")
     }

@@ -125,3 +125,29 @@ def similarities(vectors: np.ndarray, words: int, metric: str, transform: str) -
     """
     own, reference = vectors[..., :words, :], vectors[..., words:, :]
     return METRICS[metric](TRANSFORMS[transform](own, reference if reference.shape[-2] else own))
+
+
+def dissimilarity(similarity: np.ndarray, metric: str) -> np.ndarray:
+    r"""Turn similarities into dissimilarities, which are 0 for vectors that are the same to the metric.
+
+    .. math:: d_{ij} = 1 - s_{ij} \text{ for cosine and correlation,} \quad d_{ij} = -s_{ij} \text{ for euclidean}
+
+    Parameters
+    ----------
+    similarity : ndarray
+    metric : str
+        A key of `METRICS`.
+
+    Returns
+    -------
+    ndarray
+        At least 0: rounding may leave the cosine of parallel vectors a little above 1. Same shape.
+
+    Examples
+    --------
+    >>> dissimilarity(np.array([1.0, 0.25, -1.0]), "cosine")
+    array([0.  , 0.75, 2.  ])
+    >>> dissimilarity(np.array([-3.0]), "euclidean")
+    array([3.])
+    """
+    return np.maximum((0 if metric == "euclidean" else 1) - similarity, 0)

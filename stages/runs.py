@@ -1,0 +1,103 @@
+"""The similarities of a run, wherever they are: a file, or a Git revision or DVC experiment of this repository."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages import store
+from stages.errors import UserError
+
+SIMILARITY = "data/similarity.safetensors"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's similarities, read when asked for.
+
+    Attributes
+    ----------
+    name : str
+        As the user gave it.
+    similarity : Tensors
+        ``q``, ``k``, ``v`` and, of a run of this pipeline, ``x``: shape (layers, pairs).
+    record : dict
+        What they are of: ``words``, ``categories`` (one a word), ``metric``, ``transform``.
+    """
+
+    name: str
+    similarity: store.Tensors
+    record: dict[str, Any]
+
+    @property
+    def layers(self) -> int:
+        """How many layers the model has."""
+        return self.similarity.shape("q")[0]
+
+
+@contextmanager
+def open_run(name: str) -> Iterator[Run]:
+    """Open the similarities of a run.
+
+    Parameters
+    ----------
+    name : str
+        A file `data/similarity.safetensors` from anywhere, or else a Git revision or DVC experiment of this repository
+        whose similarities are in DVC's cache or in a remote.
+
+    Raises
+    ------
+    UserError
+        If there is no such file or revision, its data cannot be had, or it holds something else.
+    """
+    if Path(name).is_file() or name == SIMILARITY:
+        with _open(name, Path(name)) as run:
+            yield run
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(SIMILARITY).name
+        _fetch(name, copy)
+        with _open(name, copy) as run:
+            yield run
+
+
+def _fetch(revision: str, copy: Path) -> None:
+    """Get the similarities of a revision from DVC's cache or a remote."""
+    from dvc.api import DVCFileSystem  # a third of a second, which two files need not wait for
+    from dvc.exceptions import DvcException
+    from dvc.scm import SCMError
+    from fsspec.callbacks import TqdmCallback
+
+    if revision.endswith(".safetensors"):
+        raise UserError(f"there is no file {revision}")
+    files = DVCFileSystem(rev=revision)
+    bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1}
+    try:
+        files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
+        files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
+    except SCMError:
+        raise UserError(
+            f"{revision} is neither a file nor a Git revision or experiment of this repository\n"
+            "`git log --oneline` and `dvc exp list` name those that there are"
+        ) from None
+    except (DvcException, OSError):
+        raise UserError(
+            f"{SIMILARITY} of {revision} is neither in DVC's cache nor in a remote that can be reached\n"
+            f"`dvc repro --force` in a checkout of {revision} makes it"
+        ) from None
+
+
+@contextmanager
+def _open(name: str, path: Path) -> Iterator[Run]:
+    """Open a similarity file, and check that it is one."""
+    with store.open_tensors(path) as tensors:
+        record = tensors.record if set(store.MATRICES) <= tensors.names else {}
+        if not {"words", "categories", "metric", "transform"} <= set(record):
+            raise UserError(f"{name} holds no similarities: give a run's {SIMILARITY}")
+        run = Run(name, tensors, record)
+        words = len(run.record["words"])
+        if any(tensors.shape(matrix)[-1] != words * (words - 1) // 2 for matrix in tensors.names):
+            raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
+        yield run

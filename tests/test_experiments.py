@@ -1,0 +1,109 @@
+"""Experiments as the README runs them, from a fresh clone: in the workspace, with --temp, from the queue."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from conftest import Project, commit, digest
+
+from stages.settings import load
+
+
+@pytest.fixture(scope="module")
+def clone(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """What someone else gets: only what Git tracks, no cache; quick settings are committed."""
+    root = tmp_path_factory.mktemp("experiments") / "repository"
+    tiny_template.run("git", "clone", "-q", str(tiny_template.root), str(root))
+    project = Project(root)
+    project.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
+    commit(project)
+    return project
+
+
+def comments(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+def read(project: Project, path: str, revision: str) -> str:
+    return project.run("git", "show", f"{revision}:{path}").stdout
+
+
+def changed(project: Project) -> str:
+    return project.run("git", "status", "--porcelain").stdout
+
+
+def test_in_the_workspace_settings_change_and_comments_survive(clone: Project) -> None:
+    before = (clone.root / "params.yaml").read_text(encoding="utf-8")
+    clone.dvc(
+        *(
+            "exp",
+            "run",
+            "--name",
+            "words",
+            "-S",
+            "words.fruit=[pear,apple,peach]",
+            "-S",
+            "+words.furniture=[sofa,lamp]",
+        ),
+        *("-S", 'prompt.template="I looked at the {word}"', "-S", "focus_layer=0"),
+    )
+    after = (clone.root / "params.yaml").read_text(encoding="utf-8")
+    assert comments(after) == comments(before)
+    settings = load(clone.root / "params.yaml")
+    assert settings.words["fruit"] == ["pear", "apple", "peach"]
+    assert settings.words["furniture"] == ["sofa", "lamp"]
+    assert settings.prompt.template == "I looked at the {word}"
+    record = json.loads((clone.root / "data/capture.json").read_text(encoding="utf-8"))
+    assert len(record["words"]) == 8
+    assert clone.repro() == []
+
+    clone.run("git", "restore", ".")  # what the README says leads back
+    assert (clone.root / "params.yaml").read_text(encoding="utf-8") == before
+
+
+def test_beside_the_workspace_and_from_the_queue(clone: Project) -> None:
+    """--temp and the queue leave the workspace alone; diff, apply and branch use what they made."""
+    clone.repro()
+    commit(clone)
+    clone.dvc("exp", "run", "--temp", "--name", "centred", "-S", "similarity.transform=center")
+    queued = clone.dvc("exp", "run", "--queue", "--name", "grid", "-S", "similarity.metric=correlation,euclidean")
+    assert "2 experiments" in queued.stdout or queued.stdout.count("Queued experiment") == 2
+    clone.dvc("queue", "start", "-j", "2")
+    deadline = time.monotonic() + 240
+    while (status := clone.dvc("queue", "status").stdout).count("Success") < 2:
+        assert "Failed" not in status, clone.dvc("queue", "logs", "grid-1", check=False).stdout
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    assert changed(clone) == ""
+
+    names = {"centred", "grid-1", "grid-2"}
+    assert names <= set(clone.dvc("exp", "list", "--name-only").stdout.split())
+    summaries = {name: json.loads(read(clone, "metrics/summary.json", f"refs/exps/{ref}")) for name, ref in refs(clone)}
+    assert len({summary["rsa"] for name, summary in summaries.items() if name in names}) == 3
+
+    diff = json.loads(clone.dvc("exp", "diff", "centred", "grid-2", "--json").stdout)
+    assert diff["params"]["params.yaml"]["similarity.metric"] == {"old": "cosine", "new": "euclidean"}
+    rsa = diff["metrics"]["metrics/summary.json"]["rsa"]
+    assert (rsa["old"], rsa["new"]) == (summaries["centred"]["rsa"], summaries["grid-2"]["rsa"])
+
+    mine = digest(clone.root / "data/similarity.safetensors")
+    clone.dvc("exp", "apply", "centred")
+    assert load(clone.root / "params.yaml").similarity.transform == "center"
+    assert digest(clone.root / "data/similarity.safetensors") != mine
+    found = json.loads((clone.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert found == summaries["centred"]
+    difference = clone.dvc("metrics", "diff").stdout
+    assert "rsa_gap" in difference
+    assert clone.repro() == []
+
+    clone.dvc("exp", "branch", "grid-2", "euclidean")
+    assert "metric: euclidean" in read(clone, "params.yaml", "euclidean")
+    assert comments(read(clone, "params.yaml", "euclidean")) == comments(read(clone, "params.yaml", "HEAD"))
+
+
+def refs(project: Project) -> list[tuple[str, str]]:
+    """List experiments: name, and reference below refs/exps/."""
+    listed = project.run("git", "for-each-ref", "--format=%(refname)", "refs/exps").stdout.split()
+    found = [Path(name.removeprefix("refs/exps/")) for name in listed]
+    return [(path.name, path.as_posix()) for path in found if len(path.parts) == 3]

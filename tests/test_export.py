@@ -1,0 +1,201 @@
+"""python -m stages.export: read back by rsatoolbox, pandas and pyarrow; mistakes told, nothing half written."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import Project
+from scipy.spatial.distance import squareform
+
+from stages import export, store
+from stages.geometry.pairs import members
+from stages.geometry.similarity import METRICS, similarities
+
+WORDS = ["Bär", "moon", "star", "apple", "lime", "NASA", "дом"]
+CATEGORIES = ["a", "b", "b", "c", "c", "b", "a"]
+LAYERS, UNITS = 3, 12
+VECTORS = {name: np.random.default_rng(i).normal(size=(LAYERS, len(WORDS), UNITS)) for i, name in enumerate("qkvx")}
+
+
+def save(path: Path, metric: str = "cosine", **record: object) -> Path:
+    tensors = {name: similarities(vectors, len(WORDS), metric, "none") for name, vectors in VECTORS.items()}
+    record = {"words": WORDS, "categories": CATEGORIES, "metric": metric, "transform": "none"} | record
+    store.write_tensors(path, tensors, record, np.float64)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
+    code = 0
+    try:
+        export.main()
+    except SystemExit as exit_:
+        code = exit_.code
+    return code, *capsys.readouterr()
+
+
+@pytest.mark.parametrize("words", [2, 3, 7, 40])
+def test_the_members_of_pairs_are_those_of_the_upper_triangle(words: int) -> None:
+    pairs = words * (words - 1) // 2
+    for first, last in ((0, pairs), (pairs // 3, pairs // 2), (pairs - 1, pairs)):
+        found = members(words, first, last)
+        for side, expected in zip(found, np.triu_indices(words, 1), strict=True):
+            np.testing.assert_array_equal(side, expected[first:last])
+
+
+@pytest.fixture
+def toolbox():
+    return pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
+def test_rsatoolbox_reads_what_each_rdm_and_pattern_is(toolbox, suffix, tmp_path, capsys, monkeypatch) -> None:
+    out = tmp_path / f"rdms{suffix}"
+    code, said, _ = run(capsys, monkeypatch, out, "--run", save(tmp_path / "run"))
+    assert code == 0
+    assert "q, k, v, x of 3 layers, 7 words" in said
+    rdms = toolbox.rdm.load_rdm(str(out))
+    assert rdms.pattern_descriptors["word"] == WORDS
+    assert rdms.pattern_descriptors["category"] == CATEGORIES
+    assert rdms.rdm_descriptors["layer"] == [layer for layer in range(LAYERS) for _ in "qkvx"]
+    assert rdms.rdm_descriptors["matrix"] == list("qkvx") * LAYERS
+    assert rdms.dissimilarity_measure == "cosine"
+    assert rdms.descriptors == {"metric": "cosine", "transform": "none"}
+    for layer in range(LAYERS):
+        for name in "qkvx":
+            unit = VECTORS[name][layer] / np.linalg.norm(VECTORS[name][layer], axis=1, keepdims=True)
+            matrix = rdms.subset("layer", layer).subset("matrix", name).get_matrices()[0]
+            np.testing.assert_allclose(matrix, 1 - unit @ unit.T, atol=1e-12)
+    chosen = rdms.subset_pattern("category", "b")
+    assert chosen.pattern_descriptors["word"] == ["moon", "star", "NASA"]
+    assert toolbox.rdm.concat(rdms, rdms).n_rdm == 2 * LAYERS * 4
+    rdms.save(str(tmp_path / "again.pkl"), file_type="pkl")
+
+
+@pytest.mark.parametrize("metric", ["correlation", "euclidean"])
+def test_dissimilarities_are_those_that_rsatoolbox_computes_itself(
+    toolbox, metric, tmp_path, capsys, monkeypatch
+) -> None:
+    out = tmp_path / "rdms.h5"
+    assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric), "--matrix", "k", "--layer", 1)[0] == 0
+    ours = toolbox.rdm.load_rdm(str(out))
+    assert ours.dissimilarity_measure == metric
+    theirs = toolbox.rdm.calc_rdm(toolbox.data.Dataset(VECTORS["k"][1]), method=metric).dissimilarities
+    # For euclidean, rsatoolbox gives the mean over units of squared differences.
+    expected = np.sqrt(theirs * UNITS) if metric == "euclidean" else theirs
+    np.testing.assert_allclose(ours.dissimilarities, expected, atol=1e-12)
+
+
+def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tiny: Project) -> None:
+    tiny.run(sys.executable, "-m", "stages.export", "rdms.h5", "--matrix", "k", "q")
+    rdms = toolbox.rdm.load_rdm(str(tiny.root / "rdms.h5"))
+    assert rdms.rdm_descriptors["matrix"] == ["q", "k"] * 2
+    table = pd.read_csv(tiny.root / "metrics/rsa.csv")
+    for layer in range(2):
+        of_layer = rdms.subset("layer", layer)
+        scores = toolbox.rdm.compare(of_layer.subset("matrix", "q"), of_layer.subset("matrix", "k"), method="corr")
+        assert scores.item() == pytest.approx(table["qk"][layer], abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(export, "CHUNK", 4)
+    out = tmp_path / "pairs.csv"
+    assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric))[0] == 0
+    table = pd.read_csv(out)
+    expected = ["layer", "word_a", "word_b", "category_a", "category_b", "within", "q", "k", "v", "x"]
+    assert list(table) == expected
+    assert table["within"].dtype == bool
+    assert len(table) == LAYERS * 21
+    category = dict(zip(WORDS, CATEGORIES, strict=True))
+    assert list(table["category_a"]) == [category[word] for word in table["word_a"]]
+    assert list(table["category_b"]) == [category[word] for word in table["word_b"]]
+    assert list(table["within"]) == list(table["category_a"] == table["category_b"])
+    for name, vectors in VECTORS.items():
+        matrices = [squareform(values) for values in METRICS[metric](vectors)]
+        expected = [matrices[r.layer][WORDS.index(r.word_a), WORDS.index(r.word_b)] for r in table.itertuples()]
+        assert list(table[name]) == expected
+
+
+def test_parquet_holds_the_same_as_the_csv(tmp_path, capsys, monkeypatch) -> None:
+    pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+    monkeypatch.setattr(export, "CHUNK", 4)
+    source = save(tmp_path / "run")
+    for suffix in ("csv", "parquet"):
+        out = tmp_path / f"pairs.{suffix}"
+        assert run(capsys, monkeypatch, out, "--run", source, "--layer", 2, 0, 2, "--matrix", "v", "q")[0] == 0
+    found, expected = pd.read_parquet(tmp_path / "pairs.parquet"), pd.read_csv(tmp_path / "pairs.csv")
+    assert list(found["layer"].unique()) == [0, 2]
+    assert list(found)[-2:] == ["q", "v"]
+    for name in expected:
+        assert list(found[name]) == list(expected[name])
+
+
+def test_without_pyarrow_parquet_is_refused_in_plain_words(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    code, _, said = run(capsys, monkeypatch, tmp_path / "pairs.parquet", "--run", save(tmp_path / "run"))
+    assert code == 1
+    assert said == "export: Parquet needs pyarrow: `pip install pyarrow`, or write a .csv\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+MISTAKES = {
+    "another suffix": (["pairs.xlsx"], "pairs.xlsx must end in one of .h5, .hdf5, .csv, .parquet"),
+    "a layer that is not there": (["pairs.csv", "--layer", 0, 3], "--layer: 3 is not a layer of "),
+    "a file that is there": (["there.csv"], "there.csv is there already: give another name, or --force"),
+    "a folder that is not there": (["nowhere/pairs.csv"], "cannot be written: No such file or directory"),
+    "a folder that is not there, HDF5": (["nowhere/rdms.h5"], "cannot be written: "),
+    "no such file": (["pairs.csv", "--run", "none.safetensors"], "there is no file none.safetensors"),
+    "not similarities": (["pairs.csv", "--run", "activations"], "activations holds no similarities"),
+    "no run yet": (["pairs.csv", "--run", "data/similarity.safetensors"], "is not there: run `dvc repro`"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkeypatch) -> None:
+    arguments, expected = MISTAKES[mistake]
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "run")
+    store.write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
+    (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code, _, said = run(capsys, monkeypatch, *arguments, *([] if "--run" in arguments else ["--run", "run"]))
+    assert code == 1
+    assert said.startswith("export: ")
+    assert expected in said
+    assert len(said.splitlines()) <= 2
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".h5"])
+def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_path, capsys, monkeypatch) -> None:
+    source, out = save(tmp_path / "run"), tmp_path / f"out{suffix}"
+    out.write_bytes(b"mine")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "members" if suffix == ".csv" else "dissimilarity", interrupt)
+        code, _, said = run(capsys, monkeypatch, out, "--run", source, "--force")
+    assert (code, said) == (130, "export: interrupted, nothing was written\n")
+    assert out.read_bytes() == b"mine"
+    assert run(capsys, monkeypatch, out, "--run", source, "--force")[0] == 0
+    assert out.stat().st_size > 1000
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"out{suffix}", "run"]
+
+
+def test_revisions_and_experiments(tiny: Project) -> None:
+    tiny.run(sys.executable, "-m", "stages.export", "here.csv")
+    tiny.set(model__seed=1)
+    tiny.repro("similarity")
+    tiny.dvc("exp", "save", "--name", "other")
+    for name, run_ in (("head", "HEAD"), ("other", "other"), ("now", "data/similarity.safetensors")):
+        tiny.run(sys.executable, "-m", "stages.export", f"{name}.csv", "--run", run_)
+    read = {name: (tiny.root / f"{name}.csv").read_bytes() for name in ("here", "head", "other", "now")}
+    assert read["here"] == read["head"] != read["other"] == read["now"]
+    unknown = tiny.run(sys.executable, "-m", "stages.export", "out.csv", "--run", "nosuch", check=False)
+    assert unknown.returncode == 1
+    assert "export: nosuch is neither a file nor a Git revision or experiment" in unknown.stderr

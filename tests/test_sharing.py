@@ -1,0 +1,116 @@
+"""Runs on several machines: data through a folder and over HTTP, work without the model, a grid that is split."""
+
+import csv
+import functools
+import io
+import json
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import Project, digest
+
+CACHED = ("data/activations.safetensors", "data/capture.json", "data/similarity.safetensors")
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder, and its address on the loopback interface."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join(timeout=10)
+
+
+def clone(source: Path, target: Path, remote: str | Path) -> Project:
+    """Clone a repository; where its data are goes into the configuration that Git does not track."""
+    machine = Project(target)
+    machine.env["NO_PROXY"] = machine.env["no_proxy"] = "127.0.0.1"
+    Project(source).run("git", "clone", "-q", str(source), str(target))
+    share(machine, remote)
+    return machine
+
+
+def share(machine: Project, remote: str | Path) -> None:
+    """What `dvc remote add --local --default shared REMOTE` writes, without waiting for it; once it is run for real."""
+    text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
+    (machine.root / ".dvc/config.local").write_text(text, encoding="utf-8")
+
+
+def push(machine: Project, folder: Path) -> None:
+    machine.dvc("remote", "add", "--local", "--default", "shared", str(folder))
+    machine.dvc("push")
+
+
+def without_model(machine: Project) -> Project:
+    """A machine that has neither weights nor tokenizer."""
+    for folder in (machine.root / "data/models").iterdir():
+        shutil.rmtree(folder)
+    return machine
+
+
+def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served: tuple[Path, str]) -> None:
+    """Push to a folder; pull it over HTTP; compare with it; change an analysis where there is no model."""
+    folder, address = served
+    push(tiny, folder)
+
+    reader = clone(tiny.root, tiny.root.parent / "reader", address)
+    # Nothing is pulled yet: the similarities of a revision come from the remote by themselves.
+    compared = reader.run(sys.executable, "-m", "stages.compare", "HEAD", "HEAD")
+    assert "6 words in common" in compared.stdout
+    assert not (reader.root / "data/similarity.safetensors").exists()
+    reader.dvc("pull")
+    for path in CACHED:
+        assert digest(reader.root / path) == digest(tiny.root / path), path
+    assert reader.repro() == []
+
+    analyst = without_model(clone(tiny.root, tiny.root.parent / "analyst", address))
+    assert analyst.repro("--pull", "--allow-missing") == []
+    analyst.set(similarity__transform="center")
+    assert analyst.repro("--pull", "--allow-missing", "rsa") == ["check", "similarity", "rsa"]
+    assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
+    assert address not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
+    assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
+
+
+def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
+    """Two clones run an experiment each and push it; a third pulls both and sees their numbers."""
+    home = tiny.root.parent
+    bare, store = home / "bare.git", home / "store"
+    tiny.run("git", "clone", "-q", "--bare", str(tiny.root), str(bare))
+    push(tiny, store)
+    metrics = {}
+    for metric in ("correlation", "euclidean"):
+        machine = without_model(clone(bare, home / metric, store))
+        machine.dvc(
+            *("exp", "run", "--pull", "--allow-missing", "--name", f"metric-{metric}"),
+            *("-S", f"similarity.metric={metric}", "-S", "inference.enabled=false", "-S", "controls.enabled=false"),
+        )
+        machine.dvc("exp", "push", "origin", f"metric-{metric}")
+        metrics[f"metric-{metric}"] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
+
+    desk = clone(bare, home / "desk", store)
+    desk.dvc("exp", "pull", "origin", *metrics)
+    rows = list(csv.DictReader(io.StringIO(desk.dvc("exp", "show", "--csv").stdout)))
+    found = {row["Experiment"]: row for row in rows if row["Experiment"] in metrics}
+    assert set(found) == set(metrics)
+    for name, summary in metrics.items():
+        assert found[name]["similarity.metric"] == name.removeprefix("metric-")
+        for key in ("rsa", "d_q", "d_v"):
+            assert float(found[name][key]) == summary[key]
+    # The data came too: two experiments of other machines, compared here.
+    done = desk.run(sys.executable, "-m", "stages.export", "pairs.csv", "--run", "metric-euclidean")
+    assert "6 words" in done.stdout
