@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.table import Table
 from stages import measures, store
 from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
 from stages.geometry.heads import strongest
+from stages.geometry.heads import undefined as undefined_heads
 from stages.geometry.scrutiny import SCRUTINIES, Evidence, scrutinise, summarise_controls
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -18,13 +20,14 @@ ASKED = {**CLAIMS, **SCRUTINIES}
 
 def main(stage: Stage) -> None:
     focus = stage.settings.focus_layer
-    similarity = store.read_tensors(stage.input("data/similarity.safetensors"))
-    check_focus_layer(focus, len(similarity["q"]))
+    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        check_focus_layer(focus, tensors.shape("q")[0])
+        mean_similarity = {name: float(tensors[name][focus].mean()) for name in store.MATRICES}
     results = Results(
         correlation=store.read_table(stage.input("metrics/correlation.csv")),
         rsa=store.read_table(stage.input("metrics/rsa.csv")),
         separability=store.read_table(stage.input("metrics/separability.csv")),
-        mean_similarity={name: float(similarity[name][focus].mean()) for name in store.MATRICES},
+        mean_similarity=mean_similarity,
         focus=focus,
     )
     evidence = Evidence(
@@ -38,7 +41,7 @@ def main(stage: Stage) -> None:
     summary = {
         **summarise(results),
         **summarise_controls(evidence),
-        **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if heads[name].size},
+        **{f"head_{name}": strongest(heads[name]) for name in store.MATRICES if np.isfinite(heads[name]).any()},
         "claims_held": sum(verdict.holds is True for verdict in claims.values()),
         "controls_held": sum(verdict.holds is True for verdict in scrutinies.values()),
     }
@@ -48,6 +51,12 @@ def main(stage: Stage) -> None:
     ]
     if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
         empty.insert(0, f"correlation.csv, matrices of different numbers of units: {', '.join(undefined)}")
+    if heads["q"].size and not set(store.HEAD_FLOORS) & set(heads):
+        empty.append("heads.csv, controls.enabled is false: the columns of the floor")
+    empty += [
+        f"heads.csv, vectors or similarities that do not vary: {column} of {names}"
+        for column, names in undefined_heads(heads).items()
+    ]
     if empty:
         summary["empty_cells"] = "; ".join(empty)
     if unjudged := "; ".join(f"{name}: {v.reason}" for name, v in verdicts.items() if v.holds is None):

@@ -41,10 +41,10 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    return np.clip(np.einsum("...n,...n->...", unit_norm(first), unit_norm(second)), -1, 1)
+    return np.clip(np.vecdot(unit_norm(first), unit_norm(second)), -1, 1)
 
 
-def unit_norm(values: np.ndarray) -> np.ndarray:
+def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
     r"""Centre and scale the last axis, so that the product sum of two such rows is their Pearson correlation.
 
     .. math:: u = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert}
@@ -52,6 +52,8 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values : ndarray, shape (..., n)
+    strict : bool
+        Whether a constant row is an error; otherwise it becomes NaN.
 
     Returns
     -------
@@ -63,14 +65,16 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
         If a row is constant up to `NOISE`.
     """
     values = np.asarray(values, dtype=np.float64)
-    centred = values - values.mean(axis=-1, keepdims=True)
-    norms = np.linalg.norm(centred, axis=-1, keepdims=True)
-    noise = NOISE * np.abs(values).max(axis=-1, keepdims=True) * np.sqrt(values.shape[-1])
-    if (norms <= noise).any():
-        where = np.argwhere((norms <= noise)[..., 0])[0]
+    largest = np.maximum(values.max(axis=-1, keepdims=True), -values.min(axis=-1, keepdims=True))
+    units = values - values.mean(axis=-1, keepdims=True)
+    norms = np.sqrt(np.vecdot(units, units))[..., None]
+    constant = norms <= NOISE * largest * np.sqrt(values.shape[-1])
+    if strict and constant.any():
+        where = np.argwhere(constant[..., 0])[0]
         layer = f" (layer {where[0]})" if where.size else ""
         raise FloatingPointError(f"a correlation is undefined: one of its sides is constant{layer}")
-    return centred / norms
+    units /= np.where(constant, np.nan, norms)
+    return units
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:

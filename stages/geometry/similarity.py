@@ -29,12 +29,12 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
     FloatingPointError
         If a word's vector is zero: its direction is undefined.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    directions = np.array(vectors, dtype=np.float64)
+    norms = np.linalg.norm(directions, axis=-1, keepdims=True)
     if not norms.all():
         raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
-    directions = vectors / norms
-    return condense(directions @ np.swapaxes(directions, -1, -2))
+    directions /= norms
+    return condense(_products(directions))
 
 
 def correlation(vectors: np.ndarray) -> np.ndarray:
@@ -82,10 +82,18 @@ def euclidean(vectors: np.ndarray) -> np.ndarray:
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    vectors = vectors - vectors.mean(axis=-2, keepdims=True)
-    squares = np.square(vectors).sum(axis=-1)
-    squared = squares[..., :, None] + squares[..., None, :] - 2 * vectors @ np.swapaxes(vectors, -1, -2)
-    return -np.sqrt(np.maximum(condense(squared), 0))
+    products = _products(vectors - vectors.mean(axis=-2, keepdims=True))
+    squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
+    products *= -2
+    products += squares[..., :, None]
+    products += squares[..., None, :]
+    squared = condense(products)
+    return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+
+
+def _products(vectors: np.ndarray) -> np.ndarray:
+    """All dot products. Of a matrix with its own transpose NumPy has BLAS compute one triangle: half the work."""
+    return vectors @ np.swapaxes(vectors, -1, -2)
 
 
 #: The values of `similarity.metric` in params.yaml.
