@@ -10,13 +10,13 @@ from stages.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    score = COMPARISONS[stage.settings.rsa.comparison].score
+    features = COMPARISONS[stage.settings.rsa.comparison].features
     with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
         within = within_category(tensors.record["categories"])
 
         def compare(layer: int) -> dict[str, np.ndarray]:
             similarity = {name: tensors[name][layer] for name in store.MATRICES}
-            columns = pairwise(similarity, score)
+            columns = pairwise(similarity, features)
             for kind, pairs in {"within": within, "across": ~within}.items():
                 scores = pairwise({name: values[pairs] for name, values in similarity.items()})
                 columns |= {f"{pair}_{kind}": r for pair, r in scores.items()}

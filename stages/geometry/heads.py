@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stages.geometry.comparison import MATRICES, PAIRS, unit_norm
+from stages.geometry.comparison import MATRICES, PAIRS, product_sum, unit_norm
 from stages.geometry.contrast import d_of_sums
 from stages.geometry.floor import factor, project, ranges
 from stages.geometry.permutation import blocks
@@ -114,7 +114,7 @@ def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[st
     inside, kind = int(within.sum()), within.astype(np.float64)
     return {
         **{name: d_of_sums(values @ kind, inside, len(within) - inside) for name, values in units.items()},
-        **{a + b: np.clip(np.vecdot(units[a], units[b]), -1, 1) for a, b in PAIRS},
+        **{a + b: np.clip(product_sum(units[a], units[b]), -1, 1) for a, b in PAIRS},
     }
 
 

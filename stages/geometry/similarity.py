@@ -7,6 +7,9 @@ import numpy as np
 from stages.geometry.pairs import condense
 from stages.geometry.transforms import TRANSFORMS
 
+#: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
+BLOCK = 2**18
+
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
     r"""Cosine similarity of all pairs of words.
@@ -29,12 +32,16 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
     FloatingPointError
         If a word's vector is zero: its direction is undefined.
     """
-    directions = np.array(vectors, dtype=np.float64)
-    norms = np.linalg.norm(directions, axis=-1, keepdims=True)
-    if not norms.all():
-        raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
-    directions /= norms
-    return condense(_products(directions))
+    rows = vectors.reshape(-1, vectors.shape[-1])
+    directions = np.empty(rows.shape)
+    step = max(1, BLOCK // (8 * rows.shape[-1]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step].astype(np.float64)
+        norms = np.linalg.norm(block, axis=-1, keepdims=True)
+        if not norms.all():
+            raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
+        np.divide(block, norms, out=directions[start : start + step])
+    return condense(_products(directions.reshape(vectors.shape)))
 
 
 def correlation(vectors: np.ndarray) -> np.ndarray:
