@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,7 @@ from rich.table import Table
 from stages import measures, store
 from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
 from stages.geometry.heads import strongest
+from stages.geometry.heads import undefined as undefined_heads
 from stages.geometry.scrutiny import SCRUTINIES, Evidence, scrutinise, summarise_controls
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -20,13 +22,14 @@ SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r"
 
 def main(stage: Stage) -> None:
     focus = stage.settings.focus_layer
-    similarity = store.read_tensors(stage.input("data/similarity.safetensors"))
-    check_focus_layer(focus, len(similarity["q"]))
+    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        check_focus_layer(focus, tensors.shape("q")[0])
+        mean_similarity = {name: float(tensors[name][focus].mean()) for name in store.MATRICES}
     results = Results(
         correlation=store.read_table(stage.input("metrics/correlation.csv")),
         rsa=store.read_table(stage.input("metrics/rsa.csv")),
         separability=store.read_table(stage.input("metrics/separability.csv")),
-        mean_similarity={name: float(similarity[name][focus].mean()) for name in store.MATRICES},
+        mean_similarity=mean_similarity,
         focus=focus,
     )
     evidence = Evidence(
@@ -40,6 +43,7 @@ def main(stage: Stage) -> None:
     notes = measures.empty_cells(evidence.inference, evidence.controls)
     if undefined := [pair for pair in store.PAIRS if pair not in results.correlation]:
         notes.append(f"correlation.csv: {', '.join(undefined)} are empty: the matrices differ in their number of units")
+    notes += _empty_of_heads(heads)
     notes += [f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.holds is None]
     numbers = {
         **summarise(results),
@@ -49,7 +53,9 @@ def main(stage: Stage) -> None:
     }
     # DVC's tables leave lists out: in the summary and yet no column.
     texts = {
-        "strongest_heads": [f"{name} {strongest(heads[name])}" for name in store.MATRICES if heads[name].size],
+        "strongest_heads": [
+            f"{name} {strongest(heads[name])}" for name in store.MATRICES if np.isfinite(heads[name]).any()
+        ],
         "notes": notes,
     }
 
@@ -67,6 +73,17 @@ def main(stage: Stage) -> None:
 def _narrow(numbers: dict[str, float]) -> dict[str, float]:
     """Put the numbers in order, to three decimals: tables hold six, but `dvc exp show` has a column for each number."""
     return {name: round(numbers[name], 3) for name in SUMMARY if name in numbers}
+
+
+def _empty_of_heads(heads: dict[str, np.ndarray]) -> list[str]:
+    """Say which cells of heads.csv are empty, and why."""
+    lines = [
+        f"heads.csv: {column} of {names} is empty: vectors or similarities do not vary"
+        for column, names in undefined_heads(heads).items()
+    ]
+    if heads["q"].size and not set(store.HEAD_FLOORS) & set(heads):
+        lines.append(f"heads.csv: {', '.join(store.HEAD_FLOORS)} are empty: controls.enabled is false")
+    return lines
 
 
 def show(verdicts: dict[str, Verdict]) -> None:

@@ -18,10 +18,12 @@ from stages.stage import Stage, run
 
 def main(stage: Stage) -> None:
     layer, look = stage.settings.focus_layer, stage.settings.figures
-    path = stage.input("data/similarity.safetensors")
-    record, similarity = store.read_record(path), store.read_tensors(path)
-    check_focus_layer(layer, len(similarity["q"]))
-    context = store.read_tensors(stage.input("data/context.safetensors"))
+    with store.open_tensors(stage.input("data/similarity.safetensors")) as similarity:
+        record = similarity.record
+        check_focus_layer(layer, similarity.shape("q")[0])
+        at_layer = {name: similarity[name][layer] for name in store.MATRICES}
+    with store.open_tensors(stage.input("data/context.safetensors")) as context:
+        units = {name: context[name][layer] for name in store.MATRICES}
     r = store.read_table(stage.input("metrics/correlation.csv"))
     rsa = store.read_table(stage.input("metrics/rsa.csv"))
     d = store.read_table(stage.input("metrics/separability.csv"))
@@ -31,9 +33,7 @@ def main(stage: Stage) -> None:
     heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
 
     categories, metric = record["categories"], record["metric"]
-    at_layer = {name: similarity[name][layer] for name in store.MATRICES}
     own = 1.0 if metric != "euclidean" else 0.0
-    units = {name: context[name][layer] for name in store.MATRICES}
     if same_rows(units["q"]):
         units = {name: values[:1] for name, values in units.items()}
 

@@ -11,7 +11,9 @@ import pandas as pd
 DECIMALS = 6
 
 
-def write_grid(path: Path, keys: Sequence[str], names: Sequence[str], columns: Mapping[str, np.ndarray]) -> None:
+def write_grid(
+    path: Path, keys: Sequence[str], names: Sequence[str], columns: Mapping[str, np.ndarray], gaps: bool = False
+) -> None:
     """Write arrays of one shape as CSV, in NumPy's order.
 
     Parameters
@@ -25,6 +27,8 @@ def write_grid(path: Path, keys: Sequence[str], names: Sequence[str], columns: M
     columns : mapping of str to ndarray
         Column → numbers, shape (layers,) for one key, (layers, heads) for two; a column that is not given stays empty.
         Empty arrays leave the header alone.
+    gaps : bool
+        Whether NaN is an empty cell and no error.
 
     Raises
     ------
@@ -32,7 +36,7 @@ def write_grid(path: Path, keys: Sequence[str], names: Sequence[str], columns: M
         If a number is not finite.
     """
     arrays = {name: np.asarray(values, dtype=float) for name, values in columns.items()}
-    if bad := [name for name, values in arrays.items() if not np.isfinite(values).all()]:
+    if bad := [name for name, values in arrays.items() if not (np.isfinite(values) | (gaps & np.isnan(values))).all()]:
         raise FloatingPointError(f"not a finite number in {', '.join(bad)}")
     places = np.indices(next(iter(arrays.values())).shape).reshape(len(keys), -1)
     numbers = pd.DataFrame({name: values.ravel() for name, values in arrays.items()}).reindex(columns=list(names))
@@ -42,7 +46,7 @@ def write_grid(path: Path, keys: Sequence[str], names: Sequence[str], columns: M
 
 
 def read_grid(
-    path: Path, keys: Sequence[str], columns: Sequence[str], optional: Sequence[str] = ()
+    path: Path, keys: Sequence[str], columns: Sequence[str], optional: Sequence[str] = (), gaps: bool = False
 ) -> dict[str, np.ndarray]:
     """Read what `write_grid` wrote.
 
@@ -53,6 +57,8 @@ def read_grid(
         As written.
     optional : sequence of str
         Columns that are left out if they are empty as a whole.
+    gaps : bool
+        Whether a cell may be empty: NaN.
 
     Returns
     -------
@@ -71,7 +77,7 @@ def read_grid(
         return {column: np.empty((0,) * len(keys)) for column in columns}
     columns = [column for column in columns if column not in optional or table[column].notna().any()]
     values = table[columns].to_numpy(dtype=float)
-    if not np.isfinite(values).all():
+    if not (gaps or np.isfinite(values).all()):
         raise ValueError("an empty cell")
     places = table[list(keys)].to_numpy(dtype=int).T
     shape = tuple(places.max(axis=1) + 1)

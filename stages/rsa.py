@@ -1,18 +1,28 @@
 """Compare the similarities of Q, K and V in every layer: over all word pairs, and within and across categories."""
 
+import numpy as np
+
 from stages import store
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.pairs import within_category
+from stages.layers import each_layer
 from stages.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    path = stage.input("data/similarity.safetensors")
-    similarity, within = store.read_tensors(path), within_category(store.read_record(path)["categories"])
-    columns = pairwise(similarity, COMPARISONS[stage.settings.rsa.comparison].score)
-    for name, pairs in {"within": within, "across": ~within}.items():
-        scores = pairwise({matrix: values[:, pairs] for matrix, values in similarity.items()})
-        columns |= {f"{pair}_{name}": score for pair, score in scores.items()}
+    features = COMPARISONS[stage.settings.rsa.comparison].features
+    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        within = within_category(tensors.record["categories"])
+
+        def compare(layer: int) -> dict[str, np.ndarray]:
+            similarity = {name: tensors[name][layer] for name in store.MATRICES}
+            columns = pairwise(similarity, features)
+            for kind, pairs in {"within": within, "across": ~within}.items():
+                scores = pairwise({name: values[pairs] for name, values in similarity.items()})
+                columns |= {f"{pair}_{kind}": r for pair, r in scores.items()}
+            return columns
+
+        columns = each_layer("rsa", tensors.shape("q")[0], compare)
     store.write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns)
 
 

@@ -1,16 +1,24 @@
 """Measure by Cohen's d how far similarities within categories stand above those across them, in every layer."""
 
+import numpy as np
+
 from stages import store
 from stages.geometry.effects import separability
 from stages.geometry.pairs import within_category
+from stages.layers import each_layer
 from stages.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    path = stage.input("data/similarity.safetensors")
-    similarity, within = store.read_tensors(path), within_category(store.read_record(path)["categories"])
-    matrices = {name: similarity[name] for name in store.MATRICES}
-    store.write_table(stage.output("metrics/separability.csv"), "separability.csv", separability(matrices, within))
+    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        within = within_category(tensors.record["categories"])
+
+        def separate(layer: int) -> dict[str, np.ndarray]:
+            columns = separability({name: tensors[name][layer : layer + 1] for name in store.MATRICES}, within)
+            return {column: values[0] for column, values in columns.items()}
+
+        columns = each_layer("separability", tensors.shape("q")[0], separate)
+    store.write_table(stage.output("metrics/separability.csv"), "separability.csv", columns)
 
 
 if __name__ == "__main__":

@@ -5,29 +5,41 @@ import numpy as np
 from stages import store
 from stages.errors import UserError
 from stages.geometry.comparison import same_rows
+from stages.geometry.pairs import pairs_of
 from stages.geometry.similarity import similarities
+from stages.layers import each_layer
 from stages.stage import Stage, run
-from stages.vectors import read_with_reference
+from stages.vectors import count_layers, read_layer, read_with_reference
 
 
 def main(stage: Stage) -> None:
     captured = store.read_json(stage.input("data/capture.json"))
     words, target = captured["words"], stage.settings.tokens.target
     metric, transform = stage.settings.similarity.metric, stage.settings.similarity.transform
+    record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
     with (
         store.open_tensors(stage.input("data/activations.safetensors")) as activations,
         store.open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        vectors = {name: read_with_reference(activations, reference, name, target) for name in "qkvx"}
-    if same_rows(vectors["x"][:, : len(words)]):
-        raise UserError(
-            f"tokens.target: token {target} has the same vectors whatever the word: "
-            f"choose the word's own token, {captured['word_position']}, or a later one"
-        )
-    similarity = {name: similarities(values, len(words), metric, transform) for name, values in vectors.items()}
-    record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
-    # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for float32.
-    store.write_tensors(stage.output("data/similarity.safetensors"), similarity, record, np.float64)
+        layers = count_layers(activations)
+        if all(same_rows(read_layer(activations, "x", layer, target, "tokens.target")) for layer in range(layers)):
+            raise UserError(
+                f"tokens.target: token {target} has the same vectors whatever the word: "
+                f"choose the word's own token, {captured['word_position']}, or a later one"
+            )
+        shapes = {name: (layers, pairs_of(len(words))) for name in "qkvx"}
+        path = stage.output("data/similarity.safetensors")
+        # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
+        # float32.
+        with store.TensorWriter(path, shapes, record, np.float64) as file:
+
+            def compute(layer: int) -> dict[str, np.ndarray]:
+                for name in "qkvx":
+                    vectors = read_with_reference(activations, reference, name, layer, target)
+                    file.write(name, layer, similarities(vectors, len(words), metric, transform)[None])
+                return {}
+
+            each_layer("similarity", layers, compute)
 
 
 if __name__ == "__main__":

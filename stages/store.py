@@ -22,6 +22,9 @@ PAIRS = ("qk", "qv", "kv")
 TRANSFORMS = ("none", "center", "zscore")
 COMPARISONS = ("pearson", "spearman")
 
+#: What random projections of the input to a head's width give: mean over draws, and range.
+HEAD_FLOORS = tuple(f"{measure}_floor{end}" for measure in ("d", "rsa") for end in ("", "_low", "_high"))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -35,11 +38,14 @@ class Table:
         The columns before them, which count a row's place from 0. Each is an axis of a column's array.
     optional : tuple of str
         Columns that may be empty as a whole.
+    gaps : bool
+        Whether single cells may be empty: NaN in a column's array.
     """
 
     columns: tuple[str, ...]
     keys: tuple[str, ...] = ("layer",)
     optional: tuple[str, ...] = ()
+    gaps: bool = False
 
 
 TABLES = {
@@ -60,7 +66,8 @@ TABLES = {
             *(f"{name}_{transform}" for transform in TRANSFORMS for name in MATRICES),
         )
     ),
-    "heads.csv": Table((*MATRICES, *PAIRS), keys=("layer", "head")),
+    # Without the controls there is no floor; a head whose vectors or similarities do not vary has no score.
+    "heads.csv": Table((*MATRICES, *PAIRS, *HEAD_FLOORS), keys=("layer", "head"), optional=HEAD_FLOORS, gaps=True),
 }
 
 
@@ -222,12 +229,12 @@ def write_table(path: Path, name: str, columns: Mapping[str, np.ndarray]) -> Non
     Raises
     ------
     FloatingPointError
-        If a number is not finite.
+        If a number is not finite, but for NaN where the table may have gaps.
     """
     table = TABLES[name]
     given = [column for column in table.columns if column in columns or column not in table.optional]
     try:
-        write_grid(path, table.keys, table.columns, {column: columns[column] for column in given})
+        write_grid(path, table.keys, table.columns, {column: columns[column] for column in given}, table.gaps)
     except FloatingPointError as error:
         raise FloatingPointError(f"{name}: {error}; nothing was written") from None
 
@@ -254,7 +261,7 @@ def read_table(path: Path, may_be_empty: bool = False) -> dict[str, np.ndarray]:
     """
     table = TABLES[path.name]
     with readable(path, "table"):
-        columns = read_grid(path, table.keys, table.columns, table.optional)
+        columns = read_grid(path, table.keys, table.columns, table.optional, table.gaps)
         if not (next(iter(columns.values())).size or may_be_empty):
             raise ValueError("no row")
     return columns

@@ -47,29 +47,31 @@ def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) 
     return np.stack([read_layer(tensors, matrix, layer, token, setting) for layer in range(count_layers(tensors))])
 
 
-def read_with_reference(activations: store.Tensors, reference: store.Tensors, matrix: str, token: int) -> np.ndarray:
-    """Read the vectors of all words at the target token, and behind them those of the reference words, if any.
+def read_with_reference(
+    activations: store.Tensors, reference: store.Tensors, matrix: str, layer: int, token: int
+) -> np.ndarray:
+    """Read one layer's vectors of all words at the target token, and behind them those of the reference words, if any.
 
     Parameters
     ----------
     activations, reference : Tensors
         The open files `data/activations.safetensors` and `data/reference.safetensors`.
-    matrix, token
-        As `read_vectors`.
+    matrix, layer, token
+        As `read_layer`.
 
     Returns
     -------
-    ndarray of float32, shape (layers, words + reference words, units)
+    ndarray of float32, shape (words + reference words, units)
 
     Raises
     ------
     UserError
         If the prompt has no such token.
     """
-    vectors = read_vectors(activations, matrix, token, "tokens.target")
+    vectors = read_layer(activations, matrix, layer, token, "tokens.target")
     if not reference.names:
         return vectors
-    return np.concatenate([vectors, read_vectors(reference, matrix, token, "tokens.target")], axis=1)
+    return np.concatenate([vectors, read_layer(reference, matrix, layer, token, "tokens.target")])
 
 
 def read_biases(activations: store.Tensors) -> dict[str, np.ndarray]:

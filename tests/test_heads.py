@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from stages import store
 from stages.geometry.contrast import cohens_d
-from stages.geometry.heads import head_scores, in_groups, strongest
+from stages.geometry.heads import head_floor, head_scores, in_groups, strongest, undefined
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, cosine
 
@@ -18,43 +18,38 @@ CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)
 
 
-def vectors(seed: int, layers: int, heads: int, kv_heads: int, units: int = 4) -> dict[str, np.ndarray]:
+def vectors(seed: int, heads: int, kv_heads: int, units: int = 4) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
     counts = {"q": heads, "k": kv_heads, "v": kv_heads}
-    return {name: generator.normal(size=(layers, len(CATEGORIES), n * units)) for name, n in counts.items()}
+    return {name: generator.normal(size=(len(CATEGORIES), n * units)) for name, n in counts.items()}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("chunk", [1, 2**26])
 @pytest.mark.parametrize(("heads", "kv_heads"), [(6, 6), (6, 2), (6, 1), (1, 1)])
 def test_every_head_equals_a_loop(heads: int, kv_heads: int, chunk: int, metric: str) -> None:
-    units, given = 4, vectors(0, 3, heads, kv_heads)
+    units, given = 4, vectors(0, heads, kv_heads)
     found = head_scores(given, heads, METRICS[metric], WITHIN, chunk)
     assert set(found) == {"q", "k", "v", "qk", "qv", "kv"}
-    for layer in range(3):
-        for head in range(heads):
-            own = {"q": head, "k": head // (heads // kv_heads), "v": head // (heads // kv_heads)}
-            similarity = {
-                name: METRICS[metric](given[name][layer, :, h * units : (h + 1) * units]) for name, h in own.items()
-            }
-            for name, values in similarity.items():
-                d = pingouin.compute_effsize(values[WITHIN], values[~WITHIN], eftype="cohen")
-                assert found[name][layer, head] == pytest.approx(d, abs=1e-12)
-            for a, b in ("qk", "qv", "kv"):
-                r = np.corrcoef(similarity[a], similarity[b])[0, 1]
-                assert found[a + b][layer, head] == pytest.approx(r, abs=1e-12)
+    for head in range(heads):
+        own = {"q": head, "k": head // (heads // kv_heads), "v": head // (heads // kv_heads)}
+        similarity = {name: METRICS[metric](given[name][:, h * units : (h + 1) * units]) for name, h in own.items()}
+        for name, values in similarity.items():
+            d = pingouin.compute_effsize(values[WITHIN], values[~WITHIN], eftype="cohen")
+            assert found[name][head] == pytest.approx(d, abs=1e-12)
+        for a, b in ("qk", "qv", "kv"):
+            r = np.corrcoef(similarity[a], similarity[b])[0, 1]
+            assert found[a + b][head] == pytest.approx(r, abs=1e-12)
 
 
 def test_scores_of_one_head_do_not_depend_on_the_others() -> None:
-    given = vectors(1, 2, 4, 4)
+    given = vectors(1, 4, 4)
     before = head_scores(given, 4, cosine, WITHIN)
     for values in given.values():
-        values[1, :, 8:12] += 5
+        values[:, 8:12] += 5
     after = head_scores(given, 4, cosine, WITHIN)
     for name in before:
-        changed = before[name] != after[name]
-        assert changed.sum() == 1, name
-        assert changed[1, 2], name
+        np.testing.assert_array_equal(before[name] != after[name], [False, False, True, False], name)
 
 
 def test_heads_of_a_group_stand_together() -> None:
@@ -64,19 +59,52 @@ def test_heads_of_a_group_stand_together() -> None:
 
 @pytest.mark.parametrize(("width", "kv_width"), [(10, 10), (12, 8)])
 def test_widths_that_are_no_whole_heads_are_refused(width: int, kv_width: int) -> None:
-    given = {name: np.ones((1, 9, width if name == "q" else kv_width)) for name in "qkv"}
+    given = {name: np.ones((9, width if name == "q" else kv_width)) for name in "qkv"}
     with pytest.raises(ValueError, match="cannot be cut into"):
         head_scores(given, 3, cosine, WITHIN)
 
 
-@pytest.mark.parametrize(
-    ("value", "message"), [(0.0, "a vector is zero"), (1.0, r"(a correlation|Cohen's d) is undefined")]
-)
-def test_a_head_without_variation_is_an_error_that_names_the_layer(value: float, message: str) -> None:
-    given = vectors(2, 3, 4, 2)
-    given["k"][2, :, :4] = value
-    with pytest.raises(FloatingPointError, match=f"a head of layer 2: {message}"):
-        head_scores(given, 4, cosine, WITHIN)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+@pytest.mark.parametrize("chunk", [1, 2**26])
+def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(value: float, chunk: int) -> None:
+    given = vectors(2, 4, 2)
+    before = head_scores(given, 4, cosine, WITHIN, chunk)
+    given["k"][:, :4] = value  # the first two query heads share it
+    after = head_scores(given, 4, cosine, WITHIN, chunk)
+    for name, scores in after.items():
+        dead = np.array([True, True, False, False]) & ("k" in name)
+        np.testing.assert_array_equal(np.isnan(scores), dead, name)
+        np.testing.assert_allclose(scores[~dead], before[name][~dead], atol=1e-12)
+    table = {name: np.stack([before[name], scores]) for name, scores in after.items()}
+    assert undefined(table) == dict.fromkeys(["k", "qk", "kv"], "L1H0, L1H1")
+    assert undefined(table, most=1)["k"] == "L1H0 and 1 more"
+
+
+@pytest.mark.parametrize("up_to_rotation", [False, True])
+def test_the_floor_equals_explicit_projections_to_the_width_of_a_head(up_to_rotation: bool) -> None:
+    generator, units, draws = np.random.default_rng(3), 5, 4000
+    x = generator.normal(size=(len(CATEGORIES), 12))
+    found = head_floor(x, units, cosine, WITHIN, draws, 0.1, np.random.default_rng(4), up_to_rotation, chunk=2**16)
+    d, rsa = [], []
+    for _ in range(draws):
+        first, second = (cosine(x @ generator.normal(size=(12, units))) for _ in range(2))
+        d.append((first[WITHIN].mean() - first[~WITHIN].mean()) / pooled_sd(first))
+        rsa.append(np.corrcoef(first, second)[0, 1])
+    for measure, values in {"d": d, "rsa": rsa}.items():
+        expected = [np.mean(values), *np.quantile(values, [0.05, 0.95])]
+        columns = (f"{measure}_floor", f"{measure}_floor_low", f"{measure}_floor_high")
+        np.testing.assert_allclose([found[column] for column in columns], expected, atol=0.05)
+
+
+def pooled_sd(similarity: np.ndarray) -> float:
+    """The SD that Cohen's d divides by."""
+    deviations = [s - s.mean() for s in (similarity[WITHIN], similarity[~WITHIN])]
+    return np.sqrt(sum((part**2).sum() for part in deviations) / (len(similarity) - 2))
+
+
+def test_the_floor_of_an_input_without_variation_is_empty() -> None:
+    floor = head_floor(np.ones((9, 12)), 4, cosine, WITHIN, 3, 0.1, np.random.default_rng(0))
+    assert np.isnan(list(floor.values())).all()
 
 
 def test_cohens_d_of_many_rows_is_pingouins() -> None:
@@ -149,7 +177,37 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tin
     for stage in ("heads", "claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
     text = (tiny_stage.project.root / "metrics/heads.csv").read_text(encoding="utf-8")
-    assert text == "layer,head,q,k,v,qk,qv,kv\n"
+    assert text == f"layer,head,q,k,v,qk,qv,kv,{','.join(store.HEAD_FLOORS)}\n"
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
     assert summary["strongest_heads"] == []
     assert figure.read_bytes() != before
+
+
+def test_without_controls_there_is_no_floor_and_a_reason(tiny_stage: InProcess) -> None:
+    tiny_stage.project.set(controls__enabled=False)
+    assert tiny_stage.run("heads")[0] == 0
+    assert "the columns of the floor are empty, as controls.enabled is false" in tiny_stage.log
+    table = store.read_table(tiny_stage.project.root / "metrics/heads.csv")
+    assert set(table) == {"q", "k", "v", "qk", "qv", "kv"}
+    for stage in ("controls", "claims", "figures"):
+        assert tiny_stage.run(stage)[0] == 0, stage
+    summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert any(n.startswith("heads.csv: d_floor") and "controls.enabled is false" in n for n in summary["notes"])
+
+
+def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess) -> None:
+    path = tiny_stage.project.root / "data/activations.safetensors"
+    tensors = load_file(path)
+    tensors["attn_1_v"][..., 8:] = 0
+    path.unlink()  # not through a link into DVC's cache
+    save_file(tensors, path)
+    code, said = tiny_stage.run("heads")
+    assert code == 0, said
+    assert "heads.csv: qv is empty where vectors or similarities do not vary: L1H1" in tiny_stage.log
+    table = store.read_table(tiny_stage.project.root / "metrics/heads.csv")
+    assert [name for name in table if np.isnan(table[name]).any()] == ["v", "qv", "kv"]
+    for stage in ("claims", "figures"):
+        assert tiny_stage.run(stage)[0] == 0, stage
+    summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert "heads.csv: v of L1H1 is empty: vectors or similarities do not vary" in summary["notes"]
+    assert "v L1H1" not in summary["strongest_heads"]

@@ -102,10 +102,28 @@ def test_a_table_with_an_empty_cell_is_named(tmp_path: Path) -> None:
 def test_a_table_of_two_keys_comes_back_in_its_shape(tmp_path: Path) -> None:
     store.write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
     lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "layer,head,q,k,v,qk,qv,kv"
+    assert lines[0].startswith("layer,head,q,k,v,qk,qv,kv,d_floor,")
     assert lines[5].startswith("1,1,4.0,")
     for column, values in store.read_table(tmp_path / "heads.csv").items():
         np.testing.assert_array_equal(values, HEADS[column])
+
+
+def test_columns_that_are_empty_as_a_whole_are_left_out(tmp_path: Path) -> None:
+    without = {name: values for name, values in HEADS.items() if name not in store.HEAD_FLOORS}
+    store.write_table(tmp_path / "heads.csv", "heads.csv", without)
+    assert set(store.read_table(tmp_path / "heads.csv")) == set(without)
+
+
+def test_a_table_may_have_gaps_only_where_it_says_so(tmp_path: Path) -> None:
+    gap = {name: values.copy() for name, values in HEADS.items()}
+    gap["q"][1, 1] = np.nan
+    store.write_table(tmp_path / "heads.csv", "heads.csv", gap)
+    np.testing.assert_array_equal(store.read_table(tmp_path / "heads.csv")["q"], gap["q"])
+    gap["q"][1, 1] = np.inf
+    with pytest.raises(FloatingPointError, match=r"heads\.csv: not a finite number in q"):
+        store.write_table(tmp_path / "heads.csv", "heads.csv", gap)
+    with pytest.raises(FloatingPointError, match="not a finite number in qk"):
+        store.write_table(tmp_path / "rsa.csv", "rsa.csv", {**RSA, "qk": np.full_like(RSA["qk"], np.nan)})
 
 
 @pytest.mark.parametrize("lost", ["0,1,", "1,2,", "0,"])

@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.geometry.comparison import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.permutation import BLOCK, blocks
+from stages.geometry.permutation import BLOCK, Progress, blocks
 
 #: Bytes of pair weights that are held at a time.
 CHUNK = 2**22
@@ -207,6 +207,7 @@ def bootstrap(
     products: Sequence[str] = PAIRS,
     chunk: int = CHUNK,
     block: int = BLOCK,
+    progress: Progress = iter,
 ) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """Give statistics of the words as they are, and percentile intervals over resamples of the words.
 
@@ -229,6 +230,8 @@ def bootstrap(
         The products that it needs.
     chunk, block : int
         Bytes of pair weights, and of features, held at a time: they change the speed, not the result.
+    progress : callable
+        Takes the list of steps, gives them one by one: for a bar.
 
     Returns
     -------
@@ -250,7 +253,7 @@ def bootstrap(
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
     features = 2 * len(similarity) + len(products)
     found: dict[str, dict[str, dict[str, list[np.ndarray]]]] = {}
-    for part in blocks(layers, block // (8 * pairs * features)):
+    for part in progress(list(blocks(layers, block // (8 * pairs * features)))):
         some = {name: _centred(values[part]) for name, values in similarity.items()}
         sums = [moments(some, products, which, weigh, chunk) for which in (within, ~within)]
         for measure, by_name in statistics(*sums).items():

@@ -41,10 +41,10 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    return np.clip(np.einsum("...n,...n->...", unit_norm(first), unit_norm(second)), -1, 1)
+    return np.clip(product_sum(unit_norm(first), unit_norm(second)), -1, 1)
 
 
-def unit_norm(values: np.ndarray) -> np.ndarray:
+def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
     r"""Centre and scale the last axis, so that the product sum of two such rows is their Pearson correlation.
 
     .. math:: u = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert}
@@ -52,6 +52,8 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values : ndarray, shape (..., n)
+    strict : bool
+        Whether a constant row is an error; otherwise it becomes NaN.
 
     Returns
     -------
@@ -63,14 +65,24 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
         If a row is constant up to `NOISE`.
     """
     values = np.asarray(values, dtype=np.float64)
-    centred = values - values.mean(axis=-1, keepdims=True)
-    norms = np.linalg.norm(centred, axis=-1, keepdims=True)
-    noise = NOISE * np.abs(values).max(axis=-1, keepdims=True) * np.sqrt(values.shape[-1])
-    if (norms <= noise).any():
-        where = np.argwhere((norms <= noise)[..., 0])[0]
+    largest = np.maximum(values.max(axis=-1, keepdims=True), -values.min(axis=-1, keepdims=True))
+    units = values - values.mean(axis=-1, keepdims=True)
+    norms = np.sqrt(product_sum(units, units))[..., None]
+    constant = norms <= NOISE * largest * np.sqrt(values.shape[-1])
+    if strict and constant.any():
+        where = np.argwhere(constant[..., 0])[0]
         layer = f" (layer {where[0]})" if where.size else ""
         raise FloatingPointError(f"a correlation is undefined: one of its sides is constant{layer}")
-    return centred / norms
+    units /= np.where(constant, np.nan, norms)
+    return units
+
+
+def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Sum the products of two arrays over their last axis; the axes before it are broadcast.
+
+    By einsum, not by BLAS's dot product, which wakes threads for every row: many times slower on a busy machine.
+    """
+    return np.einsum("...n,...n->...", first, second)
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -95,7 +107,12 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     >>> float(spearman(np.array([1.0, 2, 3]), np.array([2.0, 4, 700])).round(6))
     1.0
     """
-    return pearson(rankdata(first, axis=-1), rankdata(second, axis=-1))
+    return pearson(ranks(first), ranks(second))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Rank the last axis from 1; ties share their mean rank."""
+    return rankdata(values, axis=-1)
 
 
 def cka_debiased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -130,10 +147,11 @@ def cka_debiased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Szekely, G. J. & Rizzo, M. L. (2014), arXiv:1310.2926 (U-centring). Kornblith, S. et al. (2019), arXiv:1905.00414
     (CKA). Murphy, A. et al. (2024), arXiv:2405.01012 (bias).
     """
-    return pearson(_u_centred(first), _u_centred(second))
+    return pearson(u_centred(first), u_centred(second))
 
 
-def _u_centred(condensed: np.ndarray) -> np.ndarray:
+def u_centred(condensed: np.ndarray) -> np.ndarray:
+    """Centre similarities as `cka_debiased` tells."""
     condensed = np.asarray(condensed, dtype=np.float64)
     matrices = square(condensed, 0.0)
     words = matrices.shape[-1]
@@ -148,12 +166,12 @@ def _u_centred(condensed: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A score of how alike two geometries are.
+    """A score of how alike two geometries are: Pearson's r of something of either.
 
     Attributes
     ----------
-    score : callable
-        Takes two arrays of condensed similarities, shape (..., pairs), gives shape (...).
+    features : callable
+        Takes condensed similarities, shape (..., pairs), gives what is correlated, of the same shape.
     larger_is_more_alike : bool
     invariant_to : frozenset of str
         Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
@@ -161,23 +179,25 @@ class Comparison:
         its similarities on one side).
     """
 
-    score: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    features: Callable[[np.ndarray], np.ndarray]
     larger_is_more_alike: bool
     invariant_to: frozenset[str]
+
+    def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Compare condensed similarities, shape (..., pairs): shape (...)."""
+        return pearson(self.features(first), self.features(second))
 
 
 #: The values of `rsa.comparison` in params.yaml.
 COMPARISONS: dict[str, Comparison] = {
-    "pearson": Comparison(pearson, True, frozenset({"word order", "shift", "positive scale"})),
-    "spearman": Comparison(spearman, True, frozenset({"word order", "shift", "positive scale", "increasing function"})),
-    "cka_debiased": Comparison(
-        cka_debiased, True, frozenset({"word order", "shift", "positive scale", "word effects"})
-    ),
+    "pearson": Comparison(np.asarray, True, frozenset({"word order", "shift", "positive scale"})),
+    "spearman": Comparison(ranks, True, frozenset({"word order", "shift", "positive scale", "increasing function"})),
+    "cka_debiased": Comparison(u_centred, True, frozenset({"word order", "shift", "positive scale", "word effects"})),
 }
 
 
 def pairwise(
-    matrices: Mapping[str, np.ndarray], score: Callable[[np.ndarray, np.ndarray], np.ndarray] = pearson
+    matrices: Mapping[str, np.ndarray], features: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> dict[str, np.ndarray]:
     """Correlate Q with K, Q with V and K with V, in every layer.
 
@@ -188,13 +208,13 @@ def pairwise(
     ----------
     matrices : mapping of "q", "k", "v" to ndarray, shape (layers, n)
         n may differ: under grouped-query attention K and V have fewer units than Q.
-    score : callable
-        The comparison; Pearson's r unless told.
+    features : callable
+        What of a matrix is correlated, as in `Comparison`: itself unless told.
 
     Returns
     -------
     dict of "qk", "qv", "kv" to ndarray of float64, shape (layers,)
-        Pearson r, or what `score` gives. Pairs of different n, for which it is not defined, are left out.
+        Pearson r. Pairs of different n, for which it is not defined, are left out.
 
     Raises
     ------
@@ -202,7 +222,8 @@ def pairwise(
         If a layer of a matrix is constant.
     """
     alike = [pair for pair in PAIRS if matrices[pair[0]].shape[-1] == matrices[pair[1]].shape[-1]]
-    return {pair: score(matrices[pair[0]], matrices[pair[1]]) for pair in alike}
+    units = {name: unit_norm(features(matrices[name])) for name in MATRICES}
+    return {a + b: np.clip(product_sum(units[a], units[b]), -1, 1) for a, b in alike}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -3,6 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata
 
+#: Share of the spread that must lie within the two kinds of pairs: less is rounding.
+FLAT = 1e-12
+
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Cohen's d with the pooled SD; formula in `stages.geometry.effects.separability`, which takes pingouin's.
@@ -28,6 +31,29 @@ def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     if not np.all(squares > 0):
         raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
     return (inside.mean(axis=-1) - outside.mean(axis=-1)) / np.sqrt(squares / (len(within) - 2))
+
+
+def d_of_sums(sums: np.ndarray, within: int, across: int) -> np.ndarray:
+    r"""Cohen's d from the sum S, over the pairs within, of similarities that `unit_norm` has centred and scaled.
+
+    The spread of all N pairs then being 1, d depends on S alone (:math:`c = 1/n_w + 1/n_a`):
+
+    .. math:: d = \frac{c S}{\sqrt{(1 - c S^2)/(N - 2)}}
+
+    Parameters
+    ----------
+    sums : ndarray
+    within, across : int
+        How many pairs of each kind there are.
+
+    Returns
+    -------
+    ndarray of float64, the shape of `sums`
+        In standard deviations; NaN where neither kind of pair varies.
+    """
+    c = 1 / within + 1 / across
+    rest = 1 - c * np.square(sums)
+    return c * sums / np.sqrt(np.where(rest > FLAT, rest, np.nan) / (within + across - 2))
 
 
 def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stages.geometry.comparison import MATRICES, PAIRS, pairwise
-from stages.geometry.contrast import cohens_d
+from stages.geometry.comparison import MATRICES, PAIRS, product_sum, unit_norm
+from stages.geometry.contrast import d_of_sums
+from stages.geometry.floor import factor, project, ranges
+from stages.geometry.permutation import blocks
 
 #: Bytes of square similarity matrices that are held at a time.
-CHUNK = 2**26
+CHUNK = 2**24
+
+_SUFFIXES = {"value": "", "low": "_low", "high": "_high"}
 
 
 def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
@@ -53,17 +57,17 @@ def head_scores(
     within: np.ndarray,
     chunk: int = CHUNK,
 ) -> dict[str, np.ndarray]:
-    """Separability and RSA of every head of every layer.
+    """Separability and RSA of every head of a layer.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
     with the key and the value head that it attends with, so that these appear once for each query head of their group.
 
     Parameters
     ----------
-    vectors : mapping of "q", "k", "v" to ndarray, shape (layers, words, units)
+    vectors : mapping of "q", "k", "v" to ndarray, shape (words, units)
         K and V may be narrower than Q. Behind the words may stand those that `similar` takes as a reference.
     heads : int
-        Query heads of a layer.
+        Query heads.
     similar : callable
         Takes vectors of a head's units, shape (..., words, units), gives condensed similarities, shape (..., pairs).
     within : ndarray of bool, shape (pairs,)
@@ -73,39 +77,97 @@ def head_scores(
 
     Returns
     -------
-    dict of str to ndarray of float64, shape (layers, heads)
-        ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r).
+    dict of str to ndarray of float64, shape (heads,)
+        ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
+        where the vectors or similarities of a head have no variation, so that a score is undefined.
 
     Raises
     ------
-    FloatingPointError
-        If the vectors or similarities of a head have no variation, so that a score is undefined; names the layer.
     ValueError
         If the widths of Q, K and V are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
-    layers, words, width = vectors["q"].shape
+    words, width = vectors["q"].shape
     head_units = width // heads
     groups = min(values.shape[-1] // head_units for values in vectors.values())
-    step = max(1, chunk // (8 * words**2 * (heads // groups)))
-    columns = {name: np.empty((layers, heads)) for name in (*MATRICES, *PAIRS)}
-    for layer in range(layers):
-        parts = {name: in_groups(vectors[name][layer], head_units, groups) for name in MATRICES}
-        for start in range(0, groups, step):
-            block = slice(start, start + step)
-            try:
-                scores = _scores({name: similar(part[block]) for name, part in parts.items()}, within)
-            except FloatingPointError as error:
-                # What stands in brackets counts rows of this block, not layers.
-                raise FloatingPointError(f"a head of layer {layer}: {str(error).split(' (')[0]}") from None
-            for name, values in scores.items():
-                grid = columns[name][layer].reshape(groups, -1)
-                grid[block] = values  # broadcasts what a group shares to each of its query heads
-    return columns
+    parts = {name: in_groups(vectors[name], head_units, groups) for name in MATRICES}
+    columns = {name: np.empty((groups, heads // groups)) for name in (*MATRICES, *PAIRS)}
+    for block in blocks(groups, chunk // (8 * words**2 * (heads // groups))):
+        similarity = {name: _similarities(part[block], similar, len(within)) for name, part in parts.items()}
+        for name, scores in _scores(similarity, within).items():
+            columns[name][block] = scores  # broadcasts what a group shares to each of its query heads
+    return {name: values.ravel() for name, values in columns.items()}
+
+
+def _similarities(vectors: np.ndarray, similar: Callable[[np.ndarray], np.ndarray], pairs: int) -> np.ndarray:
+    """Similarities of many heads; NaN for a head that has none, as a vector of it is zero or constant."""
+    try:
+        return similar(vectors)
+    except FloatingPointError:
+        if vectors.ndim == 2:
+            return np.full(pairs, np.nan)
+        return np.stack([_similarities(part, similar, pairs) for part in vectors])
 
 
 def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
-    """Score similarities of shape (groups, heads of a group, pairs); one shared head has length 1 there."""
-    return {**{name: cohens_d(values, within) for name, values in similarity.items()}, **pairwise(similarity)}
+    """Score similarities of shape (..., pairs), axes before the last being broadcast; NaN where one does not vary."""
+    units = {name: unit_norm(values, strict=False) for name, values in similarity.items()}
+    inside, kind = int(within.sum()), within.astype(np.float64)
+    return {
+        **{name: d_of_sums(values @ kind, inside, len(within) - inside) for name, values in units.items()},
+        **{a + b: np.clip(product_sum(units[a], units[b]), -1, 1) for a, b in PAIRS},
+    }
+
+
+def head_floor(
+    x: np.ndarray,
+    head_units: int,
+    similar: Callable[[np.ndarray], np.ndarray],
+    within: np.ndarray,
+    draws: int,
+    alpha: float,
+    rng: np.random.Generator,
+    up_to_rotation: bool = False,
+    chunk: int = CHUNK,
+) -> dict[str, np.ndarray]:
+    """Give Cohen's d and the RSA of random projections of a layer's input to as many units as a head has.
+
+    One floor for all heads of a layer: their width is the same, and so is the law of the projections of Q, K and V.
+
+    Parameters
+    ----------
+    x : ndarray, shape (words, units)
+        The layer's input; words behind those of `within` are a reference for `similar`.
+    head_units : int
+    similar, within
+        As `head_scores`.
+    draws : int
+        Of three matrices each.
+    alpha : float
+        The ranges hold 1 - alpha of the draws.
+    rng : numpy.random.Generator
+    up_to_rotation : bool
+        Whether a rotation of the units leaves what `similar` gives as it is.
+    chunk : int
+        Bytes of square similarity matrices held at a time.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape ()
+        ``d_floor``, ``rsa_floor``: means over draws; with ``_low`` and ``_high``, their range. NaN where the input does
+        not vary.
+    """
+    root, found = factor(x), {"d": [], "rsa": []}
+    for part in blocks(draws, chunk // (8 * len(MATRICES) * len(x) ** 2)):
+        size = (part.stop - part.start) * len(MATRICES)
+        drawn = _similarities(project(root, head_units, size, rng, up_to_rotation), similar, len(within))
+        scores = _scores(dict(zip(MATRICES, np.split(drawn, len(MATRICES)), strict=True)), within)
+        found["d"] += [scores[name] for name in MATRICES]
+        found["rsa"] += [scores[name] for name in PAIRS]
+    return {
+        f"{measure}_floor{_SUFFIXES[column]}": number
+        for measure, values in found.items()
+        for column, number in ranges(np.concatenate(values), alpha).items()
+    }
 
 
 def strongest(d: np.ndarray) -> str:
@@ -118,12 +180,39 @@ def strongest(d: np.ndarray) -> str:
     Returns
     -------
     str
-        Of equal ones the first.
+        Of equal ones the first. Heads without a d (NaN) do not count; there is one with.
 
     Examples
     --------
     >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]))
     'L1H0'
     """
-    layer, head = np.unravel_index(np.argmax(d), np.shape(d))
+    layer, head = np.unravel_index(np.nanargmax(d), np.shape(d))
     return f"L{layer}H{head}"
+
+
+def undefined(scores: Mapping[str, np.ndarray], most: int = 5) -> dict[str, str]:
+    """Name the heads whose score is NaN.
+
+    Parameters
+    ----------
+    scores : mapping of str to ndarray, shape (layers, heads)
+    most : int
+        More heads of a column than these are counted only.
+
+    Returns
+    -------
+    dict of str to str
+        By column, where there is one.
+
+    Examples
+    --------
+    >>> undefined({"q": np.array([[1.0, np.nan]]), "k": np.ones((1, 2))})
+    {'q': 'L0H1'}
+    """
+    found = {}
+    for column, values in scores.items():
+        if len(places := np.argwhere(np.isnan(values))):
+            names = ", ".join(f"L{layer}H{head}" for layer, head in places[:most])
+            found[column] = f"{names} and {len(places) - most} more" if len(places) > most else names
+    return found

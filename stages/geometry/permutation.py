@@ -1,10 +1,11 @@
 """Permutation tests whose unit is the word: pairs that share a word are not independent observations."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from stages.geometry.comparison import PAIRS, unit_norm
+from stages.geometry.contrast import d_of_sums
 from stages.geometry.pairs import square, within_category, words_of
 
 #: Values at least this close count as equal: a permutation that changes nothing must not lose to rounding.
@@ -15,6 +16,8 @@ CHUNK = 2**21
 #: Bytes for float64 copies of the similarities: more layers than that are worked through in blocks.
 BLOCK = 2**26
 
+Progress = Callable[[list[slice]], Iterable[slice]]
+
 
 def permute_words(
     similarity: Mapping[str, np.ndarray],
@@ -22,6 +25,7 @@ def permute_words(
     rng: np.random.Generator,
     chunk: int = CHUNK,
     block: int = BLOCK,
+    progress: Progress = iter,
 ) -> dict[str, dict[str, np.ndarray]]:
     r"""Mantel test of every layer's RSA scores, over all word pairs, with family-wise error control.
 
@@ -42,6 +46,8 @@ def permute_words(
     rng : numpy.random.Generator
     chunk, block : int
         Bytes of working memory: they change the speed, not the result.
+    progress : callable
+        Takes the list of steps, gives them one by one: for a bar.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def permute_words(
     pairs = similarity["q"].shape[1]
     orders = _orders(words_of(pairs), permutations, rng)
     numbers = 2 * words_of(pairs) ** 2 + 6 * pairs
-    return _test(similarity, lambda some, by: permuted_rsa(some, by, chunk), orders, PAIRS, block // (8 * numbers))
+    step = block // (8 * numbers)
+    return _test(similarity, lambda some, by: permuted_rsa(some, by, chunk), orders, PAIRS, step, progress)
 
 
 def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: np.ndarray, chunk: int = CHUNK) -> Iterator[np.ndarray]:
@@ -105,6 +112,7 @@ def permute_labels(
     rng: np.random.Generator,
     chunk: int = CHUNK,
     block: int = BLOCK,
+    progress: Progress = iter,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Permutation test of every layer's category separability, with family-wise error control.
 
@@ -121,6 +129,8 @@ def permute_labels(
     rng : numpy.random.Generator
     chunk, block : int
         Bytes of working memory: they change the speed, not the result.
+    progress : callable
+        Takes the list of steps, gives them one by one: for a bar.
 
     Returns
     -------
@@ -140,18 +150,17 @@ def permute_labels(
     pairs = next(iter(similarity.values())).shape[1]
     orders = _orders(len(categories), permutations, rng)
     step = block // (8 * pairs * len(similarity))
-    return _test(similarity, lambda some, by: permuted_d(some, categories, by, chunk), orders, [*similarity], step)
+    names = [*similarity]
+    return _test(similarity, lambda some, by: permuted_d(some, categories, by, chunk), orders, names, step, progress)
 
 
 def permuted_d(
     similarity: Mapping[str, np.ndarray], categories: Sequence[str], orders: np.ndarray, chunk: int = CHUNK
 ) -> Iterator[np.ndarray]:
-    r"""Give Cohen's d after reordering the category labels.
+    """Give Cohen's d after reordering the category labels.
 
-    The numbers of pairs within and across stay, and so does the spread of all of them. With similarities centred and
-    scaled to unit length, d depends on the sum S of those within alone (N pairs, :math:`c = 1/n_w + 1/n_a`):
-
-    .. math:: d = \frac{c S}{\sqrt{(1 - c S^2)/(N - 2)}}
+    The numbers of pairs within and across stay, and so does the spread of all of them: a sum is enough, as `d_of_sums`
+    tells.
 
     Parameters
     ----------
@@ -172,15 +181,14 @@ def permuted_d(
     flat = units.reshape(-1, pairs).T
     labels = np.unique(np.asarray(categories), return_inverse=True)[1]
     within = within_category(categories)
-    c = 1 / within.sum() + 1 / (~within).sum()
     rows, columns = np.triu_indices(len(labels), 1)
     for some in blocks(len(orders), chunk // (8 * pairs)):
         permuted = labels[orders[some]]
         sums = (permuted[:, rows] == permuted[:, columns]).astype(np.float64) @ flat
-        rest = 1 - c * sums**2
-        if (rest <= TIE).any():
+        d = d_of_sums(sums, int(within.sum()), int((~within).sum()))
+        if np.isnan(d).any():
             raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
-        yield (c * sums / np.sqrt(rest / (pairs - 2))).reshape(-1, layers, matrices)
+        yield d.reshape(-1, layers, matrices)
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:
@@ -199,12 +207,13 @@ def _test(
     orders: np.ndarray,
     names: Sequence[str],
     step: int,
+    progress: Progress,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Hold the statistics of the words as they are against those of all orders, `step` layers at a time."""
     identity = np.arange(orders.shape[1])[None]
     values, alone = [], []
     largest = np.full(len(orders), -np.inf)
-    for part in blocks(len(next(iter(similarity.values()))), step):
+    for part in progress(list(blocks(len(next(iter(similarity.values()))), step))):
         some = {name: matrix[part] for name, matrix in similarity.items()}
         value = next(statistic(some, identity))[0]
         reached, start = np.zeros(value.shape, dtype=int), 0

@@ -40,7 +40,7 @@ def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], met
             name: similarities(values, len(categories), metric, transform) for name, values in vectors.items()
         }
         for comparison in ("pearson", "spearman"):
-            scores = pairwise(similarity, COMPARISONS[comparison].score)
+            scores = pairwise(similarity, COMPARISONS[comparison].features)
             columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}
         columns |= {f"{name}_{transform}": cohens_d(values, within) for name, values in similarity.items()}
     return columns

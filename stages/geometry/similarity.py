@@ -7,6 +7,9 @@ import numpy as np
 from stages.geometry.pairs import condense
 from stages.geometry.transforms import TRANSFORMS
 
+#: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
+BLOCK = 2**18
+
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
     r"""Cosine similarity of all pairs of words.
@@ -29,12 +32,16 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
     FloatingPointError
         If a word's vector is zero: its direction is undefined.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    if not norms.all():
-        raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
-    directions = vectors / norms
-    return condense(directions @ np.swapaxes(directions, -1, -2))
+    rows = vectors.reshape(-1, vectors.shape[-1])
+    directions = np.empty(rows.shape)
+    step = max(1, BLOCK // (8 * rows.shape[-1]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step].astype(np.float64)
+        norms = np.linalg.norm(block, axis=-1, keepdims=True)
+        if not norms.all():
+            raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
+        np.divide(block, norms, out=directions[start : start + step])
+    return condense(_products(directions.reshape(vectors.shape)))
 
 
 def correlation(vectors: np.ndarray) -> np.ndarray:
@@ -82,10 +89,18 @@ def euclidean(vectors: np.ndarray) -> np.ndarray:
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    vectors = vectors - vectors.mean(axis=-2, keepdims=True)
-    squares = np.square(vectors).sum(axis=-1)
-    squared = squares[..., :, None] + squares[..., None, :] - 2 * vectors @ np.swapaxes(vectors, -1, -2)
-    return -np.sqrt(np.maximum(condense(squared), 0))
+    products = _products(vectors - vectors.mean(axis=-2, keepdims=True))
+    squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
+    products *= -2
+    products += squares[..., :, None]
+    products += squares[..., None, :]
+    squared = condense(products)
+    return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+
+
+def _products(vectors: np.ndarray) -> np.ndarray:
+    """All dot products. Of a matrix with its own transpose NumPy has BLAS compute one triangle: half the work."""
+    return vectors @ np.swapaxes(vectors, -1, -2)
 
 
 #: The values of `similarity.metric` in params.yaml.

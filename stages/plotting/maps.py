@@ -17,22 +17,37 @@ def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
     Parameters
     ----------
     scores : mapping of str to ndarray, shape (layers, heads)
-        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``.
+        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``; NaN, shown as a gap, where there is none. Where
+        they are given, ``d_floor_low``, ``d_floor_high`` and those of ``rsa``: what random projections give. Titles
+        then say how many heads lie above and below that range.
     """
     layers, heads = scores["q"].shape
-    figure, axes = panels(3, rows=2, width=13, height=7.5)
-    rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
-    for row, names, colours, label in rows:
+    figure, axes = panels(3, rows=2, width=13, height=8)
+    rows = ((axes[:3], MATRICES, "magma", "Cohen's d", "d"), (axes[3:], PAIRS, "viridis", "RSA score", "rsa"))
+    for row, names, colours, label, measure in rows:
         images = _on_one_scale(row, [scores[name].T for name in names], colours)
         figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
-            layer, head = np.unravel_index(np.argmax(scores[name]), (layers, heads))
-            axis.set_title(f"{MARKS[name].label} (L{layer}H{head}: {number(scores[name][layer, head])})")
-            _ring(axis, [layer], [head])
+            title = MARKS[name].label
+            if np.isfinite(scores[name]).any():
+                layer, head = np.unravel_index(np.nanargmax(scores[name]), (layers, heads))
+                title += f" (L{layer}H{head}: {number(scores[name][layer, head])})"
+                _ring(axis, [layer], [head])
+            axis.set_title(title)
+            if f"{measure}_floor" in scores:
+                above = int((scores[name] > scores[f"{measure}_floor_high"]).sum())
+                below = int((scores[name] < scores[f"{measure}_floor_low"]).sum())
+                counts = f"{above} above the floor, {below} below"
+                axis.set_title(f"{title}\n")
+                axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
     for axis in axes[3:]:
         axis.set_xlabel("Transformer layer")
     for axis in axes[::3]:
         axis.set_ylabel("Head")
+    if "d_floor" in scores:
+        figure.suptitle(
+            f"{layers * heads} heads; floor: random projections of the input to a head's width", fontsize=11
+        )
     return figure
 
 
@@ -59,8 +74,10 @@ def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
 
 def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> list[AxesImage]:
     """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths."""
-    low = np.floor(10 * min(values.min() for values in maps)) / 10
-    high = max(np.ceil(10 * max(values.max() for values in maps)) / 10, low + 0.1)
+    known = np.concatenate([values[np.isfinite(values)] for values in maps])
+    known = known if known.size else np.zeros(1)
+    low = np.floor(10 * known.min()) / 10
+    high = max(np.ceil(10 * known.max()) / 10, low + 0.1)
     images = []
     for axis, values in zip(axes, maps, strict=True):
         images.append(axis.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto"))

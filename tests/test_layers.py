@@ -1,0 +1,100 @@
+"""Working layer by layer: the same results, and memory that does not grow with the number of layers."""
+
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import InProcess
+from scipy.spatial.distance import pdist
+
+from stages import store
+from stages.geometry import similarity
+from stages.geometry.comparison import pairwise
+from stages.geometry.similarity import METRICS, cosine
+from stages.layers import OnDisk, each_layer, join
+
+
+def test_layers_are_worked_on_in_order_and_put_together() -> None:
+    found = each_layer("test", 3, lambda layer: {"a": np.full(2, layer), "b": np.float64(layer)})
+    np.testing.assert_array_equal(found["a"], [[0, 0], [1, 1], [2, 2]])
+    np.testing.assert_array_equal(found["b"], [0, 1, 2])
+
+
+def test_an_error_names_its_layer() -> None:
+    similar = np.random.default_rng(0).normal(size=(3, 10))
+    similar[2] = 1
+    with pytest.raises(FloatingPointError, match=r"^layer 2: a correlation is undefined"):
+        each_layer("test", 3, lambda layer: pairwise(dict.fromkeys("qkv", similar[layer])))
+
+
+def test_nested_parts_are_joined() -> None:
+    parts = [{"rsa": {"qk": np.arange(2)}, "d": np.zeros(2)}, {"rsa": {"qk": np.arange(1)}, "d": np.ones(1)}]
+    joined = join(parts)
+    np.testing.assert_array_equal(joined["rsa"]["qk"], [0, 1, 0])
+    np.testing.assert_array_equal(joined["d"], [0, 0, 1])
+
+
+def test_a_tensor_on_disk_is_sliced_as_an_array(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(4, 6))
+    store.write_tensors(tmp_path / "a.safetensors", {"q": values}, dtype=np.float64)
+    with store.open_tensors(tmp_path / "a.safetensors") as tensors:
+        lazy = OnDisk(tensors, "q")
+        assert (len(lazy), lazy.shape) == (4, (4, 6))
+        np.testing.assert_array_equal(lazy[1:3], values[1:3])
+        np.testing.assert_array_equal(lazy[2], values[2])
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_many_words_equal_scipy_and_a_stack_equals_its_parts(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(1).normal(1, 1, size=(2, 300, 40)).astype(np.float32)
+    whole = METRICS[metric](vectors)
+    for found, layer in zip(whole, vectors.astype(float), strict=True):
+        expected = -pdist(layer) if metric == "euclidean" else 1 - pdist(layer, metric)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    monkeypatch.setattr(similarity, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
+    np.testing.assert_array_equal(METRICS[metric](vectors), whole)
+
+
+def test_similarities_need_little_more_than_their_matrix() -> None:
+    words, units = 600, 400
+    vectors = np.random.default_rng(0).standard_normal((words, units), dtype=np.float32)
+    tracemalloc.start()
+    cosine(vectors)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    matrix, scaled, pairs = 8 * words**2, 8 * words * units, 4 * words**2
+    assert peak < 1.2 * (matrix + scaled + pairs)
+
+
+def many_layers(stage: InProcess, layers: int) -> None:
+    """Give the tiny project more words and layers: 90 words, 32 units."""
+    root, rng = stage.project.root, np.random.default_rng(0)
+    names = [f"w{i}" for i in range(90)]
+    categories = sorted("abc"[i % 3] for i in range(90))
+    captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
+    captured |= {"words": names, "categories": categories, "word_position": -1}
+    (root / "data/capture.json").unlink()
+    (root / "data/capture.json").write_text(json.dumps(captured), encoding="utf-8")
+    path = root / "data/activations.safetensors"
+    path.unlink()  # not through a link into DVC's cache
+    shapes = {f"attn_{layer}_{name}": (90, 5, 32) for layer in range(layers) for name in "qkvx"}
+    with store.TensorWriter(path, shapes) as file:
+        for name in shapes:
+            file.write(name, 0, rng.normal(size=(90, 5, 32)))
+
+
+@pytest.mark.parametrize("name", ["similarity", "correlation", "rsa", "separability", "heads"])
+def test_memory_of_a_stage_does_not_grow_with_layers(tiny_stage: InProcess, name: str) -> None:
+    peaks = []
+    for layers in (5, 25):
+        many_layers(tiny_stage, layers)
+        assert name == "similarity" or tiny_stage.run("similarity")[0] == 0
+        tracemalloc.start()
+        code, said = tiny_stage.run(name)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert code == 0, said
+    pairs = 90 * 89 // 2
+    assert peaks[1] - peaks[0] < 20 * 4 * pairs * 8 / 4  # a quarter of what the similarities of 20 more layers take
