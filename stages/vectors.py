@@ -4,6 +4,7 @@ import numpy as np
 
 from stages import store
 from stages.errors import UserError
+from stages.settings import find_token
 
 
 def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:
@@ -28,13 +29,16 @@ def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, sett
     Raises
     ------
     UserError
-        If the prompt has no such token.
+        If the prompt has no such token, or its vectors were not kept.
     """
-    name = f"attn_{layer}_{matrix}"
-    length = tensors.shape(name)[1]
-    if not -length <= token < length:
-        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    return tensors[name][:, token]
+    kept, length = tensors.record["positions"], tensors.record["length"]
+    place = find_token(token, length, setting)
+    if place not in kept:
+        listed = ", ".join(map(str, kept))
+        raise UserError(
+            f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
+        )
+    return tensors[f"attn_{layer}_{matrix}"][:, kept.index(place)]
 
 
 def count_layers(tensors: store.Tensors) -> int:
