@@ -22,6 +22,14 @@ def setting(**values):
     return lambda project: project.set(**values)
 
 
+def replaced(path: str, text: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        (project.root / path).write_text(text, encoding="utf-8")
+
+    return mistake
+
+
 def own_words(text: str):
     def mistake(project: Project) -> None:
         (project.root / "own.csv").write_text(text, encoding="utf-8")
@@ -42,7 +50,7 @@ MISTAKES = [
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of 'dark', 'light'"),
     (
         "capture",
-        setting(words={"a": ["zyzzyva", "moon"], "b": ["pear", "qqxx", "lime"]}),
+        replaced("data/word_list.csv", "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"),
         "words of several tokens: zyz",
     ),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
