@@ -18,6 +18,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from stages.errors import UserError
 from stages.models.capture import capture, shapes
 from stages.models.load import overview
+from stages.models.passes import plan
 from stages.models.projections import FAMILIES, find_family, find_projections
 from stages.models.prompts import Prompts, tokenise
 
@@ -206,6 +207,29 @@ def test_weights_times_input_plus_bias_is_the_projection(
                 bias = captured.get(f"attn_{layer}_{part}_bias", np.zeros(projection.widths[part]))
                 product = captured[f"attn_{layer}_x"] @ columns.numpy() + bias
                 np.testing.assert_allclose(product, captured[f"attn_{layer}_{part}"], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_prompts_share_runs_once(case: str, tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
+    """In one sequence with all words, or where positions go by place, before them; encoders share nothing."""
+    model = build(case)
+    causal = find_family(model.config).causal
+    prompts = tokenise(tokenizers[causal], WORDS, "The next word is {word}", "last")
+    sizes = [make().inputs["input_ids"].shape for make in plan(model, prompts, range(5), causal)]
+    own = [len(ids) - 4 for ids in prompts.ids]
+    longest = max(own)
+    if not causal:
+        assert sizes == [(len(WORDS), 4 + longest)]
+    elif case == "bloom":
+        assert sizes == [(1, 4), (len(WORDS), longest)]
+    else:
+        assert sizes == [(1, 4 + sum(own))]
+
+
+def test_falcon_with_alibi_is_not_packed(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
+    config = AutoConfig.for_model("falcon", **SIZES, alibi=True)
+    prompts = tokenise(tokenizers[True], WORDS, "The next word is {word}", "last")
+    assert len(plan(AutoModel.from_config(config), prompts, range(5), causal=True)) == 2
 
 
 def test_every_family_has_a_case() -> None:

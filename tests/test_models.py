@@ -16,6 +16,7 @@ from stages.errors import UserError
 from stages.models import capture as capturing
 from stages.models.capture import hooked, shapes
 from stages.models.load import load, overview
+from stages.models.passes import plan
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
 
@@ -130,12 +131,43 @@ def test_two_captures_are_identical(model: GPT2Model, prompts: Prompts, activati
     assert all(np.array_equal(again[name], values) for name, values in activations.items())
 
 
-def test_batches_do_not_change_the_numbers(
-    model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("way", ["packed", "cached", "whole"])
+@pytest.mark.parametrize("tokens", [1, 3, 1000])
+def test_no_way_of_dividing_prompts_into_passes_changes_the_numbers(
+    way: str,
+    tokens: int,
+    model: GPT2Model,
+    tokenizer: PreTrainedTokenizerBase,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("stages.models.capture.BATCH", 3)
-    again = capture(model, prompts)
-    assert all(np.allclose(again[name], values, atol=1e-5) for name, values in activations.items())
+    prompts = tokenise(tokenizer, [*WORDS, LONG], "The next word is {word} today", "mean")
+    expected = capture(model, prompts, "mean")
+    monkeypatch.setattr("stages.models.passes.TOKENS", tokens)
+    if way == "cached":
+        monkeypatch.setattr("stages.models.passes._takes_positions", lambda model: False)
+    if way == "whole":
+        monkeypatch.setattr(Prompts, "shared", 0)
+    again = capture(model, prompts, "mean")
+    for name, values in expected.items():
+        np.testing.assert_allclose(again[name], values, atol=1e-5, rtol=1e-4, err_msg=name)
+
+
+def test_words_are_packed_behind_what_their_prompts_share(model: GPT2Model, prompts: Prompts) -> None:
+    (make,) = plan(model, prompts, range(5), causal=True)
+    inputs = make().inputs
+    assert inputs["input_ids"].shape == (1, 4 + len(prompts.ids))
+    assert inputs["position_ids"].tolist() == [[0, 1, 2, 3] + [4] * len(prompts.ids)]
+    seen = (inputs["attention_mask"][0, 0] == 0).sum(1).tolist()
+    assert seen == [1, 2, 3, 4] + [5] * len(prompts.ids)  # a word sees what is shared, and itself
+
+
+def test_a_pack_that_does_not_fit_into_the_window_is_not_made(
+    model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model.config, "sliding_window", 3 + len(prompts.ids), raising=False)
+    shared, words = (make().inputs for make in plan(model, prompts, range(5), causal=True))
+    assert shared["input_ids"].shape == (1, 4)
+    assert words["input_ids"].shape == (len(prompts.ids), 1)
 
 
 def test_a_word_of_several_tokens_is_refused_with_its_tokens(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -1,22 +1,17 @@
 """Catching Q, K, V and their input with forward hooks, at as little cost as the numbers allow."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import DynamicCache
 
+from stages.models.passes import Pass, plan
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
-
-#: Prompts in one forward pass: what bounds memory however many words there are.
-BATCH = 128
 
 Receive = Callable[[int, str, torch.Tensor], None]
 Write = Callable[[str, int, np.ndarray], None]
@@ -86,8 +81,8 @@ def capture(
 ) -> None:
     """Run all prompts and keep what every layer's projection takes and gives.
 
-    A causal model runs the tokens that all prompts begin with a single time, and each prompt's own tokens on the keys
-    and values of those; the numbers are those of whole prompts (to 1e-5). No pass goes beyond the last projection.
+    How the prompts are divided into forward passes, `plan` decides; the numbers are those of whole prompts run one by
+    one (to 1e-5). No pass goes beyond the last projection.
 
     Parameters
     ----------
@@ -110,13 +105,14 @@ def capture(
     FloatingPointError
         If an activation is not finite.
     """
-    passes, total = _passes(model, prompts, positions, causal)
-    shared: dict[str, np.ndarray] = {}  # what the pass over the shared tokens gave: the same for every word
+    passes = plan(model, prompts, positions, causal)
+    shared: dict[str, np.ndarray] = {}  # what a pass over the shared tokens gave: the same for every word
 
-    with tqdm(total=total * len(projections), desc=f"capture {len(prompts.ids)} words", unit="layer") as bar:
-        for part in passes:
+    with tqdm(total=len(passes) * len(projections), desc=f"capture {len(prompts.ids)} words", unit="layer") as bar:
+        for make in passes:
+            part = make()
 
-            def receive(layer: int, name: str, tensor: torch.Tensor, part: _Pass = part) -> None:
+            def receive(layer: int, name: str, tensor: torch.Tensor, part: Pass = part) -> None:
                 kept = part.select(tensor, mean=multi_token == "mean")
                 if not torch.isfinite(kept).all():
                     raise FloatingPointError(
@@ -125,76 +121,19 @@ def capture(
                 key, values = f"attn_{layer}_{name}", kept.float().cpu().numpy()
                 if part.row is None:
                     shared[key] = values
-                else:
+                elif key in shared:
                     block = np.empty((len(values), len(positions), values.shape[-1]), dtype=np.float32)
                     block[:, part.columns] = values
-                    if key in shared:
-                        block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
+                    block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
                     write(key, part.row, block)
+                else:
+                    write(key, part.row, values)
                 bar.update(name == "x")
 
             _run(model, projections, receive, part.inputs)
     for layer, projection in enumerate(projections):
         for name, bias in projection.bias().items():
             write(f"attn_{layer}_{name}_bias", 0, bias.float().cpu().numpy())
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """One forward pass: what the model is given, and where what it gives belongs.
-
-    `tokens`, shape (prompts, columns), are places among the tokens of this pass. `row` is the first row of the result,
-    None for all rows alike; `columns` are its positions. Where the word is among them, it is the `word`-th, and `spans`
-    are its tokens.
-    """
-
-    inputs: dict[str, Any]
-    row: int | None
-    columns: list[int]
-    tokens: torch.Tensor
-    word: int | None = None
-    spans: Sequence[range] = ()
-
-    def select(self, tensor: torch.Tensor, mean: bool) -> torch.Tensor:
-        """Take the kept tokens of a (prompts, tokens, units) tensor."""
-        prompts = torch.arange(len(tensor), device=tensor.device)[:, None]
-        kept = tensor[prompts, self.tokens.to(tensor.device)]
-        if mean and self.word is not None:
-            for row, span in enumerate(self.spans):
-                kept[row, self.word] = tensor[row, span.start : span.stop].mean(dim=0)
-        return kept
-
-
-def _passes(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal: bool) -> tuple[Iterator[_Pass], int]:
-    """Divide the work into passes, the shared tokens once, then batches of what follows; and count them."""
-    sources = torch.from_numpy(prompts.sources()[:, list(positions)])
-    # The words' own tokens stay together: a mean is taken over them.
-    shared = min(prompts.shared, *(span.start for span in prompts.words)) if causal else 0
-    early = [column for column, token in enumerate(sources[0]) if token < shared]
-    late = [column for column in range(len(positions)) if column not in early]
-    word = list(positions).index(prompts.word_position) if prompts.word_position in positions else None
-    starts = range(0, len(prompts.ids), BATCH)
-
-    def passes() -> Iterator[_Pass]:
-        if shared:
-            cache = DynamicCache(config=model.config)
-            ids = torch.tensor([prompts.ids[0][:shared]])
-            inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
-            yield _Pass(inputs, None, early, sources[:1, early])
-        for start in starts:
-            rows = slice(start, start + BATCH)
-            ids, mask = _pad([row[shared:] for row in prompts.ids[rows]])
-            inputs = {"input_ids": ids, "attention_mask": mask}
-            if shared:
-                repeated = copy.deepcopy(cache)
-                repeated.batch_repeat_interleave(len(ids))
-                seen = torch.ones(len(ids), shared, dtype=mask.dtype)
-                inputs |= {"attention_mask": torch.cat([seen, mask], 1), "past_key_values": repeated, "use_cache": True}
-            spans = [range(span.start - shared, span.stop - shared) for span in prompts.words[rows]]
-            column = None if word is None else late.index(word)
-            yield _Pass(inputs, start, late, sources[rows][:, late] - shared, column, spans)
-
-    return passes(), len(starts) + (shared > 0)
 
 
 def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, inputs: Mapping[str, Any]) -> None:
@@ -214,11 +153,3 @@ def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, 
     tensors = {name: v.to(place) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
     with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
         model(**tensors)
-
-
-def _pad(ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Make token ids a rectangle: padded on the right, where a causal model does not look; the mask says where."""
-    longest = max(map(len, ids))
-    padded = torch.tensor([[*row, *[0] * (longest - len(row))] for row in ids])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids])
-    return padded, mask
