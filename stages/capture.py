@@ -5,8 +5,9 @@ from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
-from stages.settings import flatten
+from stages.settings import find_token, flatten
 from stages.stage import Stage, run
+from stages.words import read_words
 
 
 def main(stage: Stage) -> None:
@@ -26,7 +27,7 @@ def main(stage: Stage) -> None:
     print(model)
     print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
 
-    words, categories = flatten(stage.settings.words)
+    words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
     prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
     reference = None
@@ -36,13 +37,16 @@ def main(stage: Stage) -> None:
         )
         check_same_frame(prompts, reference)
 
+    chosen, length = stage.settings.capture.positions, prompts.positions
+    every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
+    positions = sorted(set(every))
     causal = find_family(model.config).causal
 
     def catch(path: str, prompts: Prompts | None) -> None:
-        sizes = shapes(projections, len(prompts.ids), prompts.positions) if prompts else {}
-        with store.TensorWriter(stage.output(path), sizes) as file:
+        sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
+        with store.TensorWriter(stage.output(path), sizes, {"positions": positions, "length": length}) as file:
             if prompts:
-                capture(model, projections, prompts, file.write, range(prompts.positions), prompt.multi_token, causal)
+                capture(model, projections, prompts, file.write, positions, prompt.multi_token, causal)
                 print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
 
     catch("data/activations.safetensors", prompts)
@@ -56,6 +60,7 @@ def main(stage: Stage) -> None:
             "words": words,
             "reference_words": listed,
             "categories": categories,
+            "positions": positions,
             "word_position": prompts.word_position,
             "token_ids": prompts.ids,
             "tokens": prompts.tokens,

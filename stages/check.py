@@ -1,13 +1,17 @@
-"""Check the whole of params.yaml, so that a mistake in it stops the run before a model is loaded."""
+"""Check the whole of params.yaml and the list of words, so that a mistake stops the run before a model is loaded."""
 
 from stages import settings
 from stages.stage import Stage, run
+from stages.words import read_words, write_words
 
 
 def main(stage: Stage) -> None:
-    settings.load(stage.input("params.yaml"))
-    # The content never changes: capture depends on this file, and must not run again for a harmless edit.
-    stage.output("data/checked.txt").write_text("params.yaml has no mistake\n", encoding="utf-8", newline="\n")
+    checked = settings.load(stage.input("params.yaml"))
+    source = stage.input(checked.words_file)
+    words = checked.words if checked.words_file == settings.PARAMS.as_posix() else read_words(source)
+    # What capture depends on: only another list of words reruns it, not a harmless edit of params.yaml.
+    write_words(stage.output("data/word_list.csv"), words)
+    print(f"{source}: {sum(map(len, words.values()))} words in {len(words)} categories")
 
 
 if __name__ == "__main__":

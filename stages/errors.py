@@ -1,8 +1,22 @@
 """The one exception that means: the user can mend this."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
     """A mistake of the user's: the message says what is wrong, where, and what would be right, in plain words.
 
     A stage that ends with it prints the message without a traceback and exits 1 (`stages/stage.py`).
     """
+
+
+def some_of(found: Sequence[str], most: int) -> str:
+    """List what was found in one line; of more than `most`, the first ones and how many follow.
+
+    Examples
+    --------
+    >>> some_of(["pear", "lime", "fig"], 2)
+    'pear; lime; and 1 more'
+    """
+    rest = [f"and {len(found) - most} more"] if len(found) > most else []
+    return "; ".join([*found[:most], *rest])

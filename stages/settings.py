@@ -1,11 +1,20 @@
 """The schema of params.yaml: every check of a user's input that needs no model, in the user's words."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from ruamel.yaml import YAML, YAMLError
 
 from stages.errors import UserError
@@ -29,6 +38,13 @@ def _has_word(template: str) -> str:
     if template.count("{word}") != 1:
         raise ValueError(f"{template!r} must hold {{word}} exactly once, where each word is put in")
     return template
+
+
+def _all_or_several(positions: Any) -> Any:
+    listed = isinstance(positions, list) and positions and all(type(position) is int for position in positions)
+    if positions != "all" and not listed:
+        raise ValueError(f"{positions!r} is neither all nor a list of whole numbers such as [1, -1]")
+    return positions
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
@@ -65,6 +81,12 @@ class Tokens(Section):
 
     context: int
     target: int
+
+
+class Capture(Section):
+    """What of the activations is kept."""
+
+    positions: Annotated[Literal["all"] | list[int], PlainValidator(_all_or_several)]
 
 
 class Similarity(Section):
@@ -130,6 +152,7 @@ class Settings(Section):
     model: Model
     prompt: Prompt
     tokens: Tokens
+    capture: Capture
     similarity: Similarity
     rsa: Rsa
     focus_layer: int = Field(ge=0)
@@ -137,37 +160,70 @@ class Settings(Section):
     controls: Controls
     heads: Heads
     figures: Figures
+    words_file: Text
     words: dict[Text, list[Text]]
 
     @model_validator(mode="after")
     def _enough_words(self) -> "Settings":
-        sizes = {category: len(words) for category, words in self.words.items()}
-        if len(sizes) < 2:
-            raise ValueError(f"words: {len(sizes)} category, at least two are compared: add another list of words")
-        for category, size in sizes.items():
-            if size < 2:
-                found = "is empty" if size == 0 else "has a single word"
-                raise ValueError(f"words.{category}: the category {found}, a pair within it needs at least two")
-        words, categories = flatten(self.words)
-        first = {}
-        for word, category in zip(words, categories, strict=True):
-            if word in first:
-                where = f"twice in {category}" if first[word] == category else f"in {first[word]} and in {category}"
-                raise ValueError(f"words: {word!r} is listed {where}: each word counts once")
-            first[word] = category
-        within = sum(size * (size - 1) // 2 for size in sizes.values())
-        for name, pairs in {"within": within, "across": len(words) * (len(words) - 1) // 2 - within}.items():
-            if pairs < 3:
-                raise ValueError(f"words: {pairs} word pairs {name} categories, a correlation needs three: add words")
+        check_words(self.words)
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_kept(self) -> "Settings":
+        kept = self.capture.positions
+        for name, token in self.tokens:
+            if kept != "all" and token not in kept:
+                raise ValueError(
+                    f"capture.positions: {kept} lacks tokens.{name}, which is {token}: list it as it is written there"
+                )
         return self
 
 
-def flatten(words: Mapping[str, list[str]]) -> tuple[list[str], list[str]]:
+def check_words(
+    words: Mapping[str, Sequence[str]], source: str = "words", lines: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Check that a list of words can be analysed.
+
+    Parameters
+    ----------
+    words : mapping of str to sequence of str
+        Category → its words.
+    source : str
+        Where they are listed, for messages: the key of params.yaml, or a file.
+    lines : mapping of str to sequence of int, optional
+        Word → the lines of the file that hold it, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two categories, fewer than two words in one, fewer than three pairs of words within or
+        across categories, or a word is listed twice.
+    """
+    if len(words) < 2:
+        raise ValueError(f"{source}: {len(words)} category, at least two are compared: add words of another")
+    first: dict[str, str] = {}
+    for word, category in zip(*flatten(words), strict=True):
+        if word in first:
+            where = f"twice in {category}" if first[word] == category else f"in {first[word]} and in {category}"
+            where += f" (lines {' and '.join(map(str, lines[word]))})" if lines else ""
+            raise ValueError(f"{source}: {word!r} is listed {where}: each word counts once")
+        first[word] = category
+    for category, listed in words.items():
+        if len(listed) < 2:
+            found = "is empty" if not listed else "has a single word"
+            raise ValueError(f"{source}: the category {category} {found}, a pair within it needs at least two")
+    within = sum(len(listed) * (len(listed) - 1) // 2 for listed in words.values())
+    for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
+        if pairs < 3:
+            raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
+
+
+def flatten(words: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
     """List all words in order, and the category of each.
 
     Parameters
     ----------
-    words : mapping of str to list of str
+    words : mapping of str to sequence of str
         Category → its words.
 
     Returns
@@ -230,6 +286,19 @@ def check_focus_layer(focus_layer: int, layers: int) -> None:
     """Raise a `UserError` if the model has no layer `focus_layer`; only a captured run knows how many it has."""
     if focus_layer >= layers:
         raise UserError(f"focus_layer: {focus_layer} is not a layer of this model, which has 0 to {layers - 1}")
+
+
+def find_token(token: int, length: int, setting: str) -> int:
+    """Give the place of a token in a prompt of `length` tokens, counted from 0; only a captured run knows the length.
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token; `setting` is the key of params.yaml that chose it.
+    """
+    if not -length <= token < length:
+        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
+    return token % length
 
 
 def _in_words(problem: Mapping[str, Any]) -> str:

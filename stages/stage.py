@@ -57,12 +57,21 @@ class Stage:
         declared = _declaration(name)
         self.name = name
         self._keys = set(_params(declared))
-        self._deps = _paths(declared.get("deps", []))
-        self._outs = _paths(declared.get("outs", []))
+        self._outs = _paths(declared["outs"])
         self._values = load()
+        self._deps = list(dict.fromkeys(self._resolve(path) for path in _paths(declared["deps"])))
         self.settings = Declared(self._values, self._keys)
         self._digests = {path: SOURCES.get(path) or _digest(Path(path)) for path in self._deps}
         self._written: set[str] = set()
+
+    def _resolve(self, path: str) -> str:
+        """Put the setting in the place of ``${key}``: DVC's way to depend on a file that the user names."""
+        if not (key := _template(path)):
+            return path
+        path = _get(self._values, key)
+        if not Path(path).is_file():
+            raise UserError(f"{key}: there is no file {path}")
+        return path
 
     def input(self, path: str) -> Path:
         """Give the path of a declared dependency."""
@@ -126,7 +135,7 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
         declared = _declaration(name)
         listed = {
             "settings": list(_params(declared)),
-            "reads": _paths(declared.get("deps", [])),
+            "reads": [f"the {_template(path)}" if _template(path) else path for path in _paths(declared["deps"])],
             "writes": _paths(declared["outs"]),
         }
         argparse.ArgumentParser(
@@ -152,6 +161,11 @@ def _declaration(name: str) -> Mapping[str, Any]:
 def _paths(entries: list) -> list[str]:
     """List the paths of deps or outs: each entry is a path, or a path with options."""
     return [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in entries]
+
+
+def _template(path: str) -> str | None:
+    """Name the setting that a path of dvc.yaml stands for: ``words_file`` for ``${words_file}``."""
+    return path[2:-1] if path.startswith("${") else None
 
 
 def _params(declared: Mapping[str, Any]) -> list[str]:

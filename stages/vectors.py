@@ -4,6 +4,7 @@ import numpy as np
 
 from stages import store
 from stages.errors import UserError
+from stages.settings import find_token
 
 
 def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:
@@ -28,23 +29,21 @@ def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, sett
     Raises
     ------
     UserError
-        If the prompt has no such token.
+        If the prompt has no such token, or its vectors were not kept.
     """
-    name = f"attn_{layer}_{matrix}"
-    length = tensors.shape(name)[1]
-    if not -length <= token < length:
-        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    return tensors[name][:, token]
+    kept, length = tensors.record["positions"], tensors.record["length"]
+    place = find_token(token, length, setting)
+    if place not in kept:
+        listed = ", ".join(map(str, kept))
+        raise UserError(
+            f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
+        )
+    return tensors[f"attn_{layer}_{matrix}"][:, kept.index(place)]
 
 
 def count_layers(tensors: store.Tensors) -> int:
     """Count the layers in `data/activations.safetensors`."""
     return len({name.split("_")[1] for name in tensors.names})
-
-
-def read_vectors(tensors: store.Tensors, matrix: str, token: int, setting: str) -> np.ndarray:
-    """Read the vectors of all words in all layers: those of `read_layer`, shape (layers, words, units)."""
-    return np.stack([read_layer(tensors, matrix, layer, token, setting) for layer in range(count_layers(tensors))])
 
 
 def read_with_reference(

@@ -63,10 +63,15 @@ class Project:
     def pipeline(self) -> dict:
         return YAML(typ="safe").load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
+    @property
+    def params(self) -> dict:
+        return YAML(typ="safe").load((self.root / "params.yaml").read_text(encoding="utf-8"))
+
     def paths(self, stage: str, kind: str) -> list[str]:
-        """List the deps or outs of a stage."""
+        """List the deps or outs of a stage, the files that settings name among them."""
         entries = self.pipeline[stage].get(kind, [])
-        return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+        listed = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+        return list(dict.fromkeys(re.sub(r"^\$\{(\w+)\}$", lambda key: self.params[key[1]], path) for path in listed))
 
     def outputs(self) -> dict[str, str | None]:
         """Digest every output of every stage; None where there is none."""

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = list(PIPELINE["stages"])
 OPTIONS = {"persist": True}
+OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,animals\n"
 
 
 def leaves(section: dict, prefix: str = "") -> set[str]:
@@ -84,9 +85,27 @@ def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(tmp_pa
     project.repro("capture")
 
 
+def test_the_check_reads_the_words_file_and_nothing_else_of_the_users(tiny_template: Project, tmp_path: Path) -> None:
+    """With a list of words in a file of the user's, the declared deps are still enough."""
+    project = Project(tmp_path)
+    for path in ["dvc.yaml", *tiny_template.paths("check", "deps")]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tiny_template.root / path, tmp_path / path)
+    project.set(words_file="my/own.csv")
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/own.csv").write_text(OWN, encoding="utf-8")
+    assert set(project.paths("check", "deps")) - set(tiny_template.paths("check", "deps")) == {"my/own.csv"}
+    report = tmp_path / "report.json"
+    project.run(sys.executable, str(ROOT / "tests/traced_stage.py"), "check", str(report))
+    assert set(json.loads(report.read_text(encoding="utf-8"))["inputs"]) == {"params.yaml", "my/own.csv"}
+    assert (tmp_path / "data/word_list.csv").read_text(encoding="utf-8") == OWN
+
+
 def test_every_setting_is_used_by_a_stage() -> None:
     settings = leaves(YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8")))
-    assert {key for stage in PIPELINE["stages"].values() for key in stage.get("params", [])} == settings
+    listed = {key for stage in PIPELINE["stages"].values() for key in stage.get("params", [])}
+    # What `check` makes into one list, on which capture depends.
+    assert listed | {"words", "words_file"} == settings
 
 
 @pytest.mark.parametrize("stage", STAGES)

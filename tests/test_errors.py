@@ -22,6 +22,22 @@ def setting(**values):
     return lambda project: project.set(**values)
 
 
+def replaced(path: str, text: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        (project.root / path).write_text(text, encoding="utf-8")
+
+    return mistake
+
+
+def own_words(text: str):
+    def mistake(project: Project) -> None:
+        (project.root / "own.csv").write_text(text, encoding="utf-8")
+        project.set(words_file="own.csv")
+
+    return mistake
+
+
 def without(path: str):
     return lambda project: (project.root / path).unlink()
 
@@ -34,12 +50,23 @@ MISTAKES = [
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of 'dark', 'light'"),
     (
         "capture",
-        setting(words={"a": ["zyzzyva", "moon"], "b": ["pear", "qqxx", "lime"]}),
+        replaced("data/word_list.csv", "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"),
         "words of several tokens: zyz",
     ),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
     ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
     ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
+    ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
+    ("check", setting(words_file="data"), "words_file: there is no file data"),
+    (
+        "check",
+        own_words("word;category\npear;fruit\n"),
+        "own.csv, line 1: no column word: the first line must be word,",
+    ),
+    ("check", own_words("word,category\npear,\n"), "own.csv, line 2: the category is empty"),
+    ("check", setting(capture__positions=[1, 2]), "capture.positions: [1, 2] lacks tokens.target, which is -1: list"),
+    ("capture", setting(capture__positions=[1, -1, 7]), "capture.positions: 7 is outside the prompt of 5 tokens"),
+    ("capture", corrupt("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
     ("similarity", corrupt("data/activations.safetensors", 1000), "data/activations.safetensors is cut short"),
@@ -126,6 +153,8 @@ def test_help_says_what_a_stage_does_and_touches(tiny: Project, stage: str) -> N
     assert f"usage: python -m stages.{stage}" in said
     for path in tiny.paths(stage, "outs"):
         assert path in said
+    assert "${" not in said
+    assert ("the words_file" in said) == (stage == "check")
 
 
 def test_an_unknown_option_is_refused(tiny: Project) -> None:

@@ -1,7 +1,7 @@
 """Every architecture: a tiny random model, captured, against its own plain forward pass and its own attention."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -89,16 +89,19 @@ def tokenizers() -> dict[bool, PreTrainedTokenizerFast]:
     }
 
 
-def run(model: nn.Module, prompts: Prompts, multi_token: str = "last") -> dict[str, np.ndarray]:
+def run(
+    model: nn.Module, prompts: Prompts, multi_token: str = "last", kept: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
     projections = find_projections(model)
-    sizes = shapes(projections, len(prompts.ids), prompts.positions)
+    positions = range(prompts.positions) if kept is None else kept
+    sizes = shapes(projections, len(prompts.ids), len(positions))
     into = {name: np.full(shape, np.nan, np.float32) for name, shape in sizes.items()}
 
     def write(name: str, row: int, block: np.ndarray) -> None:
         into[name][row : row + len(block)] = block
 
     causal = find_family(model.config).causal
-    capture(model, projections, prompts, write, range(prompts.positions), multi_token, causal)
+    capture(model, projections, prompts, write, positions, multi_token, causal)
     return into
 
 
@@ -159,6 +162,21 @@ def test_captured_is_what_the_attention_gets(case: str, tokenizers: dict[bool, P
                 np.testing.assert_allclose(found, expected, atol=1e-5, err_msg=f"{name} of layer {layer}")
             if name in at_first and causal:
                 np.testing.assert_allclose(found[0], expected[0], atol=1e-5, err_msg=f"{name} of layer {layer}")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("kept", [[1, 4], [0], [4], [2, 5], [1, 4, 5]])
+def test_fewer_positions_are_those_of_all(
+    case: str, kept: list[int], tokenizers: dict[bool, PreTrainedTokenizerFast]
+) -> None:
+    """Before the word, the word itself, behind it: each alone and together."""
+    model = build(case)
+    prompts = tokenise(tokenizers[find_family(model.config).causal], WORDS, "The next word is {word} today", "mean")
+    every, some = run(model, prompts, "mean"), run(model, prompts, "mean", kept)
+    assert set(some) == set(every)
+    for name, values in every.items():
+        expected = values if name.endswith("bias") else values[:, kept]
+        np.testing.assert_allclose(some[name], expected, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -78,6 +78,14 @@ def test_a_file_that_changes_meanwhile_stops_the_stage(tiny_stage: InProcess, st
     assert f"changed while the stage ran: {path}; nothing was written" in said
 
 
+def test_a_words_file_that_changes_meanwhile_stops_the_check(tiny_stage: InProcess) -> None:
+    own = Path("own.csv")
+    own.write_text("word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n", encoding="utf-8")
+    tiny_stage.project.set(words_file="own.csv")
+    said = run_and_meanwhile("check", tiny_stage.project, lambda: own.write_text("word,category\n", encoding="utf-8"))
+    assert "changed while the stage ran: own.csv; nothing was written" in said
+
+
 @pytest.mark.parametrize("stage", ["rsa", "figures"])
 def test_a_setting_of_others_may_change_meanwhile(tiny_stage: InProcess, stage: str) -> None:
     before = tiny_stage.project.outputs()
@@ -117,7 +125,7 @@ def test_outputs_left_out_or_undeclared_are_errors_of_the_code(tiny_stage: InPro
             stage.output("data/capture.json")
         with pytest.raises(AttributeError, match="focus_layer is not among this stage's params"):
             _ = stage.settings.focus_layer
-        stage.output("data/checked.txt").write_text("", encoding="utf-8")
+        stage.output("data/word_list.csv").write_text("", encoding="utf-8")
 
 
 def wait_for(path: Path, running: subprocess.Popen) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pingouin
 import pytest
 from conftest import InProcess
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from stages import store
 from stages.geometry.contrast import cohens_d
@@ -128,10 +128,10 @@ def test_the_strongest_head() -> None:
 def narrow(stage: InProcess) -> None:
     """Make the tiny run's K and V those of one head that both query heads share."""
     path = stage.project.root / "data/activations.safetensors"
-    tensors = load_file(path)
+    tensors, record = load_file(path), store.read_record(path)
     tensors |= {name: tensors[name][..., :8].copy() for name in tensors if name.endswith(("_k", "_v"))}
     path.unlink()  # not through a link into DVC's cache
-    save_file(tensors, path)
+    store.write_tensors(path, tensors, record)
 
 
 def test_the_stage_matches_shared_heads_to_their_query_heads(tiny_stage: InProcess) -> None:
@@ -197,10 +197,10 @@ def test_without_controls_there_is_no_floor_and_a_reason(tiny_stage: InProcess) 
 
 def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess) -> None:
     path = tiny_stage.project.root / "data/activations.safetensors"
-    tensors = load_file(path)
+    tensors, record = load_file(path), store.read_record(path)
     tensors["attn_1_v"][..., 8:] = 0
     path.unlink()  # not through a link into DVC's cache
-    save_file(tensors, path)
+    store.write_tensors(path, tensors, record)
     code, said = tiny_stage.run("heads")
     assert code == 0, said
     assert "heads.csv: qv is empty where vectors or similarities do not vary: L1H1" in tiny_stage.log

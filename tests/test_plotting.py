@@ -1,5 +1,6 @@
 """The figures: titles, axes, markers and limits are those of the design, whatever the data."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,30 @@ def test_rsa_scatter_names_the_metric() -> None:
     assert titles(figure)[2] == "K and V (r = −0.12)"
     assert labels(figure)[0] == ("Q cossim", "K cossim")
     assert labels(scatter.rsa_scatter(SIMILARITY, R, "euclidean", 6))[0] == ("Q −distance", "K −distance")
+
+
+def test_too_many_points_are_shown_as_their_density() -> None:
+    many = scatter.MOST_POINTS + 1
+    for points, shown in ((many - 1, "n = 6,000 word pairs"), (many, "n = 6,001 word pairs, log density")):
+        figure = scatter.rsa_scatter({name: RNG.uniform(size=points) for name in "qkv"}, R, "cosine", 6)
+        assert figure.get_suptitle().endswith(shown)
+        assert [len(axes.lines) for axes in figure.axes] == [points < many] * 3
+    cells = figure.axes[0].collections[0].get_array()
+    assert cells.sum() == many
+
+
+@pytest.mark.parametrize(("categories", "named"), [(3, 3), (17, 17), (73, 25), (400, 28)])
+def test_names_of_categories_do_not_run_into_each_other(categories: int, named: int) -> None:
+    """As many as have room are named; the first is always among them."""
+    labels = [f"name {i:03d}" for i in range(categories) for _ in range(10)]
+    figure = words.similarity_matrices(dict.fromkeys("qkv", np.eye(len(labels))), labels, "cosine", 6)
+    figure.draw_without_rendering()
+    axis = figure.axes[0]
+    for texts, side in ((axis.get_xticklabels(), 0), (axis.get_yticklabels(), 1)):
+        assert 0.7 * named <= len(texts) <= named
+        assert texts[0].get_text() == "name 000"
+        spans = sorted(tuple(text.get_window_extent().get_points()[:, side]) for text in texts)
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 def test_every_metric_and_comparison_has_a_label() -> None:

@@ -11,19 +11,25 @@ ALL = "everything"
 
 
 def reorder(project: Project) -> None:
-    """Move a section of params.yaml to the front, and a category behind the others."""
+    """Move a section of params.yaml to the front."""
     text = (project.root / "params.yaml").read_text(encoding="utf-8")
     section = re.search(r"tokens:\n(?:  .*\n)+", text).group()
-    words = re.search(r"  space:\n(?:  - .*\n)+", text).group()
-    text = section + text.replace(section, "").replace(words, "")
-    text = re.sub(r"(  fruit:\n(?:  - .*\n)+)", lambda fruit: fruit.group() + words, text)
-    (project.root / "params.yaml").write_text(text, encoding="utf-8")
+    (project.root / "params.yaml").write_text(section + text.replace(section, ""), encoding="utf-8")
+
+
+def own_words(project: Project, text: str) -> None:
+    """Write a words file of one's own, and use it."""
+    (project.root / "own.csv").write_text(text, encoding="utf-8")
+    project.set(words_file="own.csv")
+
+
+OWN = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
 
 
 #: What the README's rows stand for: a cell of its first column → the changes that it names.
 CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "nothing": [lambda p: None],
-    "a comment, the order of keys": [
+    "a comment, the order of sections": [
         lambda p: p.replace("params.yaml", "# How the figures look.", "# Looks."),
         reorder,
     ],
@@ -44,10 +50,19 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`similarity.reference_words`, with a transform": [
         lambda p: p.set(similarity__reference_words=["moon", "pear", "sofa", "lamp"])
     ],
-    "a word, the prompt, the model": [
+    "`capture.positions`": [lambda p: p.set(capture__positions=[1, 2, -1])],
+    "a word, the order of categories, the prompt, the model": [
         lambda p: p.set(words={**TINY_WORDS, "fruit": ["pear", "apple", "peach"]}),
+        lambda p: p.set(words=dict(reversed(TINY_WORDS.items()))),
         lambda p: p.set(prompt__template="The last word is {word}"),
         lambda p: p.set(model__seed=1),
+    ],
+    "`words_file`, a word in that file": [lambda p: own_words(p, OWN), lambda p: own_words(p, OWN + "fig,fruit\n")],
+    "the list in `params.yaml` when it is not used": [lambda p: p.set(words=TINY_WORDS)],
+    "another column of the words file": [
+        lambda p: own_words(
+            p, "id,word,category\n1,pear,fruit\n2,lime,fruit\n3,saw,tools\n4,axe,tools\n5,hammer,tools\n6,fig,fruit\n"
+        )
     ],
 }
 

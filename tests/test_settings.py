@@ -9,7 +9,7 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from stages.errors import UserError
-from stages.settings import check_focus_layer, flatten, load
+from stages.settings import check_focus_layer, find_token, flatten, load
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -50,8 +50,8 @@ MISTAKES = {
     "two {word}": (put("prompt.template", "{word} {word}"), "exactly once"),
     "a single category": (put("words", {"fruit": ["pear", "lime", "fig"]}), "1 category, at least two"),
     "no category": (put("words", {}), "0 category, at least two"),
-    "an empty category": (put("words.fruit", []), "words.fruit: the category is empty"),
-    "a category of one word": (put("words.fruit", ["pear"]), "words.fruit: the category has a single word"),
+    "an empty category": (put("words.fruit", []), "words: the category fruit is empty"),
+    "a category of one word": (put("words.fruit", ["pear"]), "words: the category fruit has a single word"),
     "too few pairs within": (
         put("words", {"fruit": ["pear", "lime"], "space": ["sun", "moon"]}),
         "2 word pairs within categories, a correlation needs three",
@@ -94,6 +94,22 @@ MISTAKES = {
     ),
     "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0: input should be less than or equal to"),
     "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no': input should be a valid boolean"),
+    "a position that is no number": (
+        put("capture.positions", [1, "last"]),
+        "capture.positions: [1, 'last'] is neither all nor a list of whole numbers such as [1, -1]",
+    ),
+    "true for a position": (put("capture.positions", [True]), "capture.positions: [True] is neither all nor a list"),
+    "one position, not in a list": (put("capture.positions", -1), "capture.positions: -1 is neither all nor a list"),
+    "no position": (put("capture.positions", []), "capture.positions: [] is neither all nor a list"),
+    "positions without the context": (
+        put("capture.positions", [-1]),
+        "capture.positions: [-1] lacks tokens.context, which is 1: list it as it is written there",
+    ),
+    "positions without the target": (
+        put("capture.positions", [1, 4]),
+        "capture.positions: [1, 4] lacks tokens.target, which is -1",
+    ),
+    "nothing for the words file": (put("words_file", ""), "words_file: '' is empty or has spaces around it"),
     "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000: input should be less than or equal to 600"),
 }
 
@@ -155,6 +171,21 @@ def test_a_focus_layer_that_the_model_lacks() -> None:
     check_focus_layer(7, 8)
     with pytest.raises(UserError, match="focus_layer: 8 is not a layer of this model, which has 0 to 7"):
         check_focus_layer(8, 8)
+
+
+def test_a_token_is_found_from_either_end() -> None:
+    assert [find_token(token, 5, "tokens.target") for token in (0, 4, -1, -5)] == [0, 4, 4, 0]
+    for token in (5, -6):
+        with pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"):
+            find_token(token, 5, "tokens.target")
+
+
+def test_positions_are_all_or_a_list(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    assert load(ROOT / "params.yaml").capture.positions == "all"
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    apply_overrides(tmp_path / "params.yaml", ["capture.positions=[1,-1]"])
+    assert load(tmp_path / "params.yaml").capture.positions == [1, -1]
 
 
 def test_every_setting_has_a_comment() -> None:

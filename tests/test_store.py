@@ -8,7 +8,7 @@ import pytest
 
 from stages import store
 from stages.errors import UserError
-from stages.vectors import read_vectors
+from stages.vectors import count_layers, read_layer
 
 RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"].columns}
 HEADS = {column: np.arange(6.0).reshape(2, 3) for column in store.TABLES["heads.csv"].columns}
@@ -51,15 +51,35 @@ def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> 
 
 def activations(path: Path) -> Path:
     tensors = {f"attn_{i}_q": np.full((2, 5, 3), i) + np.arange(5)[:, None] for i in range(12)}
-    store.write_tensors(path, {**tensors, "attn_0_q_bias": np.zeros(3)})
+    record = {"positions": list(range(5)), "length": 5}
+    store.write_tensors(path, {**tensors, "attn_0_q_bias": np.zeros(3)}, record)
     return path
 
 
-def test_vectors_of_all_layers_in_order(tmp_path: Path) -> None:
+def test_vectors_of_every_layer(tmp_path: Path) -> None:
     with store.open_tensors(activations(tmp_path / "a")) as tensors:
-        vectors = read_vectors(tensors, "q", -1, "tokens.target")
-    assert vectors.shape == (12, 2, 3)
-    np.testing.assert_array_equal(vectors[:, 0, 0], np.arange(12) + 4)
+        assert count_layers(tensors) == 12
+        for layer in range(12):
+            vectors = read_layer(tensors, "q", layer, -1, "tokens.target")
+            np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
+
+
+@pytest.mark.parametrize("token", [1, 4, -1, -4])
+def test_vectors_of_a_token_that_was_kept(tmp_path: Path, token: int) -> None:
+    """Of a prompt of five tokens, the second and the last: both ways of counting find their vectors."""
+    with store.open_tensors(activations(tmp_path / "all")) as tensors:
+        expected = read_layer(tensors, "q", 0, token, "tokens.target")
+        kept = {name: tensors[name][:][:, [1, 4]] for name in tensors.names if not name.endswith("bias")}
+    store.write_tensors(tmp_path / "kept", kept, {"positions": [1, 4], "length": 5})
+    with store.open_tensors(tmp_path / "kept") as tensors:
+        np.testing.assert_array_equal(read_layer(tensors, "q", 0, token, "tokens.target"), expected)
+
+
+def test_a_token_that_was_not_kept(tmp_path: Path) -> None:
+    store.write_tensors(tmp_path / "a", {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
+    expected = "tokens.target: token 3 is not among those that capture.positions kept of 5: 1, 4"
+    with store.open_tensors(tmp_path / "a") as tensors, pytest.raises(UserError, match=expected):
+        read_layer(tensors, "q", 0, -2, "tokens.target")
 
 
 @pytest.mark.parametrize("token", [5, -6])
@@ -68,7 +88,7 @@ def test_a_token_outside_the_prompt(tmp_path: Path, token: int) -> None:
         store.open_tensors(activations(tmp_path / "a")) as tensors,
         pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"),
     ):
-        read_vectors(tensors, "q", token, "tokens.target")
+        read_layer(tensors, "q", 0, token, "tokens.target")
 
 
 @pytest.mark.parametrize("read", [store.read_tensors, store.read_record, store.read_table, store.read_json])

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.errors import UserError
+from stages.errors import UserError, some_of
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
     several = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
     several = {word: pieces for word, pieces in several.items() if len(pieces) > 1}
     if several and multi_token == "error":
-        listed = "; ".join(f"{word} = {' '.join(pieces)}" for word, pieces in several.items())
+        listed = some_of([f"{word} = {' '.join(pieces)}" for word, pieces in several.items()], 100)
         raise UserError(
             f"{setting} of several tokens: {listed}\n"
             "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"

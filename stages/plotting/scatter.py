@@ -3,9 +3,15 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from stages.plotting.style import COMPARISON_LABELS, MARKS, METRIC_LABELS, PAIRS, number, panels
+from stages.plotting.style import COMPARISON_LABELS, MARKS, METRIC_LABELS, PAIRS, Mark, number, panels
+
+#: More points than this hide each other: their density is shown instead.
+MOST_POINTS = 6000
 
 
 def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int) -> Figure:
@@ -28,13 +34,13 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
             axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes)
             axis.set(title=f"{x.upper()} by {y.upper()}", xticks=[], yticks=[])
             continue
-        axis.plot(activations[x], activations[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        _cloud(axis, activations[x], activations[y], mark)
         axis.set(
             title=f"{x.upper()} by {y.upper()} (r = {number(r[x + y])})",
             xlabel=f"{x.upper()} activations",
             ylabel=f"{y.upper()} activations",
         )
-    figure.suptitle(f"Layer {layer}, context token, n = {len(activations['q'])} units")
+    figure.suptitle(f"Layer {layer}, context token, n = {_counted(activations['q'], 'units')}")
     return figure
 
 
@@ -62,13 +68,13 @@ def rsa_scatter(
     figure, axes = panels(3)
     for axis, (x, y) in zip(axes, PAIRS, strict=True):
         mark = MARKS[x + y]
-        axis.plot(similarity[x], similarity[y], mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        _cloud(axis, similarity[x], similarity[y], mark)
         axis.set(
             title=f"{x.upper()} and {y.upper()} ({COMPARISON_LABELS[comparison].symbol} = {number(scores[x + y])})",
             xlabel=f"{x.upper()} {short}",
             ylabel=f"{y.upper()} {short}",
         )
-    figure.suptitle(f"Layer {layer}, n = {len(similarity['q'])} word pairs")
+    figure.suptitle(f"Layer {layer}, n = {_counted(similarity['q'], 'word pairs')}")
     return figure
 
 
@@ -91,7 +97,8 @@ def category_distributions(
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):
         for label, pairs, colour, marker in (("Within", within, "C0", "s"), ("Across", ~within, "C2", "^")):
             centres, density = _density(values[pairs])
-            axis.plot(centres, density, color=colour, marker=marker, markersize=5, label=label)
+            size = 5 if len(centres) <= 40 else 3
+            axis.plot(centres, density, color=colour, marker=marker, markersize=size, label=label)
             axis.fill_between(centres, density, color=colour, alpha=0.2, linewidth=0)
         axis.set(title=f"{MARKS[name].label} (d = {number(d[name])})", xlabel=METRIC_LABELS[metric].long)
         axis.set_ylim(bottom=0)
@@ -100,6 +107,21 @@ def category_distributions(
     axes[0].legend(loc="best")
     figure.suptitle(f"Category-specific similarity distributions, layer {layer}")
     return figure
+
+
+def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark) -> None:
+    """Draw each point; where there are too many, cells coloured by the logarithm of how many points they hold."""
+    if len(x) <= MOST_POINTS:
+        axis.plot(x, y, mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        return
+    few, many = to_rgba(mark.colour, 0.15), to_rgba(mark.colour)
+    colours = LinearSegmentedColormap.from_list(mark.label, [few, many, to_rgba(rcParams["text.color"])])
+    axis.hexbin(x, y, gridsize=60, bins="log", mincnt=1, cmap=colours, linewidths=0)
+
+
+def _counted(values: np.ndarray, what: str) -> str:
+    """Say how many there are, and what the panels show where they are too many to be drawn one by one."""
+    return f"{len(values):,} {what}" + (", log density" if len(values) > MOST_POINTS else "")
 
 
 def _density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

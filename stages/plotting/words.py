@@ -49,26 +49,48 @@ def similarity_matrices(
     label = METRIC_LABELS[metric]
     pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
-    figure, axes = panels(3, width=13, height=4.4)
+    blocks = [(name, len(list(run))) for name, run in groupby(categories)]
+    crowded = not _names_fit(blocks)
+    figure, axes = panels(3, width=13, height=4.9 if crowded else 4.4)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
         axis.set(title=f"{panel}) {MARKS[name].label} {label.long.lower()}", xlabel="Words")
-        _mark_categories(axis, categories)
+        _mark_categories(axis, blocks, crowded)
         figure.colorbar(image, ax=axis, shrink=0.8)
     axes[0].set_ylabel("Words")
     figure.suptitle(f"Layer {layer}")
     return figure
 
 
-def _mark_categories(axis: Axes, categories: Sequence[str]) -> None:
-    """Draw dashed lines between categories and write their names at the blocks."""
-    sizes = [(name, len(list(run))) for name, run in groupby(categories)]
-    edges = np.cumsum([0] + [size for _, size in sizes]) - 0.5
+def _names_fit(blocks: Sequence[tuple[str, int]]) -> bool:
+    """Tell whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
+    panel = 210  # points
+    words = sum(size for _, size in blocks)
+    return all(0.6 * rcParams["font.size"] * len(name) < panel * size / words for name, size in blocks)
+
+
+def _mark_categories(axis: Axes, blocks: Sequence[tuple[str, int]], crowded: bool) -> None:
+    """Draw dashed lines between categories and write their names at the blocks.
+
+    `blocks` are categories and their numbers of words. If they are `crowded`, their names stand in small type, side by
+    side, and of categories too small for that some go without a name.
+    """
+    edges = np.cumsum([0] + [size for _, size in blocks]) - 0.5
+    width = min(1.0, 12 / len(blocks))
     for edge in edges[1:-1]:
-        axis.axhline(edge, color="white", linestyle="--", linewidth=1)
-        axis.axvline(edge, color="white", linestyle="--", linewidth=1)
-    centres = (edges[:-1] + edges[1:]) / 2
-    names = [name for name, _ in sizes]
-    axis.set_yticks(centres, names, rotation=90, va="center")
-    axis.set_xticks(centres, names)
+        axis.axhline(edge, color="white", linestyle="--", linewidth=width)
+        axis.axvline(edge, color="white", linestyle="--", linewidth=width)
     axis.tick_params(length=0)
+    centres, names = (edges[:-1] + edges[1:]) / 2, [name for name, _ in blocks]
+    if not crowded:
+        axis.set_yticks(centres, names, rotation=90, va="center")
+        axis.set_xticks(centres, names)
+        return
+    room, shown = edges[-1] / 28, []  # 28 lines of small type are as high as the matrix
+    for place, centre in enumerate(centres):
+        if not shown or centre - centres[shown[-1]] >= room:
+            shown.append(place)
+    named = [names[place] if len(names[place]) <= 16 else f"{names[place][:15]}…" for place in shown]
+    first = axis.get_subplotspec().is_first_col()
+    axis.set_yticks(centres[shown], named if first else [""] * len(named), fontsize=7)
+    axis.set_xticks(centres[shown], named, fontsize=7, rotation=90)
