@@ -246,7 +246,7 @@ def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project, 
     assert "figures: changed while the stage ran" in said
     assert tiny.outputs() == before
     assert "changed" in tiny.dvc("status").stdout
-    assert tiny.repro()[-1] == "figures"
+    assert "figures" in tiny.repro()
     after = tiny.outputs()
     assert after != before
     assert tiny.repro() == []
