@@ -10,5 +10,5 @@ _HERE = Path(__file__).parent
 SOURCES = {
     path.relative_to(_HERE.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
     for path in sorted(_HERE.rglob("*"))
-    if path.suffix in {".py", ".mplstyle"}
+    if path.suffix in {".py", ".mplstyle", ".html", ".css", ".js"}
 }

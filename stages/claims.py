@@ -1,21 +1,19 @@
 """Hold the run against the post's findings and what is left of them, and put it in a few numbers."""
 
-from typing import Any
-
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from stages import measures, store
-from stages.geometry.findings import CLAIMS, Results, Verdict, judge, summarise
+from stages.geometry.findings import Results, Verdict, judge, summarise
 from stages.geometry.heads import strongest
 from stages.geometry.heads import undefined as undefined_heads
-from stages.geometry.scrutiny import SCRUTINIES, Evidence, scrutinise, summarise_controls
+from stages.geometry.scrutiny import Evidence, scrutinise, summarise_controls
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
+from stages.wording import ASKED, in_words
 
-ASKED = {**CLAIMS, **SCRUTINIES}
 #: The columns of `dvc exp show`.
 SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r", "claims", "tests")
 
@@ -96,21 +94,6 @@ def show(verdicts: dict[str, Verdict]) -> None:
     if not console.is_terminal:  # rich would fold the table to 80 columns in a log
         console.width = 120
     console.print(table)
-
-
-def in_words(measured: Any) -> str:
-    """Write what a claim measured: a number, several by name, or nothing."""
-    match measured:
-        case None:
-            return ""
-        case int():
-            return str(measured)
-        case dict() if all(isinstance(value, dict) for value in measured.values()):
-            return ", ".join(f"{name} {' / '.join(map(str, counts.values()))}" for name, counts in measured.items())
-        case dict():
-            return ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in measured.items())
-        case _:
-            return f"{measured:.2f}"
 
 
 if __name__ == "__main__":

@@ -4,13 +4,13 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from stages import measures, store
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import category_masks, square, within_category
 from stages.plotting import controls, maps, profiles, scatter, words
-from stages.plotting.style import switched_off, themed
+from stages.plotting.parallel import draw_all
+from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
 from stages.settings import check_focus_layer
 from stages.stage import Stage, run
@@ -64,8 +64,8 @@ def main(stage: Stage) -> None:
         "fig11_robustness": partial(controls.robustness_profile, robustness) if controlled else off,
         "fig12_heads": partial(maps.head_maps, heads) if heads["q"].size else partial(switched_off, "heads.enabled"),
     }
-    for name, draw in tqdm(drawings.items(), desc="figures", unit="figure"):
-        themed(look.theme, draw, stage.output(f"plots/figures/{name}.png"), look.dpi)
+    files = {stage.output(f"plots/figures/{name}.png"): draw for name, draw in drawings.items()}
+    draw_all(look.theme, files, look.dpi)
 
 
 def at(table: dict[str, np.ndarray], layer: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,10 +38,10 @@ class Stage:
     """One run of a stage: what it may read, where it writes, and the guard between the two.
 
     Used as a context manager. On entry it takes the digests of the stage's dependencies and the values of its
-    parameters. `output` hands out temporary files. On a clean exit the guard looks at dependencies and parameters
-    again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile would leave a green lock
-    over stale data. Unless something changed, the temporary files are then renamed to the outputs; otherwise, and after
-    any error, they are removed and the earlier outputs stay as they were.
+    parameters. `output` and `folder` hand out temporary files and folders. On a clean exit the guard looks at
+    dependencies and parameters again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile
+    would leave a green lock over stale data. Unless something changed, the temporaries are then renamed to the outputs;
+    otherwise, and after any error, they are removed and the earlier outputs stay as they were.
 
     Parameters
     ----------
@@ -87,6 +88,12 @@ class Stage:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return _temporary(path)
 
+    def folder(self, path: str) -> Path:
+        """Give the temporary folder, empty, that becomes the declared output `path` when the stage ends well."""
+        folder = self.output(path)
+        folder.mkdir()
+        return folder
+
     def __enter__(self) -> "Stage":
         self._sweep()  # what a killed run left behind
         return self
@@ -100,13 +107,16 @@ class Stage:
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
                 for path in self._outs:
-                    _temporary(path).replace(path)
+                    _publish(path)
         finally:
             self._sweep()
 
     def _sweep(self) -> None:
         for path in self._outs:
-            _temporary(path).unlink(missing_ok=True)
+            if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
+                _replaced(path).replace(path)
+            _remove(_temporary(path))
+            _remove(_replaced(path))
 
     def _guard(self) -> None:
         changed = [path for path in self._deps if _digest(Path(path)) != self._digests[path]]
@@ -174,6 +184,24 @@ def _params(declared: Mapping[str, Any]) -> list[str]:
 
 def _temporary(path: str) -> Path:
     return Path(path).with_name(f".{Path(path).name}.tmp")
+
+
+def _replaced(path: str) -> Path:
+    """Name where an earlier folder waits while the new one takes its place: a folder cannot be renamed onto another."""
+    return Path(path).with_name(f".{Path(path).name}.replaced.tmp")
+
+
+def _publish(path: str) -> None:
+    if Path(path).is_dir():
+        Path(path).replace(_replaced(path))
+    _temporary(path).replace(path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

@@ -100,7 +100,16 @@ class Project:
 
 
 def digest(path: Path) -> str | None:
+    """Digest a file, or the names and contents of a folder's files."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        entries = [f"{file.relative_to(path).as_posix()} {digest(file)}" for file in files]
+        return hashlib.sha256("\n".join(entries).encode()).hexdigest()
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def copy_repository(target: Path) -> Project:

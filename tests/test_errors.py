@@ -92,6 +92,15 @@ MISTAKES = [
     ("claims", corrupt("metrics/rsa.csv", 60), "metrics/rsa.csv is cut short or not a table"),
     ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
     ("figures", corrupt("data/context.safetensors", 99), "data/context.safetensors is cut short"),
+    ("matrices", corrupt("data/similarity.safetensors", 99), "data/similarity.safetensors is cut short"),
+    ("report", corrupt("metrics/claims.json", 99), "metrics/claims.json is cut short"),
+    (
+        "report",
+        corrupt("plots/figures/fig1_masks.png", 99),
+        "plots/figures/fig1_masks.png is cut short or not a figure",
+    ),
+    ("report", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
+    ("report", without("plots/vega.js"), "plots/vega.js is not there: run"),
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT, InProcess, Project
+from conftest import ROOT, InProcess, Project, remove
 from ruamel.yaml import YAML
 
 from stages.errors import UserError
@@ -28,6 +28,7 @@ OTHER = {
     "heads": ("heads.enabled", False),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),
+    "report": ("heads.enabled", False),
 }
 
 
@@ -64,8 +65,10 @@ def test_a_setting_that_changes_meanwhile_stops_the_stage(tiny_stage: InProcess,
     ]
 
 
-@pytest.mark.parametrize("stage", PIPELINE)
-@pytest.mark.parametrize("kind", ["source", "data"])
+@pytest.mark.parametrize(
+    ("stage", "kind"),
+    [(stage, kind) for stage in PIPELINE for kind in ("source", "data") if (stage, kind) != ("vega", "data")],
+)
 def test_a_file_that_changes_meanwhile_stops_the_stage(tiny_stage: InProcess, stage: str, kind: str) -> None:
     deps = tiny_stage.project.paths(stage, "deps")
     path = next(path for path in reversed(deps) if path.startswith("stages/") == (kind == "source"))
@@ -128,6 +131,50 @@ def test_outputs_left_out_or_undeclared_are_errors_of_the_code(tiny_stage: InPro
         stage.output("data/word_list.csv").write_text("", encoding="utf-8")
 
 
+def test_a_folder_is_published_whole(tiny_stage: InProcess) -> None:
+    """What an earlier run left in it is gone; a run that fails leaves it as it was."""
+    folder = Path("plots/matrices")
+    before = tiny_stage.project.outputs()["plots/matrices"]
+
+    def fail() -> None:
+        with Stage("matrices") as stage:
+            (stage.folder("plots/matrices") / "new.txt").write_text("", encoding="utf-8")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert tiny_stage.project.outputs()["plots/matrices"] == before
+    with Stage("matrices") as stage:
+        (stage.folder("plots/matrices") / "new.txt").write_text("", encoding="utf-8")
+    assert [path.name for path in folder.iterdir()] == ["new.txt"]
+    assert not list(Path("plots").glob(".*.tmp"))
+
+
+def test_a_folder_survives_a_kill_at_any_point_of_its_publication(tiny_stage: InProcess) -> None:
+    before = tiny_stage.project.outputs()["plots/matrices"]
+    new, old = Path("plots/.matrices.tmp"), Path("plots/.matrices.replaced.tmp")
+    new.mkdir()
+    Path("plots/matrices").rename(old)
+    Stage("matrices").__enter__()  # killed between the two renames: the earlier folder comes back
+    assert tiny_stage.project.outputs()["plots/matrices"] == before
+    old.mkdir()
+    Stage("matrices").__enter__()  # killed before the earlier folder was removed
+    assert tiny_stage.project.outputs()["plots/matrices"] == before
+    assert not list(Path("plots").glob(".*.tmp"))
+
+
+def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) -> None:
+    running = start(tiny, *STARTED[1])
+    (stage,) = [
+        c for c in psutil.Process(running.pid).children(recursive=True) if "stages.figures" in c.cmdline()[-1:]
+    ][:1]
+    drawing = stage.children(recursive=True)
+    stage.kill()
+    running.communicate()
+    _, alive = psutil.wait_procs(drawing, timeout=20)
+    assert not alive
+
+
 def wait_for(path: Path, running: subprocess.Popen) -> None:
     """Wait until a stage has begun to write."""
     end = time.monotonic() + 60
@@ -182,7 +229,7 @@ def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project)
 def test_killed_first_run_starts_over(tiny: Project) -> None:
     expected = tiny.outputs()
     for path in expected:
-        (tiny.root / path).unlink()
+        remove(tiny.root / path)
     tiny.run("git", "rm", "-q", "--cached", "dvc.lock")
     (tiny.root / "dvc.lock").unlink()
     running = tiny.popen(sys.executable, "-m", "dvc", "repro")
@@ -207,7 +254,7 @@ def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project, 
     assert "figures: changed while the stage ran" in said
     assert tiny.outputs() == before
     assert "changed" in tiny.dvc("status").stdout
-    assert tiny.repro()[-1] == "figures"
+    assert "figures" in tiny.repro()
     after = tiny.outputs()
     assert after != before
     assert tiny.repro() == []

@@ -1,10 +1,12 @@
 """The figures: titles, axes, markers and limits are those of the design, whatever the data."""
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import image as plt_image
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -14,6 +16,7 @@ from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
 from stages.plotting import controls, maps, profiles, scatter, style, words
+from stages.plotting.parallel import draw_all
 from stages.plotting.uncertainty import Uncertainty
 from stages.settings import Figures
 from stages.store import TABLES
@@ -112,6 +115,45 @@ def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
     assert {image.get_cmap().name for image in images} == {"magma"}
     assert len(figure.axes) == 6  # a colour bar each
     assert len(figure.axes[0].lines) == 2  # between two categories
+
+
+def test_a_series_of_matrices_shares_limits_and_states_them(tmp_path: Path) -> None:
+    layers = [np.full((7, 7), value) for value in (0.1, 0.9, 0.5)]
+    seen = []
+    for figure in words.similarity_series("k", layers, CATEGORIES, "cosine", (-0.2, 1.0)):
+        figure.savefig(tmp_path / "a.png")
+        axis, bar = figure.axes
+        (image,) = axis.images
+        seen.append((axis.get_title(), image.get_array()[0, 1], image.get_clim(), tuple(axis.get_position().bounds)))
+        assert bar.get_ylabel() == "Cosine similarity, −0.20 to 1.00 in all layers"
+        assert len(axis.lines) == 2
+    assert [title for title, *_ in seen] == ["K, layer 0", "K, layer 1", "K, layer 2"]
+    assert [value for _, value, *_ in seen] == [0.1, 0.9, 0.5]
+    assert {clim for *_, clim, _ in seen} == {(-0.2, 1.0)}
+    assert len({place for *_, place in seen}) == 1
+
+
+def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
+    """Where words outnumber pixels, a pixel is a mean of words, not one of them."""
+    categories = ["a"] * 1500 + ["b"] * 1500
+    checks = np.indices((3000, 3000)).sum(axis=0) % 2 * 0.2  # nearest pixels would show black or stripes
+    (figure,) = words.similarity_series("q", [checks], categories, "cosine", (0.0, 0.2))
+    figure.savefig(tmp_path / "a.png", dpi=100)
+    drawn = plt_image.imread(tmp_path / "a.png")[200:400, 100:400, :3]
+    assert drawn.reshape(-1, 3).std(axis=0).max() < 0.1
+
+
+def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
+    draw = partial(profiles.rsa_profile, RSA)
+    draw_all("light", {tmp_path / "a.png": draw, tmp_path / "b.png": partial(style.switched_off, "x")}, 60)
+    style.themed("light", draw, tmp_path / "c.png", 60)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
+    assert (tmp_path / "b.png").exists()
+
+
+def test_an_error_while_several_are_drawn_is_told(tmp_path: Path) -> None:
+    with pytest.raises(KeyError):
+        draw_all("light", {tmp_path / "a.png": partial(profiles.rsa_profile, {})}, 60)
 
 
 @pytest.mark.parametrize(

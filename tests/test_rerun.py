@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ROOT, TINY_WORDS, Project
 
-ALL = "everything"
+ALL = "all but vega"
 
 
 def reorder(project: Project) -> None:
@@ -92,7 +92,7 @@ def test_a_change_reruns_what_the_readme_says(project: Project, change: str, ste
     params = (project.root / "params.yaml").read_bytes()
     CHANGES[change][step](project)
     promised = table()[change]
-    stages = set(project.pipeline) if promised == ALL else set(re.findall(r"\w+", promised)) - {"none"}
+    stages = set(project.pipeline) - {"vega"} if promised == ALL else set(re.findall(r"\w+", promised)) - {"none"}
     ran = project.repro()
     expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
     assert set(ran) == expected

@@ -1,6 +1,7 @@
 """What the figures share: themes, colours and markers, limits, and the words on the axes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,8 +83,13 @@ def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None
     dpi : int
         Dots an inch.
     """
-    with matplotlib.style.context(Path(__file__).parent / f"{theme}.mplstyle", after_reset=True):
+    with sheet(theme):
         draw().savefig(path, format="png", dpi=dpi)
+
+
+def sheet(theme: str) -> AbstractContextManager[None]:
+    """Put a style sheet of this folder, and nothing else, in force."""
+    return matplotlib.style.context(Path(__file__).parent / f"{theme}.mplstyle", after_reset=True)
 
 
 def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0) -> tuple[Figure, list[Axes]]:

@@ -1,6 +1,6 @@
 """Figures over pairs of words: masks and similarity matrices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from stages.plotting.style import MARKS, METRIC_LABELS, POST_LIMITS, panels, widened
+from stages.plotting.style import MARKS, METRIC_LABELS, POST_LIMITS, number, panels, widened
 
 
 def masks(masks: Mapping[str, np.ndarray]) -> Figure:
@@ -60,6 +60,45 @@ def similarity_matrices(
     axes[0].set_ylabel("Words")
     figure.suptitle(f"Layer {layer}")
     return figure
+
+
+def similarity_series(
+    name: str, matrices: Iterable[np.ndarray], categories: Sequence[str], metric: str, limits: tuple[float, float]
+) -> Iterator[Figure]:
+    """Draw one matrix in every layer, with limits common to them all, for series of images.
+
+    Parameters
+    ----------
+    name : str
+        "q", "k" or "v".
+    matrices : iterable of ndarray, shape (words, words)
+        Layer 0 first.
+    categories : sequence of str, length words
+    metric : str
+        A key of `METRIC_LABELS`.
+    limits : tuple of float
+        Lowest and highest similarity of all layers.
+
+    Yields
+    ------
+    Figure
+        The same one each time, for the next layer: a layout once computed fits them all.
+    """
+    label = METRIC_LABELS[metric].long
+    low, high = limits
+    blocks = [(category, len(list(run))) for category, run in groupby(categories)]
+    for layer, values in enumerate(matrices):
+        if layer == 0:
+            figure, (axis,) = panels(1, width=6.4, height=5.8)
+            # Nearest pixels while a cell has some; averages where words outnumber them, so that blocks stay visible.
+            image = axis.imshow(values, cmap="magma", vmin=low, vmax=high, interpolation="auto")
+            axis.set(xlabel="Words", ylabel="Words")
+            _mark_categories(axis, blocks, not _names_fit(blocks))
+            figure.colorbar(image, ax=axis, label=f"{label}, {number(low)} to {number(high)} in all layers")
+        image.set_data(values)
+        axis.set_title(f"{MARKS[name].label}, layer {layer}")
+        yield figure
+        figure.set_layout_engine("none")  # keep what it laid out for the first layer
 
 
 def _names_fit(blocks: Sequence[tuple[str, int]]) -> bool:

@@ -1,0 +1,197 @@
+"""What the report says: a run's results, put into the template."""
+
+import base64
+import struct
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from stages.geometry.findings import CLAIMS
+from stages.geometry.scrutiny import SCRUTINIES
+from stages.pages.captions import MATRICES, PAIRS, SCORES, Results, captions, number
+from stages.pages.charts import matrix_spec, profile_spec
+from stages.wording import in_words
+
+SIMILARITIES = {"cosine": "Cosine similarity", "correlation": "Correlation", "euclidean": "Negated distance"}
+
+
+def page(
+    template: str,
+    run: Results,
+    captured: Mapping[str, Any],
+    similarity: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    images: Mapping[str, bytes],
+    scripts: Mapping[str, str],
+) -> str:
+    """Write the report.
+
+    Parameters
+    ----------
+    template : str
+        Jinja.
+    run : Results
+    captured : mapping
+        `data/capture.json`.
+    similarity : mapping
+        Of `charts.matrices`.
+    settings : mapping of str to value
+        By key of `params.yaml`: all.
+    images : mapping of str to bytes
+        By name, PNG: the figures.
+    scripts : mapping of "css", "javascript", "vega" to str
+        What stands in the page as it is.
+
+    Returns
+    -------
+    str
+        One HTML page that loads nothing.
+    """
+    own = 0.0 if settings["similarity.metric"] == "euclidean" else 1.0
+    named = SIMILARITIES[settings["similarity.metric"]]
+    off = [f"{stage}.enabled" for stage in ("inference", "controls", "heads") if not settings[f"{stage}.enabled"]]
+    asked = {"claims": _verdicts(run.claims, CLAIMS, off), "scrutinies": _verdicts(run.claims, SCRUTINIES, off)}
+    profiles = [
+        _profile("profile-rsa", f"RSA score ({SCORES[run.comparison]})", "rsa", run.rsa, PAIRS, run),
+        _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
+    ]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = number
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
+    pairs = zip(captured["words"], captured["categories"], strict=True)
+    blocks = [
+        {"category": category, "words": [word for word, _ in entries]}
+        for category, entries in groupby(pairs, key=lambda pair: pair[1])
+    ]
+    return environment.from_string(template).render(
+        **scripts,
+        **asked,
+        model=captured["model"],
+        random=settings["model.weights"] == "random",
+        template=captured["prompt"]["template"],
+        words=captured["words"],
+        blocks=blocks,
+        layers=run.layers,
+        focus=run.focus,
+        held=sum(row["holds"] is True for row in asked["claims"]),
+        judged=sum(row["holds"] is not None for row in asked["claims"]),
+        off=off,
+        similarity=named,
+        shown=len(similarity["words"]),
+        percent=f"{100 * (1 - run.alpha):g} %",
+        profiles=profiles,
+        figures=[_figure(name, caption, images[name]) for name, caption in captions(run).items()],
+        steps=steps(run, captured["categories"], settings, off),
+        provenance=provenance(captured, settings),
+        settings={key: _written(value) for key, value in settings.items()},
+        data={
+            "similarity": {**similarity, "own": own},
+            "matrices": {name: matrix_spec(label, named, similarity, own) for name, label in MATRICES.items()},
+            "profiles": {profile["id"]: profile["spec"] for profile in profiles},
+            "scores": [_scores(run, layer) for layer in range(run.layers)],
+        },
+    )
+
+
+def steps(
+    run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]
+) -> list[dict[str, str]]:
+    """Suggest experiments that this run calls for: why, and the command."""
+    rsa = np.mean([run.rsa[pair] for pair in PAIRS], axis=0)
+    other = int(rsa.argmin()) if rsa.argmin() != run.focus else int(rsa.argmax())
+    extreme = "lowest" if other == rsa.argmin() else "highest"
+    found = [("Put the words into another sentence.", "'prompt.template=\"I looked at the {word}\"'")]
+    if settings["words_file"] != "params.yaml":
+        found.append(("Take the words of params.yaml.", "words_file=params.yaml"))
+    elif "fruit" in categories:
+        found.append(("Leave out words of a category, or take others.", "'words.fruit=[pear,peach,apple,lime]'"))
+    else:
+        found.append(("Add a category.", "'+words.fruit=[pear,peach,apple,lime]'"))
+    if settings["similarity.transform"] == "none":
+        found.append(("Take away what all words share.", "similarity.transform=center"))
+    if settings["model.weights"] == "pretrained" and settings["model.device_map"] == "none":
+        found.insert(0, ("Hold it against the same architecture, untrained.", "model.weights=random"))
+    if run.layers > 1:
+        found.insert(
+            0, (f"Layer {other} has the {extreme} mean RSA, {number(rsa[other])}: look at it.", f"focus_layer={other}")
+        )
+    if settings["model.name"] != "gpt2-xl":
+        found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
+    found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
+    other_theme = "light" if settings["figures.theme"] == "dark" else "dark"
+    found.append((f"Draw the figures in the {other_theme} theme.", f"figures.theme={other_theme}"))
+    return [{"why": why, "command": f"dvc exp run -S {setting}"} for why, setting in found]
+
+
+def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
+    """List where the numbers come from: model, commit, digests, versions."""
+    overview = captured["overview"]
+    return {
+        "Model": f"{captured['model']} ({overview['architecture']}, {overview['layers']} layers, "
+        f"{overview['parameters']:,} parameters, {settings['model.weights']} weights)",
+        "Commit": captured["revision"] or "none: a folder, not a model of the hub",
+        "Weights": weights
+        if isinstance(weights := captured["weights"], str)
+        else "; ".join(f"{file}, SHA-256 {digest}" for file, digest in weights.items()),
+        "Computed in": f"{captured['dtype']} on {captured['device']}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in captured["versions"].items()),
+    }
+
+
+def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence[str]) -> list[dict[str, Any]]:
+    def reason(finding: Any) -> str:
+        needs = f"{getattr(finding, 'needs', None)}.enabled"
+        return f"{needs} is false" if needs in off else "not judged"
+
+    return [
+        {
+            "id": name,
+            "finding": finding.finding,
+            "post": claims[name]["post"],
+            "measured": in_words(claims[name]["measured"]).replace("-", "−"),
+            "holds": claims[name]["holds"],
+            "reason": reason(finding),
+        }
+        for name, finding in asked.items()
+    ]
+
+
+def _profile(
+    name: str, title: str, measure: str, table: Mapping[str, np.ndarray], labels: Mapping[str, str], run: Results
+) -> dict[str, Any]:
+    # Tests and intervals are always of Pearson's r.
+    intervals = run.inference.get(measure, {}) if measure != "rsa" or run.comparison == "pearson" else {}
+    return {
+        "id": name,
+        "title": title,
+        "labels": list(labels.values()),
+        "rows": np.transpose([table[column] for column in labels]).tolist(),
+        "spec": profile_spec(title.split(",")[0], table, labels, intervals),
+    }
+
+
+def _figure(name: str, caption: Any, image: bytes) -> dict[str, Any]:
+    width, height = struct.unpack(">II", image[16:24])  # of the PNG's first chunk
+    encoded = base64.b64encode(image).decode("ascii")
+    return {"name": name, "caption": caption, "image": encoded, "width": width, "height": height}
+
+
+def _scores(run: Results, layer: int) -> str:
+    rsa = ", ".join(f"{label} {number(run.rsa[pair][layer])}" for pair, label in PAIRS.items())
+    d = ", ".join(f"{label} {number(run.separability[name][layer])}" for name, label in MATRICES.items())
+    return f"Layer {layer}: RSA {rsa}; Cohen's d {d}"
+
+
+def _written(value: Any) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "; ".join(f"{key}: {_written(entry)}" for key, entry in value.items()) or "none"
+        case list():
+            return ", ".join(map(str, value)) or "none"
+        case _:
+            return str(value)
