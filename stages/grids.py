@@ -1,5 +1,6 @@
 """Tables of numbers as CSV: a row a place in arrays of one shape, such as a layer, or a head of a layer."""
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,6 +46,20 @@ def write_grid(
     table.to_csv(path, index=False, lineterminator="\n")
 
 
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table whose cells may be empty.
+
+    Raises
+    ------
+    ValueError
+        If its last line is not whole: cut short, it would read as a line of empty cells.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError("its last line is not whole")
+    return pd.read_csv(io.StringIO(text))
+
+
 def read_grid(
     path: Path, keys: Sequence[str], columns: Sequence[str], optional: Sequence[str] = (), gaps: bool = False
 ) -> dict[str, np.ndarray]:
@@ -70,7 +85,7 @@ def read_grid(
     ValueError
         If a row or column is missing or a cell holds no number.
     """
-    table = pd.read_csv(path)
+    table = read_csv(path)
     if missing := [column for column in (*keys, *columns) if column not in table]:
         raise ValueError(f"no column {missing[0]}")
     if table.empty:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.grids import DECIMALS
+from stages.grids import DECIMALS, read_csv
 from stages.store import readable
 
 #: By measure, by matrix or pair, by column: an array of shape (layers,).
@@ -80,7 +80,7 @@ def read_measures(path: Path) -> dict[str, dict[str, dict[str, np.ndarray]]]:
     """
     columns = LONG_TABLES[path.name]
     with readable(path, "table"):
-        table = pd.read_csv(path)
+        table = read_csv(path)
         if list(table.columns) != [*KEYS, *columns]:
             raise ValueError(f"the columns are not {', '.join([*KEYS, *columns])}")
         layers = table["layer"].nunique()

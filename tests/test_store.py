@@ -155,6 +155,14 @@ def test_a_table_that_lacks_a_row_is_named(tmp_path: Path, lost: str) -> None:
         store.read_table(tmp_path / "heads.csv")
 
 
+def test_a_table_cut_in_its_last_line_is_named_though_its_cells_may_be_empty(tmp_path: Path) -> None:
+    store.write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
+    text = (tmp_path / "heads.csv").read_text(encoding="utf-8")
+    (tmp_path / "heads.csv").write_text(text[:-9], encoding="utf-8")
+    with pytest.raises(UserError, match="last line is not whole"):
+        store.read_table(tmp_path / "heads.csv")
+
+
 @pytest.mark.parametrize(("name", "shape"), [("rsa.csv", (0,)), ("heads.csv", (0, 0))])
 def test_a_stage_switched_off_leaves_the_header_and_no_row(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     path, table = tmp_path / name, store.TABLES[name]

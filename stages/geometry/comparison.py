@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from stages.geometry.pairs import condense, square
 
@@ -112,6 +111,8 @@ def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Rank the last axis from 1; ties share their mean rank."""
+    from scipy.stats import rankdata  # half a second, which stages without ranks need not wait for
+
     return rankdata(values, axis=-1)
 
 

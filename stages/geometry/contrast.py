@@ -1,7 +1,8 @@
 """Within against across, many layers or draws at a time: effect sizes as array formulas."""
 
 import numpy as np
-from scipy.stats import rankdata
+
+from stages.geometry.comparison import ranks
 
 #: Share of the spread that must lie within the two kinds of pairs: less is rounding.
 FLAT = 1e-12
@@ -77,9 +78,9 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     McGraw, K. O. & Wong, S. P. (1992), doi:10.1037/0033-2909.111.2.361. Vargha, A. & Delaney, H. D. (2000),
     doi:10.3102/10769986025002101 (ties).
     """
-    ranks = rankdata(similarity, axis=-1)[..., within]
+    ranked = ranks(similarity)[..., within]
     inside, outside = int(within.sum()), int((~within).sum())
-    return (ranks.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
+    return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
 
 
 def anosim_r(cles: np.ndarray) -> np.ndarray:

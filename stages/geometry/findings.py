@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
-from stages.geometry.comparison import MATRICES, PAIRS, fisher_z
+from stages.geometry.comparison import MATRICES, PAIRS, fisher_z, spearman
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _rsa_flat(run: Results) -> Verdict:
     later = run.rsa_by_layer()[1:]
     if np.ptp(later) == 0:
         return Verdict(0.0, True)
-    rho = spearmanr(np.arange(len(later)), later).statistic
+    rho = float(spearman(np.arange(len(later)), later))
     return Verdict(rho, bool(abs(rho) < 0.5))
 
 
