@@ -17,6 +17,14 @@ ROOT = Path(__file__).parents[1]
 TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "lime"]}
 
 
+#: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
+LONG = ("test_rerun", "test_gate", "test_guard", "test_experiments", "test_sharing", "test_scrutiny", "test_report")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 class Project:
     """A copy of the repository in a folder of its own."""
 
@@ -153,6 +161,7 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.set(
         model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
     )
+    project.set(inference__permutations=999, inference__bootstraps=500, controls__matches=100)  # what is quick
     project.repro()
     commit(project)
     return project

@@ -161,10 +161,16 @@ def test_words_are_packed_behind_what_their_prompts_share(model: GPT2Model, prom
     assert seen == [1, 2, 3, 4] + [5] * len(prompts.ids)  # a word sees what is shared, and itself
 
 
-def test_a_pack_that_does_not_fit_into_the_window_is_not_made(
+def test_packs_fit_into_the_window(model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.config, "sliding_window", 6, raising=False)
+    passes = [make() for make in plan(model, prompts, range(5), causal=True)]
+    assert [(part.row, part.inputs["input_ids"].shape) for part in passes] == [(0, (1, 6)), (2, (1, 6))]
+
+
+def test_a_prompt_that_does_not_fit_into_the_window_is_not_packed(
     model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model.config, "sliding_window", 3 + len(prompts.ids), raising=False)
+    monkeypatch.setattr(model.config, "sliding_window", 4, raising=False)
     shared, words = (make().inputs for make in plan(model, prompts, range(5), causal=True))
     assert shared["input_ids"].shape == (1, 4)
     assert words["input_ids"].shape == (len(prompts.ids), 1)

@@ -10,7 +10,7 @@ from stages.geometry.pairs import condense, square
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")
 
-#: Spread, relative to the largest value, below which numbers count as constant. Rounding float32 activations moves a
+#: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
 #: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does.
 NOISE = 1e-12
 
@@ -64,15 +64,14 @@ def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
         If a row is constant up to `NOISE`.
     """
     values = np.asarray(values, dtype=np.float64)
-    largest = np.maximum(values.max(axis=-1, keepdims=True), -values.min(axis=-1, keepdims=True))
     units = values - values.mean(axis=-1, keepdims=True)
-    norms = np.sqrt(product_sum(units, units))[..., None]
-    constant = norms <= NOISE * largest * np.sqrt(values.shape[-1])
+    norms, lengths = (np.sqrt(product_sum(rows, rows))[..., None] for rows in (units, values))
+    constant = norms <= NOISE * lengths
     if strict and constant.any():
         where = np.argwhere(constant[..., 0])[0]
         layer = f" (layer {where[0]})" if where.size else ""
         raise FloatingPointError(f"a correlation is undefined: one of its sides is constant{layer}")
-    units /= np.where(constant, np.nan, norms)
+    units *= 1 / np.where(constant, np.nan, norms)
     return units
 
 
