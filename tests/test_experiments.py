@@ -66,8 +66,9 @@ def test_beside_the_workspace_and_from_the_queue(clone: Project) -> None:
     """--temp and the queue leave the workspace alone; diff, apply and branch use what they made."""
     clone.repro()
     commit(clone)
-    clone.dvc("exp", "run", "--temp", "--name", "centred", "-S", "similarity.transform=center")
-    queued = clone.dvc("exp", "run", "--queue", "--name", "grid", "-S", "similarity.metric=correlation,euclidean")
+    clone.dvc("exp", "run", "--temp", "--name", "ranks", "-S", "rsa.comparison=spearman")
+    grid = ("-S", "rsa.comparison=spearman,cka_debiased", "-S", "figures.theme=light")
+    queued = clone.dvc("exp", "run", "--queue", "--name", "grid", *grid)
     assert "2 experiments" in queued.stdout or queued.stdout.count("Queued experiment") == 2
     clone.dvc("queue", "start", "-j", "2")
     deadline = time.monotonic() + 240
@@ -77,29 +78,29 @@ def test_beside_the_workspace_and_from_the_queue(clone: Project) -> None:
         time.sleep(0.5)
     assert changed(clone) == ""
 
-    names = {"centred", "grid-1", "grid-2"}
+    names = {"ranks", "grid-1", "grid-2"}
     assert names <= set(clone.dvc("exp", "list", "--name-only").stdout.split())
     summaries = {name: json.loads(read(clone, "metrics/summary.json", f"refs/exps/{ref}")) for name, ref in refs(clone)}
-    assert len({summary["rsa"] for name, summary in summaries.items() if name in names}) == 3
+    assert summaries["ranks"]["rsa"] == summaries["grid-1"]["rsa"] != summaries["grid-2"]["rsa"]
 
-    diff = json.loads(clone.dvc("exp", "diff", "centred", "grid-2", "--json").stdout)
-    assert diff["params"]["params.yaml"]["similarity.metric"] == {"old": "cosine", "new": "euclidean"}
+    diff = json.loads(clone.dvc("exp", "diff", "ranks", "grid-2", "--json").stdout)
+    assert diff["params"]["params.yaml"]["rsa.comparison"] == {"old": "spearman", "new": "cka_debiased"}
     rsa = diff["metrics"]["metrics/summary.json"]["rsa"]
-    assert (rsa["old"], rsa["new"]) == (summaries["centred"]["rsa"], summaries["grid-2"]["rsa"])
+    assert (rsa["old"], rsa["new"]) == (summaries["ranks"]["rsa"], summaries["grid-2"]["rsa"])
 
-    mine = digest(clone.root / "data/similarity.safetensors")
-    clone.dvc("exp", "apply", "centred")
-    assert load(clone.root / "params.yaml").similarity.transform == "center"
-    assert digest(clone.root / "data/similarity.safetensors") != mine
+    mine = digest(clone.root / "plots/report.html")
+    clone.dvc("exp", "apply", "ranks")
+    assert load(clone.root / "params.yaml").rsa.comparison == "spearman"
+    assert digest(clone.root / "plots/report.html") != mine  # what DVC caches is changed, too
     found = json.loads((clone.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert found == summaries["centred"]
+    assert found == summaries["ranks"]
     difference = clone.dvc("metrics", "diff").stdout
-    assert "rsa_gap" in difference
+    assert "rsa" in difference
     assert clone.repro() == []
 
-    clone.dvc("exp", "branch", "grid-2", "euclidean")
-    assert "metric: euclidean" in read(clone, "params.yaml", "euclidean")
-    assert comments(read(clone, "params.yaml", "euclidean")) == comments(read(clone, "params.yaml", "HEAD"))
+    clone.dvc("exp", "branch", "grid-2", "try/cka")
+    assert "comparison: cka_debiased" in read(clone, "params.yaml", "try/cka")
+    assert comments(read(clone, "params.yaml", "try/cka")) == comments(read(clone, "params.yaml", "HEAD"))
 
 
 def refs(project: Project) -> list[tuple[str, str]]:

@@ -93,8 +93,12 @@ def test_a_change_reruns_what_the_readme_says(project: Project, change: str, ste
     CHANGES[change][step](project)
     promised = table()[change]
     stages = set(project.pipeline) - {"vega"} if promised == ALL else set(re.findall(r"\w+", promised)) - {"none"}
-    ran = project.repro()
+    targets = ()
+    if promised == ALL and step < len(CHANGES[change]) - 1:
+        # What follows similarity runs at the row's last step: half a minute each time would be too much.
+        stages, targets = {"check", "capture", "similarity"}, ("similarity",)
+    ran = project.repro(*targets)
     expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
     assert set(ran) == expected
     assert len(ran) == len(expected)
-    assert project.repro() == [] if step == 0 else True
+    assert project.repro(*targets) == [] if step == 0 else True
