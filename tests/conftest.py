@@ -21,13 +21,8 @@ TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "l
 LONG = ("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file goes to one worker; those that share the run on the embedded model go to the same one."""
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
-    for item in items:
-        shared = "embedded" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("embedded" if shared else str(item.path)))
 
 
 class Project:
