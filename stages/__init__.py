@@ -3,12 +3,16 @@
 import hashlib
 from pathlib import Path
 
-_HERE = Path(__file__).parent
 
-#: Digest of every file of this package, taken before any other of its modules is imported: what a stage's guard
-#: compares with at the end (stages/stage.py). Taken any later, an edit during the imports would go unnoticed.
-SOURCES = {
-    path.relative_to(_HERE.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-    for path in sorted(_HERE.rglob("*"))
-    if path.suffix in {".py", ".mplstyle", ".html", ".css", ".js"}
-}
+def digest_sources(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of every source file of this package, by its path from the repository's `root`."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((root / "stages").rglob("*"))
+        if path.suffix in {".py", ".mplstyle", ".html", ".css", ".js"}
+    }
+
+
+#: Taken before any other module of this package is imported: what a stage's guard compares with at the end
+#: (stages/pipeline/stage.py). Taken any later, an edit during the imports would go unnoticed.
+SOURCES = digest_sources(Path(__file__).parents[1])

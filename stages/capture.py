@@ -1,13 +1,13 @@
 """Run every word's prompt through the model and catch the query, key and value vectors of every layer with hooks."""
 
-from stages import store
+from stages.artefacts import store
 from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
-from stages.settings import find_token, flatten
-from stages.stage import Stage, run
-from stages.words import read_words
+from stages.pipeline.settings import find_token, flatten
+from stages.pipeline.stage import Stage, run
+from stages.pipeline.word_lists import read_words
 
 
 def main(stage: Stage) -> None:

@@ -1,8 +1,8 @@
 """Check the whole of params.yaml and the list of words, so that a mistake stops the run before a model is loaded."""
 
-from stages import settings
-from stages.stage import Stage, run
-from stages.words import read_words, write_words
+from stages.pipeline import settings
+from stages.pipeline.stage import Stage, run
+from stages.pipeline.word_lists import read_words, write_words
 
 
 def main(stage: Stage) -> None:

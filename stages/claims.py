@@ -5,14 +5,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stages import measures, store
-from stages.geometry.findings import Results, Verdict, judge, summarise
-from stages.geometry.heads import strongest
-from stages.geometry.heads import undefined as undefined_heads
-from stages.geometry.scrutiny import Evidence, scrutinise, summarise_controls
-from stages.settings import check_focus_layer
-from stages.stage import Stage, run
-from stages.wording import ASKED, in_words
+from stages.artefacts import measures, store
+from stages.findings.claims import Results, Verdict, judge, summarise
+from stages.findings.scrutiny import Evidence, scrutinise, summarise_controls
+from stages.findings.wording import ASKED, in_words
+from stages.pipeline.settings import check_focus_layer
+from stages.pipeline.stage import Stage, run
+from stages.statistics.heads import strongest
+from stages.statistics.heads import undefined as undefined_heads
 
 #: The columns of `dvc exp show`.
 SUMMARY = ("rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor", "qk_r", "claims", "tests")

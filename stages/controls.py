@@ -5,18 +5,18 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from stages import measures, store
-from stages.geometry.bootstrap import bootstrap, resample_words
-from stages.geometry.floor import projection_floor
-from stages.geometry.matching import range_matched
-from stages.geometry.partial import PRODUCTS, against_input
-from stages.geometry.permutation import BLOCK, blocks
+from stages.artefacts import measures, store
+from stages.artefacts.activations import read_biases, read_with_reference
+from stages.artefacts.layerwise import join
 from stages.geometry.robustness import robustness
 from stages.geometry.similarity import ROTATION_INVARIANT, similarities
-from stages.geometry.streams import stream
-from stages.layers import join
-from stages.stage import Stage, run
-from stages.vectors import read_biases, read_with_reference
+from stages.pipeline.stage import Stage, run
+from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.matching import range_matched
+from stages.statistics.partial import PRODUCTS, against_input
+from stages.statistics.permutation import BLOCK, blocks
+from stages.statistics.projections import projection_floor
+from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
 MOST_LAYERS = 8

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from stages import store
+from stages.artefacts import store
+from stages.artefacts.activations import count_layers, read_layer
+from stages.artefacts.layerwise import each_layer
 from stages.geometry.comparison import pairwise
-from stages.layers import each_layer
-from stages.stage import Stage, run
-from stages.vectors import count_layers, read_layer
+from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:

@@ -5,15 +5,15 @@ from functools import partial
 
 import numpy as np
 
-from stages import measures, store
+from stages.artefacts import measures, store
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import category_masks, square, within_category
+from stages.pipeline.settings import check_focus_layer
+from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, maps, profiles, scatter, words
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
-from stages.settings import check_focus_layer
-from stages.stage import Stage, run
 
 
 def main(stage: Stage) -> None:

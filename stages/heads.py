@@ -4,14 +4,14 @@ from functools import partial
 
 import numpy as np
 
-from stages import store
-from stages.geometry.heads import head_floor, head_scores, undefined
+from stages.artefacts import store
+from stages.artefacts.activations import count_layers, read_with_reference
+from stages.artefacts.layerwise import each_layer
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import ROTATION_INVARIANT, similarities
-from stages.geometry.streams import stream
-from stages.layers import each_layer
-from stages.stage import Stage, run
-from stages.vectors import count_layers, read_with_reference
+from stages.pipeline.stage import Stage, run
+from stages.statistics.heads import head_floor, head_scores, undefined
+from stages.statistics.seeds import stream
 
 
 def main(stage: Stage) -> None:

@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from stages import measures, store
-from stages.geometry.bootstrap import bootstrap, resample_words
+from stages.artefacts import measures, store
+from stages.artefacts.layerwise import OnDisk, each_layer
 from stages.geometry.contrast import anosim_r, common_language
 from stages.geometry.pairs import within_category
-from stages.geometry.permutation import permute_labels, permute_words
-from stages.geometry.streams import stream
-from stages.layers import OnDisk, each_layer
-from stages.stage import Stage, run
+from stages.pipeline.stage import Stage, run
+from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.permutation import permute_labels, permute_words
+from stages.statistics.seeds import stream
 
 
 def main(stage: Stage) -> None:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from stages import store
+from stages.artefacts import store
 from stages.geometry.pairs import square
+from stages.pipeline.stage import Stage, run
 from stages.plotting.style import METRIC_LABELS, POST_LIMITS, sheet, widened
 from stages.plotting.words import similarity_series
-from stages.stage import Stage, run
 
 #: Dots an inch: 640 pixels wide, 40 kB an image.
 DPI = 100

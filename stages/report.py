@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from stages import measures, store
+from stages.artefacts import measures, store
 from stages.geometry.pairs import within_category
 from stages.pages.captions import Results
 from stages.pages.charts import matrices
 from stages.pages.report import page
-from stages.settings import Section, Settings, check_focus_layer
-from stages.stage import Stage, run
+from stages.pipeline.settings import Section, Settings, check_focus_layer
+from stages.pipeline.stage import Stage, run
 
 FIGURES = (
     "fig1_masks",
@@ -53,17 +53,12 @@ def main(stage: Stage) -> None:
         alpha=settings["inference.alpha"],
     )
     text = page(
-        stage.input("stages/pages/report.html").read_text(encoding="utf-8"),
         results,
         captured,
         similarity,
         settings,
         {name: read_image(stage.input(f"plots/figures/{name}.png")) for name in FIGURES},
-        {
-            "css": stage.input("stages/pages/report.css").read_text(encoding="utf-8"),
-            "javascript": stage.input("stages/pages/report.js").read_text(encoding="utf-8"),
-            "vega": stage.input("plots/vega.js").read_text(encoding="utf-8"),
-        },
+        stage.input("plots/vega.js").read_text(encoding="utf-8"),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")
 

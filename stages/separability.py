@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from stages import store
+from stages.artefacts import store
+from stages.artefacts.layerwise import each_layer
 from stages.geometry.effects import separability
 from stages.geometry.pairs import within_category
-from stages.layers import each_layer
-from stages.stage import Stage, run
+from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from stages import store
-from stages.errors import UserError
+from stages.artefacts import store
+from stages.artefacts.activations import count_layers, read_layer, read_with_reference
+from stages.artefacts.layerwise import each_layer
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import pairs_of
 from stages.geometry.similarity import similarities
-from stages.layers import each_layer
-from stages.stage import Stage, run
-from stages.vectors import count_layers, read_layer, read_with_reference
+from stages.pipeline.errors import UserError
+from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:

@@ -2,7 +2,7 @@
 
 import vl_convert
 
-from stages.stage import Stage, run
+from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:

@@ -184,7 +184,7 @@ class InProcess:
 
     def run(self, stage: str) -> tuple[int, str]:
         """Give the exit code and what the stage wrote to stderr; what it wrote to stdout is in `log`."""
-        from stages.stage import run
+        from stages.pipeline.stage import run
 
         module = importlib.import_module(f"stages.{stage}")
         self._capsys.readouterr()

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.geometry.bootstrap import bootstrap, resample_words
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import separability
 from stages.geometry.pairs import within_category
-from stages.geometry.partial import PRODUCTS, against_input
 from stages.geometry.similarity import cosine
-from stages.geometry.streams import STREAMS, stream
+from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.partial import PRODUCTS, against_input
+from stages.statistics.seeds import STREAMS, stream
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaabbbbbcc")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
 
-from stages import compare, store
+from stages import compare
+from stages.artefacts import store
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 

@@ -1,6 +1,7 @@
 """What dvc.yaml declares for a stage is what the stage reads and writes: no less, and no more."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ def leaves(section: dict, prefix: str = "") -> set[str]:
     return found
 
 
+def copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copyfile(source, target)
+
+
 @pytest.fixture(scope="module")
 def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
     """Run a stage in a folder that holds its declared deps, dvc.yaml, params.yaml and nothing else."""
@@ -40,8 +49,7 @@ def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
             project = Project(folder)
             model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage == "capture" else []
             for path in ["dvc.yaml", "params.yaml", *model, *tiny_template.paths(stage, "deps")]:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(tiny_template.root / path, folder / path)
+                copy(tiny_template.root / path, folder / path)
             report = tmp_path_factory.mktemp("report") / "report.json"
             project.run(sys.executable, str(ROOT / "tests/traced_stage.py"), stage, str(report))
             reports[stage] = folder, json.loads(report.read_text(encoding="utf-8"))
@@ -55,7 +63,8 @@ def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, herme
     folder, _ = hermetic(stage)
     declared = {*tiny_template.paths(stage, "deps"), "dvc.yaml", "params.yaml"}
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    written = {path for path in files - declared if not path.startswith("data/models/tiny")}
+    rooms = tuple(f"{path}/" for path in declared if (folder / path).is_dir())
+    written = {path for path in files - declared if not path.startswith(("data/models/tiny", *rooms))}
     outs = tiny_template.paths(stage, "outs")
     assert {path for path in written if not any(path == out or path.startswith(f"{out}/") for out in outs)} == set()
     for path in outs:
@@ -63,16 +72,25 @@ def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, herme
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_declared_deps_are_all_used(stage: str, hermetic, tiny_template: Project) -> None:
+def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_template: Project) -> None:
+    """A file is a dep where it is imported; a room, as a folder, where at least half of its modules are."""
     _, report = hermetic(stage)
-    used = {*report["inputs"], *(f"stages/{module}" for module in report["modules"])}
-    if stage == "capture":  # the embedded model's files, and a marker that settings are right, are read by no one else
-        used |= {path for path in tiny_template.paths(stage, "deps") if path.startswith("data/")}
-    if stage == "figures":  # the theme decides which
-        used |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "stages/plotting").glob("*.mplstyle")}
-    if stage == "matrices":
-        used.add("stages/plotting/dark.mplstyle")
-    assert set(tiny_template.paths(stage, "deps")) == used
+    imported = {f"stages/{module}" for module in report["modules"]}
+    declared = {path for path in tiny_template.paths(stage, "deps") if path.startswith("stages/")}
+    rooms = {path for path in declared if (ROOT / path).is_dir()}
+    declared -= {"stages/plotting/dark.mplstyle"}  # a style sheet of stage matrices, no module
+    assert declared - rooms == {module for module in imported if Path(module).parent.as_posix() not in rooms}
+    for room in rooms:
+        modules = [path for path in (ROOT / room).glob("*.py") if path.name != "__init__.py"]
+        assert 2 * sum(f"{room}/{path.name}" in imported for path in modules) >= len(modules), room
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_declared_inputs_are_all_opened(stage: str, hermetic, tiny_template: Project) -> None:
+    _, report = hermetic(stage)
+    declared = {path for path in tiny_template.paths(stage, "deps") if not path.startswith("stages/")}
+    embedded = {path for path in declared if path.startswith("data/models/")}  # the model's own files: another test's
+    assert declared - embedded == set(report["inputs"])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -97,8 +115,7 @@ def test_the_check_reads_the_words_file_and_nothing_else_of_the_users(tiny_templ
     """With a list of words in a file of the user's, the declared deps are still enough."""
     project = Project(tmp_path)
     for path in ["dvc.yaml", *tiny_template.paths("check", "deps")]:
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(tiny_template.root / path, tmp_path / path)
+        copy(tiny_template.root / path, tmp_path / path)
     project.set(words_file="my/own.csv")
     (tmp_path / "my").mkdir()
     (tmp_path / "my/own.csv").write_text(OWN, encoding="utf-8")
@@ -151,8 +168,23 @@ def test_no_other_stage_pays_for_torch(stage: str, tiny_template: Project) -> No
     assert tiny_template.run(sys.executable, "-c", code, check=False).returncode == 0
 
 
-def test_geometry_imports_nothing_of_ours_but_itself() -> None:
-    for path in (ROOT / "stages/geometry").glob("*.py"):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        ours = [line for line in lines if line.startswith(("from stages", "import stages"))]
-        assert all(line.startswith("from stages.geometry") for line in ours), path.name
+#: The rooms from the ground up: a room imports those above it in this list, never one below, and no room a stage.
+FLOORS = ["pipeline", "geometry", "plotting", "statistics", "artefacts", "models", "findings", "pages"]
+COMMANDS = ["compare", "export", "gate"]
+
+
+def test_arrows_between_rooms_run_downwards() -> None:
+    assert {path.parent.name for path in (ROOT / "stages").glob("*/__init__.py")} == {*FLOORS, *COMMANDS}
+    for path in (ROOT / "stages").glob("*/*.py"):
+        imported = set(
+            re.findall(r"^\s*(?:from|import) stages\.?(\w*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        )
+        room = path.parent.name
+        below = {room, *(FLOORS if room in COMMANDS else FLOORS[: FLOORS.index(room)])}
+        if room == "geometry":
+            below = {"geometry"}
+        assert imported <= below | ({""} if path.name == "stage.py" else set()), path.name
+
+
+def test_the_root_of_stages_holds_the_stages_and_nothing_else() -> None:
+    assert {path.stem for path in (ROOT / "stages").glob("*.py")} == {*STAGES, "__init__", "__main__"}

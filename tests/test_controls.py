@@ -15,13 +15,13 @@ from scipy.spatial.distance import squareform
 
 from stages.geometry.comparison import COMPARISONS, cka_debiased, pairwise, pearson, spearman
 from stages.geometry.contrast import anosim_r, cohens_d, common_language
-from stages.geometry.floor import factor, project, projection_floor
-from stages.geometry.matching import range_matched
 from stages.geometry.pairs import condense, within_category
-from stages.geometry.partial import partial_correlation
 from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
-from stages.settings import Rsa, Similarity
+from stages.pipeline.settings import Rsa, Similarity
+from stages.statistics.matching import range_matched
+from stages.statistics.partial import partial_correlation
+from stages.statistics.projections import factor, project, projection_floor
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 seeds = st.integers(0, 2**32 - 1)

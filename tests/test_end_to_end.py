@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from stages import store
-from stages.geometry.findings import CLAIMS
-from stages.geometry.scrutiny import SCRUTINIES
+from stages.artefacts import store
+from stages.findings.claims import CLAIMS
+from stages.findings.scrutiny import SCRUTINIES
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FIGURES = [

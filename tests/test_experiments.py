@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, commit, digest
 
-from stages.settings import load
+from stages.pipeline.settings import load
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 from conftest import Project
 from scipy.spatial.distance import squareform
 
-from stages import export, store
+from stages import export
+from stages.artefacts import store
 from stages.geometry.pairs import members
 from stages.geometry.similarity import METRICS, similarities
 

@@ -15,12 +15,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from stages.errors import UserError
 from stages.models.capture import capture, shapes
 from stages.models.load import overview
 from stages.models.passes import plan
 from stages.models.projections import FAMILIES, find_family, find_projections
 from stages.models.prompts import Prompts, tokenise
+from stages.pipeline.errors import UserError
 
 WORDS = ["galaxy", "moon", "zyzzyva", "pear", "apple"]
 SIZES = {

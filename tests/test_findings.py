@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from stages.geometry.findings import CLAIMS, Results, judge, summarise
+from stages.findings.claims import CLAIMS, Results, judge, summarise
 
 LAYERS = 12
 

@@ -12,8 +12,9 @@ from conftest import ROOT, Project, commit, digest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import gate, verdicts
-from stages.verdicts import Cells, Tolerances, Verdict
+from stages import gate
+from stages.gate import verdicts
+from stages.gate.verdicts import Cells, Tolerances, Verdict
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
 LONG = "layer,measure,matrix_or_pair,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"

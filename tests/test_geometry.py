@@ -12,7 +12,7 @@ from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, separability
 from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS, correlation, cosine, euclidean
-from stages.settings import Similarity, flatten, load
+from stages.pipeline.settings import Similarity, flatten, load
 
 seeds = st.integers(0, 2**32 - 1)
 

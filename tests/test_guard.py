@@ -13,8 +13,8 @@ import pytest
 from conftest import ROOT, InProcess, Project, remove
 from ruamel.yaml import YAML
 
-from stages.errors import UserError
-from stages.stage import Stage
+from stages.pipeline.errors import UserError
+from stages.pipeline.stage import Stage
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 #: A stage's setting, and another value that passes the check.

@@ -8,11 +8,11 @@ import pytest
 from conftest import InProcess
 from safetensors.numpy import load_file
 
-from stages import store
+from stages.artefacts import store
 from stages.geometry.contrast import cohens_d
-from stages.geometry.heads import head_floor, head_scores, in_groups, strongest, undefined
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, cosine
+from stages.statistics.heads import head_floor, head_scores, in_groups, strongest, undefined
 
 CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)

@@ -85,7 +85,7 @@ def hub() -> Iterator[ThreadingHTTPServer]:
 
 LOAD = """
 import json, sys
-from stages.errors import UserError
+from stages.pipeline.errors import UserError
 from stages.models.load import load
 try:
     loaded = load(sys.argv[1], sys.argv[2], "pretrained", 0, "float32", "cpu")

@@ -9,11 +9,11 @@ import pytest
 from conftest import InProcess
 from scipy.spatial.distance import pdist
 
-from stages import store
+from stages.artefacts import store
+from stages.artefacts.layerwise import OnDisk, each_layer, join
 from stages.geometry import similarity
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import METRICS, cosine
-from stages.layers import OnDisk, each_layer, join
 
 
 def test_layers_are_worked_on_in_order_and_put_together() -> None:

@@ -12,13 +12,13 @@ import transformers
 from conftest import ROOT
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerBase
 
-from stages.errors import UserError
 from stages.models import capture as capturing
 from stages.models.capture import hooked, shapes
 from stages.models.load import load, overview
 from stages.models.passes import plan
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
+from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
 WORDS = ["galaxy", "moon", "pear", "apple"]

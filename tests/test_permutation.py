@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from stages.geometry.pairs import condense, within_category
-from stages.geometry.permutation import permute_labels, permute_words, permuted_d, permuted_rsa
+from stages.statistics.permutation import permute_labels, permute_words, permuted_d, permuted_rsa
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaaabbbbcccccc")

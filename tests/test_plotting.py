@@ -11,15 +11,15 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from stages.artefacts.store import TABLES
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
+from stages.pipeline.settings import Figures
 from stages.plotting import controls, maps, profiles, scatter, style, words
 from stages.plotting.parallel import draw_all
 from stages.plotting.uncertainty import Uncertainty
-from stages.settings import Figures
-from stages.store import TABLES
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)

@@ -5,9 +5,9 @@ import re
 
 from conftest import ROOT
 
-from stages.geometry.findings import CLAIMS
-from stages.geometry.scrutiny import SCRUTINIES
-from stages.wording import in_words
+from stages.findings.claims import CLAIMS
+from stages.findings.scrutiny import SCRUTINIES
+from stages.findings.wording import in_words
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -15,9 +15,9 @@ from conftest import InProcess, Project
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
+from stages.findings.wording import ASKED
 from stages.geometry.pairs import square
 from stages.pages import charts
-from stages.wording import ASKED
 
 TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
@@ -213,7 +213,7 @@ NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;",
 
 def make_nasty(project: Project) -> None:
     """Put words that are markup where the report reads words."""
-    from stages import store
+    from stages.artefacts import store
 
     path = project.root / "data/similarity.safetensors"
     record = {**store.read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}

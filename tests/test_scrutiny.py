@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 from scipy import stats
 from scipy.spatial.distance import pdist
 
-from stages import measures
-from stages.geometry.findings import Verdict
-from stages.geometry.scrutiny import SCRUTINIES, Evidence, position, scrutinise, summarise_controls
+from stages.artefacts import measures
+from stages.findings.claims import Verdict
+from stages.findings.scrutiny import SCRUTINIES, Evidence, position, scrutinise, summarise_controls
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LABELS = [category for category, words in PARAMS["words"].items() for _ in words]

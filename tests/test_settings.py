@@ -8,8 +8,8 @@ from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
-from stages.errors import UserError
-from stages.settings import check_focus_layer, find_token, flatten, load
+from stages.pipeline.errors import UserError
+from stages.pipeline.settings import check_focus_layer, find_token, flatten, load
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 

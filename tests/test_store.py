@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import store
-from stages.errors import UserError
-from stages.vectors import count_layers, read_layer
+from stages.artefacts import store
+from stages.artefacts.activations import count_layers, read_layer
+from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in store.TABLES["rsa.csv"].columns}
 HEADS = {column: np.arange(6.0).reshape(2, 3) for column in store.TABLES["heads.csv"].columns}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 def main(name: str, report: str) -> None:
     sys.path.insert(0, "")  # the folder that is the subject of the test
-    from stages import stage
+    from stages.pipeline import stage
 
     taken = {"params": set(), "inputs": set()}
     get, give = stage.Declared.__getattr__, stage.Stage.input

@@ -23,8 +23,8 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from torch import nn
 
-from stages.errors import UserError
 from stages.models.projections import find_family, find_projections
+from stages.pipeline.errors import UserError
 
 #: Files of a hub repository besides the weights: configuration and tokenizer.
 _SMALL_FILES = [

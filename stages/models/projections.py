@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import align_module_device
 from torch import nn
 
-from stages.errors import UserError
+from stages.pipeline.errors import UserError
 
 
 @dataclass(frozen=True)

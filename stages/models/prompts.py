@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.errors import UserError, some_of
+from stages.pipeline.errors import UserError, some_of
 
 
 @dataclass(frozen=True)

@@ -4,35 +4,36 @@ import base64
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.geometry.findings import CLAIMS
-from stages.geometry.scrutiny import SCRUTINIES
+from stages.findings.claims import CLAIMS
+from stages.findings.scrutiny import SCRUTINIES
+from stages.findings.wording import in_words
 from stages.pages.captions import MATRICES, PAIRS, SCORES, Results, captions, number
 from stages.pages.charts import matrix_spec, profile_spec
-from stages.wording import in_words
+
+#: Where the page's template, style and script are.
+TEMPLATES = Path(__file__).parent
 
 SIMILARITIES = {"cosine": "Cosine similarity", "correlation": "Correlation", "euclidean": "Negated distance"}
 
 
 def page(
-    template: str,
     run: Results,
     captured: Mapping[str, Any],
     similarity: Mapping[str, Any],
     settings: Mapping[str, Any],
     images: Mapping[str, bytes],
-    scripts: Mapping[str, str],
+    vega: str,
 ) -> str:
     """Write the report.
 
     Parameters
     ----------
-    template : str
-        Jinja.
     run : Results
     captured : mapping
         `data/capture.json`.
@@ -42,8 +43,8 @@ def page(
         By key of `params.yaml`: all.
     images : mapping of str to bytes
         By name, PNG: the figures.
-    scripts : mapping of "css", "javascript", "vega" to str
-        What stands in the page as it is.
+    vega : str
+        The plotting library, which stands in the page as it is.
 
     Returns
     -------
@@ -58,7 +59,13 @@ def page(
         _profile("profile-rsa", f"RSA score ({SCORES[run.comparison]})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
     ]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     pairs = zip(captured["words"], captured["categories"], strict=True)
@@ -66,8 +73,10 @@ def page(
         {"category": category, "words": [word for word, _ in entries]}
         for category, entries in groupby(pairs, key=lambda pair: pair[1])
     ]
-    return environment.from_string(template).render(
-        **scripts,
+    return environment.get_template("report.html").render(
+        css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
+        vega=vega,
         **asked,
         model=captured["model"],
         random=settings["model.weights"] == "random",

@@ -64,7 +64,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
 
     import torch
 
-    from stages import store
+    from stages.artefacts import store
     from stages.models.capture import capture, shapes
     from stages.models.load import load
     from stages.models.projections import find_projections

@@ -21,9 +21,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.comparison import pairwise
-from stages.geometry.heads import head_floor, head_scores
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import correlation, cosine
+from stages.statistics.heads import head_floor, head_scores
 
 WORDS, UNITS = 1854, 1600
 LAYERS, HEADS = 48, 25

@@ -15,14 +15,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from stages.geometry.bootstrap import Moments, Statistics, bootstrap, resample_words
 from stages.geometry.comparison import PAIRS
-from stages.geometry.floor import projection_floor
-from stages.geometry.matching import range_matched
-from stages.geometry.partial import PRODUCTS, against_input
-from stages.geometry.permutation import permute_labels, permute_words
 from stages.geometry.similarity import cosine
-from stages.geometry.streams import stream
+from stages.statistics.bootstrap import Moments, Statistics, bootstrap, resample_words
+from stages.statistics.matching import range_matched
+from stages.statistics.partial import PRODUCTS, against_input
+from stages.statistics.permutation import permute_labels, permute_words
+from stages.statistics.projections import projection_floor
+from stages.statistics.seeds import stream
 
 LAYERS, TIMES = 48, 10_000
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from stages.store import Tensors
+from stages.artefacts.store import Tensors
 
 
 def each_layer(name: str, layers: int, work: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -4,14 +4,14 @@ import argparse
 import hashlib
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from stages import SOURCES
-from stages.errors import UserError
-from stages.settings import PARAMS, Settings, load, read_yaml
+from stages import SOURCES, digest_sources
+from stages.pipeline.errors import UserError
+from stages.pipeline.settings import PARAMS, Settings, load, read_yaml
 
 PIPELINE = Path("dvc.yaml")
 
@@ -62,7 +62,8 @@ class Stage:
         self._values = load()
         self._deps = list(dict.fromkeys(self._resolve(path) for path in _paths(declared["deps"])))
         self.settings = Declared(self._values, self._keys)
-        self._digests = {path: SOURCES.get(path) or _digest(Path(path)) for path in self._deps}
+        # Of this package as it was before anything of it was imported, of other files as they are now.
+        self._digests = _digest(self._deps, SOURCES)
         self._written: set[str] = set()
 
     def _resolve(self, path: str) -> str:
@@ -119,7 +120,8 @@ class Stage:
             _remove(_replaced(path))
 
     def _guard(self) -> None:
-        changed = [path for path in self._deps if _digest(Path(path)) != self._digests[path]]
+        now = _digest(self._deps, digest_sources(Path()))
+        changed = sorted(path for path in self._digests | now if self._digests.get(path) != now.get(path))
         if self._keys:
             now = load()
             changed += [f"{key} in {PARAMS}" for key in sorted(self._keys) if _get(now, key) != _get(self._values, key)]
@@ -204,7 +206,18 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> str:
+def _digest(deps: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
+    """Return the digest of every file that dependencies name; those of this package, by file or room, are given."""
+    digests = {}
+    for dep in deps:
+        if dep.startswith("stages/"):
+            digests |= {path: digest for path, digest in sources.items() if path == dep or path.startswith(f"{dep}/")}
+        else:
+            digests[dep] = _digest_file(Path(dep))
+    return digests
+
+
+def _digest_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

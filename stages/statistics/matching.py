@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from stages.geometry.comparison import PAIRS
-from stages.geometry.floor import ranges
 from stages.geometry.pairs import within_category
+from stages.statistics.projections import ranges
 
 #: Fewer pairs than these of either kind, and a matched correlation is not computed.
 FEWEST = 3

@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.geometry.comparison import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.permutation import BLOCK, Progress, blocks
+from stages.statistics.permutation import BLOCK, Progress, blocks
 
 #: Bytes of pair weights that are held at a time.
 CHUNK = 2**22

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from stages import store
-from stages.errors import UserError
-from stages.settings import find_token
+from stages.artefacts import store
+from stages.pipeline.errors import UserError
+from stages.pipeline.settings import find_token
 
 
 def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:

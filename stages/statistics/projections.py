@@ -7,7 +7,7 @@ import numpy as np
 from stages.geometry.comparison import pairwise
 from stages.geometry.contrast import cohens_d
 from stages.geometry.pairs import within_category
-from stages.geometry.permutation import blocks
+from stages.statistics.permutation import blocks
 
 #: Bytes of projected vectors that are held at a time.
 CHUNK = 2**25

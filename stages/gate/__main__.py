@@ -15,10 +15,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from stages import revisions, verdicts
-from stages.errors import UserError
-from stages.grids import DECIMALS
-from stages.verdicts import FAILED, UNJUDGED, Judgement, Value, Verdict
+from stages.artefacts.grids import DECIMALS
+from stages.gate import revisions, verdicts
+from stages.gate.verdicts import FAILED, UNJUDGED, Judgement, Value, Verdict
+from stages.pipeline.errors import UserError
 
 METRICS = Path("metrics")
 ENDINGS = (".json", ".csv")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from stages.geometry.findings import CLAIMS
-from stages.geometry.scrutiny import SCRUTINIES
+from stages.findings.claims import CLAIMS
+from stages.findings.scrutiny import SCRUTINIES
 
 #: By the ids of `metrics/claims.json`: the post's findings, then what is left of them.
 ASKED = {**CLAIMS, **SCRUTINIES}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.errors import UserError
+from stages.pipeline.errors import UserError
 
 #: The main branch, in a clone that has it and in one that knows it from the remote only.
 MAIN = ("main", "origin/main")

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError
 
-from stages.errors import UserError
-from stages.measures import KEYS
-from stages.settings import read_yaml
-from stages.store import TABLES
+from stages.artefacts.measures import KEYS
+from stages.artefacts.store import TABLES
+from stages.pipeline.errors import UserError
+from stages.pipeline.settings import read_yaml
 
 #: Columns that say what a row is of; in every table, whichever it is.
 KEY_COLUMNS = {*KEYS, *(key for table in TABLES.values() for key in table.keys)}

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stages.grids import DECIMALS, read_csv
-from stages.store import readable
+from stages.artefacts.grids import DECIMALS, read_csv
+from stages.artefacts.store import readable
 
 #: By measure, by matrix or pair, by column: an array of shape (layers,).
 Measures = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]

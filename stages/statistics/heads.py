@@ -6,8 +6,8 @@ import numpy as np
 
 from stages.geometry.comparison import MATRICES, PAIRS, product_sum, unit_norm
 from stages.geometry.contrast import d_of_sums
-from stages.geometry.floor import factor, project, ranges
-from stages.geometry.permutation import blocks
+from stages.statistics.permutation import blocks
+from stages.statistics.projections import factor, project, ranges
 
 #: Bytes of square similarity matrices that are held at a time.
 CHUNK = 2**24

@@ -12,8 +12,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from stages.errors import UserError
-from stages.grids import DECIMALS, read_grid, write_grid
+from stages.artefacts.grids import DECIMALS, read_grid, write_grid
+from stages.pipeline.errors import UserError
 
 MATRICES = ("q", "k", "v")
 PAIRS = ("qk", "qv", "kv")

@@ -16,14 +16,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from stages import store
-from stages.errors import UserError
+from stages.artefacts import store
+from stages.artefacts.grids import write_grid
+from stages.artefacts.runs import open_run
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
-from stages.grids import write_grid
+from stages.pipeline.errors import UserError
 from stages.plotting.maps import layer_maps
 from stages.plotting.style import themed
-from stages.runs import open_run
 
 #: With three words there are three pairs, and a correlation of three numbers says next to nothing.
 FEWEST_WORDS = 4

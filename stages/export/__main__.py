@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from stages.errors import UserError
+from stages.artefacts.runs import SIMILARITY, Run, open_run
 from stages.geometry.pairs import members
 from stages.geometry.similarity import dissimilarity
-from stages.runs import SIMILARITY, Run, open_run
+from stages.pipeline.errors import UserError
 
 MATRICES = ("q", "k", "v", "x")
 #: Pairs that are in memory at a time: with 10,000 words a layer has 50 million.

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from stages.errors import UserError, some_of
-from stages.settings import check_words
+from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.settings import check_words
 
 COLUMNS = ("word", "category")
 

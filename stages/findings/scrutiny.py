@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stages.findings.claims import Verdict
 from stages.geometry.comparison import MATRICES, PAIRS
-from stages.geometry.findings import Verdict
 
 #: By measure, by matrix or pair, by column ("value", "low", "high", "p_familywise"): an array of shape (layers,).
 Measures = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from ruamel.yaml import YAML, YAMLError
 
-from stages.errors import UserError
+from stages.pipeline.errors import UserError
 
 PARAMS = Path("params.yaml")
 

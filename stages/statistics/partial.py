@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stages.geometry.bootstrap import Moments, Statistics, cohens_d, rsa_and_separability
 from stages.geometry.comparison import MATRICES, PAIRS
+from stages.statistics.bootstrap import Moments, Statistics, cohens_d, rsa_and_separability
 
 #: The products that `against_input` needs.
 PRODUCTS = (*PAIRS, *(f"{name}x" for name in MATRICES))

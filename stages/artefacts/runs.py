@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages import store
-from stages.errors import UserError
+from stages.artefacts import store
+from stages.pipeline.errors import UserError
 
 SIMILARITY = "data/similarity.safetensors"
 

@@ -1,0 +1,1 @@
+"""What lies between stages: tensors, tables, activations at one token, layer by layer, runs of other revisions."""

@@ -1,0 +1,1 @@
+"""The command `python -m stages.compare`: Compare two captured runs."""

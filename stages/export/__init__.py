@@ -1,0 +1,1 @@
+"""The command `python -m stages.export`: Write similarities for other programs."""

@@ -1,0 +1,1 @@
+"""The command `python -m stages.gate`: Hold the metrics of the workspace against another revision's."""
