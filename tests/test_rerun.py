@@ -1,4 +1,4 @@
-"""The README's table of what reruns, row by row, with real `dvc repro`."""
+"""The table of what reruns in stages/README.md, row by row, with real `dvc repro`."""
 
 import re
 import shutil
@@ -68,8 +68,8 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
 
 
 def table() -> dict[str, str]:
-    """Read the README's table: change → stages that rerun."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    """Read the table of stages/README.md: change → stages that rerun."""
+    readme = (ROOT / "stages/README.md").read_text(encoding="utf-8")
     block = readme.split("| change | stages that rerun |\n", 1)[1].split("\n\n", 1)[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[1:]]
     return dict(rows)
