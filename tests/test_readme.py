@@ -141,19 +141,17 @@ def test_numbers_of_the_summary_are_those_of_the_committed_run() -> None:
     summary = json.loads(read("metrics/summary.json"))
     assert f"{summary['claims']} of the post's {len(CLAIMS)} findings hold" in read("README.md")
 
-    header, main = re.search(
-        r"^ +Experiment ( +rsa .* tests)\n.*\n +main (.*)$", read("stages/compare/README.md"), re.M
-    )[0].splitlines()[::2]
+    lines = read("stages/compare/README.md").splitlines()
+    (header,) = [line for line in lines if re.match(r" +Experiment +rsa .* tests$", line)]
+    main = lines[lines.index(header) + 2]
     shown = dict(zip(header.split()[1:], main.split()[1:], strict=True))
     assert {name: float(value) for name, value in shown.items()} == {name: summary[name] for name in shown}
     assert set(shown) == {name for name, value in summary.items() if not isinstance(value, list)}
 
-    twins = [row.strip("| ").split(" | ") for row in rows_under("plots/README.md", TWINS)]
+    twins = rows_under("plots/README.md", "| mean over layers (and pairs) | trained | untrained |")
     keys = ["qk_r", "rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor"]
-    assert [float(trained) for _, trained, _ in twins] == pytest.approx([summary[key] for key in keys], abs=0.0056)
-
-
-TWINS = "| mean over layers (and pairs) | trained | untrained |"
+    trained = [float(row.split(" | ")[1]) for row in twins]
+    assert trained == pytest.approx([summary[key] for key in keys], abs=0.0056)
 
 
 def test_every_column_and_measure_of_a_table_is_told() -> None:
