@@ -6,17 +6,17 @@ import re
 from conftest import ROOT
 
 from stages.findings.claims import CLAIMS
-from stages.findings.scrutiny import SCRUTINIES
-from stages.findings.wording import in_words
+from stages.findings.summary import ASKED
+from stages.findings.words import in_words
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_its_claims_tables_are_those_of_the_committed_run() -> None:
     claims = json.loads((ROOT / "metrics/claims.json").read_text(encoding="utf-8"))
-    assert set(claims) == {*CLAIMS, *SCRUTINIES}
+    assert set(claims) == set(ASKED)
     for name, claim in claims.items():
-        asked = CLAIMS.get(name) or SCRUTINIES[name]
+        asked = ASKED[name]
         post = f"{claim['post']} | " if name in CLAIMS else ""
         row = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {'yes' if claim['holds'] else 'no'} |"
         assert row in README, row
