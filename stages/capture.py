@@ -1,6 +1,7 @@
 """Run every word's prompt through the model and catch the query, key and value vectors of every layer with hooks."""
 
-from stages.artefacts import store
+from stages.artefacts.files import write_json
+from stages.artefacts.tensors import TensorWriter
 from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
@@ -44,14 +45,14 @@ def main(stage: Stage) -> None:
 
     def catch(path: str, prompts: Prompts | None) -> None:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        with store.TensorWriter(stage.output(path), sizes, {"positions": positions, "length": length}) as file:
+        with TensorWriter(stage.output(path), sizes, {"positions": positions, "length": length}) as file:
             if prompts:
                 capture(model, projections, prompts, file.write, positions, prompt.multi_token, causal)
                 print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
 
     catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
-    store.write_json(
+    write_json(
         stage.output("data/capture.json"),
         {
             **loaded.provenance,

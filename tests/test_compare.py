@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
+from tensor_files import write_tensors
 
 from stages import compare
-from stages.artefacts import store
+from stages.artefacts.tensors import read_record
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 
@@ -53,7 +54,7 @@ def save(path: Path, words: list[str], seed: int, layers: int = 2, **record: str
         name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(layers)])
         for i, name in enumerate("qkv")
     }
-    store.write_tensors(path, tensors, RECORD | {"words": words, **record})
+    write_tensors(path, tensors, RECORD | {"words": words, **record})
     return path
 
 
@@ -118,7 +119,7 @@ MISTAKES = {
         "the metrics differ: cosine in ",
     ),
     "activations": (
-        lambda folder: store.write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
+        lambda folder: write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
         "holds no similarities: give a run's data/similarity.safetensors",
     ),
     "no record of as many words": (
@@ -131,13 +132,13 @@ MISTAKES = {
 
 
 def shorten(path: Path) -> Path:
-    tensors, record = load_file(path), store.read_record(path)
-    store.write_tensors(path, tensors, {**record, "words": WORDS[:5]})
+    tensors, record = load_file(path), read_record(path)
+    write_tensors(path, tensors, {**record, "words": WORDS[:5]})
     return path
 
 
 def constant(path: Path) -> Path:
-    store.write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)
+    write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)
     return path
 
 

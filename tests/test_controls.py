@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from stages.geometry.comparison import COMPARISONS, cka_debiased, pairwise, pearson, spearman
-from stages.geometry.contrast import anosim_r, cohens_d, common_language
+from stages.geometry.effects import anosim_r, cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
@@ -271,10 +271,9 @@ def test_projected_unit_vectors_that_share_nothing_follow_theory() -> None:
     categories = list("aaaabbbccc")
     widths = {"q": width, "k": width, "v": width}
     floor = projection_floor(np.eye(10)[None], widths, cosine, categories, 600 * SIZE, 0.05, rng)
-    for cells in floor.values():
-        for cell in cells.values():
-            assert cell["low"][0] < 0 < cell["high"][0]
-            assert abs(cell["value"][0]) < 0.05
+    for cell in floor.values():
+        assert cell["low"][0] < 0 < cell["high"][0]
+        assert abs(cell["value"][0]) < 0.05
 
 
 @pytest.mark.parametrize("up_to_rotation", [True, False])
@@ -291,7 +290,7 @@ def test_the_floor_is_that_of_brute_force_projections(up_to_rotation: bool) -> N
         brute["rsa_across"] = pairwise({name: values[:, ~within] for name, values in drawn.items()})
         for measure, cells in brute.items():
             for name, values in cells.items():
-                cell, spread = floor[measure][name], values.std()
+                cell, spread = floor[measure, name], values.std()
                 assert cell["value"][layer] == pytest.approx(values.mean(), abs=0.2 * spread)
                 assert cell["low"][layer] == pytest.approx(np.quantile(values, 0.025), abs=0.5 * spread)
                 assert cell["high"][layer] == pytest.approx(np.quantile(values, 0.975), abs=0.5 * spread)
@@ -303,8 +302,8 @@ def test_shared_input_alone_gives_high_rsa() -> None:
     x = rng.normal(size=(1, 34, 100)) + np.repeat(rng.normal(size=(1, 2, 100)), 17, axis=1)
     wide = projection_floor(x, dict.fromkeys("qkv", 1600), cosine, list("a" * 17 + "b" * 17), 10, 0.05, rng)
     narrow = projection_floor(x, dict.fromkeys("qkv", 64), cosine, list("a" * 17 + "b" * 17), 10, 0.05, rng)
-    assert wide["rsa"]["qk"]["value"][0] > 0.97
-    assert narrow["rsa"]["qk"]["value"][0] < wide["rsa"]["qk"]["low"][0]
+    assert wide["rsa", "qk"]["value"][0] > 0.97
+    assert narrow["rsa", "qk"]["value"][0] < wide["rsa", "qk"]["low"][0]
 
 
 def test_the_floor_is_the_same_for_the_same_seed() -> None:
@@ -313,8 +312,8 @@ def test_the_floor_is_the_same_for_the_same_seed() -> None:
         projection_floor(x, dict.fromkeys("qkv", 4), cosine, list("aaaabbb"), 9, 0.05, np.random.default_rng(seed))
         for seed in (0, 0, 1)
     )
-    np.testing.assert_array_equal(first["rsa"]["qv"]["high"], again["rsa"]["qv"]["high"])
-    assert (first["rsa"]["qv"]["high"] != other["rsa"]["qv"]["high"]).all()
+    np.testing.assert_array_equal(first["rsa", "qv"]["high"], again["rsa", "qv"]["high"])
+    assert (first["rsa", "qv"]["high"] != other["rsa", "qv"]["high"]).all()
 
 
 # Partial RSA
@@ -356,7 +355,7 @@ def test_a_gap_that_is_only_a_spread_goes_when_ranges_are_matched() -> None:
     plain = [pairwise({m: s[:, kind] for m, s in similarity.items()})["qk"][0] for kind in (within, ~within)]
     assert plain[0] - plain[1] > 0.2
     matched = range_matched(similarity, categories, 10, 200, 0.05, np.random.default_rng(0))
-    gap = matched["rsa_gap_matched_first"]["qk"]
+    gap = matched["rsa_gap_matched_first", "qk"]
     assert abs(gap["value"][0]) < 0.25 * (plain[0] - plain[1])
     assert gap["low"][0] < gap["value"][0] < gap["high"][0]
 
@@ -368,7 +367,7 @@ def test_a_gap_beyond_the_spread_stays() -> None:
     similarity["k"] = similarity["q"] + rng.normal(size=similarity["q"].shape) * np.where(within, 0.5, 2)
     matched = range_matched(similarity, categories, 10, 200, 0.05, np.random.default_rng(0))
     for which in ("first", "second"):
-        assert matched[f"rsa_gap_matched_{which}"]["qk"]["low"][0] > 0.1
+        assert matched[f"rsa_gap_matched_{which}", "qk"]["low"][0] > 0.1
 
 
 def test_as_many_pairs_of_either_kind_are_taken_from_each_bin() -> None:
@@ -387,7 +386,7 @@ def test_as_many_pairs_of_either_kind_are_taken_from_each_bin() -> None:
         for _ in range(3000):
             taken = [rng.choice(np.flatnonzero(kind & (q == value)), size, False) for value, size in enumerate(sizes)]
             scores.append(np.corrcoef(q[np.concatenate(taken)], k[np.concatenate(taken)])[0, 1])
-        cell = found[f"rsa_{name}_matched_first"]["qk"]
+        cell = found[f"rsa_{name}_matched_first", "qk"]
         assert cell["value"][0] == pytest.approx(np.mean(scores), abs=0.02)
         assert cell["low"][0] == pytest.approx(np.quantile(scores, 0.025), abs=0.05)
 
@@ -398,5 +397,5 @@ def test_ranges_that_do_not_overlap_cannot_be_matched() -> None:
     rng = np.random.default_rng(0)
     similarity = {name: rng.random((1, 15)) + 2 * within for name in "qk"} | {"v": rng.random((1, 15))}
     found = range_matched(similarity, categories, 10, 20, 0.05, rng)
-    assert np.isnan(found["rsa_gap_matched_first"]["qk"]["value"][0])
-    assert np.isnan(found["rsa_gap_matched_first"]["qk"]["low"][0])
+    assert np.isnan(found["rsa_gap_matched_first", "qk"]["value"][0])
+    assert np.isnan(found["rsa_gap_matched_first", "qk"]["low"][0])

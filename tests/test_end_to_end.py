@@ -14,9 +14,9 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from stages.artefacts import store
+from stages.artefacts.tables import HEAD_FLOORS
 from stages.findings.claims import CLAIMS
-from stages.findings.scrutiny import SCRUTINIES
+from stages.findings.evidence import TESTS
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 FIGURES = [
@@ -79,7 +79,7 @@ def lock_without_results(path: Path) -> dict:
 @pytest.mark.parametrize("table", ["correlation", "rsa", "separability", "heads"])
 def test_every_cell_equals_the_oracle(embedded: Project, expected: dict, table: str) -> None:
     found = pd.read_csv(embedded.root / f"metrics/{table}.csv")
-    assert set(found) - set(store.HEAD_FLOORS) == set(expected[table])  # the floor is drawn: tests/test_heads.py
+    assert set(found) - set(HEAD_FLOORS) == set(expected[table])  # the floor is drawn: tests/test_heads.py
     for column, values in expected[table].items():
         np.testing.assert_allclose(found[column], values, atol=1e-5, err_msg=column)
 
@@ -146,9 +146,9 @@ def test_claims_name_every_finding(embedded: Project) -> None:
     assert all(isinstance(claim["holds"], bool) for claim in claims.values())
     summary = json.loads((embedded.root / "metrics/summary.json").read_text(encoding="utf-8"))
     held = {name for name, claim in claims.items() if claim["holds"]}
-    assert set(claims) == {*CLAIMS, *SCRUTINIES}
+    assert set(claims) == {*CLAIMS, *TESTS}
     assert summary["claims"] == len(held & set(CLAIMS))
-    assert summary["tests"] == len(held & set(SCRUTINIES))
+    assert summary["tests"] == len(held & set(TESTS))
 
 
 def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:

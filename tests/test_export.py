@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import Project
 from scipy.spatial.distance import squareform
+from tensor_files import write_tensors
 
 from stages import export
-from stages.artefacts import store
 from stages.geometry.pairs import members
 from stages.geometry.similarity import METRICS, similarities
 
@@ -23,7 +23,7 @@ VECTORS = {name: np.random.default_rng(i).normal(size=(LAYERS, len(WORDS), UNITS
 def save(path: Path, metric: str = "cosine", **record: object) -> Path:
     tensors = {name: similarities(vectors, len(WORDS), metric, "none") for name, vectors in VECTORS.items()}
     record = {"words": WORDS, "categories": CATEGORIES, "metric": metric, "transform": "none"} | record
-    store.write_tensors(path, tensors, record, np.float64)
+    write_tensors(path, tensors, record, np.float64)
     return path
 
 
@@ -159,7 +159,7 @@ def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkey
     arguments, expected = MISTAKES[mistake]
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "run")
-    store.write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
+    write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
     (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, _, said = run(capsys, monkeypatch, *arguments, *([] if "--run" in arguments else ["--run", "run"]))

@@ -7,12 +7,15 @@ import pingouin
 import pytest
 from conftest import InProcess
 from safetensors.numpy import load_file
+from tensor_files import write_tensors
 
-from stages.artefacts import store
-from stages.geometry.contrast import cohens_d
+from stages.artefacts.tables import HEAD_FLOORS, empty_cells, read_table
+from stages.artefacts.tensors import read_record
+from stages.findings.summary import strongest
+from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, cosine
-from stages.statistics.heads import head_floor, head_scores, in_groups, strongest, undefined
+from stages.statistics.heads import head_floor, head_scores, in_groups
 
 CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)
@@ -76,8 +79,13 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
         np.testing.assert_array_equal(np.isnan(scores), dead, name)
         np.testing.assert_allclose(scores[~dead], before[name][~dead], atol=1e-12)
     table = {name: np.stack([before[name], scores]) for name, scores in after.items()}
-    assert undefined(table) == dict.fromkeys(["k", "qk", "kv"], "L1H0, L1H1")
-    assert undefined(table, most=1)["k"] == "L1H0 and 1 more"
+    said = [note for note in empty_cells("heads.csv", table) if "vary" in note]
+    reason = "is empty: vectors or similarities do not vary"
+    assert said == [f"heads.csv: {column} of L1H0, L1H1 {reason}" for column in ("k", "qk", "kv")]
+
+
+def test_of_many_heads_without_a_score_five_are_named() -> None:
+    assert "q of L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more is empty" in empty_cells("heads.csv", {"q": [[np.nan] * 7]})[0]
 
 
 @pytest.mark.parametrize("up_to_rotation", [False, True])
@@ -128,16 +136,16 @@ def test_the_strongest_head() -> None:
 def narrow(stage: InProcess) -> None:
     """Make the tiny run's K and V those of one head that both query heads share."""
     path = stage.project.root / "data/activations.safetensors"
-    tensors, record = load_file(path), store.read_record(path)
+    tensors, record = load_file(path), read_record(path)
     tensors |= {name: tensors[name][..., :8].copy() for name in tensors if name.endswith(("_k", "_v"))}
     path.unlink()  # not through a link into DVC's cache
-    store.write_tensors(path, tensors, record)
+    write_tensors(path, tensors, record)
 
 
 def test_the_stage_matches_shared_heads_to_their_query_heads(tiny_stage: InProcess) -> None:
     narrow(tiny_stage)
     assert tiny_stage.run("heads")[0] == 0
-    table = store.read_table(tiny_stage.project.root / "metrics/heads.csv")
+    table = read_table(tiny_stage.project.root / "metrics/heads.csv")
     tensors = load_file(tiny_stage.project.root / "data/activations.safetensors")
     for layer in range(2):
         assert table["k"][layer, 0] == table["k"][layer, 1]
@@ -155,7 +163,7 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
     for stage in ("capture", "similarity", "heads"):
         code, said = tiny_stage.run(stage)
         assert code == 0, said
-    table = store.read_table(project.root / "metrics/heads.csv")
+    table = read_table(project.root / "metrics/heads.csv")
     tensors = load_file(project.root / "data/activations.safetensors")
     others = load_file(project.root / "data/reference.safetensors")
     for layer, head in np.ndindex(2, 2):
@@ -177,7 +185,7 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tin
     for stage in ("heads", "claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
     text = (tiny_stage.project.root / "metrics/heads.csv").read_text(encoding="utf-8")
-    assert text == f"layer,head,q,k,v,qk,qv,kv,{','.join(store.HEAD_FLOORS)}\n"
+    assert text == f"layer,head,q,k,v,qk,qv,kv,{','.join(HEAD_FLOORS)}\n"
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
     assert summary["strongest_heads"] == []
     assert figure.read_bytes() != before
@@ -186,8 +194,8 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tin
 def test_without_controls_there_is_no_floor_and_a_reason(tiny_stage: InProcess) -> None:
     tiny_stage.project.set(controls__enabled=False)
     assert tiny_stage.run("heads")[0] == 0
-    assert "the columns of the floor are empty, as controls.enabled is false" in tiny_stage.log
-    table = store.read_table(tiny_stage.project.root / "metrics/heads.csv")
+    assert "rsa_floor_high are empty: controls.enabled is false" in tiny_stage.log
+    table = read_table(tiny_stage.project.root / "metrics/heads.csv")
     assert set(table) == {"q", "k", "v", "qk", "qv", "kv"}
     for stage in ("controls", "claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
@@ -197,14 +205,14 @@ def test_without_controls_there_is_no_floor_and_a_reason(tiny_stage: InProcess) 
 
 def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess) -> None:
     path = tiny_stage.project.root / "data/activations.safetensors"
-    tensors, record = load_file(path), store.read_record(path)
+    tensors, record = load_file(path), read_record(path)
     tensors["attn_1_v"][..., 8:] = 0
     path.unlink()  # not through a link into DVC's cache
-    store.write_tensors(path, tensors, record)
+    write_tensors(path, tensors, record)
     code, said = tiny_stage.run("heads")
     assert code == 0, said
-    assert "heads.csv: qv is empty where vectors or similarities do not vary: L1H1" in tiny_stage.log
-    table = store.read_table(tiny_stage.project.root / "metrics/heads.csv")
+    assert "heads.csv: qv of L1H1 is empty: vectors or similarities do not vary" in tiny_stage.log
+    table = read_table(tiny_stage.project.root / "metrics/heads.csv")
     assert [name for name in table if np.isnan(table[name]).any()] == ["v", "qv", "kv"]
     for stage in ("claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage

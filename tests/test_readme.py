@@ -14,8 +14,8 @@ from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
 from stages.findings.claims import CLAIMS
-from stages.findings.scrutiny import SCRUTINIES
-from stages.findings.wording import in_words
+from stages.findings.evidence import TESTS
+from stages.findings.words import in_words
 
 CARD = "data/models/gpt2-mini/README.md"
 
@@ -113,10 +113,10 @@ def test_every_figure_is_shown() -> None:
 def rows_of_claims() -> dict[str, str]:
     """Write each finding of the committed run as a table's row."""
     claims = json.loads(read("metrics/claims.json"))
-    assert set(claims) == {*CLAIMS, *SCRUTINIES}
+    assert set(claims) == {*CLAIMS, *TESTS}
     rows = {}
     for name, claim in claims.items():
-        asked = CLAIMS.get(name) or SCRUTINIES[name]
+        asked = CLAIMS.get(name) or TESTS[name]
         post = f"{claim['post']} | " if name in CLAIMS else ""
         rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {'yes' if claim['holds'] else 'no'} |"
     return rows
@@ -131,7 +131,7 @@ def test_tables_of_findings_are_those_of_the_committed_run() -> None:
     rows = rows_of_claims()
     findings, questions = "| finding | the post, on GPT-2-XL | this run | holds |", "| question | this run | survives |"
     assert rows_under("metrics/README.md", findings) == [rows[name] for name in CLAIMS]
-    assert rows_under("plots/README.md", questions) == [rows[name] for name in SCRUTINIES]
+    assert rows_under("plots/README.md", questions) == [rows[name] for name in TESTS]
     some = rows_under("README.md", findings)
     assert len(some) >= 3
     assert set(some) <= set(rows.values())

@@ -14,10 +14,14 @@ import pytest
 from conftest import InProcess, Project
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
+from tensor_files import write_tensors
 
-from stages.findings.wording import ASKED
+from stages.artefacts.files import read_json, write_json
+from stages.artefacts.tensors import read_record
+from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import charts
+from stages.plotting.names import FIGURES
 
 TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
@@ -118,6 +122,7 @@ def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None
     assert rows == [f"claim-{name}" for name in claims]
     for name, claim in claims.items():
         assert ASKED[name].finding in page.said
+        assert ASKED[name].rule.replace("-", "−") in page.said
         assert claim["post"] in page.said
     assert page.said.count(" yes ") >= sum(claim["holds"] is True for claim in claims.values())
 
@@ -155,6 +160,7 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_images_headings_labels_and_ids(page: Page) -> None:
+    assert [figure["id"] for figure in page.all("figure")] == list(FIGURES)
     assert len(page.all("img")) == 12
     alternatives = [attributes["alt"] for attributes in page.all("img")]
     assert all(len(text) > 30 for text in alternatives)
@@ -213,17 +219,15 @@ NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;",
 
 def make_nasty(project: Project) -> None:
     """Put words that are markup where the report reads words."""
-    from stages.artefacts import store
-
     path = project.root / "data/similarity.safetensors"
-    record = {**store.read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
-    tensors = store.read_tensors(path)
+    record = {**read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
+    tensors = load_file(path)
     path.unlink()  # not through a link into DVC's cache
-    store.write_tensors(path, tensors, record, np.float64)
+    write_tensors(path, tensors, record, np.float64)
     captured = project.root / "data/capture.json"
-    content = {**store.read_json(captured), "words": NASTY, "categories": record["categories"]}
+    content = {**read_json(captured), "words": NASTY, "categories": record["categories"]}
     captured.unlink()
-    store.write_json(captured, content)
+    write_json(captured, content)
 
 
 def test_words_that_are_markup_stay_words(tiny_stage: InProcess) -> None:

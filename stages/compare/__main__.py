@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Printed
 
-from stages.artefacts import store
-from stages.artefacts.grids import write_grid
 from stages.artefacts.runs import open_run
+from stages.artefacts.tables import Table, write_table
 from stages.geometry.comparison import every_layer
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import choose_words
 from stages.pipeline.errors import UserError
 from stages.plotting.maps import layer_maps
@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("A", help="data/similarity.safetensors, HEAD~1, the name of an experiment, ...")
     parser.add_argument("B", help="likewise")
-    parser.add_argument("--matrix", choices=store.MATRICES, nargs="+", default=store.MATRICES, help="default: all")
+    parser.add_argument("--matrix", choices=MATRICES, nargs="+", default=MATRICES, help="default: all")
     parser.add_argument("--out", type=Path, default=Path("plots/compare"), help="folder; default: plots/compare")
     parser.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the map; default: dark")
     arguments = parser.parse_args()
@@ -72,7 +72,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
     show(rsa)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_grid(out / "compare.csv", ("layer_a", "layer_b"), list(rsa), rsa)
+        write_table(out / "compare.csv", "compare.csv", rsa, Table(tuple(rsa), places=("layer_a", "layer_b")))
         themed(theme, partial(layer_maps, rsa, (a, b)), out / "compare.png", dpi=192)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
@@ -82,7 +82,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
 def load(name: str) -> Similarities:
     """Read a run as a whole."""
     with open_run(name) as run:
-        return Similarities(name, {matrix: run.similarity[matrix][:] for matrix in store.MATRICES}, run.record)
+        return Similarities(name, {matrix: run.similarity[matrix][:] for matrix in MATRICES}, run.record)
 
 
 def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int]]]:
@@ -108,7 +108,7 @@ def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int
 def show(rsa: dict[str, np.ndarray]) -> None:
     """Print, for each layer of A, its RSA with the same layer of B and with the one most like it."""
     headings = [f"{name.upper()}, {what}" for name in rsa for what in ("same layer", "most alike")]
-    table = Table("layer of A", *headings, box=box.SIMPLE_HEAD)
+    table = Printed("layer of A", *headings, box=box.SIMPLE_HEAD)
     for layer in range(len(next(iter(rsa.values())))):
         cells = []
         for scores in rsa.values():

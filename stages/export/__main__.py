@@ -16,11 +16,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from stages.artefacts.runs import SIMILARITY, Run, open_run
+from stages.geometry.names import WITH_INPUT as MATRICES
 from stages.geometry.pairs import members
 from stages.geometry.similarity import dissimilarity
 from stages.pipeline.errors import UserError
 
-MATRICES = ("q", "k", "v", "x")
 #: Pairs that are in memory at a time: with 10,000 words a layer has 50 million.
 CHUNK = 1 << 20
 
@@ -95,7 +95,7 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
         rdms = file.create_group("rdm_descriptors")
         rdms["layer"] = [layer for layer, _ in names]
         rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
-        rows = file.create_dataset("dissimilarities", (len(names), run.similarity.shape("q")[1]), dtype="f8")
+        rows = file.create_dataset("dissimilarities", (len(names), run.similarity["q"].shape[1]), dtype="f8")
         for row, (layer, matrix) in enumerate(tqdm(names, desc="export", unit="RDM", delay=1)):
             rows[row] = dissimilarity(run.similarity[matrix][layer], run.record["metric"])
 
@@ -129,7 +129,7 @@ def _tables(run: Run, matrices: list[str], layers: list[int]) -> Iterator[pd.Dat
     words, categories = run.record["words"], run.record["categories"]
     kinds = sorted(set(categories))
     of_category = np.array([kinds.index(category) for category in categories])
-    pairs = run.similarity.shape("q")[1]
+    pairs = run.similarity["q"].shape[1]
     with tqdm(total=len(layers) * pairs, desc="export", unit="row", unit_scale=True, delay=1) as bar:
         for layer in layers:
             for first in range(0, pairs, CHUNK):

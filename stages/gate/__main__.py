@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from stages.artefacts.grids import DECIMALS
+from stages.artefacts.files import DECIMALS
 from stages.gate import revisions, verdicts
 from stages.gate.verdicts import FAILED, UNJUDGED, Judgement, Value, Verdict
 from stages.pipeline.errors import UserError

@@ -13,13 +13,12 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, RootModel, ValidationError
 
-from stages.artefacts.measures import KEYS
-from stages.artefacts.store import TABLES
+from stages.artefacts.tables import TABLES
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import read_yaml
 
 #: Columns that say what a row is of; in every table, whichever it is.
-KEY_COLUMNS = {*KEYS, *(key for table in TABLES.values() for key in table.keys)}
+KEY_COLUMNS = {key for table in TABLES.values() for key in table.keys}
 
 #: What a cell holds; None is an empty one.
 Value = float | str | None

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, square
-
-MATRICES = ("q", "k", "v")
-PAIRS = ("qk", "qv", "kv")
 
 #: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
 #: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does.

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from stages.plotting.style import MARKS, MATRICES, PAIRS, band, layer_axis, marker_size, panels, show_limits, widened
-
-Measures = Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
+from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
+from stages.plotting.style import MARKS, band, layer_axis, marker_size, panels, show_limits, widened
 
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
@@ -22,45 +21,51 @@ TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D
 COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
 
 
-def controls_profile(controls: Measures, alpha: float) -> Figure:
+#: What Figure 10 draws of each row's measures: the columns that its axes must hold.
+SHOWN = {
+    "rsa": {
+        "rsa": ("value",),
+        "rsa_without_bias": ("value",),
+        "rsa_floor": ("low", "high"),
+        "rsa_to_input": ("value",),
+        "partial_rsa": ("low", "high"),
+    },
+    "d": {"d": ("value",), "d_without_bias": ("value",), "d_floor": ("low", "high"), "d_of_input": ("value",)},
+}
+
+
+def controls_profile(controls: Scores, alpha: float) -> Figure:
     """Draw Figure 10: RSA and separability over layers against what shared input alone gives.
 
     Parameters
     ----------
-    controls : mapping
-        By measure, by matrix or pair: "value", "low" and "high", arrays of shape (layers,); of the table of that name.
+    controls : Scores
+        "value", "low" and "high", arrays of shape (layers,), of the table of that name.
     alpha : float
         Ranges and intervals hold 1 - alpha.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     text = rcParams["text.color"]
-    layers = len(controls["rsa"]["qk"]["value"])
+    layers = len(controls["rsa", "qk"]["value"])
     for axis, pair in zip(axes[:3], PAIRS, strict=True):
         _against_floor(axis, controls, "rsa", pair)
         for name in pair:
-            to_input = controls["rsa_to_input"][name]["value"]
-            axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{MARKS[name].label} to input")
-        partial = controls["partial_rsa"][pair]
+            to_input = controls["rsa_to_input", name]["value"]
+            axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{LABELS[name]} to input")
+        partial = controls["partial_rsa", pair]
         band(axis, partial, "C3")
         axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(layers))
-        axis.axhline(0, color="grey", linestyle="-", linewidth=0.8)
-        axis.set_title(MARKS[pair].label)
         axis.legend(loc="best", fontsize=9)
     for axis, name in zip(axes[3:], MATRICES, strict=True):
         _against_floor(axis, controls, "d", name)
-        axis.plot(controls["d_of_input"]["x"]["value"], color=text, linestyle="--")
-        axis.axhline(0, color="grey", linestyle="-", linewidth=0.8)
-        axis.set_title(MARKS[name].label)
-    rsa = _values(controls, ("rsa", "rsa_without_bias", "rsa_floor", "rsa_to_input", "partial_rsa"))
-    d = _values(controls, ("d", "d_without_bias", "d_floor", "d_of_input"))
-    for axis in axes[:3]:
-        axis.set_ylim(show_limits(widened(rsa, (0.0, 1.0))))
-    for axis in axes[3:]:
-        axis.set_ylim(show_limits(widened(d, (0.0, 1.0))))
+        axis.plot(controls["d_of_input", INPUT]["value"], color=text, linestyle="--")
     for axis in axes:
-        layer_axis(axis, layers)
-    axes[0].set_ylabel("RSA score")
-    axes[3].set_ylabel("Cohen's d")
+        axis.axhline(0, color="grey", linestyle="-", linewidth=0.8)
+    ends = {
+        row: [cells[column] for (name, _), cells in controls.items() for column in measures.get(name, ())]
+        for row, measures in SHOWN.items()
+    }
+    _name_axes(axes, layers, widened(ends["rsa"], (0.0, 1.0)), widened(ends["d"], (0.0, 1.0)))
     percent = f"{100 * (1 - alpha):g} %"
     handles: list[Artist] = [
         Line2D([], [], color="grey", marker="s", label="trained"),
@@ -74,27 +79,25 @@ def controls_profile(controls: Measures, alpha: float) -> Figure:
     return figure
 
 
-def _values(controls: Measures, measures: Sequence[str]) -> list[np.ndarray]:
-    """List what Figure 10 draws of some measures, for the limits of its axes: values, and ranges where drawn."""
-    columns = {"partial_rsa": ("low", "high"), "rsa_floor": ("low", "high"), "d_floor": ("low", "high")}
-    return [
-        cells[column]
-        for measure in measures
-        for cells in controls[measure].values()
-        for column in columns.get(measure, ("value",))
-    ]
-
-
-def _against_floor(axis: Axes, controls: Measures, measure: str, name: str) -> None:
+def _against_floor(axis: Axes, controls: Scores, measure: str, name: str) -> None:
     """Draw a trained measure, with and without bias, over the range of random projections."""
-    mark, values = MARKS[name], controls[measure][name]["value"]
-    floor = controls[f"{measure}_floor"][name]
+    mark, values = MARKS[name], controls[measure, name]["value"]
+    floor = controls[f"{measure}_floor", name]
     band(axis, floor, "grey", alpha=0.4)
     axis.plot(floor["value"], color="grey", linewidth=1)
     size = marker_size(len(values))
     axis.plot(values, color=mark.colour, marker=mark.marker, markersize=size)
-    without = controls[f"{measure}_without_bias"][name]["value"]
+    without = controls[f"{measure}_without_bias", name]["value"]
     axis.plot(without, mark.marker, color=mark.colour, markerfacecolor="none", markersize=1.5 * size)
+
+
+def _name_axes(axes: Sequence[Axes], layers: int, rsa: tuple[float, float], d: tuple[float, float]) -> None:
+    """Title a row of pairs above a row of matrices; limits are those of RSA scores and of Cohen's d."""
+    for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
+        axis.set(title=LABELS[name], ylim=show_limits(rsa if name in PAIRS else d))
+        layer_axis(axis, layers)
+    axes[0].set_ylabel("RSA score")
+    axes[3].set_ylabel("Cohen's d")
 
 
 def robustness_profile(scores: Mapping[str, np.ndarray]) -> Figure:
@@ -115,18 +118,9 @@ def robustness_profile(scores: Mapping[str, np.ndarray]) -> Figure:
                 axis.plot(scores[f"{pair}_{transform}_{comparison}"], linestyle=line, **style)
         for axis, name in zip(axes[3:], MATRICES, strict=True):
             axis.plot(scores[f"{name}_{transform}"], **style)
-    for row, names in ((axes[:3], PAIRS), (axes[3:], MATRICES)):
-        for axis, name in zip(row, names, strict=True):
-            axis.set_title(MARKS[name].label)
-            layer_axis(axis, layers)
-    limits = show_limits(widened([values for column, values in scores.items() if column[:2] in PAIRS]))
-    d = show_limits(widened([values for column, values in scores.items() if column[:2] not in PAIRS], (0.0, 1.0)))
-    for axis in axes[:3]:
-        axis.set_ylim(limits)
-    for axis in axes[3:]:
-        axis.set_ylim(d)
-    axes[0].set_ylabel("RSA score")
-    axes[3].set_ylabel("Cohen's d")
+    rsa = widened([values for column, values in scores.items() if column[:2] in PAIRS])
+    d = widened([values for column, values in scores.items() if column[:2] not in PAIRS], (0.0, 1.0))
+    _name_axes(axes, layers, rsa, d)
     handles = [
         Line2D([], [], color=colour or rcParams["text.color"], marker=marker, label=label)
         for label, colour, marker in TRANSFORMS.values()

@@ -8,7 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
-from stages.plotting.style import MARKS, MATRICES, PAIRS, number, panels
+from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.plotting.names import number
+from stages.plotting.style import panels
 
 
 def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
@@ -28,7 +30,7 @@ def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
         images = _on_one_scale(row, [scores[name].T for name in names], colours)
         figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
-            title = MARKS[name].label
+            title = LABELS[name]
             if np.isfinite(scores[name]).any():
                 layer, head = np.unravel_index(np.nanargmax(scores[name]), (layers, heads))
                 title += f" (L{layer}H{head}: {number(scores[name][layer, head])})"
@@ -65,7 +67,7 @@ def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
     images = _on_one_scale(axes, list(rsa.values()), "viridis")
     figure.colorbar(images[0], ax=axes, label="RSA score", pad=0.01)
     for axis, (name, scores) in zip(axes, rsa.items(), strict=True):
-        axis.set(title=MARKS[name].label, xlabel="Layer of B")
+        axis.set(title=LABELS[name], xlabel="Layer of B")
         _ring(axis, scores.argmax(axis=1), np.arange(len(scores)))
     axes[0].set_ylabel("Layer of A")
     figure.suptitle("\n".join(f"{side}: {name}" for side, name in zip("AB", names, strict=True)), fontsize=11)

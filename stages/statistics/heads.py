@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from stages.geometry.comparison import MATRICES, PAIRS, product_sum, unit_norm
-from stages.geometry.contrast import d_of_sums
-from stages.statistics.permutation import blocks
+from stages.geometry.comparison import product_sum, unit_norm
+from stages.geometry.effects import d_of_sums
+from stages.geometry.names import INPUT, MATRICES, PAIRS
+from stages.pipeline.progress import blocks
 from stages.statistics.projections import factor, project, ranges
 
 #: Bytes of square similarity matrices that are held at a time.
@@ -56,6 +57,7 @@ def head_scores(
     similar: Callable[[np.ndarray], np.ndarray],
     within: np.ndarray,
     chunk: int = CHUNK,
+    floor: Callable[..., Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Separability and RSA of every head of a layer.
 
@@ -64,7 +66,7 @@ def head_scores(
 
     Parameters
     ----------
-    vectors : mapping of "q", "k", "v" to ndarray, shape (words, units)
+    vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words, units)
         K and V may be narrower than Q. Behind the words may stand those that `similar` takes as a reference.
     heads : int
         Query heads.
@@ -74,12 +76,14 @@ def head_scores(
         Which pairs lie within a category.
     chunk : int
         Bytes of square similarity matrices held at a time; at least one group is.
+    floor : callable, optional
+        Takes the input, ``vectors["x"]``, and the units of a head, as `head_floor`; what it gives goes to all heads.
 
     Returns
     -------
     dict of str to ndarray of float64, shape (heads,)
         ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
-        where the vectors or similarities of a head have no variation, so that a score is undefined.
+        where the vectors or similarities of a head have no variation, so that a score is undefined. Then the floor's.
 
     Raises
     ------
@@ -88,14 +92,18 @@ def head_scores(
     """
     words, width = vectors["q"].shape
     head_units = width // heads
-    groups = min(values.shape[-1] // head_units for values in vectors.values())
+    groups = min(vectors[name].shape[-1] // head_units for name in MATRICES)
     parts = {name: in_groups(vectors[name], head_units, groups) for name in MATRICES}
     columns = {name: np.empty((groups, heads // groups)) for name in (*MATRICES, *PAIRS)}
     for block in blocks(groups, chunk // (8 * words**2 * (heads // groups))):
         similarity = {name: _similarities(part[block], similar, len(within)) for name, part in parts.items()}
         for name, scores in _scores(similarity, within).items():
             columns[name][block] = scores  # broadcasts what a group shares to each of its query heads
-    return {name: values.ravel() for name, values in columns.items()}
+    bounds = floor(vectors[INPUT], head_units) if floor else {}
+    return {
+        **{name: values.ravel() for name, values in columns.items()},
+        **{name: np.full(heads, value) for name, value in bounds.items()},
+    }
 
 
 def _similarities(vectors: np.ndarray, similar: Callable[[np.ndarray], np.ndarray], pairs: int) -> np.ndarray:
@@ -129,7 +137,7 @@ def head_floor(
     up_to_rotation: bool = False,
     chunk: int = CHUNK,
 ) -> dict[str, np.ndarray]:
-    """Give Cohen's d and the RSA of random projections of a layer's input to as many units as a head has.
+    """Return Cohen's d and the RSA of random projections of a layer's input to as many units as a head has.
 
     One floor for all heads of a layer: their width is the same, and so is the law of the projections of Q, K and V.
 
@@ -168,51 +176,3 @@ def head_floor(
         for measure, values in found.items()
         for column, number in ranges(np.concatenate(values), alpha).items()
     }
-
-
-def strongest(d: np.ndarray) -> str:
-    """Name the head with the largest Cohen's d, both numbers counted from 0.
-
-    Parameters
-    ----------
-    d : ndarray, shape (layers, heads)
-
-    Returns
-    -------
-    str
-        Of equal ones the first. Heads without a d (NaN) do not count; there is one with.
-
-    Examples
-    --------
-    >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]))
-    'L1H0'
-    """
-    layer, head = np.unravel_index(np.nanargmax(d), np.shape(d))
-    return f"L{layer}H{head}"
-
-
-def undefined(scores: Mapping[str, np.ndarray], most: int = 5) -> dict[str, str]:
-    """Name the heads whose score is NaN.
-
-    Parameters
-    ----------
-    scores : mapping of str to ndarray, shape (layers, heads)
-    most : int
-        More heads of a column than these are counted only.
-
-    Returns
-    -------
-    dict of str to str
-        By column, where there is one.
-
-    Examples
-    --------
-    >>> undefined({"q": np.array([[1.0, np.nan]]), "k": np.ones((1, 2))})
-    {'q': 'L0H1'}
-    """
-    found = {}
-    for column, values in scores.items():
-        if len(places := np.argwhere(np.isnan(values))):
-            names = ", ".join(f"L{layer}H{head}" for layer, head in places[:most])
-            found[column] = f"{names} and {len(places) - most} more" if len(places) > most else names
-    return found

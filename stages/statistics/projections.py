@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stages.geometry.comparison import pairwise
-from stages.geometry.contrast import cohens_d
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import Scores
 from stages.geometry.pairs import within_category
-from stages.statistics.permutation import blocks
+from stages.pipeline.progress import blocks, join, stack
 
 #: Bytes of projected vectors that are held at a time.
 CHUNK = 2**25
@@ -83,8 +84,8 @@ def projection_floor(
     rng: np.random.Generator,
     up_to_rotation: bool = False,
     chunk: int = CHUNK,
-) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Give the RSA and separability of independent Gaussian projections of the layers' shared input.
+) -> Scores:
+    """Return the RSA and separability of independent Gaussian projections of the layers' shared input.
 
     The three matrices of a draw are independent of each other and of everything that was learnt; whatever geometry
     they share is the input's. Trained scores above the range mean that training brought the matrices together, below
@@ -111,9 +112,9 @@ def projection_floor(
 
     Returns
     -------
-    dict of str to dict of str to dict of str to ndarray, shape (layers,)
+    Scores
         ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair and ``d`` by matrix: ``value`` (the mean of the
-        draws), ``low`` and ``high``.
+        draws), ``low`` and ``high``, of shape (layers,).
 
     Raises
     ------
@@ -122,35 +123,32 @@ def projection_floor(
     """
     within = within_category(categories)
     step = chunk // (8 * inputs.shape[1] * sum(widths.values()))
-    rows: dict[str, dict[str, list[np.ndarray]]] = {}
+    layers = []
     for x in inputs:
         root, parts = factor(x), []
         for part in blocks(draws, step):
             size = part.stop - part.start
             drawn = {name: similar(project(root, width, size, rng, up_to_rotation)) for name, width in widths.items()}
             parts.append(_scores(drawn, within))
-        for measure, by_name in parts[0].items():
-            for name in by_name:
-                row = rows.setdefault(measure, {}).setdefault(name, [])
-                row.append(np.concatenate([scores[measure][name] for scores in parts]))
-    return {
-        measure: {name: ranges(np.stack(layers), alpha) for name, layers in by_name.items()}
-        for measure, by_name in rows.items()
-    }
+        layers.append(join(parts))
+    return {names: ranges(scores, alpha) for names, scores in stack(layers).items()}
 
 
-def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """RSA scores and Cohen's d of every draw."""
+def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Return RSA scores and Cohen's d of every draw."""
+    kinds = {"rsa": slice(None), "rsa_within": within, "rsa_across": ~within}
     return {
-        "rsa": pairwise(similarity),
-        "rsa_within": pairwise({name: values[:, within] for name, values in similarity.items()}),
-        "rsa_across": pairwise({name: values[:, ~within] for name, values in similarity.items()}),
-        "d": {name: cohens_d(values, within) for name, values in similarity.items()},
+        **{
+            (measure, pair): r
+            for measure, pairs in kinds.items()
+            for pair, r in pairwise({name: values[:, pairs] for name, values in similarity.items()}).items()
+        },
+        **{("d", name): cohens_d(values, within) for name, values in similarity.items()},
     }
 
 
 def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Give mean and central range of draws.
+    """Return mean and central range of draws.
 
     Parameters
     ----------

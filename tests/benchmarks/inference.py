@@ -15,7 +15,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from stages.geometry.comparison import PAIRS
+from stages.geometry.names import PAIRS
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import Moments, Statistics, bootstrap, resample_words
 from stages.statistics.matching import range_matched
