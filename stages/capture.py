@@ -5,9 +5,9 @@ from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
-from stages.pipeline.settings import find_token, flatten
+from stages.pipeline.settings import find_token
 from stages.pipeline.stage import Stage, run
-from stages.pipeline.word_lists import read_words
+from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:

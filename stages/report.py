@@ -8,7 +8,8 @@ from stages.geometry.pairs import within_category
 from stages.pages.captions import Results
 from stages.pages.charts import matrices
 from stages.pages.report import page
-from stages.pipeline.settings import Section, Settings, check_focus_layer
+from stages.pipeline.schema import Section, Settings
+from stages.pipeline.settings import check_focus_layer
 from stages.pipeline.stage import Stage, run
 
 FIGURES = (

@@ -16,7 +16,7 @@ from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
-from stages.pipeline.settings import Figures
+from stages.pipeline.schema import Figures
 from stages.plotting import controls, maps, profiles, scatter, style, words
 from stages.plotting.parallel import draw_all
 from stages.plotting.uncertainty import Uncertainty

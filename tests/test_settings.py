@@ -9,7 +9,8 @@ from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import check_focus_layer, find_token, flatten, load
+from stages.pipeline.settings import check_focus_layer, find_token, load
+from stages.pipeline.word_lists import flatten
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 

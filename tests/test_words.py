@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import flatten
-from stages.pipeline.word_lists import read_words, write_words
+from stages.pipeline.word_lists import flatten, read_words, write_words
 
 GOOD = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
 WORDS = {"fruit": ["pear", "lime"], "tools": ["saw", "axe", "hammer"]}

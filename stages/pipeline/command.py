@@ -1,0 +1,65 @@
+"""What every command does alike, the stages' among them: options and `--help`, mistakes in plain words, tables."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from stages.pipeline.errors import UserError
+
+
+def parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Return an option parser for `python -m stages.NAME` whose `--help` keeps the lines of its texts."""
+    return argparse.ArgumentParser(
+        prog=f"python -m stages.{name}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+@contextmanager
+def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", before: str = "") -> Iterator[None]:
+    """End with plain words and an exit code after a mistake that the user can mend, with 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    name : str
+        What the words begin with: the command, or the stage.
+    code : int
+        The exit code after a mistake.
+    interrupted : str
+        What to say after Ctrl-C.
+    before : str
+        What to write before: an empty line sets a stage's words off from the log above them.
+    """
+    try:
+        yield
+    except (UserError, FloatingPointError) as error:
+        warn(f"{before}{name}: {error}")
+        sys.exit(code)
+    except KeyboardInterrupt:
+        warn(f"{before}{name}: {interrupted}")
+        sys.exit(130)
+
+
+def warn(text: str) -> None:
+    """Write to stderr: bold and red in a terminal that allows it."""
+    plain = not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    print(text if plain else f"\033[1;31m{text}\033[0m", file=sys.stderr)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None) -> None:
+    """Print a table as wide as the terminal, or 120 characters in a log."""
+    from rich import box  # a tenth of a second, which stages need not wait for
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    console = Console()
+    if not console.is_terminal:  # rich would fold the table to 80 columns
+        console.width = 120
+    table = Table(*(Column(heading, overflow="fold") for heading in headings), box=box.SIMPLE_HEAD, caption=caption)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, markup=False)
