@@ -39,12 +39,13 @@ def main(stage: Stage) -> None:
 
     chosen, length = stage.settings.capture.positions, prompts.positions
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
-    positions = sorted(set(every))
+    positions = sorted({*every, prompts.word_position})
+    record = {"positions": positions, "length": length, "word_position": prompts.word_position}
     causal = find_family(model.config).causal
 
     def catch(path: str, prompts: Prompts | None) -> None:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        with store.TensorWriter(stage.output(path), sizes, {"positions": positions, "length": length}) as file:
+        with store.TensorWriter(stage.output(path), sizes, record) as file:
             if prompts:
                 capture(model, projections, prompts, file.write, positions, prompt.multi_token, causal)
                 print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages.artefacts import store
-from stages.artefacts.activations import count_layers, read_layer, read_with_reference
+from stages.artefacts.activations import count_layers, find_position, read_layer, read_with_reference
 from stages.artefacts.layerwise import each_layer
 from stages.geometry.comparison import same_rows
 from stages.geometry.pairs import pairs_of
@@ -16,18 +16,22 @@ def main(stage: Stage) -> None:
     captured = store.read_json(stage.input("data/capture.json"))
     words, target = captured["words"], stage.settings.tokens.target
     metric, transform = stage.settings.similarity.metric, stage.settings.similarity.transform
-    record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
     with (
         store.open_tensors(stage.input("data/activations.safetensors")) as activations,
         store.open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        layers = count_layers(activations)
+        layers, word = count_layers(activations), activations.record["word_position"]
+        position = find_position(activations, target, "tokens.target")
+        if position != word:
+            print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
         if all(same_rows(read_layer(activations, "x", layer, target, "tokens.target")) for layer in range(layers)):
             raise UserError(
                 f"tokens.target: token {target} has the same vectors whatever the word: "
-                f"choose the word's own token, {captured['word_position']}, or a later one"
+                f"choose word, its own token ({word}), or a later one"
             )
         shapes = {name: (layers, pairs_of(len(words))) for name in "qkvx"}
+        record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
+        record |= {"target": position, "word_position": word}
         path = stage.output("data/similarity.safetensors")
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.

@@ -7,7 +7,28 @@ from stages.pipeline.errors import UserError
 from stages.pipeline.settings import find_token
 
 
-def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:
+def find_position(tensors: store.Tensors, token: int | str, setting: str) -> int:
+    """Return the position in the prompt that a setting means, from 0.
+
+    Parameters
+    ----------
+    tensors : Tensors
+        The open file `data/activations.safetensors` or `data/reference.safetensors`.
+    token : int or "word"
+        A position, negative from the end; or the word's own token (the last, where it has several), wherever it stands.
+    setting : str
+        The key of params.yaml that chose the token, for the message.
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token.
+    """
+    record = tensors.record
+    return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
+
+
+def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int | str, setting: str) -> np.ndarray:
     """Read the vectors of all words in one layer at one token of `data/activations.safetensors`.
 
     Parameters
@@ -17,10 +38,8 @@ def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, sett
     matrix : {"q", "k", "v", "x"}
     layer : int
         From 0.
-    token : int
-        Position in the prompt, from 0; negative from the end.
-    setting : str
-        The key of params.yaml that chose the token, for the message.
+    token, setting
+        As `find_position`.
 
     Returns
     -------
@@ -32,7 +51,7 @@ def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, sett
         If the prompt has no such token, or its vectors were not kept.
     """
     kept, length = tensors.record["positions"], tensors.record["length"]
-    place = find_token(token, length, setting)
+    place = find_position(tensors, token, setting)
     if place not in kept:
         listed = ", ".join(map(str, kept))
         raise UserError(
@@ -47,7 +66,7 @@ def count_layers(tensors: store.Tensors) -> int:
 
 
 def read_with_reference(
-    activations: store.Tensors, reference: store.Tensors, matrix: str, layer: int, token: int
+    activations: store.Tensors, reference: store.Tensors, matrix: str, layer: int, token: int | str
 ) -> np.ndarray:
     """Read one layer's vectors of all words at the target token, and behind them those of the reference words, if any.
 

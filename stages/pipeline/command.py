@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -50,16 +51,21 @@ def warn(text: str) -> None:
     print(text if plain else f"\033[1;31m{text}\033[0m", file=sys.stderr)
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None) -> None:
-    """Print a table as wide as the terminal, or 120 characters in a log."""
+def width() -> int:
+    """Return how many characters a line of a table may have: as the terminal has, or 120 in a log."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None, padding: int = 1
+) -> None:
+    """Print a table, `width` wide at most: cells that are too long are folded."""
     from rich import box  # a tenth of a second, which stages need not wait for
     from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
-    if not console.is_terminal:  # rich would fold the table to 80 columns
-        console.width = 120
-    table = Table(*(Column(heading, overflow="fold") for heading in headings), box=box.SIMPLE_HEAD, caption=caption)
+    columns = (Column(heading, overflow="fold") for heading in headings)
+    table = Table(*columns, box=box.SIMPLE_HEAD, caption=caption, padding=(0, padding))
     for row in rows:
         table.add_row(*row)
-    console.print(table, markup=False)
+    Console(width=width()).print(table, markup=False)
