@@ -23,7 +23,8 @@ def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[
         The content of the file.
     """
     # The alternatives of one key (`all` or a list) are a finding each, and one mistake: the schema names them all.
-    return list(dict.fromkeys(_in_words(problem, schema.model_json_schema(), raw) for problem in error.errors()))
+    tree = schema.model_json_schema()
+    return list(dict.fromkeys(_in_words(problem, tree, raw) for problem in error.errors()))
 
 
 def _in_words(problem: Mapping[str, Any], schema: dict, raw: Any) -> str:
