@@ -6,9 +6,9 @@ from stages.models.capture import capture, shapes
 from stages.models.load import load, overview
 from stages.models.projections import find_family, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
-from stages.pipeline.settings import find_token, flatten
+from stages.pipeline.settings import find_token
 from stages.pipeline.stage import Stage, run
-from stages.pipeline.word_lists import read_words
+from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:
@@ -40,12 +40,13 @@ def main(stage: Stage) -> None:
 
     chosen, length = stage.settings.capture.positions, prompts.positions
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
-    positions = sorted(set(every))
+    positions = sorted({*every, prompts.word_position})
+    record = {"positions": positions, "length": length, "word_position": prompts.word_position}
     causal = find_family(model.config).causal
 
     def catch(path: str, prompts: Prompts | None) -> None:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        with TensorWriter(stage.output(path), sizes, {"positions": positions, "length": length}) as file:
+        with TensorWriter(stage.output(path), sizes, record) as file:
             if prompts:
                 capture(model, projections, prompts, file.write, positions, prompt.multi_token, causal)
                 print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")

@@ -8,7 +8,7 @@ from stages.artefacts.results import Results
 from stages.artefacts.tensors import open_tensors
 from stages.pages.charts import matrices
 from stages.pages.report import page
-from stages.pipeline.settings import Section, Settings
+from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run
 from stages.plotting.names import FIGURES
 

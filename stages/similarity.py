@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at
+from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.tensors import TensorWriter, open_tensors
@@ -25,14 +25,18 @@ def main(stage: Stage) -> None:
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
+        position, word = find_position(activations, target, "tokens.target"), activations.record["word_position"]
+        if position != word:
+            print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
         vectors = vectors_at(target, "tokens.target", activations, reference)
         if all(same_rows(layer["x"][: len(words)]) for layer in vectors):
             raise UserError(
                 f"tokens.target: token {target} has the same vectors whatever the word: "
-                f"choose the word's own token, {captured['word_position']}, or a later one"
+                f"choose word, its own token ({word}), or a later one"
             )
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}
+        record |= {"target": position, "word_position": word}
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.
         with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:

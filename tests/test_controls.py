@@ -18,7 +18,7 @@ from stages.geometry.effects import anosim_r, cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
-from stages.pipeline.settings import Rsa, Similarity
+from stages.pipeline.schema import Rsa, Similarity
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, project, projection_floor

@@ -10,7 +10,8 @@ from conftest import Project
 from scipy.spatial.distance import squareform
 from tensor_files import write_tensors
 
-from stages import export
+from stages.export import __main__ as export
+from stages.export import writers
 from stages.geometry.pairs import members
 from stages.geometry.similarity import METRICS, similarities
 
@@ -102,7 +103,7 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(export, "CHUNK", 4)
+    monkeypatch.setattr(writers, "CHUNK", 4)
     out = tmp_path / "pairs.csv"
     assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric))[0] == 0
     table = pd.read_csv(out)
@@ -122,7 +123,7 @@ def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys,
 
 def test_parquet_holds_the_same_as_the_csv(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
-    monkeypatch.setattr(export, "CHUNK", 4)
+    monkeypatch.setattr(writers, "CHUNK", 4)
     source = save(tmp_path / "run")
     for suffix in ("csv", "parquet"):
         out = tmp_path / f"pairs.{suffix}"
@@ -179,7 +180,7 @@ def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "members" if suffix == ".csv" else "dissimilarity", interrupt)
+        patch.setattr(writers, "members" if suffix == ".csv" else "dissimilarity", interrupt)
         code, _, said = run(capsys, monkeypatch, out, "--run", source, "--force")
     assert (code, said) == (130, "export: interrupted, nothing was written\n")
     assert out.read_bytes() == b"mine"

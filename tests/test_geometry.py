@@ -12,7 +12,9 @@ from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, separability
 from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS, correlation, cosine, euclidean
-from stages.pipeline.settings import Similarity, flatten, load
+from stages.pipeline.schema import Similarity
+from stages.pipeline.settings import load
+from stages.pipeline.word_lists import flatten
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -94,7 +94,7 @@ def many_layers(stage: InProcess, layers: int) -> None:
     path = root / "data/activations.safetensors"
     path.unlink()  # not through a link into DVC's cache
     shapes = {f"attn_{layer}_{name}": (90, 5, 32) for layer in range(layers) for name in "qkvx"}
-    with TensorWriter(path, shapes, {"positions": list(range(5)), "length": 5}) as file:
+    with TensorWriter(path, shapes, {"positions": list(range(5)), "length": 5, "word_position": 4}) as file:
         for name in shapes:
             file.write(name, 0, rng.normal(size=(90, 5, 32)))
 

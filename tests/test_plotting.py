@@ -17,7 +17,7 @@ from stages.geometry.names import PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
-from stages.pipeline.settings import Figures
+from stages.pipeline.schema import Figures
 from stages.plotting import controls, maps, profiles, scatter, style, words
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import draw_all

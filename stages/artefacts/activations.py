@@ -11,8 +11,29 @@ from stages.pipeline.errors import UserError
 from stages.pipeline.settings import find_token
 
 
+def find_position(tensors: Tensors, token: int | str, setting: str) -> int:
+    """Return the position in the prompt that a setting means, from 0.
+
+    Parameters
+    ----------
+    tensors : Tensors
+        The open file `data/activations.safetensors` or `data/reference.safetensors`.
+    token : int or "word"
+        A position, negative from the end; or the word's own token (the last, where it has several), wherever it stands.
+    setting : str
+        The key of params.yaml that chose the token, for the message.
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token.
+    """
+    record = tensors.record
+    return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
+
+
 def vectors_at(
-    token: int,
+    token: int | str,
     setting: str,
     activations: Tensors,
     reference: Tensors | None = None,
@@ -22,10 +43,8 @@ def vectors_at(
 
     Parameters
     ----------
-    token : int
-        Position in the prompt, from 0; negative from the end.
-    setting : str
-        The key of params.yaml that chose the token, for the message.
+    token, setting
+        As `find_position`.
     activations, reference : Tensors
         The open files `data/activations.safetensors` and `data/reference.safetensors`.
     names : sequence of str
@@ -43,7 +62,7 @@ def vectors_at(
     """
     files = [file for file in (activations, reference) if file and file.names]
     kept, length = activations.record["positions"], activations.record["length"]
-    place = find_token(token, length, setting)
+    place = find_position(activations, token, setting)
     if place not in kept:
         listed = ", ".join(map(str, kept))
         raise UserError(
