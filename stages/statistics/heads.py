@@ -119,7 +119,7 @@ def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[st
 
 
 class HeadNulls:
-    """What projections of each head's own spectrum give in random orientation: rung ``spectrum`` of the ladder, by head.
+    """What projections of each head's own spectrum give in random orientation: the ladder's rung ``spectrum``.
 
     Shown the draws of a layer block by block, it scores every head's slice of them: Cohen's d of each matrix, and the
     RSA of each draw of one matrix with every other draw of the second, which are independent.

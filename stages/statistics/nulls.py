@@ -62,17 +62,23 @@ def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> 
 
     Returns
     -------
-    ndarray of float64, shape (draws, rank, units)
+    ndarray of float32 (float64 where rank is near units), shape (draws, rank, units)
         Orthonormal rows.
 
     References
     ----------
     Stewart, G. W. (1980), doi:10.1137/0717034.
     """
-    normal = rng.standard_normal((draws, rank, units))
-    for _ in range(1 if 2 * rank <= units else 2):  # once more for what rounding leaves where rank is near units
-        normal = np.linalg.solve(np.linalg.cholesky(normal @ normal.swapaxes(-1, -2)), normal)
-    return normal
+    if 2 * rank > units:  # nearly square: single precision would not do, and rounding leaves something to a second pass
+        normal = rng.standard_normal((draws, rank, units))
+        return _orthonormal(_orthonormal(normal))
+    return _orthonormal(rng.standard_normal((draws, rank, units), dtype=np.float32))
+
+
+def _orthonormal(rows: np.ndarray) -> np.ndarray:
+    """Orthonormalise rows by Gram and Schmidt, in their precision."""
+    gram = np.asarray(rows @ rows.swapaxes(-1, -2), dtype=np.float64)
+    return np.linalg.inv(np.linalg.cholesky(gram)).astype(rows.dtype) @ rows
 
 
 def compress(rows: np.ndarray) -> np.ndarray:
