@@ -3,7 +3,7 @@
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
 from stages.models.capture import capture, shapes
-from stages.models.load import load, overview
+from stages.models.load import load_chosen, overview
 from stages.models.projections import find_family, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
 from stages.pipeline.settings import find_token
@@ -12,17 +12,7 @@ from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:
-    settings, prompt = stage.settings.model, stage.settings.prompt
-    loaded = load(
-        settings.name,
-        settings.revision,
-        settings.weights,
-        settings.seed,
-        settings.dtype,
-        settings.device,
-        settings.device_map,
-        settings.max_memory,
-    )
+    prompt, loaded = stage.settings.prompt, load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
     shape = overview(model)
     print(model)

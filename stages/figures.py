@@ -1,18 +1,20 @@
-"""Draw the post's nine figures, two of what it does not show, and that of the heads, from tables and similarities."""
+"""Draw the post's nine figures, and four of what it does not show, from tables and similarities."""
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
+from stages.artefacts.tables import TABLES
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
-from stages.plotting import controls, maps, profiles, scatter, words
+from stages.plotting import controls, ladder, maps, profiles, scatter, words
 from stages.plotting.names import FIGURES, METRIC_LABELS
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
@@ -69,12 +71,16 @@ def draw_layers(run: Results, shown: Uncertainty) -> dict[str, Callable[[], Figu
 
 
 def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
-    """Return what draws the figures of what the post does not show, or says that it is switched off."""
-    off = partial(switched_off, "controls.enabled")
+    """Return what draws the figures of what the post does not show, or says which setting switches it off."""
+
+    def figure(table: str, draw: Callable[..., Figure], *values: Any) -> Callable[[], Figure]:
+        return partial(draw, *values) if getattr(run, table) else partial(switched_off, TABLES[f"{table}.csv"].switch)
+
     return {
-        "fig10_controls": partial(controls.controls_profile, run.controls, run.alpha) if run.controls else off,
-        "fig11_robustness": partial(controls.robustness_profile, run.robustness) if run.robustness else off,
-        "fig12_heads": partial(maps.head_maps, run.heads) if run.heads else partial(switched_off, "heads.enabled"),
+        "fig10_ladder": figure("nulls", ladder.ladder_profile, run.nulls, run.alpha),
+        "fig11_controls": figure("controls", controls.controls_profile, run.controls, run.nulls, run.alpha),
+        "fig12_robustness": figure("robustness", controls.robustness_profile, run.robustness),
+        "fig13_heads": figure("heads", maps.head_maps, run.heads, run.head_nulls),
     }
 
 

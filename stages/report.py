@@ -25,7 +25,7 @@ def main(stage: Stage) -> None:
         read_json(stage.input("data/capture.json")),
         similarity,
         settings,
-        {name: read_image(stage.input(f"plots/figures/{name}.png")) for name in FIGURES},
+        {name: read_image(stage.input("plots/figures") / f"{name}.png") for name in FIGURES},
         stage.input("plots/vega.js").read_text(encoding="utf-8"),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")

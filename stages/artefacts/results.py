@@ -39,8 +39,10 @@ class Results:
     ----------
     correlation, rsa, separability, robustness, heads : mapping of str to ndarray, shape (layers,) or (layers, heads)
         The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
-    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
+    spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
         Likewise.
+    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
+        Likewise; ``nulls`` of (measure, matrix or pair, rung or step).
     claims : mapping
         `metrics/claims.json`.
     """
@@ -48,6 +50,7 @@ class Results:
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
     inference, controls = _table("inference"), _table("controls")
     robustness, heads = _table("robustness"), _table("heads")
+    nulls, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 
     def __init__(

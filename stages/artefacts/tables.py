@@ -59,8 +59,8 @@ class Table:
 #: The names of the tables that have a row for each layer, measure, and matrix or pair.
 MEASURES = ("measure", "matrix_or_pair")
 
-#: What random projections of the input to a head's width give: mean over draws, and range.
-HEAD_FLOORS = tuple(f"{measure}_floor{end}" for measure in ("d", "rsa") for end in ("", "_low", "_high"))
+#: What projections of each head's own spectrum give in random orientation: mean over draws, and range.
+HEAD_NULLS = tuple(f"{name}_null{end}" for name in (*MATRICES, *PAIRS) for end in ("", "_low", "_high"))
 
 TABLES = {
     # K and V can be narrower than Q: then there is nothing to pair its units with.
@@ -94,14 +94,22 @@ TABLES = {
         ),
         switch="controls.enabled",
     ),
-    # Without the controls there is no floor; a head whose vectors or similarities do not vary has no score.
-    "heads.csv": Table(
-        (*MATRICES, *PAIRS, *HEAD_FLOORS),
-        places=("layer", "head"),
-        optional=HEAD_FLOORS,
-        gaps="*",
-        switch="heads.enabled",
+    # A head whose vectors or similarities do not vary has no score.
+    "heads.csv": Table((*MATRICES, *PAIRS), places=("layer", "head"), gaps="*", switch="heads.enabled"),
+    "nulls.csv": Table(
+        ("value", "low", "high", "p", "p_familywise"),
+        names=(*MEASURES, "rung"),
+        optional=("low", "high", "p", "p_familywise"),
+        switch="nulls.enabled",
     ),
+    "spectra.csv": Table(
+        (
+            *(f"{name}_participation" for name in MATRICES),
+            *(f"{pair}_{what}" for what in ("overlap", "overlap_random") for pair in PAIRS),
+        ),
+        switch="nulls.enabled",
+    ),
+    "head_nulls.csv": Table(HEAD_NULLS, places=("layer", "head"), gaps="*", switch="nulls.enabled"),
 }
 
 
@@ -247,9 +255,12 @@ def _of_heads(columns: Mapping[str, np.ndarray], most: int = 5) -> list[str]:
         if names := [f"L{layer}H{head}" for layer, head in np.argwhere(np.isnan(values))]:
             more = f" and {len(names) - most} more" if len(names) > most else ""
             reasons.append(f"{column} of {', '.join(names[:most])}{more} is empty: vectors or similarities do not vary")
-    if not set(HEAD_FLOORS) & set(columns):
-        reasons.append(f"{', '.join(HEAD_FLOORS)} are empty: controls.enabled is false")
     return reasons
+
+
+def _of_nulls(scores: Scores) -> list[str]:
+    undrawn = dict.fromkeys(rung for (*_, rung), cells in scores.items() if "p" not in cells)
+    return [f"low, high and p are empty for {', '.join(undrawn)}, which are not drawn"]
 
 
 REASONS = {
@@ -257,6 +268,8 @@ REASONS = {
     "inference.csv": _of_inference,
     "controls.csv": _of_controls,
     "heads.csv": _of_heads,
+    "nulls.csv": _of_nulls,
+    "head_nulls.csv": _of_heads,
 }
 
 

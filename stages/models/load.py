@@ -120,6 +120,12 @@ def load(
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, provenance)
 
 
+def load_chosen(chosen: Any) -> Loaded:
+    """Load the model that the settings below `model` choose; parameters and errors as `load`."""
+    named = ("name", "revision", "weights", "seed", "dtype", "device", "device_map", "max_memory")
+    return load(**{name: getattr(chosen, name) for name in named})
+
+
 def overview(model: nn.Module) -> dict[str, Any]:
     """Describe a model in a few numbers.
 

@@ -53,7 +53,9 @@ def page(
         One HTML page that loads nothing.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
-    off = [f"{stage}.enabled" for stage in ("inference", "controls", "heads") if not settings[f"{stage}.enabled"]]
+    off = [
+        f"{stage}.enabled" for stage in ("inference", "nulls", "controls", "heads") if not settings[f"{stage}.enabled"]
+    ]
     asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),

@@ -13,9 +13,10 @@ FIGURES = (
     "fig7_category_distributions",
     "fig8_category_profile",
     "fig9_within_vs_across",
-    "fig10_controls",
-    "fig11_robustness",
-    "fig12_heads",
+    "fig10_ladder",
+    "fig11_controls",
+    "fig12_robustness",
+    "fig13_heads",
 )
 
 
