@@ -57,7 +57,7 @@ def ladder_profile(nulls: Scores, alpha: float) -> Figure:
     axes[3].set_ylabel("Added to the RSA score")
     percent = f"{100 * (1 - alpha):g} %"
     text = rcParams["text.color"]
-    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(tuple(RUNGS)[::-1])]
+    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(tuple(RUNGS))]
     bold = {"title_fontproperties": {"weight": "bold", "size": 10}, "fontsize": 10, "alignment": "left"}
     figure.legend(handles=rungs, title=f"Rungs ({percent} of draws)", loc="outside right upper", **bold)
     steps: list[Artist] = [Patch(color=colour, label=name) for name, colour in STEPS.values()]
