@@ -40,20 +40,18 @@ def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:
 
 def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable[[], Figure]]:
     """Return what draws the figures of the focus layer."""
-    layer, metric, categories, similarity = run.focus, run.record["metric"], run.record["categories"], run.at_focus
-    squares = {name: square(values, METRIC_LABELS[metric].own) for name, values in similarity.items()}
+    layer, metric, categories, values = run.focus, run.record["metric"], run.record["categories"], run.at_focus
+    squares = {name: square(condensed, METRIC_LABELS[metric].own) for name, condensed in values.items()}
     r, rsa, d = (
-        {name: float(values[layer]) for name, values in table.items()}
+        {name: float(column[layer]) for name, column in table.items()}
         for table in (run.correlation, run.rsa, run.separability)
     )
     return {
         "fig1_masks": partial(words.masks, category_masks(categories)),
         "fig2_activation_scatter": partial(scatter.activation_scatter, units, r, layer),
         "fig4_similarity_matrices": partial(words.similarity_matrices, squares, categories, metric, layer),
-        "fig5_rsa_scatter": partial(scatter.rsa_scatter, similarity, rsa, metric, layer, run.comparison),
-        "fig7_category_distributions": partial(
-            scatter.category_distributions, similarity, run.within, d, metric, layer
-        ),
+        "fig5_rsa_scatter": partial(scatter.rsa_scatter, values, rsa, metric, layer, run.comparison),
+        "fig7_category_distributions": partial(scatter.category_distributions, values, run.within, d, metric, layer),
     }
 
 

@@ -17,22 +17,9 @@ from safetensors.numpy import load_file
 from stages.artefacts.tables import HEAD_FLOORS
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
+from stages.plotting.names import FIGURES
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-FIGURES = [
-    "fig1_masks",
-    "fig2_activation_scatter",
-    "fig3_activation_correlation",
-    "fig4_similarity_matrices",
-    "fig5_rsa_scatter",
-    "fig6_rsa_profile",
-    "fig7_category_distributions",
-    "fig8_category_profile",
-    "fig9_within_vs_across",
-    "fig10_controls",
-    "fig11_robustness",
-    "fig12_heads",
-]
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp, kstest
+from stages.geometry.contrast import cohens_d
 
 from stages.geometry.comparison import MATRICES, PAIRS, pairwise
-from stages.geometry.contrast import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import similarities
 from stages.statistics.nulls import (

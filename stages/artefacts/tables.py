@@ -52,7 +52,7 @@ class Table:
         return [*self.places, *self.names]
 
     def may_have_gaps(self, names: tuple[str, ...]) -> bool:
-        """Tell whether single cells may be empty."""
+        """Return whether single cells may be empty."""
         return self.gaps is not None and fnmatchcase(" ".join(names), self.gaps)
 
 
@@ -189,7 +189,7 @@ def read_table(path: Path) -> dict[Any, Any]:
             return _columns(rows, table, ())
         parts = rows.groupby([*table.names], sort=False)
         found = {names: _columns(part, table, names) for names, part in parts}
-        if len(rows) % len(found) or len({len(part) for _, part in parts}) > 1:
+        if len({len(part) for _, part in parts}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         return found
 

@@ -7,7 +7,7 @@ STREAMS = ("words", "labels", "bootstrap", "nulls", "matching")
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """Give the generator of one stream.
+    """Return the generator of one stream.
 
     Two stages that ask for the same stream draw the same numbers: the resamples of words are the same wherever
     intervals are made. Streams are independent of one another.
