@@ -1,5 +1,6 @@
 """Projects to test on: copies of this repository, run with real DVC commands in folders of their own."""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
+@functools.cache
+def parse(text: str) -> dict:
+    """Read YAML: a quarter of a second for dvc.yaml, which is looked at all the time."""
+    return YAML(typ="safe").load(text)
+
+
 class Project:
     """A copy of the repository in a folder of its own."""
 
@@ -109,11 +116,11 @@ class Project:
 
     @property
     def pipeline(self) -> dict:
-        return YAML(typ="safe").load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        return parse((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
     @property
     def params(self) -> dict:
-        return YAML(typ="safe").load((self.root / "params.yaml").read_text(encoding="utf-8"))
+        return parse((self.root / "params.yaml").read_text(encoding="utf-8"))
 
     def paths(self, stage: str, kind: str) -> list[str]:
         """List the deps or outs of a stage, the files that settings name among them."""
