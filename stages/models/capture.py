@@ -1,58 +1,18 @@
 """Catching Q, K, V and their input with forward hooks, at as little cost as the numbers allow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from stages.models.hooks import run
 from stages.models.passes import Pass, plan
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
-Receive = Callable[[int, str, torch.Tensor], None]
 Write = Callable[[str, int, np.ndarray], None]
-
-
-class _Enough(Exception):
-    """Ends a forward pass once the last layer's Q, K and V are there: what follows is not needed."""
-
-
-@contextmanager
-def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None]:
-    """Hand every layer's x, q, k and v to `receive` whenever the model runs.
-
-    Parameters
-    ----------
-    projections : sequence of Projection
-        One a layer.
-    receive : callable
-        Takes the layer, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
-    """
-
-    def hook_of(layer: int, projection: Projection, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            # No return value: torch would put it in the place of the module's output.
-            if name in ("q", "qkv"):
-                receive(layer, "x", inputs[0])
-            for part, tensor in projection.split(name, output).items():
-                receive(layer, part, tensor)
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(hook_of(layer, projection, name))
-        for layer, projection in enumerate(projections)
-        for name, module in projection.modules.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def shapes(projections: Sequence[Projection], words: int, positions: int) -> dict[str, tuple[int, ...]]:
@@ -130,26 +90,7 @@ def capture(
                     write(key, part.row, values)
                 bar.update(name == "x")
 
-            _run(model, projections, receive, part.inputs)
+            run(model, projections, receive, part.inputs)
     for layer, projection in enumerate(projections):
         for name, bias in projection.bias().items():
             write(f"attn_{layer}_{name}_bias", 0, bias.float().cpu().numpy())
-
-
-def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, inputs: Mapping[str, Any]) -> None:
-    """Run the model up to its last projection."""
-    last, missing = len(projections) - 1, {"x", "q", "k", "v"}
-
-    def until_enough(layer: int, name: str, tensor: torch.Tensor) -> None:
-        receive(layer, name, tensor)
-        if layer == last:
-            missing.discard(name)
-            if not missing:
-                raise _Enough
-
-    # A model spread over devices says where it begins; disk and memory feed the processor.
-    place = next(iter(getattr(model, "hf_device_map", {"": model.device}).values()))
-    place = "cpu" if place == "disk" else place
-    tensors = {name: v.to(place) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
-    with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
-        model(**tensors)

@@ -1,0 +1,259 @@
+"""Proving, on the model itself, that what was found are the queries, keys and values which its attention uses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from stages.models.hooks import hooked, place_of
+from stages.models.projections import Projection
+from stages.pipeline.errors import UserError
+
+#: How far two numbers may be apart, as a share of the largest, when a model computes in float32; more in half precision.
+TOLERANCE = 1e-4
+#: How many of the attention's own modules (normalisations, short convolutions) may lie between, one after the other.
+STEPS = 3
+
+
+@dataclass
+class Seen:
+    """What one use of one attention received, and what its own modules did.
+
+    Attributes
+    ----------
+    received : dict of str to list of torch.Tensor
+        "q", "k", "v" → what may be it, shape (heads, tokens, units).
+    inside : list of tuple
+        Name, input and output of each module inside the attention that is no projection.
+    """
+
+    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    interface: bool = False
+
+    def receive(self, part: str, tensor: torch.Tensor, interface: bool = False) -> None:
+        """Keep what the attention received; what its interface was given counts alone."""
+        if interface and not self.interface:
+            self.received, self.interface = {"q": [], "k": [], "v": []}, True
+        if interface or not self.interface:
+            self.received[part].append(tensor)
+
+
+def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
+    """Run one prompt and compare what `split` gives in every layer with what its attention receives.
+
+    Values must be received exactly as captured. Queries and keys too, or up to a rotation (the norm of every head at
+    every token is the same, and at the first token, where a rotation turns by nothing, the units are), a factor that all
+    heads share, and the normalisations that the attention applies with modules of its own, which are watched at work.
+    What is received is taken from transformers' attention interface, or, where a model does not use it, from the matrix
+    products which its attention computes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A transformers base model, in evaluation mode.
+    projections : sequence of Projection
+        One a layer.
+    ids : sequence of int
+        The token ids of a prompt.
+
+    Returns
+    -------
+    dict
+        "by": where the attention was watched. "q", "k", "v": how what it received equals what was captured.
+
+    Raises
+    ------
+    UserError
+        If what was received is not what was captured; the message says in which layer, and what differs.
+    """
+    captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
+    with watch(model, projections) as (seen, by):
+        with hooked(projections, lambda layer, part, tensor: captured[layer].__setitem__(part, tensor)), torch.no_grad():
+            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+    tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
+    found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
+    for projection, parts, uses in zip(projections, captured, seen, strict=True):
+        where = f"model.name: layer {projection.layer} ({projection.path})"
+        if set(parts) != {"x", "q", "k", "v"}:
+            raise UserError(f"{where} was not used when the model read a text")
+        if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
+            raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}: they are not the text's")
+        for part, words in found.items():
+            heads = projection.heads if part == "q" else projection.kv_heads
+            own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
+            how = compare(own, uses.received[part], uses.inside, tolerance)
+            if how is None or (part == "v" and "up to" in how):
+                raise UserError(_difference(where, part, own, uses.received[part]))
+            words.add(how)
+    return {"by": "; ".join(sorted(by)), **{part: "; ".join(sorted(words)) for part, words in found.items()}}
+
+
+def compare(
+    own: torch.Tensor,
+    received: Sequence[torch.Tensor],
+    inside: Sequence[tuple[str, torch.Tensor, torch.Tensor]],
+    tolerance: float,
+    steps: int = STEPS,
+) -> str | None:
+    """Say how what an attention received equals what was captured, shape (heads, tokens, units), or None."""
+    for other in received:
+        if how := same(own, other, tolerance):
+            return how
+    if steps:
+        for name, given, made in inside:
+            made = _as_heads(made, own)
+            if made and any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
+                for tensor in made:
+                    if how := compare(tensor, received, inside, tolerance, steps - 1):
+                        return f"after {name}, {how}"
+    return None
+
+
+def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None:
+    """Say whether two tensors of shape (heads, tokens, units) are the same, and up to what.
+
+    `other` may repeat each head for the queries that share it, and may hold more units a head behind those of `own`.
+    """
+    heads, tokens, units = own.shape
+    if other.ndim != 3 or other.shape[0] % heads or other.shape[1] != tokens or other.shape[2] < units:
+        return None
+    other = other[:: other.shape[0] // heads].float()
+    more = other.shape[2] > units and ", followed by units that all heads share"
+    if more and not torch.allclose(other[..., units:], other[:1, :, units:].expand_as(other[..., units:])):
+        return None
+    other = other[..., :units]
+
+    def near(a: torch.Tensor, b: torch.Tensor) -> bool:
+        return bool((a - b).abs().max() <= tolerance * b.abs().max())
+
+    factor = (own * other).sum() / (own * own).sum()
+    if near(own, other):
+        return f"exactly{more or ''}"
+    if near(own * factor, other):
+        return f"up to one factor{more or ''}"
+    sizes, others = own.norm(dim=-1), other.norm(dim=-1)
+    factors = {"a rotation": 1, "a rotation and one factor": (others.sum() / sizes.sum())}
+    if heads > 1:
+        factors["a rotation and one factor a token"] = (others.sum(0) / sizes.sum(0))[None]
+    for words, scale in factors.items():
+        first = (own * (scale if isinstance(scale, int) else scale.reshape(1, -1, 1)))[:, 0]
+        if near(sizes * scale, others) and near(first.sort().values.abs(), other[:, 0].sort().values.abs()):
+            return f"up to {words}"
+    return None
+
+
+def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
+    """Return the readings of a tensor as (heads, tokens, units), which `like` is."""
+    heads, tokens, units = like.shape
+    if tensor.numel() != like.numel():
+        return []
+    tensor = tensor.float()
+    readings = []
+    shape = [size for size in tensor.shape if size != 1] if heads > 1 else list(tensor.shape[-3:])
+    if shape == [heads, tokens, units]:
+        readings.append(tensor.reshape(heads, tokens, units))
+    if tensor.shape[-1] in (units, heads * units):
+        readings.append(tensor.reshape(tokens, heads, units).transpose(0, 1))
+    return readings
+
+
+def _difference(where: str, part: str, own: torch.Tensor, received: Sequence[torch.Tensor]) -> str:
+    name = {"q": "queries", "k": "keys", "v": "values"}[part]
+    if not received:
+        return f"{where}: its attention could not be watched, so that what it uses as {name} is not known"
+    shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
+    return (
+        f"{where}: the {name} that the attention receives are not those captured\n"
+        f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes}"
+    )
+
+
+class _Products(TorchDispatchMode):
+    """Hands the operands of every product of two batches of matrices to `receive`: as queries, keys or values."""
+
+    def __init__(self, receive: Callable[[str, torch.Tensor], None]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        name = func.__name__
+        if "scaled_dot_product" in name:
+            for part, tensor in zip("qkv", args[:3], strict=True):
+                self._receive(part, tensor[0])
+        elif name.startswith(("bmm", "baddbmm")):
+            left, right = args[-2:]
+            self._receive("q", left)
+            self._receive("k", right.transpose(1, 2))
+            self._receive("v", right)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple[list[Seen], set[str]]]:
+    """Watch what every attention receives while the model runs.
+
+    Yields
+    ------
+    seen : list of Seen
+        One a layer, filled as the model runs.
+    by : set of str
+        Where it was watched.
+    """
+    seen, by = [Seen() for _ in projections], set()
+    uses: dict[int, list[int]] = {}
+    for layer, projection in enumerate(projections):
+        uses.setdefault(id(projection.attention), []).append(layer)
+    running: list[Seen] = []  # the attention that is at work, innermost last
+
+    def begin(module: nn.Module, *_: Any) -> None:
+        layers = uses[id(module)]
+        layers.append(layers.pop(0))  # the next use is the next layer's
+        running.append(seen[layers[-1]])
+
+    def end(*_: Any) -> None:
+        running.pop()
+
+    def inside(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            if running and inputs and all(isinstance(t, torch.Tensor) for t in (inputs[0], output)):
+                running[-1].inside.append((name, inputs[0], output))
+
+        return hook
+
+    original = type(ALL_ATTENTION_FUNCTIONS).get_interface
+
+    def watched(self: Any, *arguments: Any, **kwargs: Any) -> Callable:
+        function = original(self, *arguments, **kwargs)
+
+        def attend(module: nn.Module, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any):
+            if running:
+                by.add("transformers' attention interface")
+                for part, tensor in zip("qkv", (q, k, v), strict=True):
+                    running[-1].receive(part, tensor[0], interface=True)
+            return function(module, q, k, v, *rest, **options)
+
+        return attend
+
+    def product(part: str, tensor: torch.Tensor) -> None:
+        if running:
+            running[-1].receive(part, tensor)
+
+    with ExitStack() as stack:
+        for attention in {id(p.attention): p.attention for p in projections}.values():
+            stack.callback(attention.register_forward_pre_hook(begin, prepend=True).remove)
+            stack.callback(attention.register_forward_hook(end, always_call=True).remove)
+            for name, module in attention.named_modules():
+                if name and not isinstance(module, nn.Linear):
+                    stack.callback(module.register_forward_hook(inside(name)).remove)
+        type(ALL_ATTENTION_FUNCTIONS).get_interface = watched
+        stack.callback(setattr, type(ALL_ATTENTION_FUNCTIONS), "get_interface", original)
+        stack.enter_context(_Products(product))
+        yield seen, by
+    if not by:
+        by.add("the matrix products of its attention")
