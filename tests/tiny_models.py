@@ -20,6 +20,8 @@ TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING
 VOCABULARY = 300
 #: What a default leaves open, or what only together is allowed.
 OVERRIDES: dict[str, dict[str, Any]] = {
+    "bailing_hybrid": {"num_hidden_layers": 6},
+    "bamba": {"attn_layer_indices": [1, 3]},
     "blt": {"encoder_hash_byte_group_vocab": 300},
     "cohere_compass_text": {
         "rope_parameters": {
@@ -27,25 +29,35 @@ OVERRIDES: dict[str, dict[str, Any]] = {
             for kind in ("full_attention", "sliding_attention")
         }
     },
-    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4}},
-    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1},
-    "dots3_note_text": {"num_key_value_heads": 4},
-    "emu3": {"vocabulary_map": {"<image>": 5}},
-    "esm": {"vocab_size": VOCABULARY},
+    "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0}},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "emu3": {"vocabulary_map": {"<image>": 5}, "vq_config": {"base_channels": 32}},
+    "esm": {"vocab_size": VOCABULARY, "pad_token_id": 1, "mask_token_id": 2},
     "funnel": {"architectures": ["FunnelModel"]},
     "gemma3n_text": {"num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 2},
+    "gemma4_assistant": {
+        "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 4}
+    },
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
+    "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16},
+    "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "mamba2": {"num_heads": 8},
     "ministral": {"head_dim": 16},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "qwen4_exp_text": {
-        "indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 64,
-        "indexer_compress_ratio": 4, "ngram_vocab_size_base": 100,
+        "indexer_n_heads": 2,
+        "indexer_kv_heads": 1,
+        "indexer_head_dim": 16,
+        "indexer_budget": 64,
+        "indexer_compress_ratio": 4,
+        "ngram_vocab_size_base": 100,
     },
     "reformer": {"axial_pos_shape": [16, 16], "axial_pos_embds_dim": [32, 32]},
+    "xmod": {"default_language": "en_XX"},
     "zamba": {"num_hidden_layers": 5, "layers_block_type": ["linear_attention", "hybrid"] * 2 + ["linear_attention"]},
     "zamba2": {"layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zaya": {"num_experts_per_tok": 1},
@@ -91,15 +103,18 @@ def defaults(config_class: type) -> dict[str, Any]:
     return found
 
 
-def tiny_config(config_class: type) -> Any:
+def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> Any:
     """Build a configuration of small sizes, those inside it as well."""
+    own = {**OVERRIDES.get(config_class.model_type, {}), **(overrides or {})}
     given = {name: shrink(name, value) for name, value in defaults(config_class).items()}
     changed = {name: value for name, value in given.items() if value != defaults(config_class)[name]}
+    if "kv_lora_rank" in given and "num_key_value_heads" in given:
+        changed["num_key_value_heads"] = given["num_attention_heads"]
     inside = config_class() if config_class.sub_configs else None
     for name in config_class.sub_configs:
         if (inner := getattr(inside, name, None)) is not None:
-            changed[name] = tiny_config(type(inner))
-    return config_class(**{**changed, **OVERRIDES.get(config_class.model_type, {})})
+            changed[name] = tiny_config(type(inner), own.pop(name, None))
+    return config_class(**{**changed, **own})
 
 
 def build(model_type: str) -> nn.Module:
@@ -114,5 +129,6 @@ def build(model_type: str) -> nn.Module:
     model = maker.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # biases start at zero: an error in them would not show
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            if parameter.requires_grad and parameter.is_floating_point():
+                parameter.add_(0.05 * torch.randn_like(parameter))
     return model

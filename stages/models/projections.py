@@ -154,7 +154,7 @@ def text_part(model: nn.Module) -> nn.Module:
 def _attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
     """List the self-attentions over text: path, module and layout."""
     types = getattr(model.config.get_text_config(), "layer_types", None) or []
-    named = [(path, module) for path, module in model.named_modules() if re.search("att", type(module).__name__, re.I)]
+    named = [(path, module) for path, module in model.named_modules() if re.search("att|MLA", type(module).__name__, re.I)]
     named = [(path, module) for path, module in named if re.search(r"\d", path)]
     named = [(path, module) for path, module in named if not re.search(NOT_SELF_ATTENTION, path)]
     found = [(path, module, layout) for path, module in named if (layout := _layout(module))]
@@ -176,7 +176,10 @@ def _attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
         number = int(re.search(r"\d+", path)[0])
         return number >= len(types) or not re.search(NO_ATTENTION, types[number])
 
-    return [entry for entry in stack if attends(entry[0])]
+    stack = [entry for entry in stack if attends(entry[0])]
+    if not stack:
+        raise UserError(f"model.name: none of the layers of {type(model).__name__} attends ({', '.join(sorted(set(types)))})")
+    return stack
 
 
 def _layout(attention: nn.Module) -> Layout | None:
@@ -290,7 +293,8 @@ def _heads(attention: nn.Module, config: Any) -> int | None:
 
 
 def _head_size(attention: nn.Module, config: Any, units: dict[str, int]) -> int:
-    found = [getattr(attention, name, None) for name in HEAD_SIZE] + [getattr(config, "head_dim", None)]
+    named = ((attention, name) for name in HEAD_SIZE)
+    found = (getattr(owner, name, None) for owner, name in (*named, (config, "head_dim")))
     size = next((value for value in found if isinstance(value, int)), None)
     if size is None and "q" in units:
         size = units["q"] // _heads(attention, config)

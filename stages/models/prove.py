@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -87,8 +88,10 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         for part, words in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
+            clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
+            own = own.clamp(-clip, clip) if clip else own
             how = compare(own, uses.received[part], uses.inside, tolerance)
-            if how is None or (part == "v" and "up to" in how):
+            if how is None or (part == "v" and "rotation" in how):
                 raise UserError(_difference(where, part, own, uses.received[part]))
             words.add(how)
     return {"by": "; ".join(sorted(by)), **{part: "; ".join(sorted(words)) for part, words in found.items()}}
@@ -105,6 +108,9 @@ def compare(
     for other in received:
         if how := same(own, other, tolerance):
             return how
+    alike = [other[head].float() for other in received for head in range(len(other)) if other[head].shape == own[0].shape]
+    if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
+        return "exactly, in another order of heads"
     if steps:
         for name, given, made in inside:
             made = _as_heads(made, own)
@@ -128,15 +134,14 @@ def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None
     if more and not torch.allclose(other[..., units:], other[:1, :, units:].expand_as(other[..., units:])):
         return None
     other = other[..., :units]
-
-    def near(a: torch.Tensor, b: torch.Tensor) -> bool:
-        return bool((a - b).abs().max() <= tolerance * b.abs().max())
-
+    near = partial(_near, tolerance=tolerance)
     factor = (own * other).sum() / (own * own).sum()
     if near(own, other):
         return f"exactly{more or ''}"
     if near(own * factor, other):
         return f"up to one factor{more or ''}"
+    if near(nn.functional.normalize(own, dim=-1), nn.functional.normalize(other, dim=-1)):
+        return "up to the length of each vector"
     sizes, others = own.norm(dim=-1), other.norm(dim=-1)
     factors = {"a rotation": 1, "a rotation and one factor": (others.sum() / sizes.sum())}
     if heads > 1:
@@ -146,6 +151,10 @@ def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None
         if near(sizes * scale, others) and near(first.sort().values.abs(), other[:, 0].sort().values.abs()):
             return f"up to {words}"
     return None
+
+
+def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
+    return bool((a - b).abs().max() <= tolerance * b.abs().max())
 
 
 def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
@@ -210,6 +219,7 @@ def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple
     for layer, projection in enumerate(projections):
         uses.setdefault(id(projection.attention), []).append(layer)
     running: list[Seen] = []  # the attention that is at work, innermost last
+    latest: list[Seen] = []  # the last whose projection ran: some models put another attention around the same modules
 
     def begin(module: nn.Module, *_: Any) -> None:
         layers = uses[id(module)]
@@ -218,6 +228,12 @@ def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple
 
     def end(*_: Any) -> None:
         running.pop()
+
+    def project(layer: int) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            latest[:] = [running[-1] if running else seen[layer]]
+
+        return hook
 
     def inside(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
@@ -232,19 +248,21 @@ def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple
         function = original(self, *arguments, **kwargs)
 
         def attend(module: nn.Module, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any):
-            if running:
+            if latest:
                 by.add("transformers' attention interface")
                 for part, tensor in zip("qkv", (q, k, v), strict=True):
-                    running[-1].receive(part, tensor[0], interface=True)
+                    latest[0].receive(part, tensor[0], interface=True)
             return function(module, q, k, v, *rest, **options)
 
         return attend
 
     def product(part: str, tensor: torch.Tensor) -> None:
-        if running:
-            running[-1].receive(part, tensor)
+        if latest:
+            latest[0].receive(part, tensor)
 
     with ExitStack() as stack:
+        for layer, projection in enumerate(projections):
+            stack.callback(projection.source.register_forward_pre_hook(project(layer)).remove)
         for attention in {id(p.attention): p.attention for p in projections}.values():
             stack.callback(attention.register_forward_pre_hook(begin, prepend=True).remove)
             stack.callback(attention.register_forward_hook(end, always_call=True).remove)
