@@ -32,19 +32,22 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "dbrx": {"attn_config": {"kv_n_heads": 2, "rope_theta": 1e4, "clip_qkv": 8.0}},
     "deepseek_v2": {"num_experts_per_tok": 2},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2},
+    "dots3_note_audio_encoder": {"adapter_input_size": 64, "adapter_out_dim": 64},
+    "dots3_note_text": {"num_hidden_layers": 2},
+    "dots3_note_vision_encoder": {"pyramid_num_routed": [-1] * 4, "adapter_in_dim": 64, "adapter_out_dim": 64},
     "emu3": {"vocabulary_map": {"<image>": 5}, "vq_config": {"base_channels": 32}},
     "esm": {"vocab_size": VOCABULARY, "pad_token_id": 1, "mask_token_id": 2},
     "funnel": {"architectures": ["FunnelModel"]},
     "gemma3n_text": {"num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 2},
-    "gemma4_assistant": {
-        "text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0, "num_kv_shared_layers": 4}
-    },
+    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": {"layer_types": ["mamba", "attention"] * 2},
     "hunyuan_v1_dense": {"head_dim": 16},
     "hunyuan_v1_moe": {"head_dim": 16},
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "kimi_linear": {"layer_types": ["linear_attention", "full_attention"] * 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
+    "longcat_flash": {"head_dim": 8},
     "mamba2": {"num_heads": 8},
     "ministral": {"head_dim": 16},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
@@ -70,7 +73,10 @@ SIZES = [
     (r"num_hidden_layers|num_layers|n_layers?|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks", 4),
     (r"hidden_size|d_model|n_embd|dim|emb_dim|embedding_size|input_embedding_size|embedding_dim|d_latents", 64),
     (r"backbone_hidden_size|output_embedding_size|word_embed_proj_dim|lru_width", 64),
-    (r"(swa_)?num_attention_heads|n_heads?|num_heads|attention_heads|.*coder_attention_heads|num_self_attention_heads", 4),
+    (
+        r"(swa_)?num_attention_heads|n_heads?|num_heads|attention_heads|.*coder_attention_heads|num_self_attention_heads",
+        4,
+    ),
     (r"(swa_)?num_key_value_heads|num_kv_heads", 2),
     (r".*intermediate_size.*|.*ffn_dim|.*ffn_hidden_size|d_inner|hidden_dim|dim_ff|dff|feed_forward_size", 48),
     (r"(swa_)?head_dim|d_head|dim_head|attention_head_size|kv_channels|v_head_dim|linear_(key|value)_head_dim", 16),
@@ -110,10 +116,9 @@ def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> 
     changed = {name: value for name, value in given.items() if value != defaults(config_class)[name]}
     if "kv_lora_rank" in given and "num_key_value_heads" in given:
         changed["num_key_value_heads"] = given["num_attention_heads"]
-    inside = config_class() if config_class.sub_configs else None
-    for name in config_class.sub_configs:
-        if (inner := getattr(inside, name, None)) is not None:
-            changed[name] = tiny_config(type(inner), own.pop(name, None))
+    for name, default in config_class.sub_configs_defaults.items():
+        inner = CONFIG_MAPPING[default.model_type] if default.model_type else default.config_class
+        changed[name] = tiny_config(inner, own.pop(name, None))
     return config_class(**{**changed, **own})
 
 
@@ -121,11 +126,11 @@ def build(model_type: str) -> nn.Module:
     """Build a tiny model with random weights, biases among them."""
     torch.manual_seed(0)
     config = tiny_config(CONFIG_MAPPING[model_type])
-    with torch.device("meta"):
-        size = sum(p.numel() for p in AutoModel.from_config(config).parameters()) if model_type in MODEL_MAPPING_NAMES else 0
-    if size > 2e7:
-        raise ValueError(f"large {size}")
     maker = AutoModel if model_type in MODEL_MAPPING_NAMES else AutoModelForCausalLM
+    with torch.device("meta"):
+        size = sum(parameter.numel() for parameter in maker.from_config(config).parameters())
+    if size > 2e7:
+        raise ValueError(f"{model_type} has {size:.0e} parameters: shrink it")
     model = maker.from_config(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # biases start at zero: an error in them would not show

@@ -74,7 +74,6 @@ def run(model: nn.Module, projections: Sequence[Projection], receive: Receive, i
 
 
 def place_of(model: nn.Module) -> torch.device | str | int:
-    """Return the device that takes a model's input; of a model that is spread, its first, disk and memory feeding the
-    processor."""
+    """Return the device that takes a model's input: of a model that is spread, where it begins."""
     place = next(iter(getattr(model, "hf_device_map", {"": model.device}).values()))
-    return "cpu" if place == "disk" else place
+    return "cpu" if place == "disk" else place  # disk and memory feed the processor

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
+
+#: Which units of a module's output are the queries', the keys' or the values'.
+Columns = slice | torch.Tensor
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -12,7 +17,7 @@ class Layout:
     modules : dict of str to str
         What a module gives ("q", "k", "v", "kv" or "qkv") → its name in the attention.
     order : str
-        How a fused output divides, as `columns` in `stages.models.projections` reads it.
+        How a fused output divides, as `columns` reads it.
     only : str
         Beginning of the attention's class name, where the modules' names alone do not tell; empty for any.
     source : str
@@ -65,10 +70,47 @@ LAYOUTS = (
 
 #: Names in a module's path: what is no self-attention over the text's tokens.
 NOT_SELF_ATTENTION = (
-    r"cross|encoder_attn|EncDec|indexer|\bmtp|linear_attn|vision|visual|image|img|audio|speech|video|depth_decoder|vqmodel"
+    r"cross|encoder_attn|EncDec|indexer|\bmtp|linear_attn|vision|visual|image|img|audio|speech|video"
+    r"|depth_decoder|vqmodel"
 )
 #: `config.layer_types` of layers without softmax attention, whatever their modules are called.
 NO_ATTENTION = r"linear|conv|mamba|recurrent|moe|mlp|rwkv"
 #: What an attention calls the size of a head, and how many it has.
 HEAD_SIZE = ("head_dim", "attention_head_size", "head_size", "attn_head_size", "dim_head", "d_head", "dim_per_head")
 HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
+
+
+def columns(
+    layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int, nope: int = 0
+) -> dict[str, dict[str, Columns]]:
+    """Return which units of each module's output are the queries', the keys' and the values'.
+
+    Parameters
+    ----------
+    layout : Layout
+    units : dict of str to int
+        The width of each module's output.
+    heads, kv_heads, size : int
+        Query heads, key/value heads, units of a query head.
+    nope : int
+        Under latent attention, how many units of a key its own head makes (the others, which are rotated, all heads
+        share).
+    """
+    everything = {part: {part: slice(None)} for part in units}
+    if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query
+        everything["q"] = {"q": torch.arange(units["q"]).view(heads, -1)[:, :size].flatten()}
+    match layout.order:
+        case "blocks":
+            q, k = heads * size, kv_heads * size
+            return {"qkv": {"q": slice(0, q), "k": slice(q, q + k), "v": slice(q + k, q + 2 * k)}}
+        case "by key head":
+            every = torch.arange(units["qkv"]).view(kv_heads, heads // kv_heads + 2, size)
+            return {"qkv": {"q": every[:, :-2].flatten(), "k": every[:, -2].flatten(), "v": every[:, -1].flatten()}}
+        case "quarters of q, v, k":
+            every = torch.arange(units["qkv"]).view(4, 3, -1)
+            return {"qkv": {part: every[:, place].flatten() for place, part in enumerate("qvk")}}
+        case "latent":
+            every = torch.arange(units["kv"]).view(kv_heads, -1)
+            return everything | {"kv": {"k": every[:, :nope].flatten(), "v": every[:, nope:].flatten()}}
+        case _:
+            return everything

@@ -5,21 +5,18 @@ as one row of units a token, head after head.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from stages.models.layouts import HEAD_SIZE, HEADS, LAYOUTS, NO_ATTENTION, NOT_SELF_ATTENTION, Layout
+from stages.models.attentions import find_attentions
+from stages.models.layouts import HEAD_SIZE, HEADS, Columns, Layout, columns
 from stages.pipeline.errors import UserError
-
-#: Which units of a module's output are the queries', the keys' or the values'.
-Columns = slice | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ class Projection:
     @property
     def width_in(self) -> int:
         """Units of x."""
-        return self.source.weight.shape[0] if isinstance(self.source, Conv1D) else self.source.in_features
+        return _units_in(self.source)
 
     def split(self, name: str, output: torch.Tensor) -> dict[str, torch.Tensor]:
         """Divide what a module gives, shape (..., units), into those of "q", "k" and "v" that it makes."""
@@ -83,8 +80,8 @@ class Projection:
     @property
     def biased(self) -> list[str]:
         """Which of "q", "k" and "v" have a bias."""
-        parts = [part for name, module in self.modules.items() if module.bias is not None for part in self.columns[name]]
-        return [part for part in "qkv" if part in parts or part in self.added]
+        made = {part: self.modules[name] for name, parts in self.columns.items() for part in parts}
+        return [part for part in "qkv" if made[part].bias is not None or part in self.added]
 
     def bias(self) -> dict[str, torch.Tensor]:
         """Return the bias of "q", "k" and "v", shape (units,), where the projection has one."""
@@ -114,7 +111,7 @@ def find_projections(model: nn.Module) -> list[Projection]:
     UserError
         If there is no attention, or none that makes queries, keys and values with linear modules; the message says why.
     """
-    found = _attentions(model)
+    found = find_attentions(model)
     config = model.config.get_text_config()
     numbers = [int(re.search(r"\d+", path)[0]) for path, _, _ in found]
     if len(set(numbers)) < len(numbers):  # two attentions in a layer
@@ -133,77 +130,24 @@ def find_projections(model: nn.Module) -> list[Projection]:
     return projections
 
 
-def text_part(model: nn.Module) -> nn.Module:
-    """Return the part of a model that reads text: without the towers for images and sound, and without a decoder.
+def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, Any]:
+    """Describe what was found, for the record.
 
-    Of an encoder-decoder it is the encoder, to which the text is given.
-
-    Raises
-    ------
-    UserError
-        As `find_projections`, and if that part does not read tokens.
+    Returns
+    -------
+    dict
+        The class of the part that reads text, the attention's class and its modules in the first layer, how a fused
+        output divides, the layers as the model numbers them, and whether q, k and v are linear in x.
     """
-    first = _attentions(model)[0][0]
-    parents = [".".join(first.split(".")[:depth]) for depth in range(first.count("."), -1, -1)]
-    part = next(p for p in map(model.get_submodule, parents) if isinstance(p, PreTrainedModel))
-    if part.main_input_name != "input_ids":
-        raise UserError(f"model.name: {type(part).__name__} reads {part.main_input_name}, not the tokens of a text")
-    return part
-
-
-def _attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
-    """List the self-attentions over text: path, module and layout."""
-    types = getattr(model.config.get_text_config(), "layer_types", None) or []
-    named = [(path, module) for path, module in model.named_modules() if re.search("att|MLA", type(module).__name__, re.I)]
-    named = [(path, module) for path, module in named if re.search(r"\d", path)]
-    named = [(path, module) for path, module in named if not re.search(NOT_SELF_ATTENTION, path)]
-    found = [(path, module, layout) for path, module in named if (layout := _layout(module))]
-    if not found:
-        raise UserError(f"model.name: {_why_none(model, named)}")
-    stacks: dict[str, list[tuple[str, nn.Module, Layout]]] = {}
-    for path, module, layout in found:
-        stacks.setdefault(re.split(r"\d", path)[0].rstrip("."), []).append((path, module, layout))
-    if len(stacks) > 1:  # of an encoder and a decoder, the encoder
-        stacks = {path: stack for path, stack in stacks.items() if "decoder" not in path} or stacks
-    if len(stacks) > 1:
-        raise UserError(
-            f"model.name: {type(model).__name__} has several stacks of layers ({', '.join(stacks)}), which are not one "
-            "sequence of layers over the tokens of the text"
-        )
-    (stack,) = stacks.values()
-
-    def attends(path: str) -> bool:
-        number = int(re.search(r"\d+", path)[0])
-        return number >= len(types) or not re.search(NO_ATTENTION, types[number])
-
-    stack = [entry for entry in stack if attends(entry[0])]
-    if not stack:
-        raise UserError(f"model.name: none of the layers of {type(model).__name__} attends ({', '.join(sorted(set(types)))})")
-    return stack
-
-
-def _layout(attention: nn.Module) -> Layout | None:
-    """Find the layout whose modules an attention has."""
-    for layout in LAYOUTS:
-        names = [*layout.modules.values(), *filter(None, [layout.source])]
-        if type(attention).__name__.startswith(layout.only) and all(
-            isinstance(getattr(attention, name, None), nn.Module) for name in names
-        ):
-            return layout
-    return None
-
-
-def _why_none(model: nn.Module, named: list[tuple[str, nn.Module]]) -> str:
-    """Say why a model's attention cannot be captured."""
-    if not named:
-        blocks = {type(block).__name__ for m in model.modules() if isinstance(m, nn.ModuleList) for block in m}
-        return f"{type(model).__name__} has no attention in its layers ({', '.join(sorted(blocks)[:3]) or 'none'})"
-    path, attention = max(named, key=lambda entry: len(list(entry[1].children())))
-    children = ", ".join(name for name, _ in attention.named_children()) or "no module"
-    return (
-        f"{type(attention).__name__} makes no query, key and value of one input with linear modules known here "
-        f"(it has {children})"
-    )
+    first = projections[0]
+    return {
+        "part": type(model).__name__,
+        "attention": type(first.attention).__name__,
+        "modules": {part: f"{first.path}.{name}" for part, name in first.layout.modules.items()},
+        "layout": first.layout.order,
+        "layers": [projection.layer for projection in projections],
+        "linear": first.linear,
+    }
 
 
 def _projection(attention: nn.Module, layout: Layout, path: str, number: int, config: Any) -> Projection:
@@ -222,7 +166,7 @@ def _projection(attention: nn.Module, layout: Layout, path: str, number: int, co
         kv_heads = units["k"] // size
         groups = getattr(attention, "num_key_value_groups", None)
         heads = kv_heads * groups if groups else units["q"] // size
-    inputs = {module.weight.shape[0] if isinstance(module, Conv1D) else module.in_features for module in modules.values()}
+    inputs = {_units_in(module) for module in modules.values()}
     return Projection(
         modules,
         columns(layout, units, heads, kv_heads, size, getattr(attention, "qk_nope_head_dim", 0)),
@@ -236,42 +180,6 @@ def _projection(attention: nn.Module, layout: Layout, path: str, number: int, co
         linear=not layout.source and len(inputs) == 1,
         added={"q": attention.q_bias, "v": attention.v_bias} if layout.bias else {},
     )
-
-
-def columns(
-    layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int, nope: int = 0
-) -> dict[str, dict[str, Columns]]:
-    """Return which units of each module's output are the queries', the keys' and the values'.
-
-    Parameters
-    ----------
-    layout : Layout
-    units : dict of str to int
-        The width of each module's output.
-    heads, kv_heads, size : int
-        Query heads, key/value heads, units of a query head.
-    nope : int
-        Under latent attention, how many units of a key its own head makes (the others, which are rotated, all heads
-        share).
-    """
-    everything = {part: {part: slice(None)} for part in units}
-    if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query
-        everything["q"] = {"q": torch.arange(units["q"]).view(heads, -1)[:, :size].flatten()}
-    match layout.order:
-        case "blocks":
-            q, k = heads * size, kv_heads * size
-            return {"qkv": {"q": slice(0, q), "k": slice(q, q + k), "v": slice(q + k, q + 2 * k)}}
-        case "by key head":
-            every = torch.arange(units["qkv"]).view(kv_heads, heads // kv_heads + 2, size)
-            return {"qkv": {"q": every[:, :-2].flatten(), "k": every[:, -2].flatten(), "v": every[:, -1].flatten()}}
-        case "quarters of q, v, k":
-            every = torch.arange(units["qkv"]).view(4, 3, -1)
-            return {"qkv": {part: every[:, place].flatten() for place, part in enumerate("qvk")}}
-        case "latent":
-            every = torch.arange(units["kv"]).view(kv_heads, -1)
-            return everything | {"kv": {"k": every[:, :nope].flatten(), "v": every[:, nope:].flatten()}}
-        case _:
-            return everything
 
 
 def _linear(attention: nn.Module, name: str) -> nn.Module:
@@ -299,6 +207,10 @@ def _head_size(attention: nn.Module, config: Any, units: dict[str, int]) -> int:
     if size is None and "q" in units:
         size = units["q"] // _heads(attention, config)
     return size or config.hidden_size // _heads(attention, config)
+
+
+def _units_in(module: nn.Module) -> int:
+    return module.nx if isinstance(module, Conv1D) else module.in_features
 
 
 def _units(module: nn.Module) -> int:

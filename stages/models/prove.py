@@ -15,7 +15,7 @@ from stages.models.hooks import hooked, place_of
 from stages.models.projections import Projection
 from stages.pipeline.errors import UserError
 
-#: How far two numbers may be apart, as a share of the largest, when a model computes in float32; more in half precision.
+#: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
 TOLERANCE = 1e-4
 #: How many of the attention's own modules (normalisations, short convolutions) may lie between, one after the other.
 STEPS = 3
@@ -49,8 +49,8 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     """Run one prompt and compare what `split` gives in every layer with what its attention receives.
 
     Values must be received exactly as captured. Queries and keys too, or up to a rotation (the norm of every head at
-    every token is the same, and at the first token, where a rotation turns by nothing, the units are), a factor that all
-    heads share, and the normalisations that the attention applies with modules of its own, which are watched at work.
+    every token is the same, and at the first token, where a rotation turns by nothing, the units are), a factor that
+    all heads share, and the normalisations that the attention applies with modules of its own, which are watched at work.
     What is received is taken from transformers' attention interface, or, where a model does not use it, from the matrix
     products which its attention computes.
 
@@ -74,9 +74,12 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         If what was received is not what was captured; the message says in which layer, and what differs.
     """
     captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
-    with watch(model, projections) as (seen, by):
-        with hooked(projections, lambda layer, part, tensor: captured[layer].__setitem__(part, tensor)), torch.no_grad():
-            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+
+    def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
+        captured[layer][part] = tensor
+
+    with watch(model, projections) as (seen, by), hooked(projections, receive), torch.no_grad():
+        model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
     tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
     for projection, parts, uses in zip(projections, captured, seen, strict=True):
@@ -84,7 +87,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         if set(parts) != {"x", "q", "k", "v"}:
             raise UserError(f"{where} was not used when the model read a text")
         if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
-            raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}: they are not the text's")
+            raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
         for part, words in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
@@ -108,7 +111,7 @@ def compare(
     for other in received:
         if how := same(own, other, tolerance):
             return how
-    alike = [other[head].float() for other in received for head in range(len(other)) if other[head].shape == own[0].shape]
+    alike = [head.float() for other in received for head in other if head.shape == own[0].shape]
     if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
         return "exactly, in another order of heads"
     if steps:
