@@ -50,6 +50,7 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "longcat_flash": {"head_dim": 8},
     "mamba2": {"num_heads": 8},
     "ministral": {"head_dim": 16},
+    "nemotron_h": {"n_groups": 2},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "qwen4_exp_text": {
         "indexer_n_heads": 2,
@@ -83,6 +84,10 @@ SIZES = [
     (r"num_(local_)?experts|n_routed_experts|moe_num_experts", 4),
     (r"num_experts_per_tok|moe_topk|moe_k|top_k_experts|num_experts_per_token", 2),
     (r"n_group|topk_group|first_k_dense_replace", 1),
+    (r"linear_num_(key_)?heads", 2),
+    (r"linear_num_value_heads|mamba_n(um)?_heads|num_mem_blocks", 4),
+    (r"mamba_d_state|ssm_state_size|linear_head_dim|mamba_chunk_size", 16),
+    (r"mamba_d_ssm", 128),
     (r"q_lora_rank", 24),
     (r"kv_lora_rank|o_lora_rank", 20),
     (r"qk_rope_head_dim|rotary_dim|index_head_dim", 8),
@@ -129,7 +134,7 @@ def build(model_type: str) -> nn.Module:
     maker = AutoModel if model_type in MODEL_MAPPING_NAMES else AutoModelForCausalLM
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in maker.from_config(config).parameters())
-    if size > 2e7:
+    if size > 5e7:
         raise ValueError(f"{model_type} has {size:.0e} parameters: shrink it")
     model = maker.from_config(config).eval()
     with torch.no_grad():

@@ -48,7 +48,7 @@ class Pass:
 
     def select(self, tensor: torch.Tensor, mean: bool) -> torch.Tensor:
         """Take the kept tokens of a (sequences, tokens, units) tensor: shape (words, columns, units)."""
-        flat = tensor.flatten(0, 1)
+        flat = tensor.reshape(-1, tensor.shape[-1])
         kept = flat[self.tokens.to(flat.device)]
         if mean and self.word is not None:
             for row, span in enumerate(self.spans):

@@ -50,8 +50,8 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
 
     Values must be received exactly as captured. Queries and keys too, or up to a rotation (the norm of every head at
     every token is the same, and at the first token, where a rotation turns by nothing, the units are), a factor that
-    all heads share, and the normalisations that the attention applies with modules of its own, which are watched at work.
-    What is received is taken from transformers' attention interface, or, where a model does not use it, from the matrix
+    all heads share, and the normalisations that the attention applies with modules of its own, which are watched at
+    work. What is received is taken from transformers' attention interface, or, where a model does not use it, from the matrix
     products which its attention computes.
 
     Parameters
@@ -79,7 +79,11 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         captured[layer][part] = tensor
 
     with watch(model, projections) as (seen, by), hooked(projections, receive), torch.no_grad():
-        model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+        try:
+            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+        except Exception as error:  # any: a model that was never meant to read a text fails in its own way
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
     tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
     for projection, parts, uses in zip(projections, captured, seen, strict=True):
