@@ -7,7 +7,7 @@ model would be.
 import csv
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,13 +16,14 @@ import torch
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from tiny_models import TYPES, build
+
 from stages.models.attentions import text_part
 from stages.models.capture import capture, shapes
-from stages.models.projections import find_projections
+from stages.models.projections import Projection, find_projections
 from stages.models.prompts import Prompts
 from stages.models.prove import prove
 from stages.pipeline.errors import UserError
-from tiny_models import TYPES, build
 
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v", "watched", "prompts", "reason")
@@ -63,6 +64,8 @@ def examine(model_type: str) -> dict[str, str]:
         return row | {"verdict": "refused", "reason": " ".join(str(error).removeprefix("model.name: ").split())}
     if not all(np.isfinite(values).all() for values in into.values()):
         raise AssertionError(f"{model_type}: something was not written")
+    for layer, projection in enumerate(projections):
+        check_map(layer, projection, into)
     first = projections[0]
     return row | {
         "verdict": "proved",
@@ -75,6 +78,19 @@ def examine(model_type: str) -> dict[str, str]:
         "prompts": way,
         "reason": "" if first.linear else "not linear in x",
     }
+
+
+def check_map(layer: int, projection: Projection, into: Mapping[str, np.ndarray]) -> None:
+    """Raise an error if the modules, applied to the captured x, do not give the captured q, k and v."""
+    if not projection.linear:
+        return
+    x = torch.from_numpy(into[f"attn_{layer}_x"]).float()
+    for name, module in projection.modules.items():
+        with torch.no_grad():
+            bare = module(x) - module(torch.zeros_like(x))
+        for part, values in projection.split(name, bare).items():
+            values = values.numpy() + into.get(f"attn_{layer}_{part}_bias", 0)
+            np.testing.assert_allclose(values, into[f"attn_{layer}_{part}"], atol=1e-4, rtol=1e-3)
 
 
 def sweep(types: Sequence[str] = TYPES) -> list[dict[str, str]]:

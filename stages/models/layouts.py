@@ -81,7 +81,7 @@ HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 
 
 def columns(
-    layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int, nope: int = 0
+    layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int
 ) -> dict[str, dict[str, Columns]]:
     """Return which units of each module's output are the queries', the keys' and the values'.
 
@@ -91,13 +91,11 @@ def columns(
     units : dict of str to int
         The width of each module's output.
     heads, kv_heads, size : int
-        Query heads, key/value heads, units of a query head.
-    nope : int
-        Under latent attention, how many units of a key its own head makes (the others, which are rotated, all heads
-        share).
+        Query heads, key/value heads, units of a query head: under latent attention those that its head alone makes, as
+        the others are rotated, and all heads share them in their keys.
     """
     everything = {part: {part: slice(None)} for part in units}
-    if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query
+    if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query, or rotated units
         everything["q"] = {"q": torch.arange(units["q"]).view(heads, -1)[:, :size].flatten()}
     match layout.order:
         case "blocks":
@@ -111,6 +109,6 @@ def columns(
             return {"qkv": {part: every[:, place].flatten() for place, part in enumerate("qvk")}}
         case "latent":
             every = torch.arange(units["kv"]).view(kv_heads, -1)
-            return everything | {"kv": {"k": every[:, :nope].flatten(), "v": every[:, nope:].flatten()}}
+            return everything | {"kv": {"k": every[:, :size].flatten(), "v": every[:, size:].flatten()}}
         case _:
             return everything

@@ -5,6 +5,7 @@ as one row of units a token, head after head.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,6 +99,8 @@ class Projection:
 def find_projections(model: nn.Module) -> list[Projection]:
     """Find the Q, K and V projection of every layer that attends to the text's own tokens, in the order of the layers.
 
+    Of a model whose layers differ in their heads or widths those of the most frequent shape.
+
     Nothing is looked up by the model's name: an attention is a module whose class says so and whose modules `LAYOUTS`
     names. A layer that is used several times (ALBERT) is listed once for each.
 
@@ -127,7 +130,9 @@ def find_projections(model: nn.Module) -> list[Projection]:
             for number, projection in enumerate(projections)
             for use in range(each)
         ]
-    return projections
+    # Tables and figures compare layers unit by unit and head by head: those of another shape are left out.
+    shape = Counter(map(_shape, projections)).most_common(1)[0][0]
+    return [projection for projection in projections if _shape(projection) == shape]
 
 
 def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, Any]:
@@ -150,14 +155,18 @@ def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, A
     }
 
 
+def _shape(projection: Projection) -> tuple[int, ...]:
+    return (projection.heads, projection.kv_heads, projection.width_in, *projection.widths.values())
+
+
 def _projection(attention: nn.Module, layout: Layout, path: str, number: int, config: Any) -> Projection:
     modules = {part: _linear(attention, name) for part, name in layout.modules.items()}
     source = _linear(attention, layout.source) if layout.source else next(iter(modules.values()))
     units = {part: _units(module) for part, module in modules.items()}
     size = _head_size(attention, config, units)
     if layout.order == "latent":
-        heads = kv_heads = units["kv"] // (attention.qk_nope_head_dim + attention.v_head_dim)
-        size = attention.qk_head_dim
+        size = attention.qk_nope_head_dim
+        heads = kv_heads = units["kv"] // (size + attention.v_head_dim)
     elif "qkv" in units:
         # By widths, not by the many names under which configurations keep the number of key/value heads.
         heads = _heads(attention, config) or units["qkv"] // (3 * size)
@@ -169,7 +178,7 @@ def _projection(attention: nn.Module, layout: Layout, path: str, number: int, co
     inputs = {_units_in(module) for module in modules.values()}
     return Projection(
         modules,
-        columns(layout, units, heads, kv_heads, size, getattr(attention, "qk_nope_head_dim", 0)),
+        columns(layout, units, heads, kv_heads, size),
         heads,
         kv_heads,
         number,

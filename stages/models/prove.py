@@ -48,11 +48,11 @@ class Seen:
 def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
     """Run one prompt and compare what `split` gives in every layer with what its attention receives.
 
-    Values must be received exactly as captured. Queries and keys too, or up to a rotation (the norm of every head at
-    every token is the same, and at the first token, where a rotation turns by nothing, the units are), a factor that
-    all heads share, and the normalisations that the attention applies with modules of its own, which are watched at
-    work. What is received is taken from transformers' attention interface, or, where a model does not use it, from the matrix
-    products which its attention computes.
+    Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
+    every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
+    and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
+    its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
+    does not use that, from the matrix products that it computes.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
-    tolerance = max(TOLERANCE, 16 * torch.finfo(model.dtype).eps)
+    tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
     for projection, parts, uses in zip(projections, captured, seen, strict=True):
         where = f"model.name: layer {projection.layer} ({projection.path})"
@@ -97,9 +97,12 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
             clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
             own = own.clamp(-clip, clip) if clip else own
-            how = compare(own, uses.received[part], uses.inside, tolerance)
+            received = uses.received[part]
+            if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
+                received = [tensor[..., : own.shape[-1]] for tensor in received]
+            how = compare(own, received, uses.inside, tolerance)
             if how is None or (part == "v" and "rotation" in how):
-                raise UserError(_difference(where, part, own, uses.received[part]))
+                raise UserError(_difference(where, part, own, received))
             words.add(how)
     return {"by": "; ".join(sorted(by)), **{part: "; ".join(sorted(words)) for part, words in found.items()}}
 
@@ -131,32 +134,37 @@ def compare(
 def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None:
     """Say whether two tensors of shape (heads, tokens, units) are the same, and up to what.
 
-    `other` may repeat each head for the queries that share it, and may hold more units a head behind those of `own`.
+    `other` may repeat each head for the queries that share it.
     """
     heads, tokens, units = own.shape
-    if other.ndim != 3 or other.shape[0] % heads or other.shape[1] != tokens or other.shape[2] < units:
+    if other.ndim != 3 or other.shape[0] % heads or other.shape[1:] != (tokens, units):
         return None
     other = other[:: other.shape[0] // heads].float()
-    more = other.shape[2] > units and ", followed by units that all heads share"
-    if more and not torch.allclose(other[..., units:], other[:1, :, units:].expand_as(other[..., units:])):
-        return None
-    other = other[..., :units]
     near = partial(_near, tolerance=tolerance)
     factor = (own * other).sum() / (own * own).sum()
     if near(own, other):
-        return f"exactly{more or ''}"
+        return "exactly"
     if near(own * factor, other):
-        return f"up to one factor{more or ''}"
+        return "up to one factor"
     if near(nn.functional.normalize(own, dim=-1), nn.functional.normalize(other, dim=-1)):
         return "up to the length of each vector"
+    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a rotation may leave some units alone
+    return _rotated(own[..., turned], other[..., turned], near)
+
+
+def _rotated(own: torch.Tensor, other: torch.Tensor, near: Callable[..., bool]) -> str | None:
+    """Say whether a rotation of each head's units, by the token's position, leads from one tensor to the other."""
     sizes, others = own.norm(dim=-1), other.norm(dim=-1)
-    factors = {"a rotation": 1, "a rotation and one factor": (others.sum() / sizes.sum())}
-    if heads > 1:
-        factors["a rotation and one factor a token"] = (others.sum(0) / sizes.sum(0))[None]
-    for words, scale in factors.items():
-        first = (own * (scale if isinstance(scale, int) else scale.reshape(1, -1, 1)))[:, 0]
-        if near(sizes * scale, others) and near(first.sort().values.abs(), other[:, 0].sort().values.abs()):
-            return f"up to {words}"
+    scales = {"": torch.ones(1, device=own.device), " and one factor": (others.sum() / sizes.sum()).reshape(1)}
+    if len(own) > 1:  # of a single head's vectors it would leave the directions alone
+        scales[" and one factor a token"] = others.sum(0) / sizes.sum(0)
+    for words, scale in scales.items():
+        if near(sizes * scale, others):
+            first, received = own[:, 0] * scale[0], other[:, 0]
+            if near(first, received):
+                return f"up to a rotation{words}"
+            if near(first.abs().sort().values, received.abs().sort().values):
+                return f"up to a rotation{words}, units in another order"
     return None
 
 
