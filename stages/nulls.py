@@ -40,6 +40,9 @@ def compute(stage: Stage) -> dict[str, dict]:
     """Return what the tables hold, worked out layer by layer: what was captured, and the weights that made it."""
     chosen, alpha = stage.settings.nulls, stage.settings.inference.alpha
     projections = find_projections(load_chosen(stage.settings.model).model)
+    if not all(projection.linear for projection in projections):
+        print("nulls.csv: empty, as this model's Q, K and V are no linear maps of the layer's input")
+        return {name: {} for name in TABLES}
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
