@@ -21,15 +21,13 @@ from stages.statistics.heads import HeadNulls
 from stages.statistics.nulls import draw_rungs, ladder, paired_scores
 from stages.statistics.seeds import stream
 
-TABLES = ("nulls.csv", "spectra.csv", "head_nulls.csv")
+EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": {}}
 
 
 def main(stage: Stage) -> None:
-    tables: dict[str, dict] = {name: {} for name in TABLES}
-    if stage.settings.nulls.enabled:
-        tables = compute(stage)
-    else:
-        print(f"nulls.enabled is false: {', '.join(TABLES)} hold their headers only")
+    tables = compute(stage) if stage.settings.nulls.enabled else EMPTY
+    if tables is EMPTY:
+        print(f"{', '.join(EMPTY)} hold their headers only: nulls.enabled is false, or see above")
     for name, content in tables.items():
         for reason in empty_cells(name, content):
             print(reason)
@@ -41,8 +39,8 @@ def compute(stage: Stage) -> dict[str, dict]:
     chosen, alpha = stage.settings.nulls, stage.settings.inference.alpha
     projections = find_projections(load_chosen(stage.settings.model).model)
     if not all(projection.linear for projection in projections):
-        print("nulls.csv: empty, as this model's Q, K and V are no linear maps of the layer's input")
-        return {name: {} for name in TABLES}
+        print("this model's Q, K and V are no linear maps of the layer's input: there is nothing to rotate")
+        return EMPTY
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
@@ -60,7 +58,7 @@ def compute(stage: Stage) -> dict[str, dict]:
         found = list(each_layer("nulls", work, vectors, bias, layers_of(tensors, MATRICES), matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
     tables = ladder(drawn, join(unbiased), join(trained), chosen.draws, alpha), stack(spectrum), stack(of_heads)
-    return dict(zip(TABLES, tables, strict=True))
+    return dict(zip(EMPTY, tables, strict=True))
 
 
 def of_layer(
@@ -68,14 +66,12 @@ def of_layer(
     similar: Callable, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
 ) -> tuple:  # fmt: skip
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
-    unbiased = {name: vectors[name] - bias[name] for name in MATRICES}
-    check_weights(matrices, vectors[INPUT], unbiased)
+    x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
+    check_weights(matrices, x, unbiased)
     nulls = HeadNulls(heads, similar, within)
-    drawn = rungs(vectors[INPUT], partial(rotate, matrices), similar, within, look=nulls.add)
-    scores = [
-        paired_scores({name: values[None] for name, values in similarity.items()}, within)
-        for similarity in ({name: similar(values) for name, values in unbiased.items()}, trained)
-    ]
+    drawn = rungs(x, partial(rotate, matrices), similar, within, look=nulls.add)
+    both = {name: similar(values) for name, values in unbiased.items()}, trained
+    scores = [paired_scores({name: values[None] for name, values in s.items()}, within) for s in both]
     return drawn, *scores, spectra(matrices, PAIRS), nulls.ranges(alpha)
 
 
