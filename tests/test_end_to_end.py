@@ -15,7 +15,6 @@ from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from stages.artefacts.tables import HEAD_FLOORS
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.plotting.names import FIGURES
@@ -68,7 +67,7 @@ def lock_without_results(path: Path) -> dict:
 @pytest.mark.parametrize("table", ["correlation", "rsa", "separability", "heads"])
 def test_every_cell_equals_the_oracle(embedded: Project, expected: dict, table: str) -> None:
     found = pd.read_csv(embedded.root / f"metrics/{table}.csv")
-    assert set(found) - set(HEAD_FLOORS) == set(expected[table])  # the floor is drawn: tests/test_heads.py
+    assert set(found) == set(expected[table])
     for column, values in expected[table].items():
         np.testing.assert_allclose(found[column], values, atol=1e-5, err_msg=column)
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp, kstest
-from stages.geometry.contrast import cohens_d
 
-from stages.geometry.comparison import MATRICES, PAIRS, pairwise
+from stages.geometry.comparison import pairwise
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import similarities
+from stages.pipeline.progress import join
 from stages.statistics.nulls import (
-    by_layer,
     compress,
     crossed_scores,
     draw_rungs,
@@ -112,8 +113,8 @@ def test_crossed_scores_are_those_of_every_other_draw() -> None:
                 for j in range(4)
                 if i != j
             ]
-            np.testing.assert_allclose(found[measure][a + b], brute)
-    np.testing.assert_allclose(found["d"]["q"], cohens_d(similarity["q"], WITHIN))
+            np.testing.assert_allclose(found[measure, a + b], brute)
+    np.testing.assert_allclose(found["d", "q"], cohens_d(similarity["q"], WITHIN))
 
 
 def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
@@ -128,13 +129,11 @@ def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
         apart = {name: similar(x @ rotation(UNITS, rng) @ w)[None] for name, w in weights.items()}
         brute["spectrum"].append(paired_scores(apart, WITHIN))
     for rung, loop in brute.items():
-        for measure, by_name in found[rung].joint.items():
-            for name, values in by_name.items():
-                plain = np.concatenate([scores[measure][name] for scores in loop])
-                assert ks_2samp(values, plain).pvalue > 0.001, (rung, measure, name)
-                if measure in found[rung].values:
-                    crossed = found[rung].values[measure][name].mean()
-                    assert abs(crossed - plain.mean()) < 5 * plain.std() / np.sqrt(400) * np.sqrt(2)
+        for names, values in found[rung].joint.items():
+            plain = np.concatenate([scores[names] for scores in loop])
+            assert ks_2samp(values, plain).pvalue > 0.001, (rung, names)
+            crossed = found[rung].values[names].mean()
+            assert abs(crossed - plain.mean()) < 5 * plain.std() / np.sqrt(400) * np.sqrt(2)
 
 
 def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:
@@ -143,7 +142,7 @@ def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:
     x, weights = words(rng), {name: rotation(UNITS, rng) for name in MATRICES}
     found, plain = drawn(x, weights, 20), scores_of(x, weights)
     for pair in ("qk", "qv", "kv"):
-        np.testing.assert_allclose(found["spectrum"].values["rsa"][pair], plain["rsa"][pair][0], atol=1e-9)
+        np.testing.assert_allclose(found["spectrum"].values["rsa", pair], plain["rsa", pair][0], atol=1e-9)
 
 
 def test_gaussian_projections_make_all_drawn_rungs_alike() -> None:
@@ -155,22 +154,22 @@ def test_gaussian_projections_make_all_drawn_rungs_alike() -> None:
         weights = {name: rng.standard_normal((UNITS, UNITS)) for name in MATRICES}
         found = drawn(x, weights, 8, seed)
         for rung in ("gaussian", "spectrum", "orientation"):
-            rows[rung].append(found[rung].joint["rsa"]["qk"][0])
-        rows["unbiased"].append(scores_of(x, weights)["rsa"]["qk"][0])
+            rows[rung].append(found[rung].joint["rsa", "qk"][0])
+        rows["unbiased"].append(scores_of(x, weights)["rsa", "qk"][0])
     for rung in ("spectrum", "orientation", "unbiased"):
         assert ks_2samp(rows["gaussian"], rows[rung]).pvalue > 0.001, rung
 
 
 def mean_step(found: dict, upper: str, lower: str, pair: str) -> float:
-    return found[upper].values["rsa"][pair].mean() - found[lower].values["rsa"][pair].mean()
+    return found[upper].values["rsa", pair].mean() - found[lower].values["rsa", pair].mean()
 
 
 def test_a_shared_projection_is_found_by_the_common_rotation_alone() -> None:
     rng = np.random.default_rng(6)
     shared = with_spectrum(0.2, rng)
     found = drawn(words(rng), {"q": shared, "k": shared, "v": with_spectrum(0.2, rng)}, 60)
-    np.testing.assert_allclose(found["orientation"].values["rsa"]["qk"], 1, atol=1e-9)
-    assert found["spectrum"].values["rsa"]["qk"].max() < 0.999
+    np.testing.assert_allclose(found["orientation"].values["rsa", "qk"], 1, atol=1e-9)
+    assert found["spectrum"].values["rsa", "qk"].max() < 0.999
     assert mean_step(found, "orientation", "spectrum", "qk") > 10 * abs(
         mean_step(found, "orientation", "spectrum", "qv")
     )
@@ -193,7 +192,7 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
     for aligned, order in ((True, strength), (False, strength[::-1])):
         weights = {name: directions.T * order @ rotation(UNITS, rng) for name in ("q", "k")}
         weights["v"] = with_spectrum(0.3, rng)
-        step = scores_of(x, weights)["rsa"]["qv"][0] - drawn(x, weights, 60)["orientation"].values["rsa"]["qv"].mean()
+        step = scores_of(x, weights)["rsa", "qv"][0] - drawn(x, weights, 60)["orientation"].values["rsa", "qv"].mean()
         to_input = pairwise({"q": similar(x @ weights["q"])[None], "k": similar(x)[None], "v": similar(x)[None]})["qk"][
             0
         ]
@@ -210,7 +209,7 @@ def test_monte_carlo_p_is_uniform_and_family_wise_error_is_what_it_promises() ->
     alone, family = [], []
     for _ in range(400):
         turned = [rotation(UNITS, rng) for _ in range(2)]
-        trained = by_layer([scores_of(x @ r, w) for x, r, w in zip(inputs, turned, weights, strict=True)])
+        trained = join([scores_of(x @ r, w) for x, r, w in zip(inputs, turned, weights, strict=True)])
         cells = ladder(drawn_once, trained, trained, 99, 0.05)
         alone.append(cells["rsa", "qk", "orientation"]["p"][0])
         family.append(min(cells["rsa", a + b, "orientation"]["p_familywise"].min() for a, b in PAIRS))

@@ -149,7 +149,7 @@ def test_numbers_of_the_summary_are_those_of_the_committed_run() -> None:
     assert set(shown) == {name for name, value in summary.items() if not isinstance(value, list)}
 
     twins = rows_under("plots/README.md", "| mean over layers (and pairs) | trained | untrained |")
-    keys = ["qk_r", "rsa", "rsa_floor", "rsa_gap", "d_q", "d_k", "d_v", "d_floor"]
+    keys = ["qk_r", "rsa", "rsa_null", "rsa_gap", "d_q", "d_k", "d_v", "d_null"]
     trained = [float(row.split(" | ")[1]) for row in twins]
     assert trained == pytest.approx([summary[key] for key in keys], abs=0.0056)
 

@@ -23,7 +23,7 @@ from stages.geometry.pairs import square
 from stages.pages import charts
 from stages.plotting.names import FIGURES
 
-TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness")
+TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
@@ -98,7 +98,7 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{said} to {number(values.max())} (layer {values.idxmax()})" in captions["fig6"]
         assert f"{label} {number(table['correlation'][pair].mean())} on average" in captions["fig3"]
         best = heads.loc[heads[pair].idxmax()]
-        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig12"]
+        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig13"]
     similarity = load_file(tiny_template.root / "data/similarity.safetensors")
     for name in "qkv":
         assert f"{name.upper()} {number(similarity[name][1].mean())}" in captions["fig4"]
@@ -106,14 +106,16 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{name.upper()} {number(d[name].mean())} on average" in captions["fig8"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
-    controls = table["controls"].set_index(["measure", "matrix_or_pair", "layer"]).sort_index()
+    nulls = table["nulls"].set_index(["measure", "matrix_or_pair", "rung", "layer"]).sort_index()
     for pair, label in PAIRS.items():
-        value, floor = controls.loc[("rsa", pair), "value"], controls.loc[("rsa_floor", pair)]
-        counts = [(value > floor["high"]).sum(), value.between(floor["low"], floor["high"]).sum()]
-        below = (value < floor["low"]).sum()
+        value, drawn = nulls.loc[("rsa", pair, "unbiased"), "value"], nulls.loc[("rsa", pair, "spectrum")]
+        counts = [(value > drawn["high"]).sum(), value.between(drawn["low"], drawn["high"]).sum()]
+        below = (value < drawn["low"]).sum()
         assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
+    d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
+    assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     columns = [f"{pair}_center_pearson" for pair in PAIRS]
-    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig11"]
+    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig12"]
 
 
 def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None:
@@ -161,10 +163,10 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 def test_images_headings_labels_and_ids(page: Page) -> None:
     assert [figure["id"] for figure in page.all("figure")] == list(FIGURES)
-    assert len(page.all("img")) == 12
+    assert len(page.all("img")) == 13
     alternatives = [attributes["alt"] for attributes in page.all("img")]
     assert all(len(text) > 30 for text in alternatives)
-    assert len(set(alternatives)) == 12
+    assert len(set(alternatives)) == 13
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -451,7 +453,7 @@ def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
         !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
     assert browser.execute_script(blank) == 0
     images = browser.find_elements("tag name", "img")
-    assert len(images) == 12 + 6
+    assert len(images) == 13 + 6
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
     assert all(image.get_attribute("alt") for image in images)
     matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
@@ -467,4 +469,4 @@ def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> Non
     tiny.dvc("plots", "show")
     show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
     assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
-    assert len(browser.find_elements("tag name", "img")) == 18
+    assert len(browser.find_elements("tag name", "img")) == 19

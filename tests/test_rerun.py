@@ -42,7 +42,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
-    "`controls.draws`": [lambda p: p.set(controls__draws=20)],
+    "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
     "`similarity.metric`, `similarity.transform`": [
         lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
     ],

@@ -32,9 +32,9 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     Returns
     -------
     dict of str to float, int or list of str
-        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_spectrum`` (what the
+        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_null`` (what the
         trained spectra give in random directions), ``rsa_gap`` (within categories minus across; all three over the
-        pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d), ``d_spectrum``, ``qk_r`` (unit correlation of Q and K at the
+        pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d), ``d_null``, ``qk_r`` (unit correlation of Q and K at the
         context token). How many ``claims`` of the post and ``tests`` hold. Two lists, which DVC's tables leave out: the
         ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched off or is not
         defined is left out.
@@ -42,10 +42,10 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
     numbers = {
         "rsa": run.rsa_by_layer().mean(),
-        "rsa_spectrum": _mean_spectrum(run, "rsa", PAIRS),
+        "rsa_null": _mean_spectrum(run, "rsa", PAIRS),
         "rsa_gap": np.mean(gaps),
         **{f"d_{name}": run.separability[name].mean() for name in MATRICES},
-        "d_spectrum": _mean_spectrum(run, "d", MATRICES),
+        "d_null": _mean_spectrum(run, "d", MATRICES),
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
     tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation}

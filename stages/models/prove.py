@@ -76,11 +76,16 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
 
     def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
+        if not torch.isfinite(tensor).all():
+            number = projections[layer].layer
+            raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
         captured[layer][part] = tensor
 
     with watch(model, projections) as (seen, by), hooked(projections, receive), torch.no_grad():
         try:
             model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+        except FloatingPointError:
+            raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error

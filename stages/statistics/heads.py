@@ -75,8 +75,6 @@ def head_scores(
         Which pairs lie within a category.
     chunk : int
         Bytes of square similarity matrices held at a time; at least one group is.
-    floor : callable, optional
-        Takes the input, ``vectors["x"]``, and the units of a head, as `head_floor`; what it gives goes to all heads.
 
     Returns
     -------
