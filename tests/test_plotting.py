@@ -314,8 +314,8 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
     figure = maps.head_maps(scores, ends)
     assert "1 above their null, 0 below" in [text.get_text() for text in figure.axes[5].texts]
     panels = [axes for axes in figure.axes if axes.images]
-    assert titles(figure)[2] == "V (L4H2: 3.17)"
-    assert titles(figure)[5] == "K–V (L1H0: 0.98)"
+    assert titles(figure)[2].strip() == "V (L4H2: 3.17)"
+    assert titles(figure)[5].strip() == "K–V (L1H0: 0.98)"
     assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
     assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
     assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]
