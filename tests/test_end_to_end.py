@@ -28,7 +28,7 @@ def expected(embedded: Project) -> dict:
         str(embedded.root / "data/activations.safetensors"),
         PARAMS["words"],
         PARAMS["tokens"]["context"],
-        PARAMS["tokens"]["target"],
+        -1,  # the word, the last token of the sentence
         json.loads((ROOT / "data/models/gpt2-mini/config.json").read_text(encoding="utf-8"))["n_head"],
         PARAMS["similarity"]["metric"],
     )
