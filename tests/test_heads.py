@@ -23,22 +23,25 @@ CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)
 
 
-def vectors(seed: int, heads: int, kv_heads: int, units: int = 4) -> dict[str, np.ndarray]:
+def vectors(seed: int, heads: int, kv_heads: int, units: int = 4, v_units: int = 4) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    counts = {"q": heads, "k": kv_heads, "v": kv_heads}
-    return {name: generator.normal(size=(len(CATEGORIES), n * units)) for name, n in counts.items()}
+    widths = {"q": heads * units, "k": kv_heads * units, "v": kv_heads * v_units}
+    return {name: generator.normal(size=(len(CATEGORIES), width)) for name, width in widths.items()}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("chunk", [1, 2**26])
-@pytest.mark.parametrize(("heads", "kv_heads"), [(6, 6), (6, 2), (6, 1), (1, 1)])
-def test_every_head_equals_a_loop(heads: int, kv_heads: int, chunk: int, metric: str) -> None:
-    units, given = 4, vectors(0, heads, kv_heads)
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "v_units"), [(6, 6, 4), (6, 2, 4), (6, 1, 4), (1, 1, 4), (6, 2, 3), (6, 6, 7)]
+)
+def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, chunk: int, metric: str) -> None:
+    given, units = vectors(0, heads, kv_heads, v_units=v_units), {"q": 4, "k": 4, "v": v_units}
     found = head_scores(given, heads, METRICS[metric], WITHIN, chunk)
     assert set(found) == {"q", "k", "v", "qk", "qv", "kv"}
     for head in range(heads):
         own = {"q": head, "k": head // (heads // kv_heads), "v": head // (heads // kv_heads)}
-        similarity = {name: METRICS[metric](given[name][:, h * units : (h + 1) * units]) for name, h in own.items()}
+        slices = {name: slice(h * units[name], (h + 1) * units[name]) for name, h in own.items()}
+        similarity = {name: METRICS[metric](given[name][:, part]) for name, part in slices.items()}
         for name, values in similarity.items():
             d = pingouin.compute_effsize(values[WITHIN], values[~WITHIN], eftype="cohen")
             assert found[name][head] == pytest.approx(d, abs=1e-12)

@@ -42,7 +42,7 @@ def test_every_layout_is_in_the_table() -> None:
     assert {(" ".join(layout.modules.values()), layout.order) for layout in LAYOUTS} <= found | UNUSED
 
 
-#: Layouts that no text model type of this transformers shows in its default configuration.
+#: Layouts whose types are refused for another reason: prompts in front of the text, tokens that are pooled.
 UNUSED = {("q_head k_head v_head", "separate"), ("project_q project_k project_v", "separate")}
 
 
@@ -139,8 +139,8 @@ def test_a_way_that_changes_the_numbers_is_not_taken(model_type: str, monkeypatc
 
 
 def test_a_window_shorter_than_the_pack_is_seen_though_no_setting_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = build("mistral")
-    config = type(model.config).from_dict({**model.config.to_dict(), "sliding_window": 6})
+    config = build("mistral").config
+    config.sliding_window = 6
     model = AutoModel.from_config(config).eval()
     monkeypatch.setattr("stages.models.passes._room", lambda model: 100)
     _, way, refused = captured(model, find_projections(model))

@@ -63,9 +63,10 @@ MEASURES = ("measure", "matrix_or_pair")
 HEAD_NULLS = tuple(f"{name}_null{end}" for name in (*MATRICES, *PAIRS) for end in ("", "_low", "_high"))
 
 TABLES = {
-    # K and V can be narrower than Q: then there is nothing to pair its units with.
+    # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
     "correlation.csv": Table(
-        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)), optional=("qk", "qv", "qk_target", "qv_target")
+        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
+        optional=(*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
     ),
     "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
     "separability.csv": Table(

@@ -43,7 +43,8 @@ def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             layer = next(uses)
             for part, tensor in projection.split(name, output).items():
-                receive(layer, part, tensor + projection.added[part] if part in projection.added else tensor)
+                added = projection.biases.get(part)
+                receive(layer, part, tensor + getattr(projection.attention, added) if added else tensor)
 
         return hook
 

@@ -44,8 +44,8 @@ class Projection:
         Whether q, k and v are each a linear map of x (plus a bias): `modules` applied to other rows are then what the
         model would make of them. Not so where a bottleneck with a normalisation lies between, or where values are
         made of another input.
-    added : dict of str to torch.Tensor
-        What the attention adds to q, k or v outside of `modules`: a bias, shape (units,).
+    biases : dict of str to str
+        "q", "k" or "v" → the parameter of the attention that is added to it outside of `modules`.
     """
 
     modules: dict[str, nn.Module]
@@ -58,7 +58,7 @@ class Projection:
     source: nn.Module
     layout: Layout
     linear: bool = True
-    added: dict[str, torch.Tensor] = field(default_factory=dict)
+    biases: dict[str, str] = field(default_factory=dict)
 
     @property
     def widths(self) -> dict[str, int]:
@@ -82,7 +82,7 @@ class Projection:
     def biased(self) -> list[str]:
         """Which of "q", "k" and "v" have a bias."""
         made = {part: self.modules[name] for name, parts in self.columns.items() for part in parts}
-        return [part for part in "qkv" if made[part].bias is not None or part in self.added]
+        return [part for part in "qkv" if made[part].bias is not None or part in self.biases]
 
     def bias(self) -> dict[str, torch.Tensor]:
         """Return the bias of "q", "k" and "v", shape (units,), where the projection has one."""
@@ -91,9 +91,8 @@ class Projection:
             if module.bias is not None:
                 with align_module_device(module):  # brings offloaded weights in, for the moment
                     found |= self.split(name, module.bias.detach().clone())
-        for part, bias in self.added.items():
-            found[part] = bias.detach() + found.get(part, 0)
-        return found
+        with align_module_device(self.attention):
+            return found | {part: getattr(self.attention, name).detach().clone() for part, name in self.biases.items()}
 
 
 def find_projections(model: nn.Module) -> list[Projection]:
@@ -187,7 +186,7 @@ def _projection(attention: nn.Module, layout: Layout, path: str, number: int, co
         source,
         layout,
         linear=not layout.source and len(inputs) == 1,
-        added={"q": attention.q_bias, "v": attention.v_bias} if layout.bias else {},
+        biases={"q": "q_bias", "v": "v_bias"} if layout.bias else {},
     )
 
 

@@ -66,7 +66,8 @@ def head_scores(
     Parameters
     ----------
     vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words, units)
-        K and V may be narrower than Q. Behind the words may stand those that `similar` takes as a reference.
+        K and V may be narrower than Q, and heads of V of another size than those of Q and K. Behind the words may stand
+        those that `similar` takes as a reference.
     heads : int
         Query heads.
     similar : callable
@@ -88,9 +89,9 @@ def head_scores(
         If the widths of Q, K and V are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
     words, width = vectors["q"].shape
-    head_units = width // heads
-    groups = min(vectors[name].shape[-1] // head_units for name in MATRICES)
-    parts = {name: in_groups(vectors[name], head_units, groups) for name in MATRICES}
+    groups = vectors["k"].shape[-1] // (width // heads)
+    units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
+    parts = {name: in_groups(vectors[name], units[name], groups) for name in MATRICES}
     columns = {name: np.empty((groups, heads // groups)) for name in (*MATRICES, *PAIRS)}
     for block in blocks(groups, chunk // (8 * words**2 * (heads // groups))):
         similarity = {name: _similarities(part[block], similar, len(within)) for name, part in parts.items()}
@@ -151,12 +152,13 @@ class HeadNulls:
         """
         draws, other = len(rows["q"]), ~np.eye(len(rows["q"]), dtype=bool)
         head_units = rows["q"].shape[-1] // self._heads
-        groups = min(part.shape[-1] // head_units for part in rows.values())
+        groups = rows["k"].shape[-1] // head_units  # values may have heads of another size
         found: dict[str, list[np.ndarray]] = {}
         for group in range(groups):
             units = {}
             for name, part in rows.items():
-                cut = part.reshape(*part.shape[:2], groups, -1, head_units)[:, :, group]
+                size = part.shape[-1] // groups if name == "v" else head_units
+                cut = part.reshape(*part.shape[:2], groups, -1, size)[:, :, group]
                 vectors = root @ np.moveaxis(cut, 2, 0).astype(np.float64)
                 similarity = _similarities(vectors, self._similar, len(self._within))
                 units[name] = unit_norm(similarity, strict=False)
