@@ -87,7 +87,7 @@ def number(value: float) -> str:
 def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
     table = tables(tiny_template)
     rsa, d, heads = table["rsa"], table["separability"], table["heads"]
-    captions = dict(zip([f"fig{n}" for n in range(1, 13)], page.captions, strict=True))
+    captions = dict(zip([f"fig{n}" for n in range(1, 14)], page.captions, strict=True))
     assert captions["fig1"] == "6 words make 15 pairs: 6 within a category, 9 across."
     for pair, label in PAIRS.items():
         focus = table["correlation"].loc[1, pair]
@@ -201,13 +201,14 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 
 def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
+    tiny.set(inference__enabled=False, nulls__enabled=False, controls__enabled=False, heads__enabled=False)
     assert tiny.repro()[-1] == "report"
     page = read_page(tiny)
-    for setting in ("inference", "controls", "heads"):
+    for setting in ("inference", "nulls", "controls", "heads"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said
     assert page.captions[9:] == [
+        "Not computed: nulls.enabled is false.",
         "Not computed: controls.enabled is false.",
         "Not computed: controls.enabled is false.",
         "Not computed: heads.enabled is false.",
