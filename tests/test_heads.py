@@ -16,8 +16,7 @@ from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, cosine
 from stages.statistics.heads import HeadNulls, head_scores, in_groups
-from stages.statistics.nulls import haar_frames
-from stages.statistics.projections import factor
+from stages.statistics.projections import factor, haar_frames
 
 CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)

@@ -11,16 +11,14 @@ from stages.geometry.pairs import within_category
 from stages.geometry.similarity import similarities
 from stages.pipeline.progress import join
 from stages.statistics.nulls import (
-    compress,
     crossed_scores,
     draw_rungs,
     familywise_p,
-    haar_frames,
     ladder,
     monte_carlo_p,
     paired_scores,
 )
-from stages.statistics.projections import factor
+from stages.statistics.projections import compress, factor, haar_frames
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4

@@ -1,9 +1,6 @@
-"""Gaussian projections of words: what Q, K and V would be if they shared their input and nothing else."""
+"""Random maps of words: Gaussian projections, and the frames of random rotations."""
 
 import numpy as np
-
-#: Bytes of projected vectors that are held at a time.
-CHUNK = 2**25
 
 
 def factor(x: np.ndarray) -> np.ndarray:
@@ -64,6 +61,58 @@ def project(
     lower = np.tril(rng.standard_normal((draws, rank, len(diagonal))), -1)
     lower[:, diagonal, diagonal] = np.sqrt(rng.chisquare(width - diagonal, size=(draws, len(diagonal))))
     return root @ lower
+
+
+def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> np.ndarray:
+    r"""Draw the first rows of random rotations, uniform over all (Haar).
+
+    Rows of a standard normal matrix G, made orthonormal by Gram and Schmidt: :math:`F = C^{-1} G` with the Cholesky
+    factor C of :math:`G G^\top`. For any rotation R, G R has the law of G, and so F R that of F.
+
+    Parameters
+    ----------
+    draws, rank, units : int
+        rank is at most units.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of float32 (float64 where rank is near units), shape (draws, rank, units)
+        Orthonormal rows.
+
+    References
+    ----------
+    Stewart, G. W. (1980), doi:10.1137/0717034.
+    """
+    if 2 * rank > units:  # nearly square: single precision would not do, and rounding leaves something to a second pass
+        normal = rng.standard_normal((draws, rank, units))
+        return _orthonormal(_orthonormal(normal))
+    return _orthonormal(rng.standard_normal((draws, rank, units), dtype=np.float32))
+
+
+def _orthonormal(rows: np.ndarray) -> np.ndarray:
+    """Orthonormalise rows by Gram and Schmidt, in their precision."""
+    gram = np.asarray(rows @ rows.swapaxes(-1, -2), dtype=np.float64)
+    return np.linalg.inv(np.linalg.cholesky(gram)).astype(rows.dtype) @ rows
+
+
+def compress(rows: np.ndarray) -> np.ndarray:
+    """Replace rows by shorter ones with the same dot products, where that is worth while.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (draws, rank, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (draws, rank, rank), or `rows` as they are where units are few
+        Whatever does not change when units are rotated is the same.
+    """
+    if rows.shape[-1] < 2 * rows.shape[-2]:
+        return rows
+    rows = np.asarray(rows, dtype=np.float64)
+    values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
+    return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
 def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
