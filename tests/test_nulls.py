@@ -1,14 +1,21 @@
 """The ladder of nulls: frames are Haar, rungs are those of plain loops, planted cases come out as known."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import torch
 from scipy.stats import ks_2samp, kstest
+from tiny_models import build
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import similarities
+from stages.models.attentions import text_part
+from stages.models.projections import find_projections
+from stages.models.rotated import rotate, weights
 from stages.pipeline.progress import join
 from stages.statistics.nulls import (
     crossed_scores,
@@ -235,3 +242,37 @@ def test_steps_add_up_from_the_first_rung_to_the_last() -> None:
             steps = sum(c["value"] for (m, n, _), c in cells.items() if (m, n) == (f"{measure}_step", name))
             first, last = (cells[measure, name, rung]["value"] for rung in ("gaussian", "trained"))
             np.testing.assert_allclose(first + steps, last)
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "gpt_neox", "gpt_bigcode", "llama", "bert"])
+def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type: str) -> None:
+    """Fused, interleaved, multi-query, grouped and separate: rungs against what the model's own modules make of x R.
+
+    A plain loop turns the whole input and sends it through the modules, their biases taken off again.
+    """
+    torch.manual_seed(0)
+    projection = find_projections(text_part(build(model_type)))[1]
+    matrices, units = weights(projection), projection.width_in
+    rng = np.random.default_rng(11)
+    x = words(rng, units)
+
+    def made(rows: np.ndarray) -> dict[str, np.ndarray]:
+        found = {}
+        with torch.no_grad():
+            for name, module in projection.modules.items():
+                rest = module(torch.zeros(1, units))
+                found |= projection.split(name, module(torch.from_numpy(rows.astype(np.float32))) - rest)
+        return {name: values.numpy() for name, values in found.items()}
+
+    for name, values in made(x).items():
+        np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
+    found = draw_rungs(x, partial(rotate, matrices), similar, WITHIN, 200, rng, True)
+    plain: dict[str, list] = {"orientation": [], "spectrum": []}
+    for _ in range(200):
+        turned = [made(x @ rotation(units, rng)) for _ in range(3)]
+        apart = {name: similar(part[name])[None] for name, part in zip("qkv", turned, strict=True)}
+        plain["spectrum"].append(paired_scores(apart, WITHIN))
+        plain["orientation"].append(paired_scores({n: similar(v)[None] for n, v in turned[0].items()}, WITHIN))
+    for rung, loop in plain.items():
+        for names, values in found[rung].joint.items():
+            assert ks_2samp(values, np.concatenate([scores[names] for scores in loop])).pvalue > 0.0005, (rung, names)
