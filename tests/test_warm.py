@@ -56,9 +56,19 @@ def test_the_libraries_are_there_and_code_on_the_command_line_runs_in_a_real_one
     assert project.run(sys.executable, "-c", "import sys; print('torch' in sys.modules)").stdout == "False\n"
 
 
+#: The signal may come before `print` has returned.
+WAITING = """
+try:
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_signal_reaches_the_fork(project: Project, number: signal.Signals) -> None:
-    write(project, "print(os.getpid(), flush=True)\ntry: time.sleep(60)\nexcept KeyboardInterrupt: sys.exit(130)")
+    write(project, WAITING)
     asking = subprocess.Popen(
         [Path(os.environ[WARM]) / "python", "program.py"], cwd=project.root, stdout=subprocess.PIPE, text=True
     )

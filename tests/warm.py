@@ -38,9 +38,12 @@ def ask(address: str, arguments: list[str]) -> None:
         server.connect(address)
     except OSError:
         os.execv(sys.executable, [sys.executable, *arguments])
+    handed_on = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)  # what comes before the fork is known waits
     socket.send_fds(server, [marshal.dumps((arguments, str(Path.cwd()), dict(os.environ)))], [0, 1, 2])
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in handed_on:
         signal.signal(number, lambda number, _: server.send(bytes([number])))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handed_on)
     code = marshal.loads(server.recv(LARGEST) or marshal.dumps(1))
     if code < 0:
         if code != -signal.SIGKILL:
