@@ -87,30 +87,31 @@ def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served:
 
 
 def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
-    """Two clones run an experiment each and push it; a third pulls both and sees their numbers."""
+    """Two clones without the model run an experiment each and push it; a third pulls both and sees their numbers."""
     home = tiny.root.parent
     bare, store = home / "bare.git", home / "store"
     tiny.run("git", "clone", "-q", "--bare", str(tiny.root), str(bare))
     push(tiny, store)
-    metrics = {}
-    for metric in ("correlation", "euclidean"):
-        machine = clone(bare, home / metric, store)
+    found = {}
+    for measure in ("spearman", "cka_debiased"):
+        machine = without_model(clone(bare, home / measure, store))
+        name = f"measure-{measure}"
         machine.dvc(
-            *("exp", "run", "--pull", "--allow-missing", "--name", f"metric-{metric}"),
-            *("-S", f"similarity.metric={metric}", "-S", "inference.enabled=false", "-S", "controls.enabled=false"),
+            *("exp", "run", "--pull", "--allow-missing", "--name", name, "-S", f"rsa.comparison={measure}"),
+            *("-S", "inference.enabled=false", "-S", "controls.enabled=false"),
         )
-        machine.dvc("exp", "push", "origin", f"metric-{metric}")
-        metrics[f"metric-{metric}"] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
+        machine.dvc("exp", "push", "origin", name)
+        found[name] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
 
     desk = clone(bare, home / "desk", store)
-    desk.dvc("exp", "pull", "origin", *metrics)
+    desk.dvc("exp", "pull", "origin", *found)
     rows = list(csv.DictReader(io.StringIO(desk.dvc("exp", "show", "--csv").stdout)))
-    found = {row["Experiment"]: row for row in rows if row["Experiment"] in metrics}
-    assert set(found) == set(metrics)
-    for name, summary in metrics.items():
-        assert found[name]["similarity.metric"] == name.removeprefix("metric-")
+    shown = {row["Experiment"]: row for row in rows if row["Experiment"] in found}
+    assert set(shown) == set(found)
+    for name, summary in found.items():
+        assert shown[name]["rsa.comparison"] == name.removeprefix("measure-")
         for key in ("rsa", "d_q", "d_v"):
-            assert float(found[name][key]) == summary[key]
-    # The data came too: two experiments of other machines, compared here.
-    done = desk.run(sys.executable, "-m", "stages.export", "pairs.csv", "--run", "metric-euclidean")
+            assert float(shown[name][key]) == summary[key]
+    # The data came too: an experiment of another machine, exported here.
+    done = desk.run(sys.executable, "-m", "stages.export", "pairs.csv", "--run", "measure-cka_debiased")
     assert "6 words" in done.stdout
