@@ -94,7 +94,7 @@ def _addressed(script: str, server: Path) -> str:
     models = " ".join(f"data/models/{name}" for name in MODELS)
     places = {
         "gpt2 gpt2-medium gpt2-large gpt2-xl": models,
-        "git@server:me/rsa.git": f"server:{server}/rsa.git",
+        "git@server:me/rsa.git": f"ssh://root@server{server}/rsa.git",
         "ssh://me@server/data/rsa": f"ssh://server{server}/store",
     }
     for old, new in places.items():
@@ -120,6 +120,6 @@ def _over(cluster: Slurm, tasks: list[str]) -> bool:
 def desk_of(project: Project, server: Path, folder: Path) -> Project:
     """Publish a project on the server and return a clone of it, with the server's store as its remote."""
     project.run("git", "clone", "--quiet", "--bare", str(project.root), str(server / "rsa.git"), timeout=60)
-    desk = clone(project, f"server:{server}/rsa.git", folder)
+    desk = clone(project, f"ssh://root@server{server}/rsa.git", folder)
     desk.dvc("remote", "add", "--local", "-d", "shared", f"ssh://server{server}/store", timeout=60)
     return desk

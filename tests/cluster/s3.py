@@ -19,41 +19,43 @@ CREDENTIALS = {
 
 
 class Bucket:
-    """A bucket of a local S3 server, seen without DVC.
+    """A folder of a bucket that is a DVC remote, seen without DVC.
 
-    Attributes
+    Parameters
     ----------
-    name, endpoint : str
-        Name of the bucket, and address of the server.
-    client : botocore.client.S3
-        Client of the server.
+    endpoint : str
+        Address of the server.
     """
 
-    name = "bucket"
+    name, folder = "bucket", "rsa/"
 
     def __init__(self, endpoint: str) -> None:
         import boto3
 
-        self.endpoint = endpoint
         keys = {"aws_access_key_id": "me", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
         self.client = boto3.client("s3", endpoint_url=endpoint, **keys)
+        self.client.create_bucket(Bucket=self.name)
+        self.url = f"s3://{self.name}/{self.folder}"
+        self.options = {"endpointurl": endpoint}
 
     def uploading(self) -> bool:
         """Return whether an upload in parts has begun and was neither completed nor given up."""
         return "Uploads" in self.client.list_multipart_uploads(Bucket=self.name)
 
     def sizes(self) -> dict[str, int]:
-        """Return the size of every object, by its key."""
-        return {item["Key"]: item["Size"] for item in self.client.list_objects_v2(Bucket=self.name).get("Contents", [])}
+        """Return the size of every object, by its path in the folder."""
+        listed = self.client.list_objects_v2(Bucket=self.name, Prefix=self.folder).get("Contents", [])
+        return {item["Key"].removeprefix(self.folder): item["Size"] for item in listed}
 
     def cut(self, key: str) -> None:
         """Put the first half of an object in its place."""
-        content = self.client.get_object(Bucket=self.name, Key=key)["Body"].read()
-        self.client.put_object(Bucket=self.name, Key=key, Body=content[: len(content) // 2])
+        place = {"Bucket": self.name, "Key": self.folder + key}
+        content = self.client.get_object(**place)["Body"].read()
+        self.client.put_object(**place, Body=content[: len(content) // 2])
 
     def delete(self, key: str) -> None:
         """Delete an object."""
-        self.client.delete_object(Bucket=self.name, Key=key)
+        self.client.delete_object(Bucket=self.name, Key=self.folder + key)
 
 
 @contextmanager
@@ -75,6 +77,4 @@ def s3_server(folder: Path) -> Iterator[Bucket]:
     code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
     env = {**os.environ, **CREDENTIALS}
     with Daemon("moto", [sys.executable, "-c", code], folder, lambda: listens(port), env, seconds=60):
-        bucket = Bucket(f"http://127.0.0.1:{port}")
-        bucket.client.create_bucket(Bucket=bucket.name)
-        yield bucket
+        yield Bucket(f"http://127.0.0.1:{port}")
