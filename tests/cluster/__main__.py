@@ -81,13 +81,12 @@ def run(checks: Checks, folder: Path) -> None:
     with ExitStack() as stack:
         ssh = stack.enter_context(ssh_server(folder / "ssh"))
         bucket = stack.enter_context(s3_server(folder / "s3"))
-        # Tasks run the `dvc` of this environment: it comes first on their path.
         project = tiny_project(folder / "desk/seed", {**CREDENTIALS, **ssh})
         desk = desk_of(project, folder / "server", folder / "desk/rsa")
         tasks = {**project.env, "TMPDIR": str(folder / "node")}
-        with checks.part("An array of four tasks on Slurm"):
-            with slurm(folder / "slurm", tasks, [folder / "desk", folder / "server"]) as cluster:
-                check_grid(checks, cluster, desk, folder / "server", folder / "node")
+        elsewhere = [folder / "desk", folder / "server"]
+        with checks.part("An array of four tasks on Slurm"), slurm(folder / "slurm", tasks, elsewhere) as cluster:
+            check_grid(checks, cluster, desk, folder / "server", folder / "node")
         with checks.part("Tasks that finish at once"):
             check_races(checks, desk, folder / "server", folder / "races")
         with checks.part("Remotes"):

@@ -7,9 +7,8 @@ import re
 from pathlib import Path
 
 from checks import Checks
-from conftest import ROOT, Project
 from daemons import until
-from projects import MODELS, clone
+from projects import MODELS, ROOT, Project, clone
 from slurm import Slurm
 
 SCRIPT = Path(__file__).with_name("array.sh")
@@ -84,7 +83,9 @@ def _shows(desk: Project, name: str, row: dict[str, str]) -> bool:
 def _quoted() -> str | None:
     """Return the array script that a README shows, None where none shows any."""
     for page in (ROOT / "README.md", ROOT / "stages/compare/README.md"):
-        if page.exists() and (block := re.search(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", page.read_text(), re.DOTALL)):
+        if page.exists() and (
+            block := re.search(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", page.read_text(), re.DOTALL)
+        ):
             return block[1]
     return None
 

@@ -60,7 +60,13 @@ def _program(name: str) -> str | None:
 
 def _run(command: list[str], env: dict[str, str]) -> None:
     done = subprocess.run(
-        command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=400
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=400,
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command[:2])} exited {done.returncode}:\n{done.stdout[-800:]}")

@@ -10,7 +10,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conftest import ROOT, TINY_WORDS, Project, commit, copy_repository
+from conftest import ROOT, TINY_WORDS, Project, commit, copy_repository, digest
+
+__all__ = ["MODELS", "ROOT", "Project", "clone", "digest", "tiny_project"]
 
 MODELS = {"tiny-a": 2, "tiny-b": 3, "tiny-c": 2, "tiny-d": 3}  # layers
 

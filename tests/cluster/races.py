@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from checks import Checks
-from conftest import Project
-from projects import MODELS, clone
+from projects import MODELS, Project, clone
 from ssh import Store
 
 TOGETHER = 4  # `dvc exp push` at once
@@ -54,8 +53,8 @@ def check_races(checks: Checks, desk: Project, server: Path, folder: Path) -> No
     other = machines[1 - won]
     plain = _at_once([other], [["exp", "push", "origin", "same"]])
     kept = _refs(bare, prefix)["same"] == commits[won]
-    print(f"         pushed a second time, it exits {plain[0][0]}: {plain[0][1]}")
-    checks.that(kept, "a second run under the same name does not replace the first", plain)
+    quiet = plain[0][0] == 0 and "diverged" in plain[0][1]
+    checks.that(kept and quiet, "a second run under the same name does not replace it, yet exits 0", plain)
     forced = _at_once([other], [["exp", "push", "--force", "origin", "same"]])
     replaced = _refs(bare, prefix)["same"] == commits[1 - won]
     checks.that(replaced, "with --force it does: what a task needs that runs again", forced)
@@ -86,7 +85,8 @@ def _again(machine: Project, prefix: str, name: str) -> str:
 def _at_once(machines: list[Project], commands: list[list[str]]) -> list[tuple[int, str]]:
     """Run a DVC command in each clone at once; return their exit codes and what they wrote."""
     running = [
-        machine.popen(sys.executable, "-m", "dvc", *command) for machine, command in zip(machines, commands, strict=True)
+        machine.popen(sys.executable, "-m", "dvc", *command)
+        for machine, command in zip(machines, commands, strict=True)
     ]
     written = [process.communicate(timeout=120)[0].partition("Having any troubles")[0] for process in running]
     return [(process.returncode, " ".join(text.split())) for process, text in zip(running, written, strict=True)]

@@ -121,7 +121,9 @@ def _answers(cluster: Slurm) -> Callable[[], bool]:
 
 def _may_mount() -> bool:
     """Return whether this machine lets root have mounts of its own; containers may not."""
-    done = subprocess.run(["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=30)
+    done = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=30
+    )
     return done.returncode == 0
 
 

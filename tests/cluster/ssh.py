@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,8 @@ def ssh_server(folder: Path) -> Iterator[dict[str, str]]:
     wrapper.chmod(0o755)
     command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
     with Daemon("sshd", command, folder, lambda: listens(port)):
-        yield {**os.environ, "HOME": str(home), "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+        path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+        yield {**os.environ, "HOME": str(home), "PATH": path}
 
 
 class Store:
