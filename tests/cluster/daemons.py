@@ -90,8 +90,8 @@ class Daemon:
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel for a SIGTERM when the parent dies, even by SIGKILL."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Ask the kernel for a SIGKILL when the parent dies, even by one itself."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.1) -> None:

@@ -39,6 +39,10 @@ PartitionName=main Nodes=node1 Default=YES MaxTime=15:00 State=UP
 """
 
 
+# With mounts and processes apart, a node does not see others' files, and its tasks end when it does.
+APART = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
+
+
 class Slurm:
     """A running controller and node.
 
@@ -96,7 +100,7 @@ def slurm(folder: Path, env: dict[str, str], hide: list[Path]) -> Iterator[Slurm
     node = ["/usr/sbin/slurmd", "-D", "-N", "node1"]
     if hidden:
         mounts = "".join(f"mount -t tmpfs none {path} && " for path in hide)
-        node = ["unshare", "--mount", "sh", "-c", f"{mounts}exec {' '.join(node)}"]
+        node = [*APART, "sh", "-c", f"{mounts}exec {' '.join(node)}"]
     munge_socket = folder / "munge.socket"
     munged = ["/usr/sbin/munged", "--foreground", f"--key-file={key}", f"--socket={munge_socket}"]
     munged += [f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed"]
@@ -120,10 +124,8 @@ def _answers(cluster: Slurm) -> Callable[[], bool]:
 
 
 def _may_mount() -> bool:
-    """Return whether this machine lets root have mounts of its own; containers may not."""
-    done = subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=30
-    )
+    """Return whether this machine lets root have mounts and processes apart; containers may not."""
+    done = subprocess.run([*APART, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=30)
     return done.returncode == 0
 
 
