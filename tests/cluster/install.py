@@ -16,7 +16,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "git": "git",
 }
-MODULES = {"dvc_ssh", "dvc_s3", "moto", "boto3", "flask"}
+MODULES = {"dvc_ssh", "dvc_s3", "moto", "boto3", "flask", "flask_cors"}
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
