@@ -1,21 +1,18 @@
-"""Hold RSA and separability against what shared input, a bias, the spread of similarities and other choices give."""
+"""Hold RSA and separability against those of the input, the spread of similarities, and other choices."""
 
 from functools import partial
 
-import numpy as np
-from tqdm import tqdm
-
-from stages.artefacts import measures, store
-from stages.artefacts.activations import read_biases, read_with_reference
-from stages.artefacts.layerwise import join
+from stages.artefacts.activations import vectors_at
+from stages.artefacts.layerwise import layers_of
+from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tensors import open_tensors
+from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
-from stages.geometry.similarity import ROTATION_INVARIANT, similarities
+from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
-from stages.statistics.permutation import BLOCK, blocks
-from stages.statistics.projections import projection_floor
 from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
@@ -23,59 +20,39 @@ MOST_LAYERS = 8
 
 
 def main(stage: Stage) -> None:
+    scores, robust = {}, {}
+    if stage.settings.controls.enabled:
+        scores, robust = compute(stage)
+        for reason in empty_cells("controls.csv", scores):
+            print(reason)
+    else:
+        print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
+    write_table(stage.output("metrics/controls.csv"), "controls.csv", scores)
+    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust)
+
+
+def compute(stage: Stage) -> tuple[dict, dict]:
+    """Return what the two tables hold, worked out some layers at a time."""
     chosen, inference = stage.settings.controls, stage.settings.inference
-    alpha, target = inference.alpha, stage.settings.tokens.target
-    metric, transform = stage.settings.similarity.metric, stage.settings.similarity.transform
-    rotates = {metric, transform} <= ROTATION_INVARIANT
-    controls: dict = {}
-    robust: dict = {name: np.empty(0) for name in store.TABLES["robustness.csv"].columns}
     with (
-        store.open_tensors(stage.input("data/activations.safetensors")) as activations,
-        store.open_tensors(stage.input("data/reference.safetensors")) as reference,
-        store.open_tensors(stage.input("data/similarity.safetensors")) as tensors,
+        open_tensors(stage.input("data/activations.safetensors")) as activations,
+        open_tensors(stage.input("data/reference.safetensors")) as reference,
+        open_tensors(stage.input("data/similarity.safetensors")) as tensors,
     ):
-        categories, (layers, pairs) = tensors.record["categories"], tensors.shape("q")
-        similar = partial(similarities, words=len(categories), metric=metric, transform=transform)
-        biases = read_biases(activations)
-        floor_rng, matching_rng = stream(inference.seed, "floor"), stream(inference.seed, "matching")
-
-        def control(part: slice) -> tuple[dict, dict]:
-            similarity = {name: tensors[name][part] for name in "qkvx"}
-            vectors = {
-                name: np.stack(
-                    [
-                        read_with_reference(activations, reference, name, layer, target)
-                        for layer in range(part.start, part.stop)
-                    ]
-                )
-                for name in "qkvx"
-            }
-            unbiased = {name: similar(vectors[name] - biases[name][part, None]) for name in store.MATRICES}
-            widths = {name: vectors[name].shape[-1] for name in store.MATRICES}
-            floor = projection_floor(vectors["x"], widths, similar, categories, chosen.draws, alpha, floor_rng, rotates)
-            without_bias = bootstrap(unbiased, categories, counts, alpha)
-            found = {
-                **bootstrap(similarity, categories, counts, alpha, against_input, PRODUCTS),
-                **{f"{name}_without_bias": cells for name, cells in without_bias.items()},
-                **{f"{name}_floor": cells for name, cells in floor.items()},
-                **range_matched(similarity, categories, chosen.bins, chosen.matches, alpha, matching_rng),
-            }
-            return found, robustness({name: vectors[name] for name in store.MATRICES}, categories, metric)
-
-        if chosen.enabled:
-            counts, _ = resample_words(categories, inference.bootstraps, stream(inference.seed, "bootstrap"))
-            parts = list(blocks(layers, min(MOST_LAYERS, BLOCK // (8 * pairs * len("qkvxqkv")))))
-            found = [control(part) for part in tqdm(parts, desc="controls", unit="block", delay=2)]
-            controls, robust = (join(results) for results in zip(*found, strict=True))
-            for cells, where in measures.unmatched(controls).items():
-                print(
-                    f"controls.csv: {cells} is empty, fewer than three pairs of a kind can be matched in layers {where}"
-                )
-        else:
-            print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
-    undefined = [name for name in controls if "_matched_" in name]
-    measures.write_measures(stage.output("metrics/controls.csv"), "controls.csv", controls, undefined)
-    store.write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust)
+        categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
+        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
+        similarity = layers_of(tensors, WITH_INPUT)
+        counts, _ = resample_words(categories, inference.bootstraps, stream(inference.seed, "bootstrap"))
+        alike = {"categories": categories, "alpha": inference.alpha}
+        rng = stream(inference.seed, "matching")
+        matched = partial(range_matched, bins=chosen.bins, draws=chosen.matches, rng=rng, **alike)
+        interval = partial(bootstrap, counts=counts, statistics=against_input, products=PRODUCTS, **alike)
+        found = []
+        for part in progress("controls")(list(blocks(layers, min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))))):
+            compared = similarity[part]
+            robust = robustness(vectors[part], categories, tensors.record["metric"])
+            found.append((interval(compared) | matched(compared), robust))
+    return tuple(join(parts) for parts in zip(*found, strict=True))
 
 
 if __name__ == "__main__":

@@ -1,76 +1,85 @@
-"""Draw the post's nine figures, two of what it does not show, and that of the heads, from tables and similarities."""
+"""Draw the post's nine figures, and four of what it does not show, from tables and similarities."""
 
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from stages.artefacts import measures, store
+from stages.artefacts.results import Results
+from stages.artefacts.tables import TABLES
+from stages.artefacts.tensors import open_tensors
 from stages.geometry.comparison import same_rows
-from stages.geometry.pairs import category_masks, square, within_category
-from stages.pipeline.settings import check_focus_layer
+from stages.geometry.names import MATRICES
+from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
-from stages.plotting import controls, maps, profiles, scatter, words
+from stages.plotting import controls, ladder, maps, profiles, scatter, words
+from stages.plotting.names import FIGURES, METRIC_LABELS
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
 
 
 def main(stage: Stage) -> None:
-    layer, look = stage.settings.focus_layer, stage.settings.figures
-    with store.open_tensors(stage.input("data/similarity.safetensors")) as similarity:
-        record = similarity.record
-        check_focus_layer(layer, similarity.shape("q")[0])
-        at_layer = {name: similarity[name][layer] for name in store.MATRICES}
-    with store.open_tensors(stage.input("data/context.safetensors")) as context:
-        units = {name: context[name][layer] for name in store.MATRICES}
-    r = store.read_table(stage.input("metrics/correlation.csv"))
-    rsa = store.read_table(stage.input("metrics/rsa.csv"))
-    d = store.read_table(stage.input("metrics/separability.csv"))
-    inference = measures.read_measures(stage.input("metrics/inference.csv"))
-    controlled = measures.read_measures(stage.input("metrics/controls.csv"))
-    robustness = store.read_table(stage.input("metrics/robustness.csv"), may_be_empty=True)
-    heads = store.read_table(stage.input("metrics/heads.csv"), may_be_empty=True)
+    settings, look = stage.settings, stage.settings.figures
+    results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
+    shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
+    of_one_layer = draw_layer(results, units_of(stage, results.focus))
+    drawings = of_one_layer | draw_layers(results, shown) | draw_controls(results)
+    draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
 
-    categories, metric = record["categories"], record["metric"]
-    own = 1.0 if metric != "euclidean" else 0.0
-    if same_rows(units["q"]):
-        units = {name: values[:1] for name, values in units.items()}
 
-    alpha, comparison = stage.settings.inference.alpha, stage.settings.rsa.comparison
-    shown = Uncertainty(inference, alpha, look.bands, look.marks)
-    of_pearson = {name: cells for name, cells in inference.items() if name != "rsa" or comparison == "pearson"}
-    if inference and comparison != "pearson":
-        print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {comparison}")
-    off = partial(switched_off, "controls.enabled")
+def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:
+    """Read the activations at the context token, flattened; where all words have the same, those of one word."""
+    with open_tensors(stage.input("data/context.safetensors")) as context:
+        units = {name: context[name][layer] for name in MATRICES}
+    one = 1 if same_rows(units["q"]) else None
+    return {name: np.ravel(values[:one]) for name, values in units.items()}
 
-    drawings = {
+
+def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable[[], Figure]]:
+    """Return what draws the figures of the focus layer."""
+    layer, metric, categories, values = run.focus, run.record["metric"], run.record["categories"], run.at_focus
+    squares = {name: square(condensed, METRIC_LABELS[metric].own) for name, condensed in values.items()}
+    r, rsa, d = (
+        {name: float(column[layer]) for name, column in table.items()}
+        for table in (run.correlation, run.rsa, run.separability)
+    )
+    return {
         "fig1_masks": partial(words.masks, category_masks(categories)),
-        "fig2_activation_scatter": partial(
-            scatter.activation_scatter, {name: np.ravel(v) for name, v in units.items()}, at(r, layer), layer
-        ),
-        "fig3_activation_correlation": partial(profiles.activation_correlation, r),
-        "fig4_similarity_matrices": partial(
-            words.similarity_matrices, {name: square(v, own) for name, v in at_layer.items()}, categories, metric, layer
-        ),
-        "fig5_rsa_scatter": partial(scatter.rsa_scatter, at_layer, at(rsa, layer), metric, layer, comparison),
-        "fig6_rsa_profile": partial(profiles.rsa_profile, rsa, comparison, replace(shown, measures=of_pearson)),
-        "fig7_category_distributions": partial(
-            scatter.category_distributions, at_layer, within_category(categories), at(d, layer), metric, layer
-        ),
-        "fig8_category_profile": partial(profiles.category_profile, d, rsa, shown),
-        "fig9_within_vs_across": partial(profiles.within_vs_across, rsa, shown),
-        "fig10_controls": partial(controls.controls_profile, controlled, alpha) if controlled else off,
-        "fig11_robustness": partial(controls.robustness_profile, robustness) if controlled else off,
-        "fig12_heads": partial(maps.head_maps, heads) if heads["q"].size else partial(switched_off, "heads.enabled"),
+        "fig2_activation_scatter": partial(scatter.activation_scatter, units, r, layer),
+        "fig4_similarity_matrices": partial(words.similarity_matrices, squares, categories, metric, layer),
+        "fig5_rsa_scatter": partial(scatter.rsa_scatter, values, rsa, metric, layer, run.comparison),
+        "fig7_category_distributions": partial(scatter.category_distributions, values, run.within, d, metric, layer),
     }
-    files = {stage.output(f"plots/figures/{name}.png"): draw for name, draw in drawings.items()}
-    draw_all(look.theme, files, look.dpi)
 
 
-def at(table: dict[str, np.ndarray], layer: int) -> dict[str, float]:
-    """Take one layer's row of a table."""
-    return {name: float(values[layer]) for name, values in table.items()}
+def draw_layers(run: Results, shown: Uncertainty) -> dict[str, Callable[[], Figure]]:
+    """Return what draws the figures over layers."""
+    if run.inference and run.comparison != "pearson":
+        print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {run.comparison}")
+    of_scores = shown if run.comparison == "pearson" else shown.without("rsa")
+    return {
+        "fig3_activation_correlation": partial(profiles.activation_correlation, run.correlation),
+        "fig6_rsa_profile": partial(profiles.rsa_profile, run.rsa, run.comparison, of_scores),
+        "fig8_category_profile": partial(profiles.category_profile, run.separability, run.rsa, shown),
+        "fig9_within_vs_across": partial(profiles.within_vs_across, run.rsa, shown),
+    }
+
+
+def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
+    """Return what draws the figures of what the post does not show, or says which setting switches it off."""
+
+    def figure(table: str, draw: Callable[..., Figure], *values: Any) -> Callable[[], Figure]:
+        return partial(draw, *values) if getattr(run, table) else partial(switched_off, TABLES[f"{table}.csv"].switch)
+
+    return {
+        "fig10_ladder": figure("nulls", ladder.ladder_profile, run.nulls, run.alpha),
+        "fig11_controls": figure("controls", controls.controls_profile, run.controls, run.nulls, run.alpha),
+        "fig12_robustness": figure("robustness", controls.robustness_profile, run.robustness),
+        "fig13_heads": figure("heads", maps.head_maps, run.heads, run.head_nulls),
+    }
 
 
 if __name__ == "__main__":

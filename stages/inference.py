@@ -1,14 +1,18 @@
 """Test RSA and separability by permuting words and labels, and put bootstrap intervals around them."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from stages.artefacts import measures, store
-from stages.artefacts.layerwise import OnDisk, each_layer
-from stages.geometry.contrast import anosim_r, common_language
+from stages.artefacts.layerwise import each_layer, layers_of
+from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tensors import Tensors, open_tensors
+from stages.geometry.effects import anosim_r, common_language
+from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
+from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.permutation import permute_labels, permute_words
@@ -16,40 +20,51 @@ from stages.statistics.seeds import stream
 
 
 def main(stage: Stage) -> None:
-    chosen = stage.settings.inference
-    table: dict = {}
-    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        categories, matrices = tensors.record["categories"], {name: OnDisk(tensors, name) for name in store.MATRICES}
-        if chosen.enabled:
-            counts, redrawn = resample_words(categories, chosen.bootstraps, stream(chosen.seed, "bootstrap"))
-            print(f"bootstrap: {chosen.bootstraps} resamples, {redrawn} without three pairs of a kind drawn again")
-            table = bootstrap(matrices, categories, counts, chosen.alpha, progress=bar("bootstrap"))
-            words, labels = stream(chosen.seed, "words"), stream(chosen.seed, "labels")
-            times = chosen.permutations
-            tests = {
-                "rsa": permute_words(matrices, times, words, progress=bar("permutations of words")),
-                "d": permute_labels(matrices, categories, times, labels, progress=bar("permutations of labels")),
-            }
-            for measure, tested in tests.items():
-                for name, columns in tested.items():
-                    table[measure][name] |= {column: columns[column] for column in ("p", "p_familywise")}
-            within = within_category(categories)
-
-            def contrast(layer: int) -> dict[str, np.ndarray]:
-                return {name: common_language(values[layer], within) for name, values in matrices.items()}
-
-            cles = each_layer("common-language effect size", len(matrices["q"]), contrast)
-            table["cles"] = {name: {"value": values} for name, values in cles.items()}
-            table["anosim_r"] = {name: {"value": anosim_r(values)} for name, values in cles.items()}
-            print("inference.csv: p is empty but for rsa and d, which are tested; low and high for cles and anosim_r")
-        else:
-            print("inference.enabled is false: inference.csv holds its header only")
-    measures.write_measures(stage.output("metrics/inference.csv"), "inference.csv", table)
+    chosen, scores = stage.settings.inference, {}
+    if chosen.enabled:
+        with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+            similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
+            scores = intervals(similarity, categories, chosen)
+            for names, tested in permutation_tests(similarity, categories, chosen).items():
+                scores[names] |= {column: tested[column] for column in ("p", "p_familywise")}
+            scores |= effects(tensors, categories)
+        print(*empty_cells("inference.csv", scores), sep="\n")
+    else:
+        print("inference.enabled is false: inference.csv holds its header only")
+    write_table(stage.output("metrics/inference.csv"), "inference.csv", scores)
 
 
-def bar(name: str) -> partial:
-    """Make a progress bar for what takes more than two seconds."""
-    return partial(tqdm, desc=name, unit="block", delay=2)
+def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:
+    """Return the scores of the words as they are, with bootstrap intervals."""
+    counts, redrawn = resample_words(categories, chosen.bootstraps, stream(chosen.seed, "bootstrap"))
+    print(f"bootstrap: {chosen.bootstraps} resamples, {redrawn} without three pairs of a kind drawn again")
+    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"))
+
+
+def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:
+    """Return p and family-wise p of RSA and of Cohen's d."""
+    words, labels = stream(chosen.seed, "words"), stream(chosen.seed, "labels")
+    return {
+        **permute_words(similarity, chosen.permutations, words, progress=progress("permutations of words")),
+        **permute_labels(
+            similarity, categories, chosen.permutations, labels, progress=progress("permutations of labels")
+        ),
+    }
+
+
+def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:
+    """Return the common-language effect size, and ANOSIM's R."""
+    within = within_category(categories)
+    name, layers = "common-language effect size", layers_of(tensors, MATRICES)
+    cles = stack(each_layer(name, partial(_of_layer, within=within), layers))
+    return {
+        **{("cles", matrix): {"value": values} for matrix, values in cles.items()},
+        **{("anosim_r", matrix): {"value": anosim_r(values)} for matrix, values in cles.items()},
+    }
+
+
+def _of_layer(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: common_language(values, within) for name, values in similarity.items()}
 
 
 if __name__ == "__main__":

@@ -1,29 +1,37 @@
 """Compare the similarities of Q, K and V in every layer: over all word pairs, and within and across categories."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 
-from stages.artefacts import store
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.layerwise import each_layer, layers_of
+from stages.artefacts.tables import write_table
+from stages.artefacts.tensors import open_tensors
 from stages.geometry.comparison import COMPARISONS, pairwise
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
+from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
     features = COMPARISONS[stage.settings.rsa.comparison].features
-    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        within = within_category(tensors.record["categories"])
+    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
+        columns = stack(each_layer("rsa", compare, layers_of(tensors, MATRICES)))
+    write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns)
 
-        def compare(layer: int) -> dict[str, np.ndarray]:
-            similarity = {name: tensors[name][layer] for name in store.MATRICES}
-            columns = pairwise(similarity, features)
-            for kind, pairs in {"within": within, "across": ~within}.items():
-                scores = pairwise({name: values[pairs] for name, values in similarity.items()})
-                columns |= {f"{pair}_{kind}": r for pair, r in scores.items()}
-            return columns
 
-        columns = each_layer("rsa", tensors.shape("q")[0], compare)
-    store.write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns)
+def rsa_scores(
+    similarity: Mapping[str, np.ndarray], within: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the RSA scores of one layer: over all pairs those of `features`, within and across Pearson's r."""
+    columns = pairwise(similarity, features)
+    for kind, pairs in {"within": within, "across": ~within}.items():
+        scores = pairwise({name: values[pairs] for name, values in similarity.items()})
+        columns |= {f"{pair}_{kind}": r for pair, r in scores.items()}
+    return columns
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
 """Measure by Cohen's d how far similarities within categories stand above those across them, in every layer."""
 
-import numpy as np
+from functools import partial
 
-from stages.artefacts import store
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.layerwise import each_layer, layers_of
+from stages.artefacts.tables import write_table
+from stages.artefacts.tensors import open_tensors
 from stages.geometry.effects import separability
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
+from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    with store.open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        within = within_category(tensors.record["categories"])
-
-        def separate(layer: int) -> dict[str, np.ndarray]:
-            columns = separability({name: tensors[name][layer : layer + 1] for name in store.MATRICES}, within)
-            return {column: values[0] for column, values in columns.items()}
-
-        columns = each_layer("separability", tensors.shape("q")[0], separate)
-    store.write_table(stage.output("metrics/separability.csv"), "separability.csv", columns)
+    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
+        separate = partial(separability, within=within_category(tensors.record["categories"]))
+        columns = stack(each_layer("separability", separate, layers_of(tensors, MATRICES)))
+    write_table(stage.output("metrics/separability.csv"), "separability.csv", columns)
 
 
 if __name__ == "__main__":

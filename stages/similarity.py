@@ -1,11 +1,16 @@
 """Compute, in every layer, how alike the vectors of each pair of words are: in Q, K and V, and in their input x."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import numpy as np
 
-from stages.artefacts import store
-from stages.artefacts.activations import count_layers, read_layer, read_with_reference
+from stages.artefacts.activations import find_position, vectors_at
+from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
+from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry.comparison import same_rows
+from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import pairs_of
 from stages.geometry.similarity import similarities
 from stages.pipeline.errors import UserError
@@ -13,33 +18,37 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    captured = store.read_json(stage.input("data/capture.json"))
+    captured = read_json(stage.input("data/capture.json"))
     words, target = captured["words"], stage.settings.tokens.target
-    metric, transform = stage.settings.similarity.metric, stage.settings.similarity.transform
-    record = {"words": words, "categories": captured["categories"], "metric": metric, "transform": transform}
+    choices = {"metric": stage.settings.similarity.metric, "transform": stage.settings.similarity.transform}
     with (
-        store.open_tensors(stage.input("data/activations.safetensors")) as activations,
-        store.open_tensors(stage.input("data/reference.safetensors")) as reference,
+        open_tensors(stage.input("data/activations.safetensors")) as activations,
+        open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        layers = count_layers(activations)
-        if all(same_rows(read_layer(activations, "x", layer, target, "tokens.target")) for layer in range(layers)):
+        position, word = find_position(activations, target, "tokens.target"), activations.record["word_position"]
+        if position != word:
+            print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
+        vectors = vectors_at(target, "tokens.target", activations, reference)
+        if all(same_rows(layer["x"][: len(words)]) for layer in vectors):
             raise UserError(
                 f"tokens.target: token {target} has the same vectors whatever the word: "
-                f"choose the word's own token, {captured['word_position']}, or a later one"
+                f"choose word, its own token ({word}), or a later one"
             )
-        shapes = {name: (layers, pairs_of(len(words))) for name in "qkvx"}
-        path = stage.output("data/similarity.safetensors")
+        shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+        record = {"words": words, "categories": captured["categories"], **choices}
+        record |= {"target": position, "word_position": word}
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.
-        with store.TensorWriter(path, shapes, record, np.float64) as file:
+        with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
+            compare = partial(of_layer, words=len(words), **choices)
+            for layer, found in enumerate(each_layer("similarity", compare, vectors)):
+                for name, values in found.items():
+                    file.write(name, layer, values[None])
 
-            def compute(layer: int) -> dict[str, np.ndarray]:
-                for name in "qkvx":
-                    vectors = read_with_reference(activations, reference, name, layer, target)
-                    file.write(name, layer, similarities(vectors, len(words), metric, transform)[None])
-                return {}
 
-            each_layer("similarity", layers, compute)
+def of_layer(vectors: Mapping[str, np.ndarray], words: int, metric: str, transform: str) -> dict[str, np.ndarray]:
+    """Return the similarities of one layer, by matrix."""
+    return {name: similarities(values, words, metric, transform) for name, values in vectors.items()}
 
 
 if __name__ == "__main__":

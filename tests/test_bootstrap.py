@@ -66,20 +66,20 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
                 "partial_rsa": np.corrcoef(residuals(every[a], every["x"]), residuals(every[b], every["x"]))[0, 1],
             }
             for measure, value in expected.items():
-                cell = found[measure][a + b]
+                cell = found[measure, a + b]
                 assert cell["low"][layer] == pytest.approx(value, abs=1e-10), measure
                 assert cell["low"][layer] == cell["high"][layer]
         for name in "qkvx":
             inside, outside = lists[name]["within"], lists[name]["across"]
             d = pingouin.compute_effsize(inside, outside, paired=False, eftype="cohen")
             measure = "d_of_input" if name == "x" else "d"
-            assert found[measure][name]["low"][layer] == pytest.approx(d, abs=1e-10)
+            assert found[measure, name]["low"][layer] == pytest.approx(d, abs=1e-10)
         for name in "qkv":
             r = np.corrcoef(every[name], every["x"])[0, 1]
-            assert found["rsa_to_input"][name]["low"][layer] == pytest.approx(r, abs=1e-10)
+            assert found["rsa_to_input", name]["low"][layer] == pytest.approx(r, abs=1e-10)
             for kind in ("within", "across"):
                 sd = np.std(lists[name][kind], ddof=1)
-                assert found[f"sd_{kind}"][name]["low"][layer] == pytest.approx(sd, abs=1e-10)
+                assert found[f"sd_{kind}", name]["low"][layer] == pytest.approx(sd, abs=1e-10)
 
 
 def test_values_are_those_of_the_words_as_they_are() -> None:
@@ -90,17 +90,17 @@ def test_values_are_those_of_the_words_as_they_are() -> None:
     for kind, pairs in {"": slice(None), "_within": within, "_across": ~within}.items():
         expected = pairwise({name: values[:, pairs] for name, values in similarity.items()})
         for pair, r in expected.items():
-            np.testing.assert_allclose(found[f"rsa{kind}"][pair]["value"], r, atol=1e-12)
+            np.testing.assert_allclose(found[f"rsa{kind}", pair]["value"], r, atol=1e-12)
     table = separability({name: similarity[name] for name in "qkv"}, within)
     for name in "qkv":
-        np.testing.assert_allclose(found["d"][name]["value"], table[name], atol=1e-12)
+        np.testing.assert_allclose(found["d", name]["value"], table[name], atol=1e-12)
 
 
 def test_intervals_are_percentiles_of_the_resamples() -> None:
     similarity = similarities(2)
     counts, _ = resample_words(CATEGORIES, 200, np.random.default_rng(0))
-    each = [bootstrap(similarity, CATEGORIES, counts[i : i + 1], 0.1)["rsa"]["qv"]["low"] for i in range(200)]
-    cell = bootstrap(similarity, CATEGORIES, counts, 0.1)["rsa"]["qv"]
+    each = [bootstrap(similarity, CATEGORIES, counts[i : i + 1], 0.1)["rsa", "qv"]["low"] for i in range(200)]
+    cell = bootstrap(similarity, CATEGORIES, counts, 0.1)["rsa", "qv"]
     np.testing.assert_allclose(cell["low"], np.quantile(each, 0.05, axis=0), atol=1e-12)
     np.testing.assert_allclose(cell["high"], np.quantile(each, 0.95, axis=0), atol=1e-12)
 
@@ -111,7 +111,7 @@ def test_a_shift_and_a_scale_of_similarities_change_no_correlation(seed: int, sh
     similarity = similarities(seed % 100)
     counts, _ = resample_words(CATEGORIES, 20, np.random.default_rng(seed))
     moved = {name: scale * (values + shift) for name, values in similarity.items()}
-    before, after = (bootstrap(s, CATEGORIES, counts, 0.05)["rsa_gap"]["qk"] for s in (similarity, moved))
+    before, after = (bootstrap(s, CATEGORIES, counts, 0.05)["rsa_gap", "qk"] for s in (similarity, moved))
     np.testing.assert_allclose(after["low"], before["low"], atol=1e-8)
 
 
@@ -145,10 +145,9 @@ def test_memory_limits_change_nothing() -> None:
     free, tight = (
         bootstrap(similarity, CATEGORIES, counts, 0.05, **limits) for limits in ({}, {"chunk": 1, "block": 1})
     )
-    for measure, cells in free.items():
-        for name, cell in cells.items():
-            for column, values in cell.items():
-                np.testing.assert_allclose(tight[measure][name][column], values, atol=1e-12)
+    for names, cell in free.items():
+        for column, values in cell.items():
+            np.testing.assert_allclose(tight[names][column], values, atol=1e-12)
 
 
 def test_a_matrix_that_does_not_vary_is_an_error_that_names_it() -> None:
@@ -185,12 +184,12 @@ def test_intervals_cover_the_truth_where_fisher_z_does_not() -> None:
         return float(np.mean((low <= value) & (value <= high)))
 
     for pair in ("qk", "qv", "kv"):
-        cell = found["rsa"][pair]
+        cell = found["rsa", pair]
         assert 0.90 <= coverage(cell["low"], cell["high"], truth[pair][0]) <= 0.985
         z, half = np.arctanh(cell["value"]), 1.96 / np.sqrt(561 - 3)
         assert coverage(np.tanh(z - half), np.tanh(z + half), truth[pair][0]) < 0.8
     for name in "qkv":
-        cell = found["d"][name]
+        cell = found["d", name]
         assert 0.90 <= coverage(cell["low"], cell["high"], true_d[name][0]) <= 0.985
 
 

@@ -1,5 +1,6 @@
 """python -m stages.compare: layers of two runs against plain loops, words matched by name, mistakes told."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
+from tensor_files import write_tensors
 
-from stages import compare
-from stages.artefacts import store
+from stages.artefacts.tensors import read_record
+from stages.compare import __main__ as compare
+from stages.compare.experiments import Experiment, differing, packed
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 
@@ -53,7 +56,7 @@ def save(path: Path, words: list[str], seed: int, layers: int = 2, **record: str
         name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(layers)])
         for i, name in enumerate("qkv")
     }
-    store.write_tensors(path, tensors, RECORD | {"words": words, **record})
+    write_tensors(path, tensors, RECORD | {"words": words, **record})
     return path
 
 
@@ -118,7 +121,7 @@ MISTAKES = {
         "the metrics differ: cosine in ",
     ),
     "activations": (
-        lambda folder: store.write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
+        lambda folder: write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
         "holds no similarities: give a run's data/similarity.safetensors",
     ),
     "no record of as many words": (
@@ -131,13 +134,13 @@ MISTAKES = {
 
 
 def shorten(path: Path) -> Path:
-    tensors, record = load_file(path), store.read_record(path)
-    store.write_tensors(path, tensors, {**record, "words": WORDS[:5]})
+    tensors, record = load_file(path), read_record(path)
+    write_tensors(path, tensors, {**record, "words": WORDS[:5]})
     return path
 
 
 def constant(path: Path) -> Path:
-    store.write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)
+    write_tensors(path, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)
     return path
 
 
@@ -196,6 +199,79 @@ def test_a_revision_that_is_not_there_or_whose_data_are_gone_is_told(tiny: Proje
     assert gone.returncode == 1
     assert "of HEAD is neither in DVC's cache nor in a remote" in gone.stderr
     assert "Traceback" not in gone.stderr
+
+
+def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project) -> None:
+    assert call(tiny).stdout.startswith("no experiments yet: `dvc exp run ")
+    summary = tiny.root / "metrics/summary.json"
+    base = json.loads(summary.read_text(encoding="utf-8"))
+    tiny.set(rsa__comparison="spearman", similarity__reference_words=["sofa", "lamp"])
+    summary.write_text(json.dumps(base | {"rsa": 0.123}), encoding="utf-8")
+    tiny.dvc("exp", "save", "--name", "ranks")
+    tiny.run("git", "checkout", "-q", ".")
+    tiny.run("git", "commit", "-q", "--allow-empty", "-m", "next")  # an experiment of another commit counts
+    tiny.set(rsa__comparison="cka_debiased", figures__marks=False)
+    tiny.dvc("exp", "save", "--name", "debiased-estimate")
+    tiny.run("git", "checkout", "-q", ".")
+    tiny.dvc("exp", "run", "--queue", "--name", "queued", "-S", "focus_layer=0")
+    tiny.set(figures__dpi=60)
+    done = call(tiny)
+    assert (done.returncode, done.stderr) == (0, "")
+    numbers, settings = tables(done.stdout)
+    runs = ["workspace", "HEAD", "debiased-estimate", "ranks"]
+    assert [row.split()[0] for row in numbers[-4:]] == runs
+    assert max(map(len, numbers)) <= 80
+    expected = [value for value in base.values() if isinstance(value, int | float)]
+    assert [float(cell) for cell in numbers[-3].split()[1:]] == pytest.approx(expected, abs=5e-4)
+    assert numbers[-1].split()[1] == "0.123"
+    assert settings[0].split() == [
+        "experiment",
+        "rsa.comparison",  # three values
+        "similarity.reference_words",
+        "figures.dpi",
+        "figures.marks",
+    ]
+    assert [" ".join(row.split()) for row in settings[1:]] == [
+        "workspace pearson 60 true",
+        "HEAD pearson 50 true",
+        "debiased-estimate cka_debiased 50 false",
+        "ranks spearman sofa, lamp 50 true",
+    ]
+
+
+def tables(text: str) -> list[list[str]]:
+    """List the lines of each table, the rule below the headings left out."""
+    found: list[list[str]] = [[]]
+    for line in map(str.strip, text.splitlines()):
+        if line and "──" not in line:
+            found[-1].append(line)
+        elif not line and found[-1]:
+            found.append([])
+    return [part for part in found if part]
+
+
+def test_settings_are_divided_into_tables_that_fit() -> None:
+    settings = [{"a": "1", "words": "pear, lime", "b": "1"}, {"a": "1", "words": "pear, " * 40, "b": "2"}]
+    runs = [Experiment("one", {}, settings[0]), Experiment("two", {}, settings[1])]
+    assert differing(runs) == ["words", "b"]
+    assert packed(runs, ["words", "b"], 80) == [["words", "b"]]
+    assert packed(runs, ["words", "b", "words"], 80) == [["words", "b"], ["words"]]
+    assert packed(runs, ["words", "b"], 50) == [["words"], ["b"]]
+    assert packed(runs, ["words", "b"], 5) == [["words"], ["b"]]
+
+
+def test_experiments_outside_a_repository(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, _, said = run(capsys, monkeypatch)
+    assert code == 1
+    assert said.startswith("compare: DVC cannot list experiments: ")
+    assert len(said.splitlines()) <= 2
+
+
+def test_one_run_alone_is_refused(capsys, monkeypatch) -> None:
+    code, _, said = run(capsys, monkeypatch, "HEAD")
+    assert code == 2
+    assert "give two runs to compare, or none to list the experiments" in said
 
 
 def test_help_names_what_it_takes(tiny: Project) -> None:

@@ -47,7 +47,11 @@ def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
         if stage not in reports:
             folder = tmp_path_factory.mktemp(stage)
             project = Project(folder)
-            model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage == "capture" else []
+            model = (
+                ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"]
+                if stage in ("capture", "nulls")
+                else []
+            )
             for path in ["dvc.yaml", "params.yaml", *model, *tiny_template.paths(stage, "deps")]:
                 copy(tiny_template.root / path, folder / path)
             report = tmp_path_factory.mktemp("report") / "report.json"
@@ -73,7 +77,7 @@ def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, herme
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_template: Project) -> None:
-    """A file is a dep where it is imported; a room, as a folder, where at least half of its modules are."""
+    """A file is a dep where it is imported; a room, as a folder, where at least a third of its modules are."""
     _, report = hermetic(stage)
     imported = {f"stages/{module}" for module in report["modules"]}
     declared = {path for path in tiny_template.paths(stage, "deps") if path.startswith("stages/")}
@@ -82,7 +86,7 @@ def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_te
     assert declared - rooms == {module for module in imported if Path(module).parent.as_posix() not in rooms}
     for room in rooms:
         modules = [path for path in (ROOT / room).glob("*.py") if path.name != "__init__.py"]
-        assert 2 * sum(f"{room}/{path.name}" in imported for path in modules) >= len(modules), room
+        assert 3 * sum(f"{room}/{path.name}" in imported for path in modules) >= len(modules), room
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -162,9 +166,10 @@ def test_only_capture_and_models_import_torch() -> None:
             assert "transformers" not in text, name
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "capture"])
-def test_no_other_stage_pays_for_torch(stage: str, tiny_template: Project) -> None:
-    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
+def test_no_other_stage_pays_for_torch(tiny_template: Project) -> None:
+    """One real interpreter for all of them: what none imports together, none imports alone."""
+    stages = ", ".join(f"stages.{stage}" for stage in STAGES if stage not in ("capture", "nulls"))
+    code = f"import sys, {stages}; sys.exit('torch' in sys.modules)"
     assert tiny_template.run(sys.executable, "-c", code, check=False).returncode == 0
 
 

@@ -47,7 +47,7 @@ MISTAKES = [
     ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
     ("check", lambda p: p.replace("params.yaml", "focus_layer:", "focus_leyer:"), "did you mean focus_layer?"),
     ("check", lambda p: p.replace("params.yaml", "tokens:", "tokens: ["), "not valid YAML"),
-    ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of 'dark', 'light'"),
+    ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
     (
         "capture",
         replaced("data/word_list.csv", "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"),
@@ -64,8 +64,27 @@ MISTAKES = [
         "own.csv, line 1: no column word: the first line must be word,",
     ),
     ("check", own_words("word,category\npear,\n"), "own.csv, line 2: the category is empty"),
-    ("check", setting(capture__positions=[1, 2]), "capture.positions: [1, 2] lacks tokens.target, which is -1: list"),
+    (
+        "check",
+        setting(words={"fruit": "pear", "space": ["sun", "moon"]}),
+        "params.yaml: words.fruit: write a list, one",
+    ),
+    (
+        "check",
+        setting(capture__positions=[1, 2], tokens__target=-1),
+        "capture.positions: [1, 2] lacks tokens.target, which is -1: list",
+    ),
     ("capture", setting(capture__positions=[1, -1, 7]), "capture.positions: 7 is outside the prompt of 5 tokens"),
+    (
+        "capture",
+        setting(prompt__template="The next word is{word}"),
+        'single tokens with a space before {word}: prompt.template: "The next word is {word}"; or choose',
+    ),
+    (
+        "capture",
+        setting(prompt__template="{word} is next"),
+        'single tokens with a space before {word}: prompt.template: " {word} is next"; or choose',
+    ),
     ("capture", corrupt("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
@@ -81,7 +100,7 @@ MISTAKES = [
     ("inference", corrupt("data/similarity.safetensors", 90), "data/similarity.safetensors is cut short"),
     ("controls", corrupt("data/reference.safetensors", 3), "data/reference.safetensors is cut short"),
     ("controls", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens"),
-    ("claims", corrupt("metrics/controls.csv", 4000), "metrics/controls.csv is cut short or not a table"),
+    ("claims", corrupt("metrics/controls.csv", 1000), "metrics/controls.csv is cut short or not a table"),
     ("figures", corrupt("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("heads", corrupt("data/capture.json", 99), "data/capture.json is cut short"),
     ("heads", corrupt("data/similarity.safetensors", 99), "data/similarity.safetensors is cut short"),
@@ -109,7 +128,7 @@ def test_a_mistake_is_told_and_nothing_is_lost(tiny_stage: InProcess, stage: str
     mistake(tiny_stage.project)
     before = tiny_stage.project.outputs()
     code, said = tiny_stage.run(stage)
-    lines = [line for line in said.splitlines() if "layer/s" not in line]
+    lines = [line for line in said.splitlines() if line and "layer/s" not in line]
     assert code == 1
     assert expected in said
     assert lines[0].startswith(f"{stage}: ")

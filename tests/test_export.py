@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from conftest import Project
 from scipy.spatial.distance import squareform
+from tensor_files import write_tensors
 
-from stages import export
-from stages.artefacts import store
+from stages.export import __main__ as export
+from stages.export import writers
 from stages.geometry.pairs import members
 from stages.geometry.similarity import METRICS, similarities
 
@@ -23,7 +24,7 @@ VECTORS = {name: np.random.default_rng(i).normal(size=(LAYERS, len(WORDS), UNITS
 def save(path: Path, metric: str = "cosine", **record: object) -> Path:
     tensors = {name: similarities(vectors, len(WORDS), metric, "none") for name, vectors in VECTORS.items()}
     record = {"words": WORDS, "categories": CATEGORIES, "metric": metric, "transform": "none"} | record
-    store.write_tensors(path, tensors, record, np.float64)
+    write_tensors(path, tensors, record, np.float64)
     return path
 
 
@@ -102,7 +103,7 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(export, "CHUNK", 4)
+    monkeypatch.setattr(writers, "CHUNK", 4)
     out = tmp_path / "pairs.csv"
     assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric))[0] == 0
     table = pd.read_csv(out)
@@ -122,7 +123,7 @@ def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys,
 
 def test_parquet_holds_the_same_as_the_csv(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
-    monkeypatch.setattr(export, "CHUNK", 4)
+    monkeypatch.setattr(writers, "CHUNK", 4)
     source = save(tmp_path / "run")
     for suffix in ("csv", "parquet"):
         out = tmp_path / f"pairs.{suffix}"
@@ -159,7 +160,7 @@ def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkey
     arguments, expected = MISTAKES[mistake]
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "run")
-    store.write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
+    write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
     (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, _, said = run(capsys, monkeypatch, *arguments, *([] if "--run" in arguments else ["--run", "run"]))
@@ -179,7 +180,7 @@ def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(export, "members" if suffix == ".csv" else "dissimilarity", interrupt)
+        patch.setattr(writers, "members" if suffix == ".csv" else "dissimilarity", interrupt)
         code, _, said = run(capsys, monkeypatch, out, "--run", source, "--force")
     assert (code, said) == (130, "export: interrupted, nothing was written\n")
     assert out.read_bytes() == b"mine"

@@ -5,7 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from stages.findings.claims import CLAIMS, Results, judge, summarise
+from stages.artefacts.results import Results
+from stages.findings import summary
+from stages.findings.claims import CLAIMS, Verdict
+from stages.findings.evidence import TESTS
 
 LAYERS = 12
 
@@ -26,7 +29,16 @@ def as_in_the_post() -> Results:
         separability={name: d.copy() for name in "qkv"},
         mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
+        **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
     )
+
+
+def judge(run: Results) -> dict[str, Verdict]:
+    return {name: claim.judge(run) for name, claim in CLAIMS.items()}
+
+
+def summarise(run: Results) -> dict:
+    return summary.summarise(run, summary.judge(run))
 
 
 def put(table: str, column: str, value, layer=slice(None)):
@@ -124,7 +136,25 @@ def test_correlations_that_are_not_defined_are_said_not_guessed() -> None:
 
 
 def test_the_summary_is_made_of_means_over_layers() -> None:
-    summary = summarise(as_in_the_post())
-    assert summary["qk_r"] == pytest.approx(-0.1)
-    assert summary["d_q"] == pytest.approx((2.6 * 8 + 2.1 * 4) / 12)
-    assert summary["rsa_gap"] == pytest.approx(0.04)
+    found = summarise(as_in_the_post())
+    assert found["qk_r"] == pytest.approx(-0.1)
+    assert found["d_q"] == pytest.approx((2.6 * 8 + 2.1 * 4) / 12, abs=5e-4)
+    assert found["rsa_gap"] == pytest.approx(0.04)
+    assert (found["claims"], found["tests"]) == (len(CLAIMS), 0)
+    assert found["strongest_heads"] == []
+    assert found["notes"] == [f"{name} is not judged: {claim.needs} switched off" for name, claim in TESTS.items()]
+
+
+def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
+    run, means = as_in_the_post(), {"rsa": 0.7, "d": 1.0}
+    run.nulls = {
+        (f"{measure}{suffix}", name, rung): dict.fromkeys(("value", "low", "high"), np.full(LAYERS, value))
+        for measure, value in means.items()
+        for suffix in ("", "_step")
+        for name in (*"qkv", "qk", "qv", "kv")
+        for rung in ("gaussian", "spectrum", "orientation", "unbiased", "trained", "alignment")
+    }
+    run.heads = {name: np.array([[0.1, 0.2], [0.3, np.nan]]) for name in "qk"} | {"v": np.full((2, 2), np.nan)}
+    found = summarise(run)
+    assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
+    assert found["strongest_heads"] == ["q L1H0", "k L1H0"]

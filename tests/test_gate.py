@@ -12,8 +12,9 @@ from conftest import ROOT, Project, commit, digest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import gate
+from stages.gate import __main__ as gate
 from stages.gate import verdicts
+from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Cells, Tolerances, Verdict
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
@@ -260,7 +261,7 @@ BAD_TOLERANCES = {
     "less than 0": ('"*": -1', "metrics/tolerances.yaml: *: -1 is not a number of 0 or more"),
     "NaN": ('"*": .nan', "metrics/tolerances.yaml: *: nan is not a number of 0 or more"),
     "infinite": ('"*": .inf', "metrics/tolerances.yaml: *: inf is not a number of 0 or more"),
-    "yes": ('"*": true', "metrics/tolerances.yaml: *: True is not a number of 0 or more"),
+    "yes": ('"*": true', "metrics/tolerances.yaml: *: true is not a number of 0 or more"),
     "a block": ("rsa.csv:\n  p: 1", "metrics/tolerances.yaml: rsa.csv: {'p': 1} is not a number of 0 or more"),
     "nothing": ("", "metrics/tolerances.yaml holds no tolerances"),
     "no YAML": ("*: 1", "metrics/tolerances.yaml, line 1: not valid YAML"),
@@ -388,7 +389,7 @@ def test_the_committed_tolerances_are_all_used() -> None:
     tolerances = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml")
     metrics = []
     for path in (ROOT / "metrics").iterdir():
-        if path.suffix in gate.ENDINGS:
+        if path.suffix in ENDINGS:
             cells = verdicts.parse(path.name, path.read_text(encoding="utf-8"))
             metrics += [j.metric for j in verdicts.compare(path.name, cells, cells, tolerances)]
     assert verdicts.unused(tolerances, metrics) == []
@@ -402,7 +403,7 @@ def call(project: Project, *arguments: str) -> subprocess.CompletedProcess:
 STALE = {
     "a setting": (
         lambda p: p.set(similarity__metric="euclidean"),
-        ["check: params.yaml", "similarity: similarity.metric in params.yaml", "controls: similarity.metric in params"],
+        ["check: params.yaml", "similarity: similarity.metric in params.yaml", "report: similarity.metric in params"],
     ),
     "a source": (
         lambda p: p.replace("stages/rsa.py", "from stages", "# edited\nfrom stages"),

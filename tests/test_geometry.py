@@ -12,7 +12,9 @@ from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, separability
 from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS, correlation, cosine, euclidean
-from stages.pipeline.settings import Similarity, flatten, load
+from stages.pipeline.schema import Similarity
+from stages.pipeline.settings import load
+from stages.pipeline.word_lists import flatten
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -167,11 +169,12 @@ def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:
 def test_cohens_d_is_the_textbooks() -> None:
     generator = np.random.default_rng(0)
     within, across = generator.normal(1, 2, size=178), generator.normal(0, 1, size=383)
+    similarity, kind = np.concatenate([within, across]), np.arange(178 + 383) < 178
     pooled = np.sqrt((177 * within.var(ddof=1) + 382 * across.var(ddof=1)) / (178 + 383 - 2))
     expected = (within.mean() - across.mean()) / pooled
-    assert cohens_d(within, across) == pytest.approx(expected, abs=1e-12)
+    assert cohens_d(similarity, kind) == pytest.approx(expected, abs=1e-12)
     t = stats.ttest_ind(within, across).statistic
-    assert cohens_d(within, across) == pytest.approx(t * np.sqrt(1 / 178 + 1 / 383), abs=1e-12)
+    assert cohens_d(similarity, kind) == pytest.approx(t * np.sqrt(1 / 178 + 1 / 383), abs=1e-12)
 
 
 def test_separability_is_of_each_layer_by_itself() -> None:
@@ -186,4 +189,4 @@ def test_separability_is_of_each_layer_by_itself() -> None:
 
 def test_cohens_d_of_constants_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match="do not vary"):
-        cohens_d(np.ones(4), np.ones(5))
+        cohens_d(np.full(9, 0.1), np.arange(9) < 4)

@@ -8,42 +8,56 @@ import numpy as np
 import pytest
 from conftest import InProcess
 from scipy.spatial.distance import pdist
+from tensor_files import write_tensors
 
-from stages.artefacts import store
-from stages.artefacts.layerwise import OnDisk, each_layer, join
+from stages.artefacts.layerwise import Layers, each_layer, layers_of
+from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry import similarity
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import METRICS, cosine
+from stages.pipeline.progress import blocks, join, stack
 
 
 def test_layers_are_worked_on_in_order_and_put_together() -> None:
-    found = each_layer("test", 3, lambda layer: {"a": np.full(2, layer), "b": np.float64(layer)})
+    layers = Layers(3, lambda layer: {"a": np.full(2, layer)})
+    found = stack(each_layer("test", lambda one, other: {"a": one["a"], "b": other["a"].sum()}, layers, layers))
     np.testing.assert_array_equal(found["a"], [[0, 0], [1, 1], [2, 2]])
-    np.testing.assert_array_equal(found["b"], [0, 1, 2])
+    np.testing.assert_array_equal(found["b"], [0, 2, 4])
+    np.testing.assert_array_equal(layers[1:3]["a"], [[1, 1], [2, 2]])
 
 
 def test_an_error_names_its_layer() -> None:
     similar = np.random.default_rng(0).normal(size=(3, 10))
     similar[2] = 1
+    layers = Layers(3, lambda layer: dict.fromkeys("qkv", similar[layer]))
     with pytest.raises(FloatingPointError, match=r"^layer 2: a correlation is undefined"):
-        each_layer("test", 3, lambda layer: pairwise(dict.fromkeys("qkv", similar[layer])))
+        stack(each_layer("test", pairwise, layers))
+
+
+def test_blocks_cover_everything_once() -> None:
+    assert list(blocks(5, 2)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert len(list(blocks(3, 0))) == 3
 
 
 def test_nested_parts_are_joined() -> None:
-    parts = [{"rsa": {"qk": np.arange(2)}, "d": np.zeros(2)}, {"rsa": {"qk": np.arange(1)}, "d": np.ones(1)}]
+    parts = [
+        {("rsa", "qk"): {"low": np.arange(2)}, "d": np.zeros(2)},
+        {("rsa", "qk"): {"low": np.arange(1)}, "d": np.ones(1)},
+    ]
     joined = join(parts)
-    np.testing.assert_array_equal(joined["rsa"]["qk"], [0, 1, 0])
+    np.testing.assert_array_equal(joined["rsa", "qk"]["low"], [0, 1, 0])
     np.testing.assert_array_equal(joined["d"], [0, 0, 1])
 
 
 def test_a_tensor_on_disk_is_sliced_as_an_array(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(4, 6))
-    store.write_tensors(tmp_path / "a.safetensors", {"q": values}, dtype=np.float64)
-    with store.open_tensors(tmp_path / "a.safetensors") as tensors:
-        lazy = OnDisk(tensors, "q")
+    write_tensors(tmp_path / "a.safetensors", {"q": values}, None, np.float64)
+    with open_tensors(tmp_path / "a.safetensors") as tensors:
+        lazy = tensors["q"]
         assert (len(lazy), lazy.shape) == (4, (4, 6))
         np.testing.assert_array_equal(lazy[1:3], values[1:3])
         np.testing.assert_array_equal(lazy[2], values[2])
+        np.testing.assert_array_equal(layers_of(tensors, ["q"])[1:3]["q"], values[1:3])
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -80,7 +94,7 @@ def many_layers(stage: InProcess, layers: int) -> None:
     path = root / "data/activations.safetensors"
     path.unlink()  # not through a link into DVC's cache
     shapes = {f"attn_{layer}_{name}": (90, 5, 32) for layer in range(layers) for name in "qkvx"}
-    with store.TensorWriter(path, shapes, {"positions": list(range(5)), "length": 5}) as file:
+    with TensorWriter(path, shapes, {"positions": list(range(5)), "length": 5, "word_position": 4}) as file:
         for name in shapes:
             file.write(name, 0, rng.normal(size=(90, 5, 32)))
 

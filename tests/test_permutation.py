@@ -68,7 +68,7 @@ def test_p_values_count_the_permutations_that_reach_the_score() -> None:
     for test, (a, b) in enumerate(("qk", "qv", "kv")):
         for layer in range(4):
             r = np.corrcoef(similarity[a][layer], similarity[b][layer])[0, 1]
-            cell = tested[a + b]
+            cell = tested["rsa", a + b]
             assert cell["value"][layer] == pytest.approx(r, abs=1e-12)
             assert cell["p"][layer] == (1 + sum(permuted[:, layer, test] >= r)) / 61
             assert cell["p_familywise"][layer] == (1 + sum(permuted.max(axis=(1, 2)) >= r)) / 61
@@ -79,9 +79,9 @@ def test_permutations_that_change_nothing_count_as_ties() -> None:
     model = within_category(list("aabbcc")).astype(float)[None]
     tested = permute_words({"q": model, "k": model, "v": model}, 999, np.random.default_rng(0))
     automorphisms = 2**3 * 6 / 720  # swaps within each category, and orders of the categories
-    assert tested["qk"]["value"][0] == pytest.approx(1)
-    assert tested["qk"]["p"][0] == pytest.approx(automorphisms, abs=0.03)
-    assert tested["qk"]["p"][0] > 0.03
+    assert tested["rsa", "qk"]["value"][0] == pytest.approx(1)
+    assert tested["rsa", "qk"]["p"][0] == pytest.approx(automorphisms, abs=0.03)
+    assert tested["rsa", "qk"]["p"][0] > 0.03
 
 
 @pytest.mark.parametrize("test", ["words", "labels"])
@@ -103,7 +103,7 @@ def test_memory_limits_change_nothing_and_seeds_do(test: str) -> None:
 def test_word_permutation_keeps_its_level_where_the_parametric_test_does_not() -> None:
     sets = 400 * SIZE
     similarity = unrelated(3, sets, 34)
-    p = permute_words(similarity, 999, np.random.default_rng(0))["qk"]["p"]
+    p = permute_words(similarity, 999, np.random.default_rng(0))["rsa", "qk"]["p"]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert abs(np.mean(p <= 0.05) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / sets)
     pairs = zip(similarity["q"], similarity["k"], strict=True)
@@ -115,7 +115,7 @@ def test_label_permutation_keeps_its_level_where_the_t_test_does_not() -> None:
     sets = 400 * SIZE
     similarity = {"q": unrelated(4, sets, 16)["q"]}
     categories = list("aaaaaaaaaabbbccc")  # of unequal size: pairs within are mostly those of ten words
-    p = permute_labels(similarity, categories, 999, np.random.default_rng(0))["q"]["p"]
+    p = permute_labels(similarity, categories, 999, np.random.default_rng(0))["d", "q"]["p"]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     within = within_category(categories)
     t_test = [stats.ttest_ind(s[within], s[~within], alternative="greater").pvalue for s in similarity["q"]]

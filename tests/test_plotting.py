@@ -11,20 +11,22 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from stages.artefacts.store import TABLES
+from stages.artefacts.tables import TABLES
 from stages.geometry.comparison import COMPARISONS
+from stages.geometry.names import PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
-from stages.pipeline.settings import Figures
-from stages.plotting import controls, maps, profiles, scatter, style, words
+from stages.pipeline.schema import Figures
+from stages.plotting import controls, ladder, maps, profiles, scatter, style, words
+from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import draw_all
 from stages.plotting.uncertainty import Uncertainty
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)
-RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in style.PAIRS for kind in ("", "_within", "_across")}
-R = dict.fromkeys(style.PAIRS, -0.123)
+RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
+R = dict.fromkeys(PAIRS, -0.123)
 SIMILARITY = {name: RNG.uniform(0.3, 1, 21) for name in "qkv"}
 
 
@@ -93,8 +95,8 @@ def test_names_of_categories_do_not_run_into_each_other(categories: int, named: 
 
 
 def test_every_metric_and_comparison_has_a_label() -> None:
-    assert set(style.METRIC_LABELS) == set(METRICS)
-    assert set(style.COMPARISON_LABELS) == set(COMPARISONS)
+    assert set(METRIC_LABELS) == set(METRICS)
+    assert set(COMPARISON_LABELS) == set(COMPARISONS)
 
 
 @pytest.mark.parametrize(("comparison", "symbol"), [("spearman", "ρ"), ("cka_debiased", "CKA")])
@@ -226,7 +228,7 @@ UNSURE = {"low": np.full(5, -0.31), "high": np.full(5, 1.0), "p_familywise": np.
 @pytest.mark.parametrize("bands", [True, False])
 @pytest.mark.parametrize("marks", [True, False])
 def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
-    shown = Uncertainty({"rsa": dict.fromkeys(style.PAIRS, UNSURE)}, 0.05, bands, marks)
+    shown = Uncertainty({("rsa", pair): UNSURE for pair in PAIRS}, 0.05, bands, marks)
     figure = profiles.rsa_profile(RSA, "pearson", shown)
     (axis,) = figure.axes
     assert len(axis.collections) == 3 * bands
@@ -239,8 +241,8 @@ def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
 
 
 def test_intervals_of_the_category_figures() -> None:
-    measures = {kind: dict.fromkeys(style.PAIRS, UNSURE) for kind in ("rsa_within", "rsa_across")}
-    shown = Uncertainty(measures | {"d": dict.fromkeys("qkv", UNSURE)}, 0.1, bands=True, marks=True)
+    scores = {(kind, pair): UNSURE for kind in ("rsa_within", "rsa_across") for pair in PAIRS}
+    shown = Uncertainty(scores | {("d", name): UNSURE for name in "qkv"}, 0.1, bands=True, marks=True)
     figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA, shown)
     assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3]
     hollow = [[line for line in axes.lines if line.get_linestyle() == "None"] for axes in figure.axes]
@@ -254,27 +256,45 @@ def test_intervals_of_the_category_figures() -> None:
 
 
 def test_controls_profile() -> None:
-    def cells(names: str | tuple[str, ...], value: float) -> dict:
-        columns = {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
-        return dict.fromkeys(names, columns)
+    def cells(value: float) -> dict:
+        return {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
 
-    measures = {name: cells(style.PAIRS, 0.7) for name in ("rsa", "rsa_without_bias", "rsa_floor")}
-    measures |= {name: cells("qkv", 2.0) for name in ("d", "d_without_bias", "d_floor")}
-    measures |= {
-        "rsa_to_input": cells("qkv", 0.8),
-        "partial_rsa": cells(style.PAIRS, -0.5),
-        "d_of_input": cells("x", 4),
+    values = {
+        **{("rsa", pair): 0.7 for pair in PAIRS},
+        **{("d", matrix): 2.0 for matrix in "qkv"},
+        **{("rsa_to_input", matrix): 0.8 for matrix in "qkv"},
+        **{("partial_rsa", pair): -0.5 for pair in PAIRS},
+        ("d_of_input", "x"): 4,
     }
-    figure = controls.controls_profile(measures, 0.05)
+    nulls = {("d", name, rung): cells(1.0) for name in "qkv" for rung in ("gaussian", "spectrum", "unbiased")}
+    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, nulls, 0.05)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     assert {label for label, _ in labels(figure)} == {"Transformer layer"}
     assert [axes.get_ylabel() for axes in (figure.axes[0], figure.axes[3])] == ["RSA score", "Cohen's d"]
-    assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2, 1, 1, 1]  # floor, and partial RSA's interval
+    assert [len(axes.collections) for axes in figure.axes] == [1, 1, 1, 2, 2, 2]  # partial RSA's interval; two nulls
     assert figure.axes[1].get_ylim()[0] < -0.6
     assert figure.axes[4].get_ylim()[1] > 4
     lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
     for value in (0.7, 0.8, -0.5):
         assert [value] * 5 in lines
+
+
+def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
+    def cells(value: float) -> dict:
+        return {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
+
+    rungs = {"gaussian": 0.9, "spectrum": 0.8, "orientation": 0.82, "unbiased": 0.7, "trained": 0.75}
+    steps = {"narrow spectrum": -0.1, "shared directions": 0.02, "alignment": -0.12, "bias": 0.05}
+    nulls = {("rsa", pair, rung): cells(value) for pair in PAIRS for rung, value in rungs.items()}
+    nulls |= {("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in steps.items()}
+    figure = ladder.ladder_profile(nulls, 0.05)
+    assert titles(figure) == ["Q–K", "Q–V", "K–V"] * 2
+    assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3, 0, 0, 0]
+    bars = [bar for bar in figure.axes[3].patches if bar.get_height()]
+    ends = {tuple(sorted(np.round((bar.get_y(), bar.get_y() + bar.get_height()), 6))) for bar in bars}
+    assert ends == {(0.0, 0.02), (0.02, 0.07), (-0.1, 0.0), (-0.22, -0.1)}
+    total = [line for line in figure.axes[3].lines if len(line.get_ydata()) == 5]
+    np.testing.assert_allclose(total[0].get_ydata(), -0.15)
 
 
 def test_robustness_profile_draws_all_choices() -> None:
@@ -283,16 +303,19 @@ def test_robustness_profile_draws_all_choices() -> None:
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
     assert sorted(drawn) == sorted(list(values) for values in columns.values())
-    assert {*controls.TRANSFORMS} == {*TRANSFORMS}
+    assert {*controls.TRANSFORMS} == {*TRANSFORM_NAMES} == {*TRANSFORMS}
+    assert {*controls.COMPARISONS} == {*ROBUST_COMPARISONS} <= {*COMPARISONS}
 
 
 def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
-    scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *style.PAIRS)}
+    scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
-    figure = maps.head_maps(scores)
+    ends = {f"{n}_null_{end}": np.full((5, 3), v) for n in scores for end, v in (("low", -1.0), ("high", 0.97))}
+    figure = maps.head_maps(scores, ends)
+    assert "1 above their null, 0 below" in [text.get_text() for text in figure.axes[5].texts]
     panels = [axes for axes in figure.axes if axes.images]
-    assert titles(figure)[2] == "V (L4H2: 3.17)"
-    assert titles(figure)[5] == "K–V (L1H0: 0.98)"
+    assert titles(figure)[2].strip() == "V (L4H2: 3.17)"
+    assert titles(figure)[5].strip() == "K–V (L1H0: 0.98)"
     assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
     assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
     assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]

@@ -1,35 +1,252 @@
-"""What the README says of this repository is so."""
+"""What the READMEs say of this repository is so: links, commands, settings, the tables of findings, the graph."""
 
+import functools
 import json
 import re
+import shlex
+import subprocess
+from itertools import groupby
+from pathlib import Path
 
+import pytest
 from conftest import ROOT
+from dvc.cli.parser import get_main_parser
+from ruamel.yaml import YAML
 
 from stages.findings.claims import CLAIMS
-from stages.findings.scrutiny import SCRUTINIES
-from stages.findings.wording import in_words
+from stages.findings.evidence import TESTS
+from stages.findings.words import in_words
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+CARD = "data/models/gpt2-mini/README.md"
 
 
-def test_its_claims_tables_are_those_of_the_committed_run() -> None:
-    claims = json.loads((ROOT / "metrics/claims.json").read_text(encoding="utf-8"))
-    assert set(claims) == {*CLAIMS, *SCRUTINIES}
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def load(path: str) -> dict:
+    return YAML(typ="safe").load(read(path))
+
+
+def listed() -> list[str]:
+    """List the pages that Git tracks, or would track."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    output = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in output.splitlines() if (ROOT / path).is_file()]
+
+
+PAGES = listed()
+OURS = [page for page in PAGES if page != CARD]
+
+
+def fenced(text: str) -> list[str]:
+    """List the blocks of code."""
+    return re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+
+
+def prose(text: str) -> str:
+    return re.sub(r"^ *```\w*\n.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def inline(text: str) -> list[str]:
+    """List what stands in backticks."""
+    return re.findall(r"`([^`\n]+)`", prose(text))
+
+
+def tables(text: str) -> list[list[str]]:
+    """List the tables, each as its lines: header, rule, rows."""
+    return [block.splitlines() for block in re.findall(r"(?:^\|.*\|\n)+", prose(text), re.MULTILINE)]
+
+
+@functools.cache
+def anchors(path: str) -> set[str]:
+    """List what GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(read(path)), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    text = prose(read(page))
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
+    for link in links:
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.resolve().relative_to(ROOT).as_posix()), link
+
+
+def test_every_folder_that_people_open_has_a_page() -> None:
+    rooms = {path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "stages").glob("*/__init__.py")}
+    folders = {"stages", "data", "metrics", "plots", "tests", "tests/benchmarks"} | rooms
+    assert {f"{folder}/README.md" for folder in folders} - set(PAGES) == set()
+
+
+def test_the_first_page_leads_to_the_others() -> None:
+    for folder in ("stages", "stages/compare", "stages/export", "data", "metrics", "plots", "tests"):
+        assert f"({folder}/README.md)" in read("README.md")
+    for room in (ROOT / "stages").glob("*/__init__.py"):
+        assert f"({room.parent.name})" in read("stages/README.md")
+
+
+def test_the_first_page_is_short() -> None:
+    lines = read("README.md").splitlines()
+    assert len(lines) <= 160
+    assert [line for line in lines if len(line) > 120] == []
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_lines_can_be_read_in_an_editor(page: str) -> None:
+    assert [line for line in read(page).splitlines() if len(line) > 125 and not line.startswith("|")] == []
+
+
+def test_every_figure_is_shown() -> None:
+    figures = list((ROOT / "plots/figures").glob("*.png"))
+    assert figures
+    for figure in figures:
+        assert f"](figures/{figure.name})" in read("plots/README.md")
+
+
+def rows_of_claims() -> dict[str, str]:
+    """Write each finding of the committed run as a table's row."""
+    claims = json.loads(read("metrics/claims.json"))
+    assert set(claims) == {*CLAIMS, *TESTS}
+    rows = {}
     for name, claim in claims.items():
-        asked = CLAIMS.get(name) or SCRUTINIES[name]
+        asked = CLAIMS.get(name) or TESTS[name]
         post = f"{claim['post']} | " if name in CLAIMS else ""
-        row = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {'yes' if claim['holds'] else 'no'} |"
-        assert row in README, row
+        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {'yes' if claim['holds'] else 'no'} |"
+    return rows
 
 
-def test_every_file_and_figure_that_it_links_is_there() -> None:
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", README) if not link.startswith("http")]
-    assert links
-    headings = re.findall(r"^#+ (.+)$", README, re.MULTILINE)
-    anchors = {"#" + re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    assert [link for link in links if link not in anchors and not (ROOT / link).exists()] == []
+def rows_under(page: str, header: str) -> list[str]:
+    (table,) = [table for table in tables(read(page)) if table[0] == header]
+    return table[2:]
 
 
-def test_it_shows_every_figure() -> None:
-    for figure in (ROOT / "plots/figures").glob("*.png"):
-        assert f"(plots/figures/{figure.name})" in README
+def test_tables_of_findings_are_those_of_the_committed_run() -> None:
+    rows = rows_of_claims()
+    findings, questions = "| finding | the post, on GPT-2-XL | this run | holds |", "| question | this run | survives |"
+    assert rows_under("metrics/README.md", findings) == [rows[name] for name in CLAIMS]
+    assert rows_under("plots/README.md", questions) == [rows[name] for name in TESTS]
+    some = rows_under("README.md", findings)
+    assert len(some) >= 3
+    assert set(some) <= set(rows.values())
+
+
+def test_numbers_of_the_summary_are_those_of_the_committed_run() -> None:
+    summary = json.loads(read("metrics/summary.json"))
+    assert f"{summary['claims']} of the post's {len(CLAIMS)} findings hold" in read("README.md")
+
+    lines = read("stages/compare/README.md").splitlines()
+    (header,) = [line for line in lines if re.match(r" +Experiment +rsa .* tests$", line)]
+    main = lines[lines.index(header) + 2]
+    shown = dict(zip(header.split()[1:], main.split()[1:], strict=True))
+    assert {name: float(value) for name, value in shown.items()} == {name: summary[name] for name in shown}
+    assert set(shown) == {name for name, value in summary.items() if not isinstance(value, list)}
+
+    twins = rows_under("plots/README.md", "| mean over layers (and pairs) | trained | untrained |")
+    keys = ["qk_r", "rsa", "rsa_null", "rsa_gap", "d_q", "d_k", "d_v", "d_null"]
+    trained = [float(row.split(" | ")[1]) for row in twins]
+    assert trained == pytest.approx([summary[key] for key in keys], abs=0.0056)
+
+
+def test_every_column_and_measure_of_a_table_is_told() -> None:
+    text = read("metrics/README.md")
+    for table in (ROOT / "metrics").glob("*.csv"):
+        assert f"[{table.name}]({table.name})" in text
+        header, *lines = table.read_text(encoding="utf-8").splitlines()
+        if "measure" in header:
+            told = re.findall(r"`(\w+)`", text)
+            for measure in {line.split(",")[1] for line in lines}:
+                assert any(measure == name or (name.startswith("_") and measure.endswith(name)) for name in told), (
+                    measure
+                )
+    for key in json.loads(read("metrics/summary.json")):
+        assert f"`{key}`" in text
+
+
+def commands(text: str) -> list[list[str]]:
+    """Split what a page says to type, in blocks and in backticks, into commands, each as its words."""
+    found = []
+    for line in [*"\n".join(fenced(text)).splitlines(), *inline(text)]:
+        if re.search(r"(?:^|\s)(?:dvc|python) ", line) and not line.startswith("#SBATCH"):
+            lexer = shlex.shlex(re.sub(r"^\s*- run: ", "", line), posix=True, punctuation_chars="&|;")
+            lexer.whitespace_split = True
+            words = [token if set(token) - set("&|;") else None for token in lexer]
+            found += [list(group) for is_command, group in groupby(words, bool) if is_command]
+    return [words for words in found if words[0] in {"dvc", "python"} and words[1:]]
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_every_command_is_one(page: str) -> None:
+    params = load("params.yaml")
+    stages = set(load("dvc.yaml")["stages"])
+    parser = get_main_parser()
+    for words in commands(read(page)):
+        match words:
+            case ["dvc", *arguments]:
+                try:
+                    options = parser.parse_args(arguments)
+                except SystemExit as error:
+                    pytest.fail(f"{shlex.join(words)}: {error}")
+                if arguments[0] == "repro":
+                    assert set(options.targets) - {"NAME"} <= stages, words
+                for change in getattr(options, "set_param", None) or []:
+                    key = change.partition("=")[0]
+                    assert key.startswith("+") or known(key, params), change
+            case ["python", "-m", module, *arguments] if module.startswith("stages"):
+                name = module.removeprefix("stages").removeprefix(".")
+                folder = ROOT / "stages" / name
+                assert name in stages or (folder / "__main__.py").is_file(), module
+                source = (folder / "__main__.py").read_text(encoding="utf-8") if folder.is_dir() else '"--help"'
+                for option in arguments:
+                    assert not option.startswith("--") or f'"{option}"' in source or option == "--help", words
+            case ["python", path, *_] if path.endswith(".py") and "/" in path:
+                assert (ROOT / path).is_file(), path
+
+
+def known(key: str, params: dict) -> bool:
+    """Say whether params.yaml has a key, such as ``model.name``."""
+    value = params
+    for part in key.split("."):
+        if not isinstance(value, dict) or part not in value:
+            return False
+        value = value[part]
+    return True
+
+
+@pytest.mark.parametrize("page", OURS)
+def test_every_setting_that_is_named_exists(page: str) -> None:
+    params = load("params.yaml")
+    for code in inline(read(page)):
+        key = re.match(r"([a-z_]+(?:\.[a-z_]+)+)(?:$|: |=)", code)
+        if (
+            key
+            and key[1].split(".")[0] in params
+            and Path(key[1]).suffix not in {".csv", ".json", ".py", ".safetensors"}
+        ):
+            assert known(key[1], params), code
+
+
+def test_the_graph_is_that_of_the_pipeline() -> None:
+    pipeline = load("dvc.yaml")["stages"]
+    maker = {next(iter(out)): stage for stage, entry in pipeline.items() for out in entry["outs"]}
+    needed = [(dep, stage) for stage, entry in pipeline.items() for dep in entry["deps"]]
+    real = {(maker[out], stage) for dep, stage in needed for out in maker if f"{out}/".startswith(f"{dep}/")}
+    (drawing,) = [block for block in fenced(read("stages/README.md")) if block.startswith("graph")]
+    drawn = set()
+    for line in drawing.splitlines()[1:]:
+        sources, targets = (re.findall(r"\w+", side) for side in line.split("-->"))
+        drawn |= {(source, target) for source in sources for target in targets}
+    assert {stage for arrow in drawn for stage in arrow} == set(pipeline)
+    assert closure(drawn) == closure(real)
+
+
+def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Add to each arrow those that lead on from its end."""
+    longer = arrows | {(a, d) for a, b in arrows for c, d in arrows if b == c}
+    return longer if longer == arrows else closure(longer)

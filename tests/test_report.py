@@ -14,12 +14,16 @@ import pytest
 from conftest import InProcess, Project
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
+from tensor_files import write_tensors
 
-from stages.findings.wording import ASKED
+from stages.artefacts.files import read_json, write_json
+from stages.artefacts.tensors import read_record
+from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import charts
+from stages.plotting.names import FIGURES
 
-TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness")
+TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
@@ -83,7 +87,7 @@ def number(value: float) -> str:
 def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
     table = tables(tiny_template)
     rsa, d, heads = table["rsa"], table["separability"], table["heads"]
-    captions = dict(zip([f"fig{n}" for n in range(1, 13)], page.captions, strict=True))
+    captions = dict(zip([f"fig{n}" for n in range(1, 14)], page.captions, strict=True))
     assert captions["fig1"] == "6 words make 15 pairs: 6 within a category, 9 across."
     for pair, label in PAIRS.items():
         focus = table["correlation"].loc[1, pair]
@@ -94,7 +98,7 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{said} to {number(values.max())} (layer {values.idxmax()})" in captions["fig6"]
         assert f"{label} {number(table['correlation'][pair].mean())} on average" in captions["fig3"]
         best = heads.loc[heads[pair].idxmax()]
-        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig12"]
+        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig13"]
     similarity = load_file(tiny_template.root / "data/similarity.safetensors")
     for name in "qkv":
         assert f"{name.upper()} {number(similarity[name][1].mean())}" in captions["fig4"]
@@ -102,14 +106,16 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{name.upper()} {number(d[name].mean())} on average" in captions["fig8"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
-    controls = table["controls"].set_index(["measure", "matrix_or_pair", "layer"]).sort_index()
+    nulls = table["nulls"].set_index(["measure", "matrix_or_pair", "rung", "layer"]).sort_index()
     for pair, label in PAIRS.items():
-        value, floor = controls.loc[("rsa", pair), "value"], controls.loc[("rsa_floor", pair)]
-        counts = [(value > floor["high"]).sum(), value.between(floor["low"], floor["high"]).sum()]
-        below = (value < floor["low"]).sum()
+        value, drawn = nulls.loc[("rsa", pair, "unbiased"), "value"], nulls.loc[("rsa", pair, "spectrum")]
+        counts = [(value > drawn["high"]).sum(), value.between(drawn["low"], drawn["high"]).sum()]
+        below = (value < drawn["low"]).sum()
         assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
+    d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
+    assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     columns = [f"{pair}_center_pearson" for pair in PAIRS]
-    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig11"]
+    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig12"]
 
 
 def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None:
@@ -118,6 +124,7 @@ def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None
     assert rows == [f"claim-{name}" for name in claims]
     for name, claim in claims.items():
         assert ASKED[name].finding in page.said
+        assert ASKED[name].rule.replace("-", "−") in page.said
         assert claim["post"] in page.said
     assert page.said.count(" yes ") >= sum(claim["holds"] is True for claim in claims.values())
 
@@ -155,10 +162,11 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_images_headings_labels_and_ids(page: Page) -> None:
-    assert len(page.all("img")) == 12
+    assert [figure["id"] for figure in page.all("figure")] == list(FIGURES)
+    assert len(page.all("img")) == 13
     alternatives = [attributes["alt"] for attributes in page.all("img")]
     assert all(len(text) > 30 for text in alternatives)
-    assert len(set(alternatives)) == 12
+    assert len(set(alternatives)) == 13
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -193,13 +201,14 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 
 def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
+    tiny.set(inference__enabled=False, nulls__enabled=False, controls__enabled=False, heads__enabled=False)
     assert tiny.repro()[-1] == "report"
     page = read_page(tiny)
-    for setting in ("inference", "controls", "heads"):
+    for setting in ("inference", "nulls", "controls", "heads"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said
     assert page.captions[9:] == [
+        "Not computed: nulls.enabled is false.",
         "Not computed: controls.enabled is false.",
         "Not computed: controls.enabled is false.",
         "Not computed: heads.enabled is false.",
@@ -213,17 +222,15 @@ NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;",
 
 def make_nasty(project: Project) -> None:
     """Put words that are markup where the report reads words."""
-    from stages.artefacts import store
-
     path = project.root / "data/similarity.safetensors"
-    record = {**store.read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
-    tensors = store.read_tensors(path)
+    record = {**read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
+    tensors = load_file(path)
     path.unlink()  # not through a link into DVC's cache
-    store.write_tensors(path, tensors, record, np.float64)
+    write_tensors(path, tensors, record, np.float64)
     captured = project.root / "data/capture.json"
-    content = {**store.read_json(captured), "words": NASTY, "categories": record["categories"]}
+    content = {**read_json(captured), "words": NASTY, "categories": record["categories"]}
     captured.unlink()
-    store.write_json(captured, content)
+    write_json(captured, content)
 
 
 def test_words_that_are_markup_stay_words(tiny_stage: InProcess) -> None:
@@ -447,7 +454,7 @@ def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
         !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
     assert browser.execute_script(blank) == 0
     images = browser.find_elements("tag name", "img")
-    assert len(images) == 12 + 6
+    assert len(images) == 13 + 6
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
     assert all(image.get_attribute("alt") for image in images)
     matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
@@ -463,4 +470,4 @@ def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> Non
     tiny.dvc("plots", "show")
     show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
     assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
-    assert len(browser.find_elements("tag name", "img")) == 18
+    assert len(browser.find_elements("tag name", "img")) == 19

@@ -6,10 +6,14 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import check_focus_layer, find_token, flatten, load
+from stages.pipeline.mistakes import in_words
+from stages.pipeline.schema import Settings
+from stages.pipeline.settings import check_focus_layer, find_token, load
+from stages.pipeline.word_lists import flatten
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -43,9 +47,9 @@ MISTAKES = {
     "a key left out": (lambda p: p["model"].pop("name"), "params.yaml: model.name is missing"),
     "an unknown metric": (
         put("similarity.metric", "jaccard"),
-        "similarity.metric: 'jaccard' is not known; choose one of 'cosine', 'correlation', 'euclidean'",
+        "similarity.metric: 'jaccard' is not known; choose one of cosine, correlation, euclidean",
     ),
-    "an unknown theme": (put("figures.theme", "blue"), "choose one of 'dark', 'light'"),
+    "an unknown theme": (put("figures.theme", "blue"), "choose one of dark, light"),
     "no {word}": (put("prompt.template", "The next word is"), "prompt.template: 'The next word is' must hold {word}"),
     "two {word}": (put("prompt.template", "{word} {word}"), "exactly once"),
     "a single category": (put("words", {"fruit": ["pear", "lime", "fig"]}), "1 category, at least two"),
@@ -59,18 +63,27 @@ MISTAKES = {
     "a word twice": (put("words.fruit", ["pear", "lime", "pear"]), "'pear' is listed twice in fruit"),
     "a word in two categories": (put("words.fruit", ["moon", "lime"]), "'moon' is listed in space and in fruit"),
     "a number for a word": (put("words.fruit", ["pear", 7]), "words.fruit, word 2: 7 is not text; put it in quotes"),
-    "true for a word": (put("words.fruit", ["pear", True]), "words.fruit, word 2: True is not text"),
-    "nothing for a word": (put("words.fruit", ["pear", None]), "words.fruit, word 2: None is not text"),
+    "true for a word": (put("words.fruit", ["pear", True]), "words.fruit, word 2: true is not text"),
+    "nothing for a word": (put("words.fruit", ["pear", None]), "words.fruit, word 2 is empty: write text"),
     "a blank word": (put("words.fruit", ["pear", " "]), "words.fruit, word 2: ' ' is empty or has spaces around it"),
     "a number for a category": (put("words", {7: ["pear", "lime"], "b": ["sun", "moon"]}), "7 is not text"),
-    "text for a list of words": (put("words.fruit", "pear"), "words.fruit: 'pear': input should be a valid list"),
-    "a negative layer": (put("focus_layer", -1), "focus_layer: -1: input should be greater than or equal to 0"),
-    "text for a number": (put("tokens.target", "last"), "tokens.target: 'last': input should be a valid integer"),
+    "text for a list of words": (
+        put("words.fruit", "pear"),
+        "words.fruit: write a list, one word a line, each after a dash: - pear",
+    ),
+    "a negative layer": (put("focus_layer", -1), "focus_layer: -1 is not a whole number of 0 or more"),
+    "text for a number": (put("tokens.context", "first"), "tokens.context: 'first' is not a whole number"),
+    "an unknown target": (put("tokens.target", "last"), "tokens.target: 'last' is neither word nor a whole number"),
     "a number for a model": (put("model.name", 7), "model.name: 7 is not text; put it in quotes"),
     "memory in no unit": (
         put("model.max_memory", {"cpu": "much"}),
         "model.max_memory.cpu: 'much' is not an amount of memory such as 8GB",
     ),
+    "memory of a GPU in no unit": (
+        put("model.max_memory", {0: 20}),
+        "model.max_memory.0: 20 is not an amount of memory such as 8GB",
+    ),
+    "a name of no device": (put("model.max_memory", {1.5: "8GB"}), "max_memory, the name of an entry: 1.5 is not text"),
     "random weights spread": (
         lambda p: p["model"].update(weights="random", device_map="auto"),
         "model: device_map: auto spreads weights as it reads them, it cannot go with weights: random",
@@ -87,13 +100,13 @@ MISTAKES = {
         put("similarity.reference_words", ["sofa", 7]),
         "similarity.reference_words, word 2: 7 is not text",
     ),
-    "the biased estimate": (put("rsa.comparison", "cka"), "choose one of 'pearson', 'spearman', 'cka_debiased'"),
+    "the biased estimate": (put("rsa.comparison", "cka"), "choose one of pearson, spearman, cka_debiased"),
     "too few permutations": (
         put("inference.permutations", 5),
-        "inference.permutations: 5: input should be greater than or equal to 19",
+        "inference.permutations: 5 is not a whole number of 19 or more",
     ),
-    "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0: input should be less than or equal to"),
-    "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no': input should be a valid boolean"),
+    "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0 is not a number above 0 and up to 0.5"),
+    "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no' is not true or false"),
     "a position that is no number": (
         put("capture.positions", [1, "last"]),
         "capture.positions: [1, 'last'] is neither all nor a list of whole numbers such as [1, -1]",
@@ -106,11 +119,20 @@ MISTAKES = {
         "capture.positions: [-1] lacks tokens.context, which is 1: list it as it is written there",
     ),
     "positions without the target": (
-        put("capture.positions", [1, 4]),
+        lambda p: p["capture"].update(positions=[1, 4]) or p["tokens"].update(target=-1),
         "capture.positions: [1, 4] lacks tokens.target, which is -1",
     ),
+    "text for a section": (put("tokens", 4), "tokens: write its settings below it, one a line: context, target"),
+    "nothing for a section": (put("rsa", None), "rsa is empty: write its settings below it, one a line: comparison"),
+    "a list for the words": (
+        put("words", ["pear", "lime"]),
+        "words: write a name for each category, and below it a list of its words",
+    ),
+    "a list for a number": (put("inference.seed", [1, 2]), "inference.seed: [1, 2] is not a whole number of 0 or more"),
+    "a long list for a number": (put("inference.seed", list(range(99))), "1... is not a whole number of 0 or more"),
+    "text for a mapping": (put("model.max_memory", "8GB"), "model.max_memory: write a mapping such as {0: 20GB, cpu:"),
     "nothing for the words file": (put("words_file", ""), "words_file: '' is empty or has spaces around it"),
-    "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000: input should be less than or equal to 600"),
+    "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000 is not a whole number from 50 to 600"),
 }
 
 
@@ -121,6 +143,37 @@ def test_a_mistake_is_named(tmp_path: Path, mistake: str) -> None:
     assert expected in said
     assert len(said.splitlines()) == 1
     assert "pydantic" not in said
+
+
+VALUES = [None, True, 7, -0.5, float("nan"), "", "x", [], [1], [["x"]], {}, {"x": 1}, {7: ["x"]}, {1.5: None}]
+
+
+def keys(section: dict, prefix: str = "") -> list[str]:
+    """List every key, sections among them."""
+    found = []
+    for key, value in section.items():
+        found += [f"{prefix}{key}", *(keys(value, f"{prefix}{key}.") if isinstance(value, dict) else [])]
+    return found
+
+
+@pytest.mark.parametrize("key", keys(DEFAULT))
+def test_whatever_stands_for_a_setting_no_phrase_of_pydantic_s_is_printed(key: str) -> None:
+    """A line a mistake, and it names the key; what is wanted is told by the schema, whatever the kind of mistake."""
+    for value in VALUES:
+        params = copy.deepcopy(DEFAULT)
+        put(key, value)(params)
+        try:
+            Settings.model_validate(params)
+        except ValidationError as error:
+            phrases = {problem["msg"].lower() for problem in error.errors() if problem["type"] != "value_error"}
+            lines = in_words(error, Settings, params)
+            assert lines
+            for line in lines:
+                assert line.startswith((key, "words", "model", "capture.positions"))
+                assert "\n" not in line
+                assert not [phrase for phrase in phrases if phrase in line.lower()], line
+                assert "input" not in line
+                assert "valid" not in line
 
 
 def test_three_mistakes_are_all_named(tmp_path: Path) -> None:
@@ -186,6 +239,13 @@ def test_positions_are_all_or_a_list(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
     apply_overrides(tmp_path / "params.yaml", ["capture.positions=[1,-1]"])
     assert load(tmp_path / "params.yaml").capture.positions == [1, -1]
+
+
+def test_positions_need_not_list_the_word_s_own(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(text.replace("positions: all", "positions: [1]"), encoding="utf-8")
+    settings = load(tmp_path / "params.yaml")
+    assert (settings.tokens.target, settings.capture.positions) == ("word", [1])
 
 
 def test_every_setting_has_a_comment() -> None:

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import ROOT, InProcess, Project
+from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
+from stages.artefacts.tensors import read_record
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import flatten
-from stages.pipeline.word_lists import read_words, write_words
+from stages.pipeline.word_lists import flatten, read_words, write_words
 
 GOOD = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
 WORDS = {"fruit": ["pear", "lime"], "tools": ["saw", "axe", "hammer"]}
@@ -130,16 +131,57 @@ def test_of_many_words_of_several_tokens_the_first_are_told(tiny_stage: InProces
     assert "; and 900 more\nchoose other words" in said
 
 
+AFTER = "I saw the {word} yesterday."
+BEFORE = "The next word is {word}"
+
+
+@pytest.mark.parametrize(("template", "position"), [(BEFORE, 4), (AFTER, 3), (AFTER + " ", 3), (" {word} it is", 0)])
+@pytest.mark.parametrize("multi_token", ["error", "last"])
+def test_the_words_own_token_is_found_wherever_it_stands(
+    tiny_stage: InProcess, template: str, position: int, multi_token: str
+) -> None:
+    """With words of different length as well; the same as its position says, and unlike the last token's."""
+    words = TINY_WORDS | ({"long": ["zyzzyva", "antidisestablishmentarianism"]} if multi_token == "last" else {})
+    tiny_stage.project.set(prompt__template=template, prompt__multi_token=multi_token, words=words)
+    for stage in ("check", "capture"):
+        assert tiny_stage.run(stage)[0] == 0
+    found = {}
+    for target in ("word", position, -1):
+        tiny_stage.project.set(tokens__target=target)
+        for stage in ("similarity", "correlation"):
+            assert tiny_stage.run(stage)[0] == 0
+        found[target] = load_file("data/similarity.safetensors"), Path("metrics/correlation.csv").read_text()
+        record = read_record(Path("data/similarity.safetensors"))
+        assert record["word_position"] == position
+        assert (record["target"] == position) == (target != -1 or template == BEFORE)
+    for target, same in ((position, True), (-1, template == BEFORE)):
+        assert (found["word"][1] == found[target][1]) == same
+        assert np.array_equal(found["word"][0]["q"], found[target][0]["q"]) == same
+
+
+def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess) -> None:
+    tiny_stage.project.set(prompt__template=AFTER)
+    said = {}
+    for stage in ("check", "capture"):
+        assert tiny_stage.run(stage)[0] == 0
+    for target in ("word", 3, -1):
+        tiny_stage.project.set(tokens__target=target)
+        assert tiny_stage.run("similarity")[0] == 0
+        said[target] = tiny_stage.log
+    assert "tokens.target" not in said["word"] + said[3]
+    assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
+
+
 def numbers(project: Project) -> dict:
     """Digest what holds numbers: not what was captured, and not the report, which lists the settings."""
     others = {*(f"data/{name}" for name in ("activations.safetensors", "reference.safetensors", "capture.json"))}
     return {path: digest for path, digest in project.outputs().items() if path not in {*others, "plots/report.html"}}
 
 
-@pytest.mark.parametrize("positions", [[1, -1], [-1, 3, 1]])
+@pytest.mark.parametrize("positions", [[-1, 3, 1], [1]])
 def test_fewer_positions_change_no_number(tiny: Project, positions: list[int]) -> None:
     before = numbers(tiny)
     tiny.set(capture__positions=positions)
     tiny.repro()
-    assert load_file(tiny.root / "data/activations.safetensors")["attn_1_v"].shape == (6, len(positions), 16)
+    assert load_file(tiny.root / "data/activations.safetensors")["attn_1_v"].shape == (6, len({*positions, -1}), 16)
     assert numbers(tiny) == before

@@ -1,85 +1,89 @@
 """What the captured files hold at one token: the words' vectors, those of the reference words, the biases."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from stages.artefacts import store
+from stages.artefacts.layerwise import Layers
+from stages.artefacts.tensors import Tensors
+from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import find_token
 
 
-def read_layer(tensors: store.Tensors, matrix: str, layer: int, token: int, setting: str) -> np.ndarray:
-    """Read the vectors of all words in one layer at one token of `data/activations.safetensors`.
+def find_position(tensors: Tensors, token: int | str, setting: str) -> int:
+    """Return the position in the prompt that a setting means, from 0.
 
     Parameters
     ----------
     tensors : Tensors
-        The open file.
-    matrix : {"q", "k", "v", "x"}
-    layer : int
-        From 0.
-    token : int
-        Position in the prompt, from 0; negative from the end.
+        The open file `data/activations.safetensors` or `data/reference.safetensors`.
+    token : int or "word"
+        A position, negative from the end; or the word's own token (the last, where it has several), wherever it stands.
     setting : str
         The key of params.yaml that chose the token, for the message.
-
-    Returns
-    -------
-    ndarray of float32, shape (words, units)
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token, or its vectors were not kept.
-    """
-    kept, length = tensors.record["positions"], tensors.record["length"]
-    place = find_token(token, length, setting)
-    if place not in kept:
-        listed = ", ".join(map(str, kept))
-        raise UserError(
-            f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
-        )
-    return tensors[f"attn_{layer}_{matrix}"][:, kept.index(place)]
-
-
-def count_layers(tensors: store.Tensors) -> int:
-    """Count the layers in `data/activations.safetensors`."""
-    return len({name.split("_")[1] for name in tensors.names})
-
-
-def read_with_reference(
-    activations: store.Tensors, reference: store.Tensors, matrix: str, layer: int, token: int
-) -> np.ndarray:
-    """Read one layer's vectors of all words at the target token, and behind them those of the reference words, if any.
-
-    Parameters
-    ----------
-    activations, reference : Tensors
-        The open files `data/activations.safetensors` and `data/reference.safetensors`.
-    matrix, layer, token
-        As `read_layer`.
-
-    Returns
-    -------
-    ndarray of float32, shape (words + reference words, units)
 
     Raises
     ------
     UserError
         If the prompt has no such token.
     """
-    vectors = read_layer(activations, matrix, layer, token, "tokens.target")
-    if not reference.names:
-        return vectors
-    return np.concatenate([vectors, read_layer(reference, matrix, layer, token, "tokens.target")])
+    record = tensors.record
+    return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
 
 
-def read_biases(activations: store.Tensors) -> dict[str, np.ndarray]:
-    """Read the projections' biases from `data/activations.safetensors`.
+def vectors_at(
+    token: int | str,
+    setting: str,
+    activations: Tensors,
+    reference: Tensors | None = None,
+    names: Sequence[str] = WITH_INPUT,
+) -> Layers:
+    """Return the vectors of all words at one token, and behind them those of the reference words, if any.
 
     Parameters
     ----------
-    activations : Tensors
-        The open file.
+    token, setting
+        As `find_position`.
+    activations, reference : Tensors
+        The open files `data/activations.safetensors` and `data/reference.safetensors`.
+    names : sequence of str
+        Which vectors: "q", "k", "v" and their input "x".
+
+    Returns
+    -------
+    Layers
+        By name: ndarray of float32, shape (words + reference words, units).
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token, or its vectors were not kept.
+    """
+    files = [file for file in (activations, reference) if file and file.names]
+    kept, length = activations.record["positions"], activations.record["length"]
+    place = find_position(activations, token, setting)
+    if place not in kept:
+        listed = ", ".join(map(str, kept))
+        raise UserError(
+            f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
+        )
+
+    def read(layer: int) -> dict[str, np.ndarray]:
+        # The reference words have been kept at the same positions.
+        parts = {name: [file[f"attn_{layer}_{name}"][:, kept.index(place)] for file in files] for name in names}
+        return {name: np.concatenate(both) for name, both in parts.items()}
+
+    return Layers(count_layers(activations), read)
+
+
+def count_layers(activations: Tensors) -> int:
+    """Count the layers in `data/activations.safetensors`."""
+    return len({name.split("_")[1] for name in activations.names})
+
+
+def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
+    """Read the projections' biases from `data/activations.safetensors`.
 
     Returns
     -------
@@ -88,8 +92,8 @@ def read_biases(activations: store.Tensors) -> dict[str, np.ndarray]:
     """
     layers = count_layers(activations)
     biases = {}
-    for matrix in store.MATRICES:
-        none = np.zeros(activations.shape(f"attn_0_{matrix}")[-1], dtype=np.float32)
+    for matrix in MATRICES:
+        none = np.zeros(activations[f"attn_0_{matrix}"].shape[-1], dtype=np.float32)
         names = [f"attn_{layer}_{matrix}_bias" for layer in range(layers)]
         biases[matrix] = np.stack([activations[name][:] if name in activations.names else none for name in names])
     return biases

@@ -1,71 +1,66 @@
 """Layer by layer: what a stage holds in memory does not grow with the number of layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from stages.artefacts.store import Tensors
+from stages.artefacts.tensors import Tensors
+from stages.pipeline.progress import progress, stack
 
 
-def each_layer(name: str, layers: int, work: Callable[[int], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Do the work of one layer after the other, and put together what it gives.
+@dataclass(frozen=True)
+class Layers:
+    """The arrays of every layer, read when asked for.
 
-    What takes more than two seconds shows a progress bar.
+    Attributes
+    ----------
+    count : int
+        How many layers there are.
+    read : callable
+        Takes a layer, counted from 0, gives its arrays by name.
+    """
+
+    count: int
+    read: Callable[[int], dict[str, np.ndarray]]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        return map(self.read, range(self.count))
+
+    def __getitem__(self, some: slice) -> dict[str, np.ndarray]:
+        """Return the arrays of some layers, each of shape (layers, ...)."""
+        return stack(map(self.read, range(self.count)[some]))
+
+
+def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
+    """Return the layers of tensors whose first axis they are, such as those of `data/similarity.safetensors`."""
+    return Layers(len(tensors[names[0]]), lambda layer: {name: tensors[name][layer] for name in names})
+
+
+def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator[Any]:
+    """Yield what `work` makes of the arrays of each layer, with a bar.
 
     Parameters
     ----------
     name : str
         What the bar says.
-    layers : int
     work : callable
-        Takes the layer, counted from 0, gives arrays by name: the same names and shapes in every layer.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (layers, ...)
+        Takes the arrays of one layer, by name, of each of `layers`.
+    *layers : Layers
+        All of the same number of layers.
 
     Raises
     ------
     FloatingPointError
         As `work` does, with the layer's name before it.
     """
-    found = []
-    for layer in tqdm(range(layers), desc=name, unit="layer", delay=2):
+    for layer in progress(name, "layer")(range(len(layers[0]))):
         try:
-            found.append(work(layer))
+            found = work(*(source.read(layer) for source in layers))
         except FloatingPointError as error:
             raise FloatingPointError(f"layer {layer}: {error}") from None
-    return {column: np.stack([each[column] for each in found]) for column in found[0]}
-
-
-class OnDisk:
-    """A tensor whose layers are read when it is sliced: an array to functions that go through layers in blocks.
-
-    Parameters
-    ----------
-    tensors : Tensors
-        The open file.
-    name : str
-        One of its tensors, the layers being the first axis.
-    """
-
-    def __init__(self, tensors: Tensors, name: str) -> None:
-        self._slice, self.shape = tensors[name], tensors.shape(name)
-
-    def __len__(self) -> int:
-        """How many layers there are."""
-        return self.shape[0]
-
-    def __getitem__(self, layers: int | slice) -> np.ndarray:
-        """Read one layer, or some."""
-        return self._slice[layers]
-
-
-def join(parts: Sequence[Any]) -> Any:
-    """Put arrays of consecutive layers together: arrays, or dictionaries, nested or not, of the same keys."""
-    first = parts[0]
-    if isinstance(first, Mapping):
-        return {key: join([part[key] for part in parts]) for key in first}
-    return np.concatenate(parts)
+        yield found

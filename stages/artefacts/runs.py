@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.artefacts import store
+from stages.artefacts.tensors import Tensors, open_tensors
+from stages.geometry.names import MATRICES
+from stages.geometry.pairs import pairs_of
 from stages.pipeline.errors import UserError
 
 SIMILARITY = "data/similarity.safetensors"
@@ -28,13 +30,13 @@ class Run:
     """
 
     name: str
-    similarity: store.Tensors
+    similarity: Tensors
     record: dict[str, Any]
 
     @property
     def layers(self) -> int:
         """How many layers the model has."""
-        return self.similarity.shape("q")[0]
+        return len(self.similarity["q"])
 
 
 @contextmanager
@@ -92,12 +94,12 @@ def _fetch(revision: str, copy: Path) -> None:
 @contextmanager
 def _open(name: str, path: Path) -> Iterator[Run]:
     """Open a similarity file, and check that it is one."""
-    with store.open_tensors(path) as tensors:
-        record = tensors.record if set(store.MATRICES) <= tensors.names else {}
+    with open_tensors(path) as tensors:
+        record = tensors.record if set(MATRICES) <= tensors.names else {}
         if not {"words", "categories", "metric", "transform"} <= set(record):
             raise UserError(f"{name} holds no similarities: give a run's {SIMILARITY}")
         run = Run(name, tensors, record)
         words = len(run.record["words"])
-        if any(tensors.shape(matrix)[-1] != words * (words - 1) // 2 for matrix in tensors.names):
+        if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):
             raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
         yield run

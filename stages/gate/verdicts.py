@@ -11,15 +11,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, RootModel, ValidationError
+from pydantic import ConfigDict, Field, RootModel
 
-from stages.artefacts.measures import KEYS
-from stages.artefacts.store import TABLES
+from stages.artefacts.tables import TABLES
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import read_yaml
+from stages.pipeline.settings import read_checked
 
 #: Columns that say what a row is of; in every table, whichever it is.
-KEY_COLUMNS = {*KEYS, *(key for table in TABLES.values() for key in table.keys)}
+KEY_COLUMNS = {key for table in TABLES.values() for key in table.keys}
 
 #: What a cell holds; None is an empty one.
 Value = float | str | None
@@ -70,7 +69,7 @@ class Tolerances(RootModel[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=
     model_config = ConfigDict(strict=True, frozen=True)
 
     def pattern(self, metric: str) -> str | None:
-        """Give the pattern that counts for a metric; None where none fits."""
+        """Return the pattern that counts for a metric; None where none fits."""
         return next((pattern for pattern in self.root if fnmatchcase(metric, pattern)), None)
 
 
@@ -82,14 +81,7 @@ def read_tolerances(path: Path) -> Tolerances:
     UserError
         If the file is missing, not YAML, or holds anything but patterns and numbers of 0 or more.
     """
-    raw = read_yaml(path)
-    if not isinstance(raw, dict):
-        raise UserError(f'{path} holds no tolerances: a line for everything is `"*": 0.00001`')
-    try:
-        return Tolerances.model_validate(raw)
-    except ValidationError as error:
-        lines = [f"{path}: {e['loc'][0]}: {e['input']!r} is not a number of 0 or more" for e in error.errors()]
-        raise UserError("\n".join(lines)) from None
+    return read_checked(path, Tolerances, 'tolerances: a line for everything is `"*": 0.00001`')
 
 
 def parse(name: str, text: str) -> Cells:

@@ -1,27 +1,28 @@
-"""How far the similarities within categories stand above those across them."""
+"""How far the similarities within categories stand above those across them: effect sizes of many layers at a time."""
 
 from collections.abc import Mapping
 
 import numpy as np
-import pingouin
+
+from stages.geometry.comparison import ranks
+
+#: Share of the spread that must lie within the two kinds of pairs: less is rounding.
+FLAT = 1e-12
 
 
 def separability(similarities: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
-    r"""Cohen's d of within-category against across-category similarities, and the means and SDs behind it.
-
-    .. math:: d = \frac{\bar{w} - \bar{a}}{s}, \qquad
-              s^2 = \frac{(n_w - 1) s_w^2 + (n_a - 1) s_a^2}{n_w + n_a - 2}
+    """Cohen's d of within-category against across-category similarities, and the means and SDs behind it.
 
     Parameters
     ----------
-    similarities : mapping of str to ndarray, shape (layers, pairs)
+    similarities : mapping of str to ndarray, shape (..., pairs)
         By matrix ("q", "k", "v").
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
 
     Returns
     -------
-    dict of str to ndarray of float64, shape (layers,)
+    dict of str to ndarray of float64, shape (...)
         For each matrix m: ``m`` (d, in standard deviations, positive where pairs within a category are more alike),
         then for each ``m_within_mean``, ``m_within_sd``, ``m_across_mean``, ``m_across_sd`` (SDs with n - 1).
 
@@ -29,39 +30,117 @@ def separability(similarities: Mapping[str, np.ndarray], within: np.ndarray) -> 
     ------
     FloatingPointError
         If the similarities of a layer are constant.
+    """
+    columns = {name: cohens_d(values, within) for name, values in similarities.items()}
+    for name, values in similarities.items():
+        for kind, pairs in {"within": within, "across": ~within}.items():
+            part = np.asarray(values[..., pairs], dtype=np.float64)
+            columns[f"{name}_{kind}_mean"] = part.mean(axis=-1)
+            columns[f"{name}_{kind}_sd"] = part.std(axis=-1, ddof=1)
+    return columns
+
+
+def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
+    r"""Cohen's d with the pooled SD.
+
+    .. math:: d = \frac{\bar{w} - \bar{a}}{s}, \qquad
+              s^2 = \frac{(n_w - 1) s_w^2 + (n_a - 1) s_a^2}{n_w + n_a - 2}
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (..., pairs)
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        In standard deviations.
+
+    Raises
+    ------
+    FloatingPointError
+        If neither kind of pair varies.
 
     References
     ----------
     Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed.
     """
-    split = {
-        name: (np.asarray(values[:, within], dtype=np.float64), np.asarray(values[:, ~within], dtype=np.float64))
-        for name, values in similarities.items()
-    }
-    columns = {name: np.array([cohens_d(w, a) for w, a in zip(*parts, strict=True)]) for name, parts in split.items()}
-    for name, parts in split.items():
-        for kind, values in zip(("within", "across"), parts, strict=True):
-            columns[f"{name}_{kind}_mean"] = values.mean(axis=1)
-            columns[f"{name}_{kind}_sd"] = values.std(axis=1, ddof=1)
-    return columns
+    inside, outside = (np.asarray(similarity[..., pairs], dtype=np.float64) for pairs in (within, ~within))
+    if not np.all((np.ptp(inside, axis=-1) > 0) | (np.ptp(outside, axis=-1) > 0)):
+        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
+    squares = sum(np.square(part - part.mean(axis=-1, keepdims=True)).sum(axis=-1) for part in (inside, outside))
+    return (inside.mean(axis=-1) - outside.mean(axis=-1)) / np.sqrt(squares / (len(within) - 2))
 
 
-def cohens_d(within: np.ndarray, across: np.ndarray) -> float:
-    """Cohen's d with the pooled SD, by pingouin; formula in `separability`.
+def d_of_sums(sums: np.ndarray, within: int, across: int) -> np.ndarray:
+    r"""Cohen's d from the sum S, over the pairs within, of similarities that `unit_norm` has centred and scaled.
+
+    The spread of all N pairs then being 1, d depends on S alone (:math:`c = 1/n_w + 1/n_a`):
+
+    .. math:: d = \frac{c S}{\sqrt{(1 - c S^2)/(N - 2)}}
 
     Parameters
     ----------
-    within, across : ndarray, shape (pairs within,) and (pairs across,)
+    sums : ndarray
+    within, across : int
+        How many pairs of each kind there are.
 
     Returns
     -------
-    float
-
-    Raises
-    ------
-    FloatingPointError
-        If both are constant.
+    ndarray of float64, the shape of `sums`
+        In standard deviations; NaN where neither kind of pair varies.
     """
-    if np.ptp(within) == 0 and np.ptp(across) == 0:
-        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
-    return float(pingouin.compute_effsize(within, across, paired=False, eftype="cohen"))
+    c = 1 / within + 1 / across
+    rest = 1 - c * np.square(sums)
+    return c * sums / np.sqrt(np.where(rest > FLAT, rest, np.nan) / (within + across - 2))
+
+
+def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
+    r"""Common-language effect size: how probably a pair within a category is more alike than one across categories.
+
+    .. math:: \mathrm{CLES} = P(s_w > s_a) + \tfrac12 P(s_w = s_a)
+              = \frac{1}{n_w n_a} \left(\sum_w \operatorname{rank}(s_w) - \frac{n_w (n_w + 1)}{2}\right)
+
+    Parameters
+    ----------
+    similarity : ndarray, shape (..., pairs)
+    within : ndarray of bool, shape (pairs,)
+
+    Returns
+    -------
+    ndarray of float64, shape (...)
+        From 0 to 1; 0.5 where categories make no difference.
+
+    References
+    ----------
+    McGraw, K. O. & Wong, S. P. (1992), doi:10.1037/0033-2909.111.2.361. Vargha, A. & Delaney, H. D. (2000),
+    doi:10.3102/10769986025002101 (ties).
+    """
+    ranked = ranks(similarity)[..., within]
+    inside, outside = int(within.sum()), int((~within).sum())
+    return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
+
+
+def anosim_r(cles: np.ndarray) -> np.ndarray:
+    r"""ANOSIM's R, from the common-language effect size that it is tied to.
+
+    With mean ranks of the N dissimilarities across and within categories,
+
+    .. math:: R = \frac{\bar{r}_a - \bar{r}_w}{N / 2} = 2\,\mathrm{CLES} - 1
+
+    Parameters
+    ----------
+    cles : ndarray
+        From `common_language`.
+
+    Returns
+    -------
+    ndarray of float64, the shape of `cles`
+        From -1 to 1; 0 where categories make no difference.
+
+    References
+    ----------
+    Clarke, K. R. (1993), doi:10.1111/j.1442-9993.1993.tb00438.x.
+    """
+    return 2 * np.asarray(cles, dtype=np.float64) - 1

@@ -5,16 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, pairwise
-from stages.geometry.contrast import cohens_d
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import MATRICES, ROBUST_COMPARISONS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import similarities
 from stages.geometry.transforms import TRANSFORMS
 
 
 def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> dict[str, np.ndarray]:
-    """Give RSA over all pairs under every transform and two comparisons, and Cohen's d under every transform.
-
-    Debiased CKA is left out: it is on another scale.
+    """Return RSA over all pairs under every transform and two comparisons, and Cohen's d under every transform.
 
     Parameters
     ----------
@@ -36,10 +35,8 @@ def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], met
     within = within_category(categories)
     columns = {}
     for transform in TRANSFORMS:
-        similarity = {
-            name: similarities(values, len(categories), metric, transform) for name, values in vectors.items()
-        }
-        for comparison in ("pearson", "spearman"):
+        similarity = {name: similarities(vectors[name], len(categories), metric, transform) for name in MATRICES}
+        for comparison in ROBUST_COMPARISONS:
             scores = pairwise(similarity, COMPARISONS[comparison].features)
             columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}
         columns |= {f"{name}_{transform}": cohens_d(values, within) for name, values in similarity.items()}

@@ -112,7 +112,7 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
     if several and multi_token == "error":
         listed = some_of([f"{word} = {' '.join(pieces)}" for word, pieces in several.items()], 100)
         raise UserError(
-            f"{setting} of several tokens: {listed}\n"
+            f"{setting} of several tokens: {listed}\n{_space_before(tokenizer, words, template, len(several))}"
             "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
         )
     if any(other != around[0] for other in around):
@@ -121,6 +121,22 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
             "put a space between {word} and the rest"
         )
     return Prompts(ids, tokens, own, around[0][0], around[0][1])
+
+
+def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:
+    """Say how many words would be single tokens behind a space; nothing where there is one, or it does not help."""
+    head, tail = template.split("{word}")
+    if head.endswith(" "):
+        return ""
+    spaced = f"{head} {{word}}{tail}"
+    try:
+        prompts = tokenise(tokenizer, words, spaced, "last")
+    except UserError:
+        return ""
+    single = sum(len(word) == 1 for word in prompts.words)
+    if single <= len(words) - several:
+        return ""
+    return f'{single} of {len(words)} are single tokens with a space before {{word}}: prompt.template: "{spaced}"; or '
 
 
 def check_same_frame(prompts: Prompts, reference: Prompts) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from stages.artefacts.files import DECIMALS, rounded
+from stages.geometry.names import LABELS, MATRICES
 from stages.geometry.pairs import choose_words
-from stages.pages.captions import MATRICES
 
 #: A matrix of more words would have cells of two pixels, and 48 layers of it would make the page too large.
 MOST_WORDS = 100
-#: As many decimals as the tables have.
-DECIMALS = 6
 
 
 def chosen_words(words: int) -> list[int]:
@@ -50,7 +49,7 @@ def matrices(
     """
     chosen = chosen_words(len(words))
     values = {
-        name: [choose_words(read(name, layer), len(words), chosen).round(DECIMALS).tolist() for layer in range(layers)]
+        name: [rounded(choose_words(read(name, layer), len(words), chosen)).tolist() for layer in range(layers)]
         for name in MATRICES
     }
     shown = [categories[place] for place in chosen]
@@ -174,7 +173,7 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
 def profile_spec(
     title: str,
     columns: Mapping[str, np.ndarray],
-    labels: Mapping[str, str],
+    names: Sequence[str],
     intervals: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Any]:
     """Specify lines over layers, whose values at the nearest layer show on pointing.
@@ -184,17 +183,21 @@ def profile_spec(
     title : str
         Of the vertical axis.
     columns : mapping of str to ndarray, shape (layers,)
-    labels : mapping of str to str
-        Column → what it is called; only these are drawn.
+    names : sequence of str
+        The matrices or pairs that are drawn.
     intervals : mapping
         By column, "low" and "high", shape (layers,); empty where there are none.
     """
-    first = next(iter(labels.values()))
+    labels = [LABELS[name] for name in names]
+    drawn = {
+        name: {"value": rounded(columns[name])}
+        | ({end: intervals[name][end] for end in ("low", "high")} if intervals else {})
+        for name in names
+    }
     rows = [
-        {"layer": layer, "name": label, "value": round(float(value), DECIMALS)}
-        | ({end: round(float(intervals[name][end][layer]), DECIMALS) for end in ("low", "high")} if intervals else {})
-        for name, label in labels.items()
-        for layer, value in enumerate(columns[name])
+        {"layer": layer, "name": LABELS[name]} | {column: values[layer] for column, values in cells.items()}
+        for name, cells in drawn.items()
+        for layer in range(len(columns[name]))
     ]
     x = {
         "field": "layer",
@@ -210,14 +213,14 @@ def profile_spec(
         "title": None,
         "legend": {"orient": "top", "symbolSize": 90, "symbolOpacity": 1},
     }
-    colour = {**named, "scale": {"domain": list(labels.values())}}
-    shape = {**named, "scale": {"domain": list(labels.values()), "range": ["square", "circle", "triangle-up"]}}
+    colour = {**named, "scale": {"domain": labels}}
+    shape = {**named, "scale": {"domain": labels, "range": ["square", "circle", "triangle-up"]}}
     band = {
         "mark": {"type": "area", "opacity": 0.15},
         "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
     }
     return {
-        "description": f"{title} of {', '.join(labels.values())} over {len(next(iter(columns.values())))} layers; "
+        "description": f"{title} of {', '.join(labels)} over {len(columns[names[0]])} layers; "
         "the same values are in the table below",
         "width": "container",
         "height": 260,
@@ -232,7 +235,7 @@ def profile_spec(
                 "encoding": {"x": x, "y": y, "color": colour, "shape": shape},
             },
             {
-                "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{first}'"}],
+                "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{labels[0]}'"}],
                 "mark": {"type": "rule", "strokeDash": [3, 3]},
                 "encoding": {"x": x},
             },
@@ -256,7 +259,7 @@ def profile_spec(
                     "opacity": {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0},
                     "tooltip": [
                         {"field": "layer", "type": "quantitative", "title": "layer"},
-                        *({"field": label, "type": "quantitative", "format": ".3f"} for label in labels.values()),
+                        *({"field": label, "type": "quantitative", "format": ".3f"} for label in labels),
                     ],
                 },
             },

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from stages.artefacts.results import Results
 from stages.findings.claims import CLAIMS
-from stages.findings.scrutiny import SCRUTINIES
-from stages.findings.wording import in_words
-from stages.pages.captions import MATRICES, PAIRS, SCORES, Results, captions, number
+from stages.findings.evidence import TESTS
+from stages.findings.words import in_words
+from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.pages.captions import captions
 from stages.pages.charts import matrix_spec, profile_spec
+from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
-
-SIMILARITIES = {"cosine": "Cosine similarity", "correlation": "Correlation", "euclidean": "Negated distance"}
 
 
 def page(
@@ -51,12 +52,13 @@ def page(
     str
         One HTML page that loads nothing.
     """
-    own = 0.0 if settings["similarity.metric"] == "euclidean" else 1.0
-    named = SIMILARITIES[settings["similarity.metric"]]
-    off = [f"{stage}.enabled" for stage in ("inference", "controls", "heads") if not settings[f"{stage}.enabled"]]
-    asked = {"claims": _verdicts(run.claims, CLAIMS, off), "scrutinies": _verdicts(run.claims, SCRUTINIES, off)}
+    metric = METRIC_LABELS[settings["similarity.metric"]]
+    off = [
+        f"{stage}.enabled" for stage in ("inference", "nulls", "controls", "heads") if not settings[f"{stage}.enabled"]
+    ]
+    asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
     profiles = [
-        _profile("profile-rsa", f"RSA score ({SCORES[run.comparison]})", "rsa", run.rsa, PAIRS, run),
+        _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
     ]
     environment = Environment(
@@ -88,17 +90,19 @@ def page(
         held=sum(row["holds"] is True for row in asked["claims"]),
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
-        similarity=named,
+        similarity=metric.long,
         shown=len(similarity["words"]),
         percent=f"{100 * (1 - run.alpha):g} %",
         profiles=profiles,
-        figures=[_figure(name, caption, images[name]) for name, caption in captions(run).items()],
+        figures=[
+            _figure(name, caption, images[name]) for name, caption in captions(run, settings["tokens.context"]).items()
+        ],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
         settings={key: _written(value) for key, value in settings.items()},
         data={
-            "similarity": {**similarity, "own": own},
-            "matrices": {name: matrix_spec(label, named, similarity, own) for name, label in MATRICES.items()},
+            "similarity": {**similarity, "own": metric.own},
+            "matrices": {name: matrix_spec(LABELS[name], metric.long, similarity, metric.own) for name in MATRICES},
             "profiles": {profile["id"]: profile["spec"] for profile in profiles},
             "scores": [_scores(run, layer) for layer in range(run.layers)],
         },
@@ -109,7 +113,7 @@ def steps(
     run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]
 ) -> list[dict[str, str]]:
     """Suggest experiments that this run calls for: why, and the command."""
-    rsa = np.mean([run.rsa[pair] for pair in PAIRS], axis=0)
+    rsa = run.rsa_by_layer()
     other = int(rsa.argmin()) if rsa.argmin() != run.focus else int(rsa.argmax())
     extreme = "lowest" if other == rsa.argmin() else "highest"
     found = [("Put the words into another sentence.", "'prompt.template=\"I looked at the {word}\"'")]
@@ -137,10 +141,13 @@ def steps(
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
     """List where the numbers come from: model, commit, digests, versions."""
-    overview = captured["overview"]
+    overview, layers = captured["overview"], captured["attention"]["layers"]
+    # Layers without attention of their own, or of another shape, are not captured.
+    numbers = {"Layers": f"0 to {len(layers) - 1} here are {', '.join(map(str, layers))} of the model"}
     return {
         "Model": f"{captured['model']} ({overview['architecture']}, {overview['layers']} layers, "
         f"{overview['parameters']:,} parameters, {settings['model.weights']} weights)",
+        **(numbers if layers != list(range(len(layers))) else {}),
         "Commit": captured["revision"] or "none: a folder, not a model of the hub",
         "Weights": weights
         if isinstance(weights := captured["weights"], str)
@@ -151,10 +158,6 @@ def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
 
 
 def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence[str]) -> list[dict[str, Any]]:
-    def reason(finding: Any) -> str:
-        needs = f"{getattr(finding, 'needs', None)}.enabled"
-        return f"{needs} is false" if needs in off else "not judged"
-
     return [
         {
             "id": name,
@@ -162,23 +165,25 @@ def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence
             "post": claims[name]["post"],
             "measured": in_words(claims[name]["measured"]).replace("-", "−"),
             "holds": claims[name]["holds"],
-            "reason": reason(finding),
+            "rule": finding.rule.replace("-", "−"),
+            "reason": f"{needs} is false" if (needs := f"{finding.needs}.enabled") in off else "not judged",
         }
         for name, finding in asked.items()
     ]
 
 
 def _profile(
-    name: str, title: str, measure: str, table: Mapping[str, np.ndarray], labels: Mapping[str, str], run: Results
+    name: str, title: str, measure: str, table: Mapping[str, np.ndarray], names: Sequence[str], run: Results
 ) -> dict[str, Any]:
     # Tests and intervals are always of Pearson's r.
-    intervals = run.inference.get(measure, {}) if measure != "rsa" or run.comparison == "pearson" else {}
+    shown = run.inference and (measure != "rsa" or run.comparison == "pearson")
+    intervals = {name: run.inference[measure, name] for name in names} if shown else {}
     return {
         "id": name,
         "title": title,
-        "labels": list(labels.values()),
-        "rows": np.transpose([table[column] for column in labels]).tolist(),
-        "spec": profile_spec(title.split(",")[0], table, labels, intervals),
+        "labels": [LABELS[name] for name in names],
+        "rows": np.transpose([table[name] for name in names]).tolist(),
+        "spec": profile_spec(title.split(",")[0], table, names, intervals),
     }
 
 
@@ -189,8 +194,8 @@ def _figure(name: str, caption: Any, image: bytes) -> dict[str, Any]:
 
 
 def _scores(run: Results, layer: int) -> str:
-    rsa = ", ".join(f"{label} {number(run.rsa[pair][layer])}" for pair, label in PAIRS.items())
-    d = ", ".join(f"{label} {number(run.separability[name][layer])}" for name, label in MATRICES.items())
+    rsa = ", ".join(f"{LABELS[pair]} {number(run.rsa[pair][layer])}" for pair in PAIRS)
+    d = ", ".join(f"{LABELS[name]} {number(run.separability[name][layer])}" for name in MATRICES)
     return f"Layer {layer}: RSA {rsa}; Cohen's d {d}"
 
 

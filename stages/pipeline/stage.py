@@ -1,15 +1,13 @@
 """How every stage runs: it gets what dvc.yaml declares for it and nothing else, and publishes all or nothing."""
 
-import argparse
 import hashlib
-import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from stages import SOURCES, digest_sources
+from stages.pipeline import command, outputs
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, Settings, load, read_yaml
 
@@ -57,7 +55,7 @@ class Stage:
     def __init__(self, name: str) -> None:
         declared = _declaration(name)
         self.name = name
-        self._keys = set(_params(declared))
+        self._keys = set(declared.get("params", []))
         self._outs = _paths(declared["outs"])
         self._values = load()
         self._deps = list(dict.fromkeys(self._resolve(path) for path in _paths(declared["deps"])))
@@ -87,7 +85,7 @@ class Stage:
             raise AssertionError(f"{path} is not among the outs of stage {self.name} in {PIPELINE}")
         self._written.add(path)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        return _temporary(path)
+        return outputs.temporary(path)
 
     def folder(self, path: str) -> Path:
         """Give the temporary folder, empty, that becomes the declared output `path` when the stage ends well."""
@@ -108,16 +106,13 @@ class Stage:
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
                 for path in self._outs:
-                    _publish(path)
+                    outputs.publish(path)
         finally:
             self._sweep()
 
     def _sweep(self) -> None:
         for path in self._outs:
-            if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
-                _replaced(path).replace(path)
-            _remove(_temporary(path))
-            _remove(_replaced(path))
+            outputs.sweep(path)
 
     def _guard(self) -> None:
         now = _digest(self._deps, digest_sources(Path()))
@@ -143,27 +138,20 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
     description : str
         For `--help`: the module's docstring.
     """
-    try:
+    with command.plain_errors(name, interrupted="interrupted, nothing was written", before="\n"):
         declared = _declaration(name)
         listed = {
-            "settings": list(_params(declared)),
+            "settings": declared.get("params", []),
             "reads": [f"the {_template(path)}" if _template(path) else path for path in _paths(declared["deps"])],
             "writes": _paths(declared["outs"]),
         }
-        argparse.ArgumentParser(
-            prog=f"python -m stages.{name}",
-            description=f"{description}\n\nNo options: `dvc repro {name}` runs it with whatever it depends on.",
-            epilog="\n".join(f"{what}: {', '.join(entries)}" for what, entries in listed.items() if entries),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+        command.parser(
+            name,
+            f"{description}\n\nNo options: `dvc repro {name}` runs it with whatever it depends on.",
+            "\n".join(f"{what}: {', '.join(entries)}" for what, entries in listed.items() if entries),
         ).parse_args()
         with Stage(name) as stage:
             recipe(stage)
-    except (UserError, FloatingPointError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted, nothing was written", file=sys.stderr)
-        sys.exit(130)
 
 
 def _declaration(name: str) -> Mapping[str, Any]:
@@ -180,32 +168,6 @@ def _template(path: str) -> str | None:
     return path[2:-1] if path.startswith("${") else None
 
 
-def _params(declared: Mapping[str, Any]) -> list[str]:
-    return declared.get("params", [])
-
-
-def _temporary(path: str) -> Path:
-    return Path(path).with_name(f".{Path(path).name}.tmp")
-
-
-def _replaced(path: str) -> Path:
-    """Name where an earlier folder waits while the new one takes its place: a folder cannot be renamed onto another."""
-    return Path(path).with_name(f".{Path(path).name}.replaced.tmp")
-
-
-def _publish(path: str) -> None:
-    if Path(path).is_dir():
-        Path(path).replace(_replaced(path))
-    _temporary(path).replace(path)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 def _digest(deps: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
     """Return the digest of every file that dependencies name; those of this package, by file or room, are given."""
     digests = {}
@@ -213,7 +175,8 @@ def _digest(deps: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
         if dep.startswith("stages/"):
             digests |= {path: digest for path, digest in sources.items() if path == dep or path.startswith(f"{dep}/")}
         else:
-            digests[dep] = _digest_file(Path(dep))
+            files = Path(dep).rglob("*") if Path(dep).is_dir() else [Path(dep)]
+            digests |= {path.as_posix(): _digest_file(path) for path in files if not path.is_dir()}
     return digests
 
 

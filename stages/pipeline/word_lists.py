@@ -1,4 +1,4 @@
-"""Lists of words as CSV files: the user's own (`words_file`), and the one that `check` hands on."""
+"""Lists of words: what can be analysed, and CSV files (the user's `words_file`, the list that `check` hands on)."""
 
 import csv
 import io
@@ -7,9 +7,64 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stages.pipeline.errors import UserError, some_of
-from stages.pipeline.settings import check_words
 
 COLUMNS = ("word", "category")
+
+
+def check_words(
+    words: Mapping[str, Sequence[str]], source: str = "words", lines: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Check that a list of words can be analysed.
+
+    Parameters
+    ----------
+    words : mapping of str to sequence of str
+        Category → its words.
+    source : str
+        Where they are listed, for messages: the key of params.yaml, or a file.
+    lines : mapping of str to sequence of int, optional
+        Word → the lines of the file that hold it, for messages.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two categories, fewer than two words in one, fewer than three pairs of words within or
+        across categories, or a word is listed twice.
+    """
+    if len(words) < 2:
+        raise ValueError(f"{source}: {len(words)} category, at least two are compared: add words of another")
+    first: dict[str, str] = {}
+    for word, category in zip(*flatten(words), strict=True):
+        if word in first:
+            where = f"twice in {category}" if first[word] == category else f"in {first[word]} and in {category}"
+            where += f" (lines {' and '.join(map(str, lines[word]))})" if lines else ""
+            raise ValueError(f"{source}: {word!r} is listed {where}: each word counts once")
+        first[word] = category
+    for category, listed in words.items():
+        if len(listed) < 2:
+            found = "is empty" if not listed else "has a single word"
+            raise ValueError(f"{source}: the category {category} {found}, a pair within it needs at least two")
+    within = sum(len(listed) * (len(listed) - 1) // 2 for listed in words.values())
+    for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
+        if pairs < 3:
+            raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
+
+
+def flatten(words: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """List all words in order, and the category of each.
+
+    Parameters
+    ----------
+    words : mapping of str to sequence of str
+        Category → its words.
+
+    Returns
+    -------
+    words, categories : list of str
+        Both of the same length: one entry a word.
+    """
+    pairs = [(word, category) for category, listed in words.items() for word in listed]
+    return [word for word, _ in pairs], [category for _, category in pairs]
 
 
 def read_words(path: Path) -> dict[str, list[str]]:

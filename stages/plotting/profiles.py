@@ -8,17 +8,9 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.plotting.style import (
-    COMPARISON_LABELS,
-    MARKS,
-    MATRICES,
-    PAIRS,
-    layer_axis,
-    panels,
-    profile,
-    show_limits,
-    widened,
-)
+from stages.geometry.names import MATRICES, PAIRS
+from stages.plotting.names import COMPARISON_LABELS
+from stages.plotting.style import MARKS, layer_axis, panels, profile, show_limits, widened
 from stages.plotting.uncertainty import CERTAIN, Uncertainty
 
 
@@ -56,7 +48,7 @@ def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", s
     for pair in PAIRS:
         profile(axis, pair, scores[pair], shown.interval("rsa", pair), shown.significant("rsa", pair))
     layer_axis(axis, len(scores["qk"]))
-    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].long)
+    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
     axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + shown.ends("rsa", PAIRS))))
     _legend(figure, shown.keys("rsa"))
     return figure

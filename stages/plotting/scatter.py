@@ -8,7 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from stages.plotting.style import COMPARISON_LABELS, MARKS, METRIC_LABELS, PAIRS, Mark, number, panels
+from stages.geometry.names import LABELS, PAIRS
+from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.style import MARKS, Mark, panels
 
 #: More points than this hide each other: their density is shown instead.
 MOST_POINTS = 6000
@@ -26,20 +28,9 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
         and its panel says so.
     layer : int
     """
-    figure, axes = panels(3)
-    for axis, (x, y) in zip(axes, PAIRS, strict=True):
-        mark = MARKS[x + y]
-        if x + y not in r:
-            reason = f"not defined:\n{x.upper()} has {len(activations[x])} values, {y.upper()} {len(activations[y])}"
-            axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes)
-            axis.set(title=f"{x.upper()} by {y.upper()}", xticks=[], yticks=[])
-            continue
-        _cloud(axis, activations[x], activations[y], mark)
-        axis.set(
-            title=f"{x.upper()} by {y.upper()} (r = {number(r[x + y])})",
-            xlabel=f"{x.upper()} activations",
-            ylabel=f"{y.upper()} activations",
-        )
+    titles = {a + b: f"{LABELS[a]} by {LABELS[b]}" for a, b in PAIRS}
+    titles |= {pair: f"{titles[pair]} (r = {number(value)})" for pair, value in r.items() if pair in titles}
+    figure = _scatter(activations, titles, "activations")
     figure.suptitle(f"Layer {layer}, context token, n = {_counted(activations['q'], 'units')}")
     return figure
 
@@ -64,17 +55,25 @@ def rsa_scatter(
     comparison : str
         What the scores are: a key of `COMPARISON_LABELS`.
     """
-    short = METRIC_LABELS[metric].short
+    symbol = COMPARISON_LABELS[comparison].symbol
+    titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
+    figure = _scatter(similarity, titles, METRIC_LABELS[metric].short)
+    figure.suptitle(f"Layer {layer}, n = {_counted(similarity['q'], 'word pairs')}")
+    return figure
+
+
+def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: str) -> Figure:
+    """Draw each matrix against each other; where they differ in their number of values, say so."""
     figure, axes = panels(3)
     for axis, (x, y) in zip(axes, PAIRS, strict=True):
-        mark = MARKS[x + y]
-        _cloud(axis, similarity[x], similarity[y], mark)
-        axis.set(
-            title=f"{x.upper()} and {y.upper()} ({COMPARISON_LABELS[comparison].symbol} = {number(scores[x + y])})",
-            xlabel=f"{x.upper()} {short}",
-            ylabel=f"{y.upper()} {short}",
-        )
-    figure.suptitle(f"Layer {layer}, n = {_counted(similarity['q'], 'word pairs')}")
+        axis.set_title(titles[x + y])
+        if len(values[x]) != len(values[y]):
+            reason = f"not defined:\n{LABELS[x]} has {len(values[x])} values, {LABELS[y]} {len(values[y])}"
+            axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes)
+            axis.set(xticks=[], yticks=[])
+            continue
+        _cloud(axis, values[x], values[y], MARKS[x + y])
+        axis.set(xlabel=f"{LABELS[x]} {what}", ylabel=f"{LABELS[y]} {what}")
     return figure
 
 
@@ -100,7 +99,7 @@ def category_distributions(
             size = 5 if len(centres) <= 40 else 3
             axis.plot(centres, density, color=colour, marker=marker, markersize=size, label=label)
             axis.fill_between(centres, density, color=colour, alpha=0.2, linewidth=0)
-        axis.set(title=f"{MARKS[name].label} (d = {number(d[name])})", xlabel=METRIC_LABELS[metric].long)
+        axis.set(title=f"{LABELS[name]} (d = {number(d[name])})", xlabel=METRIC_LABELS[metric].long)
         axis.set_ylim(bottom=0)
         axis.locator_params(axis="x", nbins=5)
     axes[0].set_ylabel("Density")

@@ -12,8 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-MATRICES = ("q", "k", "v")
-PAIRS = ("qk", "qv", "kv")
+from stages.geometry.names import LABELS, MATRICES, PAIRS
 
 #: The post's limits of similarities and of RSA scores.
 POST_LIMITS = (0.3, 1.0)
@@ -30,43 +29,9 @@ class Mark:
 
 #: Pairs of matrices, and single ones: told apart by colour and by marker.
 MARKS = {
-    "qk": Mark("Q–K", "C0", "s"),
-    "qv": Mark("Q–V", "C1", "o"),
-    "kv": Mark("K–V", "C2", "^"),
-    "q": Mark("Q", "C0", "s"),
-    "k": Mark("K", "C1", "o"),
-    "v": Mark("V", "C2", "^"),
-}
-
-
-@dataclass(frozen=True)
-class MetricLabel:
-    """What a similarity metric is called on an axis, and in short; whether the post's limits suit it."""
-
-    long: str
-    short: str
-    bounded: bool
-
-
-METRIC_LABELS = {
-    "cosine": MetricLabel("Cosine similarity", "cossim", True),
-    "correlation": MetricLabel("Correlation", "corr", True),
-    "euclidean": MetricLabel("Negated distance", "−distance", False),
-}
-
-
-@dataclass(frozen=True)
-class ComparisonLabel:
-    """What a score over all pairs is called on an axis, and its symbol."""
-
-    long: str
-    symbol: str
-
-
-COMPARISON_LABELS = {
-    "pearson": ComparisonLabel("RSA scores", "r"),
-    "spearman": ComparisonLabel("RSA scores (Spearman)", "ρ"),
-    "cka_debiased": ComparisonLabel("RSA scores (debiased CKA)", "CKA"),
+    name: Mark(LABELS[name], colour, marker)
+    for names in (PAIRS, MATRICES)
+    for name, colour, marker in zip(names, ("C0", "C1", "C2"), "so^", strict=True)
 }
 
 
@@ -111,11 +76,6 @@ def show_limits(limits: tuple[float, float]) -> tuple[float, float]:
     """Leave room for markers that sit on a limit."""
     room = 0.03 * (limits[1] - limits[0])
     return limits[0] - room, limits[1] + room
-
-
-def number(value: float) -> str:
-    """Write a number with two decimals and a real minus sign."""
-    return f"{value:.2f}".replace("-", "−")
 
 
 def layer_axis(axes: Axes, layers: int) -> None:
@@ -170,5 +130,5 @@ def band(axes: Axes, interval: Mapping[str, np.ndarray], colour: str, alpha: flo
 
 
 def marker_size(layers: int) -> int:
-    """Give marks that do not run into each other."""
+    """Return a size of marks that do not run into each other."""
     return 4 if layers > 24 else 7

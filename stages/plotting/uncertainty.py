@@ -1,12 +1,14 @@
 """What of tests and intervals a figure shows: bands, hollow marks, and their keys in the legend."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+
+from stages.geometry.names import Scores
 
 
 @dataclass(frozen=True)
@@ -15,23 +17,26 @@ class Uncertainty:
 
     Attributes
     ----------
-    measures : mapping
-        By measure, by matrix or pair: "low", "high" and "p_familywise", arrays of shape (layers,). What is missing is
-        not shown.
+    scores : Scores
+        "low", "high" and "p_familywise" of measures. What is missing is not shown.
     alpha : float
         Level of the tests; intervals hold 1 - alpha.
     bands, marks : bool
         Whether intervals are shown, and whether tests are.
     """
 
-    measures: Mapping[str, Mapping[str, Mapping[str, np.ndarray]]]
+    scores: Scores
     alpha: float
     bands: bool
     marks: bool
 
+    def without(self, measure: str) -> "Uncertainty":
+        """Return the same without a measure."""
+        return replace(self, scores={names: cells for names, cells in self.scores.items() if names[0] != measure})
+
     def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
-        """Give "low" and "high" of a matrix or pair, or None."""
-        return self.measures[measure][name] if self.bands and measure in self.measures else None
+        """Return "low" and "high" of a matrix or pair, or None."""
+        return self.scores.get((measure, name)) if self.bands else None
 
     def ends(self, measure: str, names: Sequence[str]) -> list[np.ndarray]:
         """List the ends of all intervals that are shown, for the limits of an axis."""
@@ -39,24 +44,26 @@ class Uncertainty:
         return [interval[end] for interval in intervals for end in ("low", "high")]
 
     def significant(self, measure: str, name: str) -> np.ndarray | None:
-        """Tell in which layers a family-wise test is passed, or None."""
-        if not self.marks or measure not in self.measures:
-            return None
-        return self.measures[measure][name]["p_familywise"] <= self.alpha
+        """Return in which layers a family-wise test is passed, or None."""
+        cells = self.scores.get((measure, name)) if self.marks else None
+        return cells["p_familywise"] <= self.alpha if cells else None
 
     def confidence(self, measure: str) -> float | None:
-        """Give what the intervals hold, or None where none are shown."""
-        return 1 - self.alpha if self.bands and measure in self.measures else None
+        """Return what the intervals hold, or None where none are shown."""
+        return 1 - self.alpha if self.bands and self._has(measure) else None
 
     def keys(self, measure: str) -> list[Artist]:
         """List what the legend explains: a band, a hollow mark."""
         handles: list[Artist] = []
         if confidence := self.confidence(measure):
             handles.append(Patch(color="grey", alpha=0.4, linewidth=0, label=f"{100 * confidence:g} % interval"))
-        if self.marks and measure in self.measures:
+        if self.marks and self._has(measure):
             hollow = {"color": "grey", "marker": "o", "markerfacecolor": "none", "linestyle": "", "markersize": 7}
             handles.append(Line2D([], [], **hollow, label=f"family-wise p > {self.alpha:g}"))
         return handles
+
+    def _has(self, measure: str) -> bool:
+        return any(names[0] == measure for names in self.scores)
 
 
 #: No interval and no test.

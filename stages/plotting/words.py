@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from stages.plotting.style import MARKS, METRIC_LABELS, POST_LIMITS, number, panels, widened
+from stages.geometry.names import LABELS
+from stages.plotting.names import METRIC_LABELS, number
+from stages.plotting.style import POST_LIMITS, panels, widened
 
 
 def masks(masks: Mapping[str, np.ndarray]) -> Figure:
@@ -54,7 +56,7 @@ def similarity_matrices(
     figure, axes = panels(3, width=13, height=4.9 if crowded else 4.4)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
-        axis.set(title=f"{panel}) {MARKS[name].label} {label.long.lower()}", xlabel="Words")
+        axis.set(title=f"{panel}) {LABELS[name]} {label.long.lower()}", xlabel="Words")
         _mark_categories(axis, blocks, crowded)
         figure.colorbar(image, ax=axis, shrink=0.8)
     axes[0].set_ylabel("Words")
@@ -96,13 +98,13 @@ def similarity_series(
             _mark_categories(axis, blocks, not _names_fit(blocks))
             figure.colorbar(image, ax=axis, label=f"{label}, {number(low)} to {number(high)} in all layers")
         image.set_data(values)
-        axis.set_title(f"{MARKS[name].label}, layer {layer}")
+        axis.set_title(f"{LABELS[name]}, layer {layer}")
         yield figure
         figure.set_layout_engine("none")  # keep what it laid out for the first layer
 
 
 def _names_fit(blocks: Sequence[tuple[str, int]]) -> bool:
-    """Tell whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
+    """Return whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
     panel = 210  # points
     words = sum(size for _, size in blocks)
     return all(0.6 * rcParams["font.size"] * len(name) < panel * size / words for name, size in blocks)

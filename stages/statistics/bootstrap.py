@@ -11,15 +11,15 @@ from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.comparison import MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.pairs import within_category
-from stages.statistics.permutation import BLOCK, Progress, blocks
+from stages.pipeline.progress import BLOCK, Progress, blocks, join
 
 #: Bytes of pair weights that are held at a time.
 CHUNK = 2**22
 
-#: By measure, by matrix or pair: an array of shape (resamples, layers).
-Statistics = dict[str, dict[str, np.ndarray]]
+#: By measure and matrix or pair: an array of shape (resamples, layers).
+Statistics = dict[tuple[str, str], np.ndarray]
 
 
 def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -62,7 +62,7 @@ def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Gen
 
 
 def _defined(counts: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
-    """Tell of each resample whether it holds three distinct pairs within, and three across."""
+    """Return whether each resample holds three distinct pairs within, and three across."""
     present = np.stack([(counts[:, words] > 0).sum(axis=1) for words in members], axis=1)
     within = (present * (present - 1) // 2).sum(axis=1)
     across = present.sum(axis=1) * (present.sum(axis=1) - 1) // 2 - within
@@ -159,25 +159,14 @@ def moments(
 
 
 def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
-    r"""Cohen's d with the pooled SD, of weighted pairs; formula in `stages.geometry.effects.separability`.
-
-    Parameters
-    ----------
-    within, across : Moments
-    name : str
-        A matrix.
-
-    Returns
-    -------
-    ndarray of float64, shape (resamples, layers)
-    """
+    """Return Cohen's d of a matrix's weighted pairs, shape (resamples, layers); `stages.geometry.effects.cohens_d`."""
     degrees = within.n + across.n - 2
     pooled = ((within.n - 1) * within.variance[name] + (across.n - 1) * across.variance[name]) / degrees
     return (within.mean(name) - across.mean(name)) / np.sqrt(pooled)
 
 
 def rsa_and_separability(within: Moments, across: Moments) -> Statistics:
-    """Give the statistics of the post: RSA over all pairs, within and across categories, their gap, and Cohen's d.
+    """Return the statistics of the post: RSA over all pairs, within and across categories, their gap, and Cohen's d.
 
     Parameters
     ----------
@@ -186,16 +175,13 @@ def rsa_and_separability(within: Moments, across: Moments) -> Statistics:
 
     Returns
     -------
-    dict of str to dict of str to ndarray, shape (resamples, layers)
+    dict of (measure, matrix or pair) to ndarray, shape (resamples, layers)
         ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` by matrix.
     """
-    scores = {
-        "rsa": {pair: (within + across).correlation(*pair) for pair in PAIRS},
-        "rsa_within": {pair: within.correlation(*pair) for pair in PAIRS},
-        "rsa_across": {pair: across.correlation(*pair) for pair in PAIRS},
-    }
-    gap = {pair: scores["rsa_within"][pair] - scores["rsa_across"][pair] for pair in PAIRS}
-    return {**scores, "rsa_gap": gap, "d": {name: cohens_d(within, across, name) for name in MATRICES}}
+    kinds = {"rsa": within + across, "rsa_within": within, "rsa_across": across}
+    scores = {(measure, pair): sums.correlation(*pair) for measure, sums in kinds.items() for pair in PAIRS}
+    gaps = {("rsa_gap", pair): scores["rsa_within", pair] - scores["rsa_across", pair] for pair in PAIRS}
+    return scores | gaps | {("d", name): cohens_d(within, across, name) for name in MATRICES}
 
 
 def bootstrap(
@@ -208,8 +194,8 @@ def bootstrap(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Give statistics of the words as they are, and percentile intervals over resamples of the words.
+) -> Scores:
+    """Return statistics of the words as they are, and percentile intervals over resamples of the words.
 
     Correlations, means and variances are frequency-weighted (n = sum of the weights, n - 1 in the denominator), in
     float64, and always Pearson's.
@@ -235,8 +221,8 @@ def bootstrap(
 
     Returns
     -------
-    dict of str to dict of str to dict of str to ndarray, shape (layers,)
-        By measure, by matrix or pair: ``value``, ``low``, ``high``.
+    Scores
+        By measure and matrix or pair: ``value``, ``low``, ``high``, of shape (layers,).
 
     Raises
     ------
@@ -252,22 +238,18 @@ def bootstrap(
     layers, pairs = next(iter(similarity.values())).shape
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
     features = 2 * len(similarity) + len(products)
-    found: dict[str, dict[str, dict[str, list[np.ndarray]]]] = {}
+    parts = []
     for part in progress(list(blocks(layers, block // (8 * pairs * features)))):
         some = {name: _centred(values[part]) for name, values in similarity.items()}
         sums = [moments(some, products, which, weigh, chunk) for which in (within, ~within)]
-        for measure, by_name in statistics(*sums).items():
-            for name, values in by_name.items():
-                low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
-                cell = found.setdefault(measure, {}).setdefault(name, {"value": [], "low": [], "high": []})
-                for column, numbers in zip(("value", "low", "high"), (values[0], low, high), strict=True):
-                    cell[column].append(numbers)
-    return {
-        measure: {
-            name: {column: np.concatenate(parts) for column, parts in cell.items()} for name, cell in by_name.items()
-        }
-        for measure, by_name in found.items()
-    }
+        parts.append({names: _interval(values, alpha) for names, values in statistics(*sums).items()})
+    return join(parts)
+
+
+def _interval(values: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
+    """Return the value of the words as they are, in row 0, and the percentiles of the other resamples."""
+    low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
+    return {"value": values[0], "low": low, "high": high}
 
 
 def _centred(values: np.ndarray) -> np.ndarray:

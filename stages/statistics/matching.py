@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stages.geometry.comparison import PAIRS
+from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import within_category
 from stages.statistics.projections import ranges
 
@@ -19,7 +19,7 @@ def range_matched(
     draws: int,
     alpha: float,
     rng: np.random.Generator,
-) -> dict[str, dict[str, dict[str, np.ndarray]]]:
+) -> Scores:
     """Compare RSA within and across categories over pairs that are equally distributed in one of the two matrices.
 
     The overlap of the two kinds of pairs in that matrix is cut into equal bins; from each bin as many pairs of either
@@ -39,23 +39,25 @@ def range_matched(
 
     Returns
     -------
-    dict of str to dict of str to dict of str to ndarray, shape (layers,)
+    Scores
         ``{rsa_within,rsa_across,rsa_gap}_matched_{first,second}`` by pair: ``value`` (the mean of the draws), ``low``
-        and ``high``. NaN where fewer than three pairs of a kind can be matched, or where those matched are constant in
-        a matrix.
+        and ``high``, of shape (layers,). NaN where fewer than three pairs of a kind can be matched, or where those
+        matched are constant in a matrix.
 
     References
     ----------
     Sackett, P. R. & Yang, H. (2000), doi:10.1037/0021-9010.85.1.112 (range restriction).
     """
     within = within_category(categories)
-    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    found = {}
     for position, which in enumerate(("first", "second")):
+        scores = {}
         for pair in PAIRS:
             layers = zip(similarity[pair[0]], similarity[pair[1]], strict=True)
-            scores = [_matched(np.stack(both), within, position, bins, draws, rng) for both in layers]
-            for kind, values in zip(("within", "across", "gap"), np.stack(scores, axis=1), strict=True):
-                found.setdefault(f"rsa_{kind}_matched_{which}", {})[pair] = ranges(values, alpha)
+            scores[pair] = [_matched(np.stack(both), within, position, bins, draws, rng) for both in layers]
+        for place, kind in enumerate(("within", "across", "gap")):
+            for pair, of_layers in scores.items():
+                found[f"rsa_{kind}_matched_{which}", pair] = ranges(np.stack(of_layers)[:, place], alpha)
     return found
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from stages.geometry.comparison import MATRICES, PAIRS
+from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.statistics.bootstrap import Moments, Statistics, cohens_d, rsa_and_separability
 
 #: The products that `against_input` needs.
-PRODUCTS = (*PAIRS, *(f"{name}x" for name in MATRICES))
+PRODUCTS = (*PAIRS, *(f"{name}{INPUT}" for name in MATRICES))
 
 
 def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.ndarray:
@@ -43,7 +43,7 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.nd
 
 
 def against_input(within: Moments, across: Moments) -> Statistics:
-    """Give the statistics of the post, and how they relate to the layers' input x.
+    """Return the statistics of the post, and how they relate to the layers' input x.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def against_input(within: Moments, across: Moments) -> Statistics:
 
     Returns
     -------
-    dict of str to dict of str to ndarray, shape (resamples, layers)
+    dict of (measure, matrix or pair) to ndarray, shape (resamples, layers)
         As `rsa_and_separability`; ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within``
         and ``sd_across`` by matrix, ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over
         all; ``d_of_input`` by "x".
@@ -63,14 +63,13 @@ def against_input(within: Moments, across: Moments) -> Statistics:
     both sides are autocorrelated, so that effect and interval are given and no p.
     """
     every = within + across
-    to_input = {name: every.correlation(name, "x") for name in MATRICES}
+    to_input = {name: every.correlation(name, INPUT) for name in MATRICES}
+    partials = {a + b: partial_correlation(every.correlation(a, b), to_input[a], to_input[b]) for a, b in PAIRS}
     return {
         **rsa_and_separability(within, across),
-        "rsa_to_input": to_input,
-        "partial_rsa": {
-            pair: partial_correlation(every.correlation(*pair), to_input[pair[0]], to_input[pair[1]]) for pair in PAIRS
-        },
-        "d_of_input": {"x": cohens_d(within, across, "x")},
-        "sd_within": {name: np.sqrt(within.variance[name]) for name in MATRICES},
-        "sd_across": {name: np.sqrt(across.variance[name]) for name in MATRICES},
+        **{("rsa_to_input", name): r for name, r in to_input.items()},
+        **{("partial_rsa", pair): r for pair, r in partials.items()},
+        ("d_of_input", INPUT): cohens_d(within, across, INPUT),
+        **{("sd_within", name): np.sqrt(within.variance[name]) for name in MATRICES},
+        **{("sd_across", name): np.sqrt(across.variance[name]) for name in MATRICES},
     }

@@ -1,22 +1,34 @@
-"""Permutation tests whose unit is the word: pairs that share a word are not independent observations."""
+r"""Permutation tests whose unit is the word: pairs that share a word are not independent observations.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+Words (`permute_words`, a Mantel test) or category labels (`permute_labels`) are permuted, the same permutations for
+every layer, and a statistic :math:`t` is held against those of P permutations :math:`\pi`:
+
+.. math:: p = \frac{1 + \#\{\pi : t_\pi \ge t\}}{1 + P}
+
+The family-wise p compares t with the maximum of :math:`t_\pi` over all layers, and pairs or matrices. Both are
+one-sided: a score below chance has a large p.
+
+References
+----------
+Mantel, N. (1967). Cancer Research 27, 209-220. Nichols, T. E. & Holmes, A. P. (2002), doi:10.1002/hbm.1058 (maximum
+statistic). Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585 (the 1 in p).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stages.geometry.comparison import PAIRS, unit_norm
-from stages.geometry.contrast import d_of_sums
+from stages.geometry.comparison import unit_norm
+from stages.geometry.effects import d_of_sums
+from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.pairs import square, within_category, words_of
+from stages.pipeline.progress import BLOCK, Progress, blocks
 
 #: Values at least this close count as equal: a permutation that changes nothing must not lose to rounding.
 TIE = 1e-12
 
 #: Bytes that one step of a computation may take: about what a processor's cache holds, larger is slower.
 CHUNK = 2**21
-#: Bytes for float64 copies of the similarities: more layers than that are worked through in blocks.
-BLOCK = 2**26
-
-Progress = Callable[[list[slice]], Iterable[slice]]
 
 
 def permute_words(
@@ -26,21 +38,15 @@ def permute_words(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-) -> dict[str, dict[str, np.ndarray]]:
-    r"""Mantel test of every layer's RSA scores, over all word pairs, with family-wise error control.
+) -> Scores:
+    r"""Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
-    The words of the second matrix of each pair are permuted against the first, rows and columns together:
-
-    .. math:: r_\pi = \operatorname{corr}_{i<j}\left(a_{ij},\; b_{\pi(i)\pi(j)}\right), \qquad
-              p = \frac{1 + \#\{\pi : r_\pi \ge r\}}{1 + P}
-
-    The same permutations serve every layer and pair. The family-wise p compares r with the maximum over all layers and
-    pairs of the signed :math:`r_\pi`. One-sided: a negative score has a large p.
+    .. math:: r_\pi = \operatorname{corr}_{i<j}\left(a_{ij},\; b_{\pi(i)\pi(j)}\right)
 
     Parameters
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
-        Condensed.
+        Condensed, over all word pairs.
     permutations : int
         How many, P.
     rng : numpy.random.Generator
@@ -51,28 +57,24 @@ def permute_words(
 
     Returns
     -------
-    dict of "qk", "qv", "kv" to dict of str to ndarray of float64, shape (layers,)
-        ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1.
+    Scores
+        ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1.
 
     Raises
     ------
     FloatingPointError
         If the similarities of a layer are constant.
-
-    References
-    ----------
-    Mantel, N. (1967). Cancer Research 27, 209-220. Nichols, T. E. & Holmes, A. P. (2002), doi:10.1002/hbm.1058 (maximum
-    statistic). Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585 (the 1 in p).
     """
     pairs = similarity["q"].shape[1]
     orders = _orders(words_of(pairs), permutations, rng)
     numbers = 2 * words_of(pairs) ** 2 + 6 * pairs
     step = block // (8 * numbers)
-    return _test(similarity, lambda some, by: permuted_rsa(some, by, chunk), orders, PAIRS, step, progress)
+    names = [("rsa", pair) for pair in PAIRS]
+    return _test(similarity, lambda some, by: permuted_rsa(some, by, chunk), orders, names, step, progress)
 
 
 def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: np.ndarray, chunk: int = CHUNK) -> Iterator[np.ndarray]:
-    """Give RSA scores after reordering the words of the second matrix of each pair; formula in `permute_words`.
+    """Yield RSA scores after reordering the words of the second matrix of each pair; formula in `permute_words`.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: np.ndarray, chunk
     ndarray of float64, shape (some permutations, layers, 3)
         Pearson r of "qk", "qv" and "kv", for one permutation after the other.
     """
-    units = {name: unit_norm(similarity[name]) for name in "qkv"}
+    units = {name: unit_norm(similarity[name]) for name in MATRICES}
     layers, pairs = units["q"].shape
     words = orders.shape[1]
     rows, columns = np.triu_indices(words, 1)
@@ -113,51 +115,36 @@ def permute_labels(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-) -> dict[str, dict[str, np.ndarray]]:
-    """Permutation test of every layer's category separability, with family-wise error control.
+) -> Scores:
+    """Test every layer's separability: category labels are permuted over the words.
 
-    The category labels are permuted over the words, and each time Cohen's d is taken of the pairs that then lie within
-    a category against the rest. One-sided (greater); p and family-wise p as in `permute_words`, the family being all
-    layers and matrices.
+    Each time Cohen's d is taken of the pairs that then lie within a category against the rest. With ranks in the place
+    of the similarities this is ANOSIM's test (Clarke, K. R. 1993, doi:10.1111/j.1442-9993.1993.tb00438.x).
 
     Parameters
     ----------
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By matrix ("q", "k", "v").
     categories : sequence of str, length words
-    permutations : int
-    rng : numpy.random.Generator
-    chunk, block : int
-        Bytes of working memory: they change the speed, not the result.
-    progress : callable
-        Takes the list of steps, gives them one by one: for a bar.
+    permutations, rng, chunk, block, progress
+        As `permute_words`; so are errors.
 
     Returns
     -------
-    dict of str to dict of str to ndarray of float64, shape (layers,)
-        By matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a layer are constant.
-
-    References
-    ----------
-    As `permute_words`. With ranks in the place of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
-    doi:10.1111/j.1442-9993.1993.tb00438.x).
+    Scores
+        ``d`` by matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
     """
     pairs = next(iter(similarity.values())).shape[1]
     orders = _orders(len(categories), permutations, rng)
     step = block // (8 * pairs * len(similarity))
-    names = [*similarity]
+    names = [("d", name) for name in similarity]
     return _test(similarity, lambda some, by: permuted_d(some, categories, by, chunk), orders, names, step, progress)
 
 
 def permuted_d(
     similarity: Mapping[str, np.ndarray], categories: Sequence[str], orders: np.ndarray, chunk: int = CHUNK
 ) -> Iterator[np.ndarray]:
-    """Give Cohen's d after reordering the category labels.
+    """Yield Cohen's d after reordering the category labels.
 
     The numbers of pairs within and across stay, and so does the spread of all of them: a sum is enough, as `d_of_sums`
     tells.
@@ -191,12 +178,6 @@ def permuted_d(
         yield d.reshape(-1, layers, matrices)
 
 
-def blocks(total: int, size: int) -> Iterator[slice]:
-    """Cut ``range(total)`` into slices of `size` (at least 1; the last may be shorter)."""
-    size = max(1, size)
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))
-
-
 def _orders(words: int, permutations: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(np.tile(np.arange(words, dtype=np.int32), (permutations, 1)), axis=1)
 
@@ -205,10 +186,10 @@ def _test(
     similarity: Mapping[str, np.ndarray],
     statistic: Callable[[Mapping[str, np.ndarray], np.ndarray], Iterator[np.ndarray]],
     orders: np.ndarray,
-    names: Sequence[str],
+    names: Sequence[tuple[str, str]],
     step: int,
     progress: Progress,
-) -> dict[str, dict[str, np.ndarray]]:
+) -> Scores:
     """Hold the statistics of the words as they are against those of all orders, `step` layers at a time."""
     identity = np.arange(orders.shape[1])[None]
     values, alone = [], []

@@ -64,7 +64,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
 
     import torch
 
-    from stages.artefacts import store
+    from stages.artefacts.tensors import TensorWriter
     from stages.models.capture import capture, shapes
     from stages.models.load import load
     from stages.models.projections import find_projections
@@ -79,7 +79,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
     writing = 0.0
     with tempfile.TemporaryDirectory() as temporary:
         sizes = shapes(projections, number, prompts.positions)
-        with store.TensorWriter(Path(temporary) / "activations.safetensors", sizes) as file:
+        with TensorWriter(Path(temporary) / "activations.safetensors", sizes) as file:
 
             def write(*block) -> None:
                 nonlocal writing
@@ -88,7 +88,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
                 writing += time.perf_counter() - began
 
             start = time.perf_counter()
-            capture(loaded.model, projections, prompts, write, range(prompts.positions), "error", causal=True)
+            capture(loaded.model, projections, prompts, write, range(prompts.positions), "error")
             return time.perf_counter() - start - writing, writing
 
 

@@ -1,0 +1,73 @@
+"""Reading and writing files: what goes wrong in plain words, the same rounding everywhere, JSON."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from stages.pipeline.errors import UserError
+
+#: Decimals of every number in a table or summary.
+DECIMALS = 6
+
+
+def rounded(values: Any) -> Any:
+    """Round numbers (an array, a data frame, a float) to `DECIMALS`; + 0.0 turns -0.0 into 0.0."""
+    # Python's own rounding of a float is exact where two decimals are equally near, NumPy's is not.
+    return (round(values, DECIMALS) if isinstance(values, float) else np.round(values, DECIMALS)) + 0.0
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong with a file into plain words."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        reason = (str(error).strip("'") or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"{path} is cut short or not a {kind} of this pipeline ({reason}):\ndelete it and run `dvc repro`"
+        ) from None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, indented, floats rounded to 6 decimals.
+
+    Raises
+    ------
+    FloatingPointError
+        If a number is not finite.
+    """
+    try:
+        text = json.dumps(_all_rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise FloatingPointError(f"{path.name}: a number that is not finite; nothing is written") from None
+    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    UserError
+        If it is missing, cut short or not what it should be.
+    """
+    with readable(path, "JSON file"):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _all_rounded(content: Any) -> Any:
+    """Round every float below `content`; numpy's scalars become Python's own."""
+    if isinstance(content, Mapping):
+        return {key: _all_rounded(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_all_rounded(value) for value in content]
+    if isinstance(content, np.generic):
+        content = content.item()
+    return rounded(content) if isinstance(content, float) else content

@@ -1,0 +1,101 @@
+"""The results of a run, in one place: its tables, and what of its similarities is asked for in one layer."""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.files import read_json
+from stages.artefacts.tables import read_table
+from stages.artefacts.tensors import open_tensors, read_record
+from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.pairs import within_category
+from stages.pipeline.settings import check_focus_layer
+
+
+def _table(name: str) -> Any:
+    return cached_property(lambda run: read_table(run.find(f"metrics/{name}.csv")))
+
+
+class Results:
+    """What a run measured, read when it is first asked for; tables of stages that are switched off are empty.
+
+    Parameters
+    ----------
+    find : callable
+        Takes a path in the repository, gives where it is: `Stage.input`.
+    focus : int
+        The focus layer.
+    alpha : float
+        Level of the tests; intervals hold 1 - alpha.
+    comparison : str
+        What RSA scores over all pairs are: a key of `stages.geometry.comparison.COMPARISONS`.
+    **known
+        Attributes that need not be read.
+
+    Attributes
+    ----------
+    correlation, rsa, separability, robustness, heads : mapping of str to ndarray, shape (layers,) or (layers, heads)
+        The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
+    spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
+        Likewise.
+    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
+        Likewise; ``nulls`` of (measure, matrix or pair, rung or step).
+    claims : mapping
+        `metrics/claims.json`.
+    """
+
+    correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
+    inference, controls = _table("inference"), _table("controls")
+    robustness, heads = _table("robustness"), _table("heads")
+    nulls, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
+    claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
+
+    def __init__(
+        self,
+        find: Callable[[str], Path] = Path,
+        focus: int = 0,
+        alpha: float = 0.05,
+        comparison: str = "pearson",
+        **known: Any,
+    ) -> None:
+        self.find, self.alpha, self.comparison, self._focus = find, alpha, comparison, focus
+        vars(self).update(known)
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """What the similarities are of: ``words``, ``categories`` (one a word), ``metric``, ``transform``."""
+        return read_record(self.find("data/similarity.safetensors"))
+
+    @cached_property
+    def at_focus(self) -> dict[str, np.ndarray]:
+        """The similarities of the focus layer: by matrix, shape (pairs,)."""
+        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
+            return {name: tensors[name][self.focus] for name in MATRICES}
+
+    @cached_property
+    def mean_similarity(self) -> dict[str, float]:
+        """Mean similarity over all word pairs at the focus layer, by matrix."""
+        return {name: float(values.mean()) for name, values in self.at_focus.items()}
+
+    @cached_property
+    def within(self) -> np.ndarray:
+        """Which word pairs lie within a category: ndarray of bool, shape (pairs,)."""
+        return within_category(self.record["categories"])
+
+    @property
+    def focus(self) -> int:
+        """The focus layer; a `UserError` if the model has no such layer."""
+        check_focus_layer(self._focus, self.layers)
+        return self._focus
+
+    @property
+    def layers(self) -> int:
+        """How many layers the model has."""
+        return len(self.rsa["qk"])
+
+    def rsa_by_layer(self) -> np.ndarray:
+        """Return the mean RSA score of the three pairs, shape (layers,)."""
+        return np.mean([self.rsa[pair] for pair in PAIRS], axis=0)

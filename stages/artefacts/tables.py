@@ -1,0 +1,280 @@
+"""The tables in metrics/: what each holds, how it is written and read, and why a cell of it is empty.
+
+A row of a table is one of its keys: a place, counted from 0 (layer, head), and where a table is long, names (measure,
+matrix or pair). In memory a table is columns by name, each an array with an axis for every place (``rsa["qk"]`` has
+shape (layers,)); a long one has such columns for every combination of names (``inference["rsa", "qk"]["low"]``).
+A table of a stage that is switched off is empty.
+"""
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.artefacts.files import readable, rounded
+from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES, Scores
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The numbers.
+    places, names : tuple of str
+        The keys before them: those that count from 0, and those that are text.
+    optional : tuple of str
+        Columns that may be left out; in a long table, for some of its names.
+    gaps : str, optional
+        Pattern of the names whose cells may be empty one by one (NaN): ``*`` for all.
+    switch : str, optional
+        The setting that switches its stage off, which leaves the header.
+    """
+
+    columns: tuple[str, ...]
+    places: tuple[str, ...] = ("layer",)
+    names: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    gaps: str | None = None
+    switch: str | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that say what a row is of."""
+        return [*self.places, *self.names]
+
+    def may_have_gaps(self, names: tuple[str, ...]) -> bool:
+        """Return whether single cells may be empty."""
+        return self.gaps is not None and fnmatchcase(" ".join(names), self.gaps)
+
+
+#: The names of the tables that have a row for each layer, measure, and matrix or pair.
+MEASURES = ("measure", "matrix_or_pair")
+
+#: What projections of each head's own spectrum give in random orientation: mean over draws, and range.
+HEAD_NULLS = tuple(f"{name}_null{end}" for name in (*MATRICES, *PAIRS) for end in ("", "_low", "_high"))
+
+TABLES = {
+    # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
+    "correlation.csv": Table(
+        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
+        optional=(*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
+    ),
+    "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
+    "separability.csv": Table(
+        (
+            *MATRICES,
+            *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
+        )
+    ),
+    "inference.csv": Table(
+        ("value", "low", "high", "p", "p_familywise"),
+        names=MEASURES,
+        optional=("low", "high", "p", "p_familywise"),
+        switch="inference.enabled",
+    ),
+    # Of some layers too few pairs within and across categories can be matched.
+    "controls.csv": Table(("value", "low", "high"), names=MEASURES, gaps="*_matched_*", switch="controls.enabled"),
+    "robustness.csv": Table(
+        (
+            *(
+                f"{pair}_{transform}_{score}"
+                for transform in TRANSFORM_NAMES
+                for score in ROBUST_COMPARISONS
+                for pair in PAIRS
+            ),
+            *(f"{name}_{transform}" for transform in TRANSFORM_NAMES for name in MATRICES),
+        ),
+        switch="controls.enabled",
+    ),
+    # A head whose vectors or similarities do not vary has no score.
+    "heads.csv": Table((*MATRICES, *PAIRS), places=("layer", "head"), gaps="*", switch="heads.enabled"),
+    "nulls.csv": Table(
+        ("value", "low", "high", "p", "p_familywise"),
+        names=(*MEASURES, "rung"),
+        optional=("low", "high", "p", "p_familywise"),
+        switch="nulls.enabled",
+    ),
+    "spectra.csv": Table(
+        (
+            *(f"{name}_participation" for name in MATRICES),
+            *(f"{pair}_{what}" for what in ("overlap", "overlap_random") for pair in PAIRS),
+        ),
+        switch="nulls.enabled",
+    ),
+    "head_nulls.csv": Table(HEAD_NULLS, places=("layer", "head"), gaps="*", switch="nulls.enabled"),
+}
+
+
+def write_table(path: Path, name: str, content: Mapping[Any, Any], table: Table | None = None) -> None:
+    """Write a table, sorted by place, then in the order given.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    name : str
+        Its file name, a key of `TABLES`.
+    content : mapping
+        As this module tells; empty where its stage is switched off.
+    table : Table, optional
+        What it holds, where that is not in `TABLES`.
+
+    Raises
+    ------
+    FloatingPointError
+        If a number is not finite, but for NaN where there may be gaps.
+    """
+    table = table or TABLES[name]
+    parts = content if table.names or (table.switch and not content) else {(): content}
+    rows = [_rows(name, table, names, columns) for names, columns in parts.items()]
+    sheet = pd.concat(rows) if rows else pd.DataFrame(columns=[*table.keys, *table.columns])
+    sheet.sort_values([*table.places], kind="stable").to_csv(path, index=False, lineterminator="\n")
+
+
+def _rows(name: str, table: Table, names: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """Return the rows of some names: a row a place, in NumPy's order."""
+    given = [column for column in table.columns if column in columns or column not in table.optional]
+    arrays = {column: np.asarray(columns[column], dtype=float) for column in given}
+    gaps = table.may_have_gaps(names)
+    if bad := [
+        column for column in given if not (np.isfinite(arrays[column]) | (gaps & np.isnan(arrays[column]))).all()
+    ]:
+        of = f" of {' '.join(names)}" if names else ""
+        raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
+    places = np.indices(arrays[given[0]].shape).reshape(len(table.places), -1)
+    keys = pd.DataFrame(places.T, columns=[*table.places]).assign(**dict(zip(table.names, names, strict=True)))
+    numbers = pd.DataFrame({column: values.ravel() for column, values in arrays.items()})
+    return pd.concat([keys, rounded(numbers.reindex(columns=list(table.columns)))], axis=1)
+
+
+def read_table(path: Path) -> dict[Any, Any]:
+    """Read a table that `write_table` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        Its file name is a key of `TABLES`.
+
+    Returns
+    -------
+    dict
+        As this module tells, float64. A column that is empty as a whole, where that may be, is left out.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or cut short, lacks a row or a column, or holds anything but numbers.
+    """
+    table = TABLES[path.name]
+    with readable(path, "table"):
+        text = path.read_text(encoding="utf-8")
+        if not text.endswith("\n"):  # cut short, it would read as a line of empty cells
+            raise ValueError("its last line is not whole")
+        rows = pd.read_csv(io.StringIO(text))
+        if missing := [column for column in (*table.keys, *table.columns) if column not in rows]:
+            raise ValueError(f"no column {missing[0]}")
+        if rows.empty and table.switch:
+            return {}
+        if rows.empty:
+            raise ValueError("no row")
+        if not table.names:
+            return _columns(rows, table, ())
+        parts = rows.groupby([*table.names], sort=False)
+        found = {names: _columns(part, table, names) for names, part in parts}
+        if len({len(part) for _, part in parts}) > 1:
+            raise ValueError(f"not a row for each {' and '.join(table.keys)}")
+        return found
+
+
+def _columns(rows: pd.DataFrame, table: Table, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return the columns of some names as arrays."""
+    columns = [column for column in table.columns if column not in table.optional or rows[column].notna().any()]
+    values = rows[columns].to_numpy(dtype=float)
+    if not (table.may_have_gaps(names) or np.isfinite(values).all()):
+        raise ValueError("an empty cell")
+    places = rows[[*table.places]].to_numpy(dtype=int).T
+    shape = tuple(places.max(axis=1) + 1)
+    if math.prod(shape) != len(rows) or not np.array_equal(places, np.indices(shape).reshape(len(shape), -1)):
+        raise ValueError(f"not a row for each {' and '.join(table.places)}, in order")
+    return {column: values[:, place].reshape(shape) for place, column in enumerate(columns)}
+
+
+def empty_cells(name: str, content: Mapping[Any, Any]) -> list[str]:
+    """Return the reason of every kind of empty cell that a table has, in a sentence each.
+
+    Parameters
+    ----------
+    name : str
+        A key of `TABLES`.
+    content : mapping
+        As this module tells.
+    """
+    if not content:
+        return []
+    reasons = REASONS.get(name, lambda content: [])
+    return [f"{name}: {reason}" for reason in reasons(content)]
+
+
+def _of_correlation(columns: Mapping[str, np.ndarray]) -> list[str]:
+    unpaired = [pair for pair in PAIRS if pair not in columns]
+    return [f"{', '.join(unpaired)} are empty: the matrices differ in their number of units"] if unpaired else []
+
+
+def _of_inference(scores: Scores) -> list[str]:
+    reasons = {
+        "p": "p is empty for {}, which are not tested",
+        "low": "low and high are empty for {}, which have no interval",
+    }
+    without = {
+        column: {measure: 0 for (measure, _), cells in scores.items() if column not in cells} for column in reasons
+    }
+    return [reason.format(", ".join(without[column])) for column, reason in reasons.items() if without[column]]
+
+
+def _of_controls(scores: Scores) -> list[str]:
+    # RSA within and across categories is empty where their gap is.
+    gaps = {names: cells["value"] for names, cells in scores.items() if names[0].startswith("rsa_gap_matched_")}
+    return [
+        f"{measure.removeprefix('rsa_gap_')} of {pair}: too few pairs to match in layers {_as_ranges(layers)}"
+        for (measure, pair), values in gaps.items()
+        if len(layers := np.flatnonzero(np.isnan(values)))
+    ]
+
+
+def _of_heads(columns: Mapping[str, np.ndarray], most: int = 5) -> list[str]:
+    reasons = []
+    for column, values in columns.items():
+        if names := [f"L{layer}H{head}" for layer, head in np.argwhere(np.isnan(values))]:
+            more = f" and {len(names) - most} more" if len(names) > most else ""
+            reasons.append(f"{column} of {', '.join(names[:most])}{more} is empty: vectors or similarities do not vary")
+    return reasons
+
+
+def _of_nulls(scores: Scores) -> list[str]:
+    undrawn = dict.fromkeys(rung for (*_, rung), cells in scores.items() if "p" not in cells)
+    return [f"low, high and p are empty for {', '.join(undrawn)}, which are not drawn"]
+
+
+REASONS = {
+    "correlation.csv": _of_correlation,
+    "inference.csv": _of_inference,
+    "controls.csv": _of_controls,
+    "heads.csv": _of_heads,
+    "nulls.csv": _of_nulls,
+    "head_nulls.csv": _of_heads,
+}
+
+
+def _as_ranges(numbers: np.ndarray) -> str:
+    """Write ascending whole numbers in short: 0-3, 7."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -1,0 +1,128 @@
+"""Tensors in safetensors files: written piece by piece, read when asked for, the same bytes on every run."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open
+
+from stages.artefacts.files import readable
+
+
+class TensorWriter:
+    """A safetensors file written piece by piece: memory need not hold its arrays.
+
+    Parameters
+    ----------
+    path : Path
+        Where to.
+    shapes : mapping of str to tuple of int
+        Name → shape; what is not written stays zero.
+    record : mapping, optional
+        What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
+        keys would be written in random order.
+    dtype : numpy floating type
+        What the arrays are stored as.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shapes: Mapping[str, tuple[int, ...]],
+        record: Mapping[str, Any] | None = None,
+        dtype: type[np.floating] = np.float32,
+    ) -> None:
+        self._dtype = np.dtype(dtype).newbyteorder("<")
+        kind, size, end = f"F{8 * self._dtype.itemsize}", self._dtype.itemsize, 0
+        header: dict[str, Any] = {}
+        if record is not None:
+            header["__metadata__"] = {"record": json.dumps(record, sort_keys=True, ensure_ascii=False)}
+        for name, shape in sorted(shapes.items()):
+            start, end = end, end + size * math.prod(shape)
+            header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [start, end]}
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        text += b" " * (-len(text) % 8)  # the format asks for aligned data
+        self._file = path.open("wb")
+        self._file.write(len(text).to_bytes(8, "little") + text)
+        self._file.truncate(8 + len(text) + end)
+        self._offsets = {name: 8 + len(text) + header[name]["data_offsets"][0] for name in shapes}
+        self._shapes = dict(shapes)
+
+    def write(self, name: str, row: int, block: np.ndarray) -> None:
+        """Write consecutive rows of an array, from `row` on: shape (rows, ...) as the array's own."""
+        shape = self._shapes[name]
+        if block.shape[1:] != shape[1:] or row + len(block) > shape[0]:
+            raise ValueError(f"rows {row} on of shape {block.shape} do not fit {name} of shape {shape}")
+        self._file.seek(self._offsets[name] + self._dtype.itemsize * row * math.prod(shape[1:]))
+        self._file.write(np.ascontiguousarray(block, dtype=self._dtype).data)
+
+    def __enter__(self) -> "TensorWriter":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+
+class Tensor:
+    """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array."""
+
+    def __init__(self, stored: Any) -> None:
+        self._stored = stored
+        self.shape: tuple[int, ...] = tuple(stored.get_shape())
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, places: Any) -> np.ndarray:
+        return self._stored[places]
+
+
+class Tensors:
+    """An open safetensors file.
+
+    Attributes
+    ----------
+    names : set of str
+        The arrays in it; ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray.
+    """
+
+    def __init__(self, file: Any, path: Path) -> None:
+        self._file, self._path = file, path
+        self.names = set(file.keys())
+
+    def __getitem__(self, name: str) -> Tensor:
+        with readable(self._path, "safetensors file"):
+            if name not in self.names:
+                raise KeyError(f"no tensor {name}")
+            return Tensor(self._file.get_slice(name))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the arrays are of, as given to `TensorWriter`."""
+        with readable(self._path, "safetensors file"):
+            return json.loads((self._file.metadata() or {})["record"])
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[Tensors]:
+    """Open a safetensors file that this pipeline wrote.
+
+    Raises
+    ------
+    UserError
+        If it is missing, cut short or not what it should be.
+    """
+    with readable(path, "safetensors file"):
+        opened = safe_open(path, framework="numpy")
+    with opened as file:
+        yield Tensors(file, path)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what the arrays of a safetensors file are of; errors as `open_tensors`."""
+    with open_tensors(path) as tensors:
+        return tensors.record

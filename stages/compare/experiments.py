@@ -1,0 +1,109 @@
+"""The experiments of this repository: the numbers of each, and the settings in which they differ."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stages.pipeline.command import print_table, width
+from stages.pipeline.errors import UserError
+from stages.pipeline.settings import PARAMS
+
+SUMMARY = "metrics/summary.json"
+#: A setting's value is folded beyond so many characters: it may be a list of words.
+WIDEST = 36
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: its name, the numbers of its summary, and its settings, by key (`rsa.comparison`)."""
+
+    name: str
+    numbers: dict[str, str]
+    settings: dict[str, str]
+
+
+def show() -> None:
+    """Print workspace, HEAD and all experiments: a table of numbers, then the settings in which they differ."""
+    runs = collect()
+    if len(runs) < 3:
+        print("no experiments yet: `dvc exp run -n NAME -S rsa.comparison=spearman` makes one")
+        return
+    numbers = list(dict.fromkeys(key for run in runs for key in run.numbers))
+    # A long heading would be wider than its numbers.
+    headings = ["experiment", *(name.replace("_", "_\n") if len(name) > 6 else name for name in numbers)]
+    print_table(headings, [[run.name, *(run.numbers.get(key, "") for key in numbers)] for run in runs], padding=0)
+    if not (settings := differing(runs)):
+        print("they have the same settings")
+    for part in packed(runs, settings, width()):
+        rows = [[run.name, *(run.settings.get(key, "") for key in part)] for run in runs]
+        print_table(["experiment", *part], rows, padding=0)
+
+
+def collect() -> list[Experiment]:
+    """List the workspace, HEAD, and the experiments that are done, of whichever commit.
+
+    Raises
+    ------
+    UserError
+        If this is no repository, or DVC cannot read it.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError
+
+    try:
+        with Repo() as repo:
+            commits = repo.experiments.ls(all_commits=True)
+            states = repo.experiments.show(revs=["HEAD", *commits], hide_queued=True, hide_failed=True)
+    except (DvcException, SCMError) as error:
+        raise UserError(f"DVC cannot list experiments: {error}") from None
+    # Of commits, HEAD alone is listed, the first after the workspace; what has an executor still runs.
+    done = [part.revs[0] for state in states for part in state.experiments or [] if part.executor is None]
+    named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
+    return [_experiment(name, state.data) for name, state in named]
+
+
+def differing(runs: list[Experiment]) -> list[str]:
+    """Name the settings that are not the same in all runs, those of most different values first."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    values = {key: len({run.settings.get(key) for run in runs}) for key in keys}
+    return sorted((key for key in keys if values[key] > 1), key=lambda key: -values[key])
+
+
+def packed(runs: list[Experiment], settings: list[str], most: int) -> list[list[str]]:
+    """Divide settings into tables that are `most` characters wide."""
+    left = max(len("experiment"), *(len(run.name) for run in runs)) + 2
+    parts: list[list[str]] = []
+    used = most
+    for key in settings:
+        column = 1 + max(len(key), *(min(len(run.settings.get(key, "")), WIDEST) for run in runs))
+        if used + column > most:
+            parts.append([])
+            used = left
+        parts[-1].append(key)
+        used += column
+    return parts
+
+
+def _experiment(name: str, data: Any) -> Experiment:
+    summary = dict(_leaves(data.metrics.get(SUMMARY, {}).get("data", {}))) if data else {}
+    settings = dict(_leaves(data.params.get(PARAMS.as_posix(), {}).get("data", {}))) if data else {}
+    return Experiment(
+        name,
+        {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
+        {key: _text(value) for key, value in settings.items()},
+    )
+
+
+def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,89 @@
+"""Two runs, layer by layer: RSA of every layer of one with every layer of the other."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.runs import open_run
+from stages.artefacts.tables import Table, write_table
+from stages.geometry.comparison import every_layer
+from stages.geometry.names import MATRICES
+from stages.geometry.pairs import choose_words
+from stages.pipeline.command import print_table
+from stages.pipeline.errors import UserError
+from stages.plotting.maps import layer_maps
+from stages.plotting.style import themed
+
+#: With three words there are three pairs, and a correlation of three numbers says next to nothing.
+FEWEST_WORDS = 4
+
+
+@dataclass(frozen=True)
+class Similarities:
+    """A run's similarities: by matrix, shape (layers, pairs); and what they are of."""
+
+    name: str
+    similarity: dict[str, np.ndarray]
+    record: dict[str, Any]
+
+
+def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
+    """Compare runs `a` and `b`: print a table, write `compare.csv` and `compare.png` to `out`."""
+    runs = load(a), load(b)
+    chosen = match(*runs)
+    rsa = {
+        name: every_layer(
+            *(choose_words(run.similarity[name], len(run.record["words"]), words) for run, words in chosen)
+        )
+        for name in matrices
+    }
+    show(rsa)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_table(out / "compare.csv", "compare.csv", rsa, Table(tuple(rsa), places=("layer_a", "layer_b")))
+        themed(theme, partial(layer_maps, rsa, (a, b)), out / "compare.png", dpi=192)
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
+    print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
+
+
+def load(name: str) -> Similarities:
+    """Read a run as a whole."""
+    with open_run(name) as run:
+        return Similarities(name, {matrix: run.similarity[matrix][:] for matrix in MATRICES}, run.record)
+
+
+def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int]]]:
+    """Find the words that both runs have: for each run their positions, in the same order."""
+    if a.record["metric"] != b.record["metric"]:
+        raise UserError(
+            f"the metrics differ: {a.record['metric']} in {a.name}, {b.record['metric']} in {b.name}\n"
+            "run one of them again with the other's similarity.metric"
+        )
+    if a.record["transform"] != b.record["transform"]:
+        print(f"note: similarity.transform differs: {a.record['transform']} in A, {b.record['transform']} in B")
+    places = [{word: place for place, word in enumerate(run.record["words"])} for run in (a, b)]
+    common = [word for word in places[0] if word in places[1]]
+    if len(common) < FEWEST_WORDS:
+        raise UserError(
+            f"{a.name} and {b.name} have {len(common)} words in common, a comparison needs {FEWEST_WORDS}: "
+            f"{len(places[0])} words in the one, {len(places[1])} in the other"
+        )
+    print(f"A: {a.name}\nB: {b.name}\n{len(common)} words in common, {len(places[0])} in A, {len(places[1])} in B")
+    return [(run, [at[word] for word in common]) for run, at in zip((a, b), places, strict=True)]
+
+
+def show(rsa: dict[str, np.ndarray]) -> None:
+    """Print, for each layer of A, its RSA with the same layer of B and with the one most like it."""
+    headings = [f"{name.upper()}, {what}" for name in rsa for what in ("same layer", "most alike")]
+    rows = []
+    for layer in range(len(next(iter(rsa.values())))):
+        row = [str(layer)]
+        for scores in rsa.values():
+            same = f"{scores[layer, layer]:.2f}" if layer < scores.shape[1] else ""
+            row += [same, f"{scores[layer].max():.2f} (layer {scores[layer].argmax()})"]
+        rows.append(row)
+    print_table(["layer of A", *headings], rows)

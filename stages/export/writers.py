@@ -1,0 +1,93 @@
+"""One function a format: HDF5 as rsatoolbox reads it, CSV, Parquet."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from stages.artefacts.runs import Run
+from stages.geometry.pairs import members
+from stages.geometry.similarity import dissimilarity
+from stages.pipeline.errors import UserError
+
+#: Pairs that are in memory at a time: with 10,000 words a layer has 50 million.
+CHUNK = 1 << 20
+
+
+def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
+    """Write an RDMs file of rsatoolbox: a group for each kind of descriptor, a row of dissimilarities for each RDM.
+
+    Texts are attributes of their group, not arrays: rsatoolbox reads text in arrays as ASCII.
+    """
+    import h5py
+
+    names = [(layer, matrix) for layer in layers for matrix in matrices]
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:  # earlier formats hold no attribute above 64 KiB
+        file.attrs["dissimilarity_measure"] = run.record["metric"]
+        file.create_group("descriptors").attrs.update({key: run.record[key] for key in ("metric", "transform")})
+        patterns = file.create_group("pattern_descriptors")
+        patterns.attrs["word"], patterns.attrs["category"] = run.record["words"], run.record["categories"]
+        rdms = file.create_group("rdm_descriptors")
+        rdms["layer"] = [layer for layer, _ in names]
+        rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
+        rows = file.create_dataset("dissimilarities", (len(names), run.similarity["q"].shape[1]), dtype="f8")
+        for row, (layer, matrix) in enumerate(tqdm(names, desc="export", unit="RDM", delay=1)):
+            rows[row] = dissimilarity(run.similarity[matrix][layer], run.record["metric"])
+
+
+def write_csv(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
+    """Write a CSV table; TRUE and FALSE are what both R and pandas take for logical."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for place, part in enumerate(_tables(run, matrices, layers)):
+            part["within"] = np.where(part["within"], "TRUE", "FALSE")
+            part.to_csv(file, index=False, header=place == 0, lineterminator="\n")
+
+
+def write_parquet(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
+    """Write a Parquet table, words and categories as dictionaries (factors in R)."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetWriter
+    except ModuleNotFoundError:
+        raise UserError("Parquet needs pyarrow: `pip install pyarrow`, or write a .csv") from None
+
+    parts = (pyarrow.Table.from_pandas(part, preserve_index=False) for part in _tables(run, matrices, layers))
+    first = next(parts)
+    with ParquetWriter(path, first.schema) as file:
+        file.write_table(first)
+        for part in parts:
+            file.write_table(part)
+
+
+def _tables(run: Run, matrices: list[str], layers: list[int]) -> Iterator[pd.DataFrame]:
+    """Give the rows a part at a time: layer by layer, pairs in their order."""
+    words, categories = run.record["words"], run.record["categories"]
+    kinds = sorted(set(categories))
+    of_category = np.array([kinds.index(category) for category in categories])
+    pairs = run.similarity["q"].shape[1]
+    with tqdm(total=len(layers) * pairs, desc="export", unit="row", unit_scale=True, delay=1) as bar:
+        for layer in layers:
+            for first in range(0, pairs, CHUNK):
+                last = min(first + CHUNK, pairs)
+                a, b = members(len(words), first, last)
+                part = {"layer": np.full(last - first, layer)}
+                part |= {f"word_{side}": pd.Categorical.from_codes(i, words) for side, i in (("a", a), ("b", b))}
+                of_a, of_b = of_category[a], of_category[b]
+                part |= {
+                    f"category_{side}": pd.Categorical.from_codes(i, kinds) for side, i in (("a", of_a), ("b", of_b))
+                }
+                part["within"] = of_a == of_b
+                part |= {matrix: run.similarity[matrix][layer, first:last] for matrix in matrices}
+                yield pd.DataFrame(part)
+                bar.update(last - first)
+
+
+#: By suffix.
+WRITERS: dict[str, Callable[[Path, Run, list[str], list[int]], None]] = {
+    ".h5": write_rdms,
+    ".hdf5": write_rdms,
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+}

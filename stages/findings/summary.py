@@ -1,0 +1,92 @@
+"""A run in short: the verdicts on all claims, and the few numbers by which experiments are compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.results import Results
+from stages.artefacts.tables import empty_cells
+from stages.findings.claims import CLAIMS, Verdict
+from stages.findings.evidence import TESTS
+from stages.geometry.names import MATRICES, PAIRS
+
+#: By the ids of `metrics/claims.json`: the post's findings, then what is left of them.
+ASKED = {**CLAIMS, **TESTS}
+
+
+def judge(run: Results) -> dict[str, Verdict]:
+    """Judge every finding on a run, by the ids of `ASKED`."""
+    return {name: claim.judge(run) for name, claim in ASKED.items()}
+
+
+def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+    """Put a run in the few numbers by which experiments are compared.
+
+    Parameters
+    ----------
+    run : Results
+    verdicts : mapping of str to Verdict
+        By the ids of `ASKED`.
+
+    Returns
+    -------
+    dict of str to float, int or list of str
+        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_null`` (what the
+        trained spectra give in random directions), ``rsa_gap`` (within categories minus across; all three over the
+        pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d), ``d_null``, ``qk_r`` (unit correlation of Q and K at the
+        context token). How many ``claims`` of the post and ``tests`` hold. Two lists, which DVC's tables leave out: the
+        ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched off or is not
+        defined is left out.
+    """
+    gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
+    numbers = {
+        "rsa": run.rsa_by_layer().mean(),
+        "rsa_null": _mean_spectrum(run, "rsa", PAIRS),
+        "rsa_gap": np.mean(gaps),
+        **{f"d_{name}": run.separability[name].mean() for name in MATRICES},
+        "d_null": _mean_spectrum(run, "d", MATRICES),
+        "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
+    }
+    tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation}
+    tables |= {"heads": run.heads, "nulls": run.nulls, "head_nulls": run.head_nulls}
+    notes = [note for name, table in tables.items() for note in empty_cells(f"{name}.csv", table)]
+    return {
+        **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
+        **{
+            kind: sum(verdicts[name].holds is True for name in asked)
+            for kind, asked in {"claims": CLAIMS, "tests": TESTS}.items()
+        },
+        "strongest_heads": [
+            f"{name} {strongest(run.heads[name])}"
+            for name in MATRICES
+            if run.heads and np.isfinite(run.heads[name]).any()
+        ],
+        "notes": notes + [f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.holds is None],
+    }
+
+
+def strongest(d: np.ndarray) -> str:
+    """Name the head with the largest Cohen's d, both numbers counted from 0.
+
+    Parameters
+    ----------
+    d : ndarray, shape (layers, heads)
+
+    Returns
+    -------
+    str
+        Of equal ones the first. Heads without a d (NaN) do not count; there is one with.
+
+    Examples
+    --------
+    >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]))
+    'L1H0'
+    """
+    layer, head = np.unravel_index(np.nanargmax(d), np.shape(d))
+    return f"L{layer}H{head}"
+
+
+def _mean_spectrum(run: Results, measure: str, names: tuple[str, ...]) -> float | None:
+    """Return the mean over layers and names of what the trained spectra give in random directions."""
+    return np.mean([run.nulls[measure, name, "spectrum"]["value"] for name in names]) if run.nulls else None

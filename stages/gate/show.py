@@ -1,0 +1,77 @@
+"""What the gate found as tables: in the terminal, and as Markdown."""
+
+from collections import Counter
+from pathlib import Path
+
+from stages.artefacts.files import DECIMALS
+from stages.gate.judge import Report
+from stages.gate.verdicts import FAILED, UNJUDGED, Value, Verdict
+from stages.pipeline.command import print_table
+from stages.pipeline.errors import UserError
+
+#: So many metrics within tolerance are listed unless all are asked for.
+FEW = 10
+#: A job summary on GitHub takes one megabyte.
+MOST_ROWS = 500
+
+
+def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]], str]]:
+    """Put a report in two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
+    judged = [j for judgements in report.judgements.values() for j in judgements]
+    failed = [j for j in judged if j.verdict in FAILED | UNJUDGED]
+    within = [j for j in judged if j.verdict == Verdict.WITHIN]
+    # What moves every number by its last decimal fills pages: those nearest to their limits say enough.
+    nearest = sorted(within, key=lambda j: abs(j.difference) / j.tolerance, reverse=True)[:FEW]
+    chosen = judged if everything else sorted(failed, key=lambda j: j.verdict in FAILED) + nearest
+    listed = [[j.metric, *map(in_words, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)] for j in chosen]
+    left = f"and {len(within) - FEW} more within tolerance" if len(within) > FEW and not everything else ""
+    files = []
+    for name, judgements in report.judgements.items():
+        counts = Counter(j.verdict for j in judgements)
+        largest = max((abs(j.difference) for j in judgements if j.difference), default=None)
+        groups = ({Verdict.SAME}, {Verdict.WITHIN}, FAILED, UNJUDGED - report.allowed)
+        files.append([name, *(str(sum(counts[v] for v in group)) for group in groups), in_words(largest)])
+    return [
+        (["metric", "base", "here", "difference", "tolerance", "verdict"], listed, left),
+        (["file", "same", "within", "beyond", "not judged", "largest difference"], files, ""),
+    ]
+
+
+def in_words(value: Value) -> str:
+    """Write a value: numbers with the decimals that their files have, nothing as nothing."""
+    if not isinstance(value, float):
+        return value or ""
+    text = f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
+    return text if float(text) or not value else f"{value:g}"  # what is less than the last decimal
+
+
+def show(report: Report, everything: bool) -> None:
+    """Print the tables, and what is to be noted."""
+    for headings, rows, left in tables(report, everything):
+        if rows:
+            print_table(headings, rows, left or None)
+    for note in report.notes:
+        print(f"note: {note}")
+
+
+def markdown(report: Report, everything: bool) -> str:
+    """Write the report as Markdown."""
+    lines = [*report.sentence.splitlines(), *(f"note: {note}" for note in report.notes)]
+    text = [f"### Metrics against {report.base}", "", *(f"- {line}" for line in lines), ""]
+    for headings, rows, left in reversed(tables(report, everything)):
+        if rows:
+            cells = [headings, ["---"] * len(headings), *rows[:MOST_ROWS]]
+            text += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+            if more := f"and {len(rows) - MOST_ROWS} more rows" if len(rows) > MOST_ROWS else left:
+                text += ["", more]
+            text.append("")
+    return "\n".join(text)
+
+
+def add(path: Path, text: str) -> None:
+    """Add text to the end of a file."""
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise UserError(f"--markdown {path}: cannot be written: {error.strerror}") from None

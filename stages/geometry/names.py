@@ -1,0 +1,23 @@
+"""What the matrices and their pairs are called: in data and tables, and to a reader."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+#: The projections of attention: query, key and value.
+MATRICES = ("q", "k", "v")
+#: What all three are projections of: the layer-normed hidden state.
+INPUT = "x"
+WITH_INPUT = (*MATRICES, INPUT)
+PAIRS = ("qk", "qv", "kv")
+
+#: To a reader.
+LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
+
+#: The choices that `metrics/robustness.csv` compares. Debiased CKA is left out: it is on another scale.
+TRANSFORM_NAMES = ("none", "center", "zscore")
+ROBUST_COMPARISONS = ("pearson", "spearman")
+
+#: Scores over layers, by measure and by matrix or pair (``scores["rsa", "qk"]``): columns such as "value", "low" and
+#: "high", each of shape (layers,).
+Scores = Mapping[tuple[str, ...], Mapping[str, np.ndarray]]

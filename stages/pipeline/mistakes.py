@@ -1,0 +1,107 @@
+"""Mistakes in a YAML file, in the user's words: what pydantic found, told by the schema instead of by pydantic."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import getitem
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+#: No more of a value is shown: it may be the whole list of words.
+LONGEST = 60
+
+
+def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:
+    """Say what pydantic found in `raw`, the content of a file, when it was held against `schema`: a line a mistake."""
+    tree = schema.model_json_schema()
+    # The alternatives of one key (`all` or a list) are a finding each, and one mistake: the schema names them all.
+    return list(dict.fromkeys(_in_words(problem, tree, raw) for problem in error.errors()))
+
+
+def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
+    loc, value = problem["loc"], problem["input"]
+    path, place, node = _locate(loc, tree)
+    if "[key]" in loc:
+        place, node = f"{_locate(loc[: loc.index('[key]') - 1], tree)[1]}, the name of an entry", {"type": "string"}
+    match problem["type"]:
+        case "missing":
+            return f"{place} is missing"
+        case "extra_forbidden" | "invalid_key":
+            known = list(_locate(path[:-1], tree)[2]["properties"])
+            close = difflib.get_close_matches(str(path[-1]), known, n=1)
+            return f"{place} is not a setting; {f'did you mean {close[0]}?' if close else f'known: {_listed(known)}'}"
+        case "value_error":
+            return f"{place}: {problem['ctx']['error']}".removeprefix(": ")
+    wanted = _wanted(node)
+    if value is None:
+        return f"{place} is empty: write {wanted}"
+    if node.get("type") in ("array", "object"):
+        return f"{place}: write {wanted}"
+    if choices := node.get("enum"):
+        return f"{place}: {_shown(value)} is not known; choose one of {_listed(choices)}"
+    if "anyOf" in node:  # the input is what one of the alternatives did not take, which may be a part of the value
+        value = reduce(getitem, path, raw)
+        return f"{place}: {_shown(value)} is neither {wanted.replace(' or ', ' nor ', 1)}"
+    hint = "; put it in quotes" if wanted == "text" and not isinstance(value, (dict, list)) else ""
+    return f"{place}: {_shown(value)} is not {wanted}{hint}"
+
+
+def _locate(loc: Sequence[int | str], tree: dict) -> tuple[list, str, dict]:
+    """Follow a location of pydantic's down the JSON schema `tree`, as far as it names keys and places in lists.
+
+    Return the path, its name for the user (`words.fruit, word 3`), and the schema there.
+    """
+    path, place, node = [], "", tree
+    for part in loc:
+        if "items" in node and isinstance(part, int):
+            place, node = f"{place}, word {part + 1}", node["items"]
+        elif part in (keys := node.get("properties", {})) or "additionalProperties" in node:
+            place, node = f"{place}.{part}".removeprefix("."), keys.get(part) or node["additionalProperties"] or {}
+        else:
+            break
+        path.append(part)
+        if reference := node.get("$ref"):
+            node = tree["$defs"][reference.rpartition("/")[2]]
+    return path, place, node
+
+
+def _shown(value: Any) -> str:
+    """Write a value as YAML would, text in quotes."""
+    text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _wanted(node: dict) -> str:
+    """Say what a place in the schema takes."""
+    if "description" in node and "properties" not in node:
+        return node["description"]
+    match node:
+        case {"properties": keys}:
+            return f"its settings below it, one a line: {_listed(keys)}"
+        case {"const": value}:
+            return str(value)
+        case {"enum": choices}:
+            return f"one of {_listed(choices)}"
+        case {"anyOf": alternatives}:
+            return " or ".join(map(_wanted, alternatives))
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer"}:
+            return f"a whole number{_range(node)}"
+        case {"type": "number"}:
+            return f"a number{_range(node)}"
+    return "text"
+
+
+def _range(node: dict) -> str:
+    low = f" of {node['minimum']} or more" if "minimum" in node else ""
+    if "maximum" not in node:
+        return low
+    if "minimum" in node:
+        return f" from {node['minimum']} to {node['maximum']}"
+    return f" above {node['exclusiveMinimum']} and up to {node['maximum']}"
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, names))

@@ -1,0 +1,32 @@
+"""All or nothing: a file or folder is written beside its place, and takes it when all is well."""
+
+import shutil
+from pathlib import Path
+
+
+def temporary(path: str | Path) -> Path:
+    """Name where an output is written until it is published."""
+    return Path(path).with_name(f".{Path(path).name}.tmp")
+
+
+def publish(path: str) -> None:
+    """Put what was written to `temporary` in its place."""
+    if Path(path).is_dir():
+        Path(path).replace(_replaced(path))
+    temporary(path).replace(path)
+
+
+def sweep(path: str) -> None:
+    """Remove what a stage that failed, or was killed, left of an output; what was there before is there again."""
+    if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
+        _replaced(path).replace(path)
+    for left in (temporary(path), _replaced(path)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def _replaced(path: str) -> Path:
+    """Name where an earlier folder waits while the new one takes its place: a folder cannot be renamed onto another."""
+    return Path(path).with_name(f".{Path(path).name}.replaced.tmp")

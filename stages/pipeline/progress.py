@@ -1,0 +1,45 @@
+"""Long work in steps: blocks that fit into memory, bars with the time left, and putting the parts together."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+#: Bytes for float64 copies of the similarities: more layers than that are worked through in blocks.
+BLOCK = 2**26
+
+#: Takes steps, gives them one by one.
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
+
+
+def progress(name: str, unit: str = "block", **options: Any) -> Progress:
+    """Return what shows a bar, with the time left, over steps that take more than two seconds in all.
+
+    Parameters
+    ----------
+    name, unit : str
+        What the bar says is done, and what a step is called.
+    **options
+        As tqdm takes them.
+    """
+    return lambda steps: tqdm(steps, desc=name, unit=unit, **{"delay": 2, **options})
+
+
+def blocks(total: int, size: int) -> Iterator[slice]:
+    """Cut ``range(total)`` into slices of `size` (at least 1; the last may be shorter)."""
+    size = max(1, size)
+    return (slice(start, min(start + size, total)) for start in range(0, total, size))
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Put arrays of consecutive layers together: arrays, or dictionaries, nested or not, of the same keys."""
+    if isinstance(parts[0], Mapping):
+        return {key: join([part[key] for part in parts]) for key in parts[0]}
+    return np.concatenate(parts)
+
+
+def stack(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Put what single layers gave, arrays of the same names and shapes, together: shape (layers, ...)."""
+    parts = list(parts)
+    return {key: np.stack([part[key] for part in parts]) for key in parts[0]}

@@ -1,0 +1,168 @@
+"""The schema of params.yaml: its sections, their keys, and the checks that need no model."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from stages.pipeline.word_lists import check_words
+
+
+class Section(BaseModel):
+    """A block of params.yaml: no unknown key, no key left out, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip() or text != text.strip():
+        raise ValueError(f"{text!r} is empty or has spaces around it")
+    return text
+
+
+def _has_word(template: str) -> str:
+    if template.count("{word}") != 1:
+        raise ValueError(f"{template!r} must hold {{word}} exactly once, where each word is put in")
+    return template
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
+Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
+Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
+
+
+class Model(Section):
+    """Which model, and how it computes."""
+
+    name: Text
+    revision: Text
+    weights: Literal["pretrained", "random"]
+    seed: int = Field(ge=0)
+    dtype: Literal["float32", "bfloat16", "float16"]
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    device_map: Literal["none", "auto"]
+    max_memory: dict[int | Text, Memory] = Field(description="a mapping such as {0: 20GB, cpu: 8GB}")
+
+    @model_validator(mode="after")
+    def _spread_weights_are_read(self) -> "Model":
+        if self.device_map == "auto" and self.weights == "random":
+            raise ValueError("device_map: auto spreads weights as it reads them, it cannot go with weights: random")
+        return self
+
+
+class Prompt(Section):
+    """The sentence around each word."""
+
+    template: Annotated[str, AfterValidator(_has_word)]
+    multi_token: Literal["error", "last", "mean"]
+
+
+class Tokens(Section):
+    """Which tokens of the prompt the analyses read."""
+
+    context: int
+    target: Literal["word"] | int
+
+
+class Capture(Section):
+    """What of the activations is kept."""
+
+    positions: Literal["all"] | Positions
+
+
+class Similarity(Section):
+    """How alike two words' vectors are."""
+
+    metric: Literal["cosine", "correlation", "euclidean"]
+    transform: Literal["none", "center", "zscore"]
+    reference_words: Words
+
+    @field_validator("reference_words")
+    @classmethod
+    def _none_or_several(cls, words: list[str]) -> list[str]:
+        if len(words) == 1:
+            raise ValueError("a single word has no spread: list more, or none to take the words of the analysis")
+        if twice := sorted({word for word in words if words.count(word) > 1}):
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return words
+
+
+class Rsa(Section):
+    """How alike two matrices' similarities are."""
+
+    comparison: Literal["pearson", "spearman", "cka_debiased"]
+
+
+class Inference(Section):
+    """Tests and intervals."""
+
+    enabled: bool
+    permutations: int = Field(ge=19)
+    bootstraps: int = Field(ge=20)
+    alpha: float = Field(gt=0, le=0.5)
+    seed: int = Field(ge=0)
+
+
+class Controls(Section):
+    """What the input gives, and matched pairs."""
+
+    enabled: bool
+    bins: int = Field(ge=2, le=1000)
+    matches: int = Field(ge=20)
+
+
+class Nulls(Section):
+    """The ladder of nulls."""
+
+    enabled: bool
+    draws: int = Field(ge=20)
+    seed: int = Field(ge=0)
+
+
+class Heads(Section):
+    """The scores of single attention heads."""
+
+    enabled: bool
+
+
+class Figures(Section):
+    """How the figures look."""
+
+    theme: Literal["dark", "light"]
+    dpi: int = Field(ge=50, le=600)
+    bands: bool
+    marks: bool
+
+
+class Settings(Section):
+    """The whole of params.yaml."""
+
+    model: Model
+    prompt: Prompt
+    tokens: Tokens
+    capture: Capture
+    similarity: Similarity
+    rsa: Rsa
+    focus_layer: int = Field(ge=0)
+    inference: Inference
+    nulls: Nulls
+    controls: Controls
+    heads: Heads
+    figures: Figures
+    words_file: Text
+    words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")
+
+    @model_validator(mode="after")
+    def _enough_words(self) -> "Settings":
+        check_words(self.words)
+        return self
+
+    @model_validator(mode="after")
+    def _tokens_are_kept(self) -> "Settings":
+        kept = self.capture.positions
+        for name, token in self.tokens:
+            if kept != "all" and token != "word" and token not in kept:  # the word's own token is always kept
+                raise ValueError(
+                    f"capture.positions: {kept} lacks tokens.{name}, which is {token}: list it as it is written there"
+                )
+        return self

@@ -1,0 +1,68 @@
+"""What figures, and the pages that show them, are called and call things: no drawing, so that it costs no import."""
+
+from dataclasses import dataclass
+
+#: The files in plots/figures/, in their order.
+FIGURES = (
+    "fig1_masks",
+    "fig2_activation_scatter",
+    "fig3_activation_correlation",
+    "fig4_similarity_matrices",
+    "fig5_rsa_scatter",
+    "fig6_rsa_profile",
+    "fig7_category_distributions",
+    "fig8_category_profile",
+    "fig9_within_vs_across",
+    "fig10_ladder",
+    "fig11_controls",
+    "fig12_robustness",
+    "fig13_heads",
+)
+
+
+@dataclass(frozen=True)
+class MetricLabel:
+    """What a similarity metric is called on an axis, and in short; the similarity of a word with itself."""
+
+    long: str
+    short: str
+    own: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the post's limits suit it."""
+        return self.own == 1
+
+
+METRIC_LABELS = {
+    "cosine": MetricLabel("Cosine similarity", "cossim", 1.0),
+    "correlation": MetricLabel("Correlation", "corr", 1.0),
+    "euclidean": MetricLabel("Negated distance", "−distance", 0.0),
+}
+
+
+@dataclass(frozen=True)
+class ComparisonLabel:
+    """What a score over all pairs is called on an axis, and in a sentence; its symbol."""
+
+    axis: str
+    name: str
+    symbol: str
+
+
+COMPARISON_LABELS = {
+    "pearson": ComparisonLabel("RSA scores", "Pearson's r", "r"),
+    "spearman": ComparisonLabel("RSA scores (Spearman)", "Spearman's ρ", "ρ"),
+    "cka_debiased": ComparisonLabel("RSA scores (debiased CKA)", "debiased CKA", "CKA"),
+}
+
+
+def number(value: float) -> str:
+    """Write a number with two decimals and a real minus sign.
+
+    Examples
+    --------
+    >>> number(-0.239)
+    '−0.24'
+    """
+    return f"{value:.2f}".replace("-", "−")
