@@ -74,7 +74,7 @@ def run(checks: Checks, folder: Path) -> None:
         Empty folder; its folders stand for machines: desk, server, node.
     """
     from grid import check_grid, desk_of
-    from projects import tiny_project
+    from projects import EXPERIMENTS, tiny_project
     from races import check_races
     from remotes import add_ballast, check_remote
     from s3 import CREDENTIALS, s3_server
@@ -95,7 +95,7 @@ def run(checks: Checks, folder: Path) -> None:
         with checks.part("Tasks that finish at once"):
             check_races(checks, desk, folder / "server", folder / "races")
         with checks.part("Remotes"):
-            desk.dvc("exp", "apply", "tiny-a", timeout=60)
+            desk.dvc("exp", "apply", EXPERIMENTS[0], timeout=60)
             add_ballast(desk)
             for name, remote in (("ssh", Store(folder / "server/other")), ("s3", bucket)):
                 check_remote(checks, name, remote, desk, folder / f"desk/{name}")

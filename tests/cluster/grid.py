@@ -1,14 +1,14 @@
-"""The recipe of the array script on a real Slurm: four models, one task killed and requeued, collected at the desk."""
+"""The recipe of the array script on a real Slurm: models × word lists, a task killed and requeued, all collected."""
 
 import csv
 import io
 import json
-import re
+import sys
 from pathlib import Path
 
 from checks import Checks
-from daemons import until
-from projects import MODELS, ROOT, Project, clone
+from daemons import Daemon, until
+from projects import EXPERIMENTS, LISTS, MODELS, Project, clone
 from slurm import Slurm
 
 SCRIPT = Path(__file__).with_name("array.sh")
@@ -31,15 +31,23 @@ def check_grid(checks: Checks, cluster: Slurm, desk: Project, server: Path, node
     node : Path
         Folder of the node, for clones and output.
     """
-    checks.that(_quoted() in (None, SCRIPT.read_text()), "README.md has the array script as it is here")
     script = node.parent / "array.sh"
     script.write_text(_addressed(SCRIPT.read_text(), server))
-    job = cluster.run("sbatch", "--parsable", "--chdir=/", f"--output={node}/%a.out", str(script))
+    submit = ["sbatch", "--wait", "--chdir=/", f"--output={node}/%a.out", str(script)]
+    with Daemon("sbatch", submit, node.parent, lambda: bool(cluster.states()), cluster.env) as sbatch:
+        _kill_and_requeue(checks, cluster, node)
+        until(lambda: sbatch.process.poll() is not None, 30, "sbatch --wait to end")
+        checks.that(sbatch.process.returncode == 0, "sbatch --wait ends when all tasks have", sbatch.log.read_text())
+    _collect(checks, desk)
+
+
+def _kill_and_requeue(checks: Checks, cluster: Slurm, node: Path) -> None:
+    job = next(iter(cluster.states())).partition("_")[0]
     killed = f"{job}_{KILLED}"
 
     def clone_of_killed() -> Path | None:
-        locks = node.glob("tmp.*/dvc.lock")
-        return next((lock.parent for lock in locks if _model(lock.parent) == list(MODELS)[KILLED]), None)
+        clones = [lock.parent for lock in node.glob("tmp.*/dvc.lock")]
+        return next((folder for folder in clones if _experiment(folder) == EXPERIMENTS[KILLED]), None)
 
     until(lambda: _has_run(clone_of_killed(), "similarity") or _over(cluster, [killed]), 240, "the task to be killed")
     folder = clone_of_killed()
@@ -49,7 +57,7 @@ def check_grid(checks: Checks, cluster: Slurm, desk: Project, server: Path, node
     until(lambda: folder is None or not folder.exists(), 10, "the killed task's clone to go")
     checks.that(folder is not None, "the killed task leaves no clone behind", "it had none")
     cluster.run("scontrol", "requeue", killed)
-    tasks = [f"{job}_{index}" for index in range(len(MODELS))]
+    tasks = [f"{job}_{index}" for index in range(len(EXPERIMENTS))]
     until(lambda: _over(cluster, tasks), 400, f"all tasks: {cluster.states()}", pause=0.5)
     outputs = "\n".join(path.read_text(errors="replace")[-600:] for path in sorted(node.glob("*.out")))
     states = {task: state for task, state in cluster.states().items() if task in tasks}
@@ -59,19 +67,26 @@ def check_grid(checks: Checks, cluster: Slurm, desk: Project, server: Path, node
         checks.that(True, "the node had no file system in common with the server: Git and DVC went through SSH")
     else:
         print("         note: this machine gives no mounts of one's own; the node could have seen the server's folders")
-    _collect(checks, desk)
 
 
 def _collect(checks: Checks, desk: Project) -> None:
     listed = desk.dvc("exp", "list", "origin", "--name-only", timeout=60).stdout.split()
-    checks.that(set(listed) >= set(MODELS), "dvc exp list origin: all four", listed)
-    pulled = desk.dvc("exp", "pull", "origin", *MODELS, timeout=120, check=False)
+    checks.that(set(listed) >= set(EXPERIMENTS), "dvc exp list origin: all four", listed)
+    pulled = desk.dvc("exp", "pull", "origin", timeout=120, check=False)
     checks.that(pulled.returncode == 0, "dvc exp pull: all four, with their data", pulled.stderr)
     rows = list(csv.DictReader(io.StringIO(desk.dvc("exp", "show", "--csv", timeout=120).stdout)))
-    shown = {row["Experiment"]: row for row in rows if row["Experiment"] in MODELS}
-    checks.that(set(shown) == set(MODELS), "dvc exp show at the desk: all four", sorted(shown))
-    same = {name: row["model.name"].endswith(name) and _shows(desk, name, row) for name, row in shown.items()}
-    checks.that(bool(same) and all(same.values()), "each row has its task's model and numbers", same)
+    shown = {row["Experiment"]: row for row in rows if row["Experiment"] in EXPERIMENTS}
+    checks.that(set(shown) == set(EXPERIMENTS), "dvc exp show at the desk: all four", sorted(shown))
+    same = {
+        name: _named(row["model.name"], row["words_file"]) == name and _shows(desk, name, row)
+        for name, row in shown.items()
+    }
+    checks.that(bool(same) and all(same.values()), "each row has its task's model, words and numbers", same)
+    figure = desk.root / "grid.png"
+    compare = desk.run(sys.executable, "-m", "stages.compare", "--figure", str(figure), check=False, timeout=120)
+    compared = all(compare.stdout.count(f" {name} ") >= 2 for name in EXPERIMENTS) and figure.exists()
+    checks.that(compared, "stages.compare: all four in the tables and in a figure", compare.stdout + compare.stderr)
+    figure.unlink(missing_ok=True)
 
 
 def _shows(desk: Project, name: str, row: dict[str, str]) -> bool:
@@ -80,22 +95,13 @@ def _shows(desk: Project, name: str, row: dict[str, str]) -> bool:
     return float(row["rsa"]) == summary["rsa"]
 
 
-def _quoted() -> str | None:
-    """Return the array script that a README shows, None where none shows any."""
-    for page in (ROOT / "README.md", ROOT / "stages/compare/README.md"):
-        if page.exists() and (
-            block := re.search(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", page.read_text(), re.DOTALL)
-        ):
-            return block[1]
-    return None
-
-
 def _addressed(script: str, server: Path) -> str:
-    """Put this run's models and addresses in; everything else stays as it is."""
+    """Put this run's models, word lists and addresses in; everything else stays as it is."""
     models = " ".join(f"data/models/{name}" for name in MODELS)
     places = {
-        "gpt2 gpt2-medium gpt2-large gpt2-xl": models,
-        "git@server:me/rsa.git": f"ssh://root@server{server}/rsa.git",
+        "(gpt2 gpt2-xl)": f"({models})",
+        "(params.yaml data/words.csv)": f"({' '.join(LISTS)})",
+        "ssh://git@server/srv/rsa.git": f"ssh://root@server{server}/rsa.git",
         "ssh://me@server/data/rsa": f"ssh://server{server}/store",
     }
     for old, new in places.items():
@@ -105,8 +111,13 @@ def _addressed(script: str, server: Path) -> str:
     return script
 
 
-def _model(folder: Path) -> str:
-    return Project(folder).params["model"]["name"].rpartition("/")[2]
+def _experiment(folder: Path) -> str:
+    params = Project(folder).params
+    return _named(params["model"]["name"], params["words_file"])
+
+
+def _named(model: str, words: str) -> str:
+    return f"{Path(model).name}-{Path(words).stem}"
 
 
 def _has_run(folder: Path | None, stage: str) -> bool:

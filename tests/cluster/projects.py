@@ -1,4 +1,4 @@
-"""A project that runs in seconds: four random models of two or three layers, and no figures."""
+"""A project that runs in seconds: two random models of two or three layers, two lists of six words, no figures."""
 
 import json
 import os
@@ -12,13 +12,17 @@ from ruamel.yaml import YAML
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from conftest import ROOT, TINY_WORDS, Project, commit, copy_repository, digest
 
-__all__ = ["MODELS", "ROOT", "Project", "clone", "digest", "tiny_project"]
+__all__ = ["EXPERIMENTS", "LISTS", "MODELS", "Project", "clone", "digest", "tiny_project"]
 
-MODELS = {"tiny-a": 2, "tiny-b": 3, "tiny-c": 2, "tiny-d": 3}  # layers
+MODELS = {"tiny-a": 2, "tiny-b": 3}  # layers
+LISTS = ("params.yaml", "data/few.csv")
+OTHER_WORDS = {"space": ["sun", "planet", "orbit"], "furniture": ["sofa", "lamp", "table"]}
+#: As the array script names them, in the order of its tasks.
+EXPERIMENTS = tuple(f"{model}-{Path(words).stem}" for words in LISTS for model in MODELS)
 
 
 def tiny_project(folder: Path, env: dict[str, str]) -> Project:
-    """Make a repository with four tiny models, of which nothing has been computed yet.
+    """Make a repository with two tiny models and two word lists, of which nothing has been computed yet.
 
     Parameters
     ----------
@@ -38,6 +42,8 @@ def tiny_project(folder: Path, env: dict[str, str]) -> Project:
         _model(folder / "data/models" / name, layers)
     project.set(model__name="data/models/tiny-a", model__weights="random", words=TINY_WORDS, focus_layer=1)
     project.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
+    words = [f"{word},{category}\n" for category, listed in OTHER_WORDS.items() for word in listed]
+    (folder / LISTS[1]).write_text("".join(["word,category\n", *words]))
     _keep_stages(folder / "dvc.yaml", "claims")
     (folder / "dvc.lock").unlink()
     commit(project)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from checks import Checks
-from projects import MODELS, Project, clone
+from projects import EXPERIMENTS, Project, clone
 from ssh import Store
 
 TOGETHER = 4  # `dvc exp push` at once
@@ -21,7 +21,7 @@ def check_races(checks: Checks, desk: Project, server: Path, folder: Path) -> No
     checks : Checks
         Where results go.
     desk : Project
-        Clone of `server`/rsa.git with the experiments of `MODELS` and their data.
+        Clone of `server`/rsa.git with `EXPERIMENTS` and their data.
     server : Path
         Folder of the server, with rsa.git and the DVC remote store.
     folder : Path
@@ -75,7 +75,7 @@ def check_races(checks: Checks, desk: Project, server: Path, folder: Path) -> No
 
 def _again(machine: Project, prefix: str, name: str) -> str:
     """Keep the first experiment once more under another name, as a commit of its own, and return the commit."""
-    base, first = prefix.removeprefix("refs/exps/").replace("/", ""), f"{prefix}/{next(iter(MODELS))}"
+    base, first = prefix.removeprefix("refs/exps/").replace("/", ""), f"{prefix}/{EXPERIMENTS[0]}"
     message = f"{name} of {machine.root.name}"
     commit = machine.run("git", "commit-tree", f"{first}^{{tree}}", "-p", base, "-m", message).stdout.strip()
     machine.run("git", "update-ref", f"{prefix}/{name}", commit)

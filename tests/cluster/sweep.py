@@ -1,7 +1,7 @@
 """How large a sweep Git references bear: `python tests/cluster/sweep.py 500` times DVC's commands on 500 experiments.
 
 The experiments are made up: commits like those of `dvc exp run`, each with a seed and a summary of its own, on the
-commit of a repository with four tiny models. Everything that is timed is real. Needs neither root nor a server.
+commit of a repository with tiny models. Everything that is timed is real. Needs neither root nor a server.
 """
 
 import argparse
