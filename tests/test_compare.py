@@ -17,11 +17,16 @@ from tensor_files import write_tensors
 
 from stages.artefacts.tensors import read_record
 from stages.compare import __main__ as compare
+from stages.compare import nulls
 from stages.compare.experiments import Experiment, differing, packed
 from stages.geometry.comparison import every_layer
+from stages.geometry.names import PAIRS
 from stages.geometry.pairs import choose_words
+from stages.pipeline.errors import UserError
+from stages.plotting.style import MARKS
 
 WORDS = ["pear", "moon", "star", "apple", "lime", "galaxy"]
+RUNGS = ("trained", "spectrum")
 RECORD = {"words": WORDS, "categories": ["any"] * len(WORDS), "metric": "cosine", "transform": "none"}
 
 
@@ -239,6 +244,53 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     ]
 
 
+def test_experiments_are_drawn_beside_their_nulls(tiny: Project) -> None:
+    """Those without nulls are named; where none has any, or the name is no picture's, nothing is written."""
+    table = tiny.root / "metrics/nulls.csv"
+    header = table.read_text(encoding="utf-8").splitlines()[0]
+    table.write_text(f"{header}\n", encoding="utf-8")
+    tiny.dvc("exp", "save", "--name", "without")
+    tiny.run("git", "checkout", "-q", ".")
+    tiny.set(focus_layer=0)
+    table.unlink()
+    done = call(tiny, "--figure", "new/grid.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("not in the figure, as they have no nulls: workspace, without\nnew/grid.png written\n")
+    assert (tiny.root / "new/grid.png").read_bytes().startswith(b"\x89PNG")
+    refused = call(tiny, "--figure", "grid.png/x.pdf"), call(tiny, "HEAD", "without", "--figure", "x.png")
+    assert [done.returncode for done in refused] == [2, 2]
+    under = call(tiny, "--figure", "params.yaml/grid.png")
+    assert (under.returncode, under.stderr.count("\n")) == (1, 1)
+    assert "compare: --figure params.yaml/grid.png: cannot be written" in under.stderr
+
+
+def test_no_nulls_at_all_are_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="none of these runs has nulls"):
+        nulls.draw([Experiment("workspace", {}, {})], tmp_path / "grid.png", "dark")
+    assert not (tmp_path / "grid.png").exists()
+
+
+def test_the_figure_has_every_layer_and_the_means() -> None:
+    """Of runs of the same name, too, and of models of different depth."""
+    generator = np.random.default_rng(0)
+    runs = [
+        (name, {("rsa", pair, rung): {"value": generator.uniform(-0.5, 1, layers)} for pair in PAIRS for rung in RUNGS})
+        for name, layers in (("gpt2", 3), ("gpt2", 5), ("pythia", 1))
+    ]
+    figure = nulls.against_nulls(runs)
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["gpt2", "gpt2", "pythia"]
+    for axes, pair in zip(figure.axes, PAIRS, strict=True):
+        assert axes.yaxis_inverted()
+        drawn = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines]
+        for _, scores in runs:
+            for rung, marker in zip(RUNGS, (MARKS[pair].marker, "D"), strict=True):
+                values = scores["rsa", pair, rung]["value"]
+                assert ("|", list(values)) in drawn
+                assert (marker, [values.mean()]) in drawn
+        assert axes.get_xlim()[0] < min(min(values) for _, values in drawn)
+
+
 def tables(text: str) -> list[list[str]]:
     """List the lines of each table, the rule below the headings left out."""
     found: list[list[str]] = [[]]
@@ -278,5 +330,5 @@ def test_help_names_what_it_takes(tiny: Project) -> None:
     said = call(tiny, "--help").stdout
     assert "usage: python -m stages.compare" in said
     assert "--matrix" in said
-    for option in ("--out", "--theme"):
+    for option in ("--out", "--theme", "--figure"):
         assert option in said

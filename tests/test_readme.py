@@ -232,6 +232,11 @@ def test_every_setting_that_is_named_exists(page: str) -> None:
             assert known(key[1], params), code
 
 
+def test_the_array_script_is_the_one_that_runs_on_slurm() -> None:
+    scripts = [block for block in fenced(read("stages/compare/README.md")) if "#SBATCH" in block]
+    assert scripts == [read("tests/cluster/array.sh")]
+
+
 def test_the_graph_is_that_of_the_pipeline() -> None:
     pipeline = load("dvc.yaml")["stages"]
     maker = {next(iter(out)): stage for stage, entry in pipeline.items() for out in entry["outs"]}

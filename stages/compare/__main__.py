@@ -3,7 +3,8 @@
 A and B are each a file data/similarity.safetensors of a run, or a Git revision or DVC experiment of this repository
 whose similarities are in DVC's cache or in a remote. Words are matched by name.
 
-Without A and B: all experiments of this repository, their numbers and the settings in which they differ.
+Without A and B: all experiments of this repository, their numbers and the settings in which they differ; with
+--figure, their RSA beside that of their nulls, too.
 """
 
 from pathlib import Path
@@ -19,19 +20,27 @@ def main() -> None:
     options.add_argument("B", nargs="?", help="likewise")
     options.add_argument("--matrix", choices=MATRICES, nargs="+", default=MATRICES, help="default: all")
     options.add_argument("--out", type=Path, default=Path("plots/compare"), help="folder; default: plots/compare")
-    options.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the map; default: dark")
+    options.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the figure; default: dark")
+    options.add_argument("--figure", metavar="FILE.png", type=Path, help="without A and B: draw all experiments")
     chosen = options.parse_args()
     if chosen.A and not chosen.B:
         options.error("give two runs to compare, or none to list the experiments")
+    if chosen.figure and (chosen.A or chosen.figure.suffix.lower() != ".png"):
+        options.error("--figure FILE.png shows all experiments: give no runs, and a name that ends with .png")
     with plain_errors("compare"):
         if chosen.A:
             from stages.compare.layers import compare  # matplotlib and scipy, which the list need not wait for
 
             compare(chosen.A, chosen.B, chosen.matrix, chosen.out, chosen.theme)
         else:
-            from stages.compare.experiments import show
+            from stages.compare.experiments import collect, show
 
-            show()
+            runs = collect()
+            show(runs)
+            if chosen.figure:
+                from stages.compare.nulls import draw
+
+                draw(runs, chosen.figure, chosen.theme)
 
 
 if __name__ == "__main__":

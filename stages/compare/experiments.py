@@ -15,16 +15,16 @@ WIDEST = 36
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run: its name, the numbers of its summary, and its settings, by key (`rsa.comparison`)."""
+    """A run: its name, the numbers of its summary, its settings by key (`rsa.comparison`), and its commit."""
 
     name: str
     numbers: dict[str, str]
     settings: dict[str, str]
+    revision: str = "workspace"
 
 
-def show() -> None:
+def show(runs: list[Experiment]) -> None:
     """Print workspace, HEAD and all experiments: a table of numbers, then the settings in which they differ."""
-    runs = collect()
     if len(runs) < 3:
         print("no experiments yet: `dvc exp run -n NAME -S rsa.comparison=spearman` makes one")
         return
@@ -60,7 +60,7 @@ def collect() -> list[Experiment]:
     # Of commits, HEAD alone is listed, the first after the workspace; what has an executor still runs.
     done = [part.revs[0] for state in states for part in state.experiments or [] if part.executor is None]
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    return [_experiment(name, state.data) for name, state in named]
+    return [_experiment(name, state.rev, state.data) for name, state in named]
 
 
 def differing(runs: list[Experiment]) -> list[str]:
@@ -85,13 +85,14 @@ def packed(runs: list[Experiment], settings: list[str], most: int) -> list[list[
     return parts
 
 
-def _experiment(name: str, data: Any) -> Experiment:
+def _experiment(name: str, revision: str, data: Any) -> Experiment:
     summary = dict(_leaves(data.metrics.get(SUMMARY, {}).get("data", {}))) if data else {}
     settings = dict(_leaves(data.params.get(PARAMS.as_posix(), {}).get("data", {}))) if data else {}
     return Experiment(
         name,
         {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
         {key: _text(value) for key, value in settings.items()},
+        revision,
     )
 
 

@@ -1,0 +1,103 @@
+"""RSA of experiments beside what their nulls give, in one figure."""
+
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from stages.artefacts.tables import read_table
+from stages.compare.experiments import Experiment
+from stages.geometry.names import LABELS, PAIRS, Scores
+from stages.pipeline.errors import UserError
+from stages.plotting.ladder import RUNGS
+from stages.plotting.style import MARKS, panels, show_limits, themed, widened
+
+NULLS = Path("metrics/nulls.csv")
+WORKSPACE = "workspace"
+#: What is drawn of each run: by rung, how far below its line.
+SHOWN = {"trained": -0.15, "spectrum": 0.15}
+#: Inches: of a row, and of all rows where there are hundreds.
+ROW, MOST = 0.4, 150.0
+
+
+def draw(runs: Sequence[Experiment], path: Path, theme: str) -> None:
+    """Draw all runs that have nulls, and name those that have none.
+
+    Raises
+    ------
+    UserError
+        If no run has nulls, or the figure cannot be written.
+    """
+    tables = [(run.name, nulls_of(run.revision)) for run in runs]
+    drawn = [(name, nulls) for name, nulls in tables if nulls]
+    if not drawn:
+        raise UserError("there is nothing to draw: none of these runs has nulls (nulls.enabled)")
+    if left := [name for name, nulls in tables if not nulls]:
+        print(f"not in the figure, as they have no nulls: {', '.join(left)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        themed(theme, partial(against_nulls, drawn), path, dpi=192)
+    except OSError as error:
+        raise UserError(f"--figure {path}: cannot be written: {error.strerror}") from None
+    print(f"{path} written")
+
+
+def nulls_of(revision: str) -> Scores:
+    """Read the table of nulls of a commit, or of the workspace; empty where there is none, or not what is drawn."""
+    from dvc.scm import SCM  # a third of a second
+
+    try:
+        if revision == WORKSPACE:
+            return _whole(read_table(NULLS))
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / NULLS.name
+            copy.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
+            return _whole(read_table(copy))
+    except (FileNotFoundError, UserError):
+        return {}
+
+
+def _whole(nulls: Scores) -> Scores:
+    return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
+
+
+def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:
+    """Draw the RSA of each run, and below it that of its maps' spectra in random directions.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Scores)
+        From top to bottom: name, and what `metrics/nulls.csv` holds. A tick is a layer, a mark the mean over layers.
+    """
+    figure, axes = panels(3, width=13, height=2 + min(ROW * len(runs), MOST))
+    colour = RUNGS["spectrum"][1]
+    drawn = []
+    for axis, pair in zip(axes, PAIRS, strict=True):
+        looks = {"trained": (MARKS[pair].colour, MARKS[pair].marker), "spectrum": (colour, "D")}
+        for row, (_, nulls) in enumerate(runs):
+            for rung, (shade, marker) in looks.items():
+                values, place = nulls["rsa", pair, rung]["value"], row + SHOWN[rung]
+                axis.plot(values, np.full(len(values), place), "|", color=shade, alpha=0.6)
+                axis.plot(values.mean(), place, marker, color=shade, markeredgecolor=rcParams["axes.facecolor"])
+                drawn.append(values)
+        axis.set(title=LABELS[pair], xlabel="RSA score", ylim=(len(runs) - 0.5, -0.5))
+        axis.set_yticks(range(len(runs)), [name for name, _ in runs] if pair == PAIRS[0] else [])
+        axis.hlines(
+            np.arange(len(runs) - 1) + 0.5, 0, 1, colors="grey", linewidth=0.4, transform=axis.get_yaxis_transform()
+        )
+    for axis in axes:
+        axis.set_xlim(show_limits(widened(drawn, (0.4, 1.0))))
+    text = rcParams["text.color"]
+    handles = [
+        Line2D([], [], color=text, marker="s", linestyle="", label="the run's own maps"),
+        Line2D([], [], color=colour, marker="D", linestyle="", label="their spectra in random directions"),
+        Line2D([], [], color=text, marker="|", linestyle="", label="one layer (marks: mean of all)"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
+    figure.suptitle("RSA, and what spectra alone would give")
+    return figure

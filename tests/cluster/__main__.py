@@ -1,0 +1,109 @@
+"""The recipes for clusters, run: a Slurm controller and node, an SSH server and an S3 server on the loopback interface.
+
+    python tests/cluster               # run; what is missing is named
+    python tests/cluster --install     # install what is missing first: on a machine to throw away
+
+Needs root on Debian; elsewhere it says that it was skipped. Every server has its own port, key and folder, and is
+stopped at the end, after a failure and after Ctrl-C.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from checks import Checks
+from install import install, missing
+
+LIMIT = 900  # seconds for everything
+
+
+def main() -> int:
+    """Run every check; return the exit code."""
+    parser = argparse.ArgumentParser(prog="tests/cluster", description=__doc__.splitlines()[0])
+    parser.add_argument("--install", action="store_true", help="install what is missing, with apt-get and pip")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and repositories")
+    options = parser.parse_args()
+    if not Path("/etc/debian_version").exists() or os.geteuid():
+        print("tests/cluster: skipped, it needs root on Debian")
+        return 0
+    if options.install:
+        try:
+            install()
+        except (OSError, RuntimeError, subprocess.TimeoutExpired) as error:
+            print(f"tests/cluster: skipped, the installation failed: {error}")
+            return 0
+    if lacking := missing():
+        print(f"tests/cluster: skipped, {lacking} missing; --install installs them")
+        return 0
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+        signal.signal(name, _interrupt)
+    signal.alarm(LIMIT)
+    # Not in a folder that only root may enter: munge wants everyone to reach its socket.
+    folder = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
+    folder.chmod(0o755)
+    checks = Checks()
+    try:
+        run(checks, folder)
+    except KeyboardInterrupt as error:
+        checks.that(False, "runs to its end", str(error) or "interrupted")
+    except Exception as error:
+        checks.that(False, "the servers start", error)
+    finally:
+        if options.keep:
+            print(f"\nkept: {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    print(f"\n{checks.summary()}")
+    return min(checks.failed, 1)
+
+
+def run(checks: Checks, folder: Path) -> None:
+    """Start the servers, run the checks against them, and stop them.
+
+    Parameters
+    ----------
+    checks : Checks
+        Where results go.
+    folder : Path
+        Empty folder; its folders stand for machines: desk, server, node.
+    """
+    from grid import check_grid, desk_of
+    from projects import EXPERIMENTS, tiny_project
+    from races import check_races
+    from remotes import add_ballast, check_remote
+    from s3 import CREDENTIALS, s3_server
+    from slurm import slurm
+    from ssh import Store, ssh_server
+
+    for name in ("ssh", "s3", "slurm", "desk", "server", "node", "races"):
+        (folder / name).mkdir()
+    with ExitStack() as stack:
+        ssh = stack.enter_context(ssh_server(folder / "ssh"))
+        bucket = stack.enter_context(s3_server(folder / "s3"))
+        project = tiny_project(folder / "desk/seed", {**CREDENTIALS, **ssh})
+        desk = desk_of(project, folder / "server", folder / "desk/rsa")
+        tasks = {**project.env, "TMPDIR": str(folder / "node")}
+        elsewhere = [folder / "desk", folder / "server"]
+        with checks.part("An array of four tasks on Slurm"), slurm(folder / "slurm", tasks, elsewhere) as cluster:
+            check_grid(checks, cluster, desk, folder / "server", folder / "node")
+        with checks.part("Tasks that finish at once"):
+            check_races(checks, desk, folder / "server", folder / "races")
+        with checks.part("Remotes"):
+            desk.dvc("exp", "apply", EXPERIMENTS[0], timeout=60)
+            add_ballast(desk)
+            for name, remote in (("ssh", Store(folder / "server/other")), ("s3", bucket)):
+                check_remote(checks, name, remote, desk, folder / f"desk/{name}")
+
+
+def _interrupt(number: int, _: object) -> None:
+    raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
