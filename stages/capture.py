@@ -43,7 +43,8 @@ def main(stage: Stage) -> None:
                 way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
                 attention["prompts"] = way
                 print(*(f"prompts not {way}: {why}" for way, why in refused.items()), f"prompts {way}", sep="\n")
-                print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
+                first = f"attn_{projections[0].layer}_q"
+                print(f"{first:18} {sizes[first]} (words, tokens, units)")
 
     catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
