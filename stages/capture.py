@@ -21,12 +21,10 @@ def main(stage: Stage) -> None:
 
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
-    prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
-    reference = None
+    choices = (prompt.template, prompt.multi_token, getattr(model, "start", None))
+    prompts, reference = tokenise(loaded.tokenizer, words, *choices), None
     if listed:
-        reference = tokenise(
-            loaded.tokenizer, listed, prompt.template, prompt.multi_token, setting="similarity.reference_words"
-        )
+        reference = tokenise(loaded.tokenizer, listed, *choices, setting="similarity.reference_words")
         check_same_frame(prompts, reference)
 
     chosen, length = stage.settings.capture.positions, prompts.positions
