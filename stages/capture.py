@@ -21,12 +21,10 @@ def main(stage: Stage) -> None:
 
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
-    prompts = tokenise(loaded.tokenizer, words, prompt.template, prompt.multi_token)
-    reference = None
+    choices = (prompt.template, prompt.multi_token, getattr(model, "start", None))
+    prompts, reference = tokenise(loaded.tokenizer, words, *choices), None
     if listed:
-        reference = tokenise(
-            loaded.tokenizer, listed, prompt.template, prompt.multi_token, setting="similarity.reference_words"
-        )
+        reference = tokenise(loaded.tokenizer, listed, *choices, setting="similarity.reference_words")
         check_same_frame(prompts, reference)
 
     chosen, length = stage.settings.capture.positions, prompts.positions
@@ -43,7 +41,8 @@ def main(stage: Stage) -> None:
                 way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
                 attention["prompts"] = way
                 print(*(f"prompts not {way}: {why}" for way, why in refused.items()), f"prompts {way}", sep="\n")
-                print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
+                first = f"attn_{projections[0].layer}_q"
+                print(f"{first:18} {sizes[first]} (words, tokens, units)")
 
     catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)

@@ -1,5 +1,6 @@
 """Hold RSA and separability against those of the input, the spread of similarities, and other choices."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
@@ -20,19 +21,19 @@ MOST_LAYERS = 8
 
 
 def main(stage: Stage) -> None:
-    scores, robust = {}, {}
+    scores, robust, layers = {}, {}, []
     if stage.settings.controls.enabled:
-        scores, robust = compute(stage)
-        for reason in empty_cells("controls.csv", scores):
+        scores, robust, layers = compute(stage)
+        for reason in empty_cells("controls.csv", scores, layers):
             print(reason)
     else:
         print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
-    write_table(stage.output("metrics/controls.csv"), "controls.csv", scores)
-    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust)
+    write_table(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
+    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
 
 
-def compute(stage: Stage) -> tuple[dict, dict]:
-    """Return what the two tables hold, worked out some layers at a time."""
+def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
+    """Return what the two tables hold, worked out some layers at a time, and the layers' numbers."""
     chosen, inference = stage.settings.controls, stage.settings.inference
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
@@ -52,7 +53,8 @@ def compute(stage: Stage) -> tuple[dict, dict]:
             compared = similarity[part]
             robust = robustness(vectors[part], categories, tensors.record["metric"])
             found.append((interval(compared) | matched(compared), robust))
-    return tuple(join(parts) for parts in zip(*found, strict=True))
+    scores, robust = (join(parts) for parts in zip(*found, strict=True))
+    return scores, robust, similarity.numbers
 
 
 if __name__ == "__main__":

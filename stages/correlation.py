@@ -25,10 +25,10 @@ def main(stage: Stage) -> None:
                 for name, values in vectors.items():
                     file.write(name, layer, values[None])
         columns = stack(each_layer("correlation", correlate, context, target))
-    for reason in empty_cells("correlation.csv", columns):
+    for reason in empty_cells("correlation.csv", columns, context.numbers):
         units = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
         print(f"{reason} ({units})")
-    write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns)
+    write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers)
 
 
 def correlate(context: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

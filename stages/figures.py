@@ -25,15 +25,15 @@ def main(stage: Stage) -> None:
     settings, look = stage.settings, stage.settings.figures
     results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
-    of_one_layer = draw_layer(results, units_of(stage, results.focus))
+    of_one_layer = draw_layer(results, units_of(stage, results.place))
     drawings = of_one_layer | draw_layers(results, shown) | draw_controls(results)
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
 
 
-def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:
+def units_of(stage: Stage, place: int) -> dict[str, np.ndarray]:
     """Read the activations at the context token, flattened; where all words have the same, those of one word."""
     with open_tensors(stage.input("data/context.safetensors")) as context:
-        units = {name: context[name][layer] for name in MATRICES}
+        units = {name: context[name][place] for name in MATRICES}
     one = 1 if same_rows(units["q"]) else None
     return {name: np.ravel(values[:one]) for name, values in units.items()}
 
@@ -43,7 +43,7 @@ def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable
     layer, metric, categories, values = run.focus, run.record["metric"], run.record["categories"], run.at_focus
     squares = {name: square(condensed, METRIC_LABELS[metric].own) for name, condensed in values.items()}
     r, rsa, d = (
-        {name: float(column[layer]) for name, column in table.items()}
+        {name: float(column[run.place]) for name, column in table.items()}
         for table in (run.correlation, run.rsa, run.separability)
     )
     return {
@@ -61,10 +61,10 @@ def draw_layers(run: Results, shown: Uncertainty) -> dict[str, Callable[[], Figu
         print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {run.comparison}")
     of_scores = shown if run.comparison == "pearson" else shown.without("rsa")
     return {
-        "fig3_activation_correlation": partial(profiles.activation_correlation, run.correlation),
-        "fig6_rsa_profile": partial(profiles.rsa_profile, run.rsa, run.comparison, of_scores),
-        "fig8_category_profile": partial(profiles.category_profile, run.separability, run.rsa, shown),
-        "fig9_within_vs_across": partial(profiles.within_vs_across, run.rsa, shown),
+        "fig3_activation_correlation": partial(profiles.activation_correlation, run.correlation, run.numbers),
+        "fig6_rsa_profile": partial(profiles.rsa_profile, run.rsa, run.numbers, run.comparison, of_scores),
+        "fig8_category_profile": partial(profiles.category_profile, run.separability, run.rsa, run.numbers, shown),
+        "fig9_within_vs_across": partial(profiles.within_vs_across, run.rsa, run.numbers, shown),
     }
 
 
@@ -72,7 +72,9 @@ def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
     """Return what draws the figures of what the post does not show, or says which setting switches it off."""
 
     def figure(table: str, draw: Callable[..., Figure], *values: Any) -> Callable[[], Figure]:
-        return partial(draw, *values) if getattr(run, table) else partial(switched_off, TABLES[f"{table}.csv"].switch)
+        if not getattr(run, table):
+            return partial(switched_off, TABLES[f"{table}.csv"].switch)
+        return partial(draw, *values, layers=run.numbers)
 
     return {
         "fig10_ladder": figure("nulls", ladder.ladder_profile, run.nulls, run.alpha),

@@ -1,5 +1,6 @@
 """Measure, head by head, how far categories stand apart in Q, K and V, and how well the three geometries agree."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
@@ -16,18 +17,18 @@ from stages.statistics.heads import head_scores
 
 
 def main(stage: Stage) -> None:
-    columns = {}
+    columns, layers = {}, []
     if stage.settings.heads.enabled:
-        columns = compute(stage)
-        for reason in empty_cells("heads.csv", columns):
+        columns, layers = compute(stage)
+        for reason in empty_cells("heads.csv", columns, layers):
             print(reason)
     else:
         print("heads.enabled is false: heads.csv holds its header only")
-    write_table(stage.output("metrics/heads.csv"), "heads.csv", columns)
+    write_table(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
 
 
-def compute(stage: Stage) -> dict:
-    """Return the columns of the table, worked out layer by layer."""
+def compute(stage: Stage) -> tuple[dict, Sequence[int]]:
+    """Return the columns of the table, worked out layer by layer, and the layers' numbers."""
     heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
     record = read_record(stage.input("data/similarity.safetensors"))
@@ -39,7 +40,7 @@ def compute(stage: Stage) -> dict:
         open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
-        return stack(each_layer("heads", score, vectors))
+        return stack(each_layer("heads", score, vectors)), vectors.numbers
 
 
 if __name__ == "__main__":

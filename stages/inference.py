@@ -20,7 +20,7 @@ from stages.statistics.seeds import stream
 
 
 def main(stage: Stage) -> None:
-    chosen, scores = stage.settings.inference, {}
+    chosen, scores, layers = stage.settings.inference, {}, []
     if chosen.enabled:
         with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
             similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
@@ -28,10 +28,11 @@ def main(stage: Stage) -> None:
             for names, tested in permutation_tests(similarity, categories, chosen).items():
                 scores[names] |= {column: tested[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
-        print(*empty_cells("inference.csv", scores), sep="\n")
+            layers = tensors.layers
+        print(*empty_cells("inference.csv", scores, layers), sep="\n")
     else:
         print("inference.enabled is false: inference.csv holds its header only")
-    write_table(stage.output("metrics/inference.csv"), "inference.csv", scores)
+    write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:

@@ -19,16 +19,17 @@ def main(stage: Stage) -> None:
     folder = stage.folder("plots/matrices")
     with open_tensors(stage.input("data/similarity.safetensors")) as similarity, sheet("dark"):
         categories, metric = (similarity.record[key] for key in ("categories", "metric"))
-        label, layers = METRIC_LABELS[metric], len(similarity["q"])
-        digits = max(2, len(str(layers - 1)))
-        with progress("matrices", "image", total=len(MATRICES) * layers)(None) as bar:
+        label, layers = METRIC_LABELS[metric], similarity.layers
+        digits = max(2, len(str(layers[-1])))
+        with progress("matrices", "image", total=len(MATRICES) * len(layers))(None) as bar:
             for name in MATRICES:
                 (folder / name).mkdir()
                 values = similarity[name]
                 limits = limits_of(values, POST_LIMITS if label.bounded else None)
                 # Layer by layer: all layers of thousands of words would not fit into memory.
-                squares = (square(values[layer], label.own) for layer in range(layers))
-                for layer, figure in enumerate(similarity_series(name, squares, categories, metric, limits)):
+                squares = (square(values[place], label.own) for place in range(len(layers)))
+                figures = similarity_series(name, squares, categories, metric, limits, layers)
+                for layer, figure in zip(layers, figures, strict=True):
                     figure.savefig(folder / name / f"{layer:0{digits}}.png", format="png", dpi=DPI)
                     bar.update()
 

@@ -1,6 +1,6 @@
 """Hold RSA and separability against a ladder of nulls: any map of the input, trained spectra, shared directions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -25,22 +25,22 @@ EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": 
 
 
 def main(stage: Stage) -> None:
-    tables = compute(stage) if stage.settings.nulls.enabled else EMPTY
+    tables, layers = compute(stage) if stage.settings.nulls.enabled else (EMPTY, [])
     if tables is EMPTY:
         print(f"{', '.join(EMPTY)} hold their headers only: nulls.enabled is false, or see above")
     for name, content in tables.items():
-        for reason in empty_cells(name, content):
+        for reason in empty_cells(name, content, layers):
             print(reason)
-        write_table(stage.output(f"metrics/{name}"), name, content)
+        write_table(stage.output(f"metrics/{name}"), name, content, layers)
 
 
-def compute(stage: Stage) -> dict[str, dict]:
-    """Return what the tables hold, worked out layer by layer: what was captured, and the weights that made it."""
+def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
+    """Return what the tables hold, layer by layer from what was captured and the weights, and the layers' numbers."""
     chosen, alpha = stage.settings.nulls, stage.settings.inference.alpha
     projections = find_projections(load_chosen(stage.settings.model).model)
     if not all(projection.linear for projection in projections):
         print("this model's Q, K and V are no linear maps of the layer's input: there is nothing to rotate")
-        return EMPTY
+        return EMPTY, []
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
@@ -53,12 +53,12 @@ def compute(stage: Stage) -> dict[str, dict]:
         rungs = partial(draw_rungs, draws=chosen.draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
-        bias = Layers(len(vectors), lambda layer: {name: values[layer] for name, values in biases.items()})
-        matrices = Layers(len(vectors), lambda layer: weights(projections[layer]))
+        bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
+        matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
         found = list(each_layer("nulls", work, vectors, bias, layers_of(tensors, MATRICES), matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
     tables = ladder(drawn, join(unbiased), join(trained), chosen.draws, alpha), stack(spectrum), stack(of_heads)
-    return dict(zip(EMPTY, tables, strict=True))
+    return dict(zip(EMPTY, tables, strict=True)), vectors.numbers
 
 
 def of_layer(

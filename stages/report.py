@@ -19,7 +19,7 @@ def main(stage: Stage) -> None:
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
     words, categories = results.record["words"], results.record["categories"]
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        similarity = matrices(lambda name, layer: tensors[name][layer], results.layers, words, categories)
+        similarity = matrices(lambda name, place: tensors[name][place], results.layers, words, categories)
     text = page(
         results,
         read_json(stage.input("data/capture.json")),

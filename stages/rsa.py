@@ -19,8 +19,9 @@ def main(stage: Stage) -> None:
     features = COMPARISONS[stage.settings.rsa.comparison].features
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
         compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
-        columns = stack(each_layer("rsa", compare, layers_of(tensors, MATRICES)))
-    write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns)
+        layers = layers_of(tensors, MATRICES)
+        columns = stack(each_layer("rsa", compare, layers))
+    write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns, layers.numbers)
 
 
 def rsa_scores(

@@ -15,8 +15,9 @@ from stages.pipeline.stage import Stage, run
 def main(stage: Stage) -> None:
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
         separate = partial(separability, within=within_category(tensors.record["categories"]))
-        columns = stack(each_layer("separability", separate, layers_of(tensors, MATRICES)))
-    write_table(stage.output("metrics/separability.csv"), "separability.csv", columns)
+        layers = layers_of(tensors, MATRICES)
+        columns = stack(each_layer("separability", separate, layers))
+    write_table(stage.output("metrics/separability.csv"), "separability.csv", columns, layers.numbers)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ def main(stage: Stage) -> None:
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}
         record |= {"target": position, "word_position": word}
+        if vectors.numbers != list(range(len(vectors))):  # of a hybrid; others' count from 0
+            record["layers"] = vectors.numbers
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.
         with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:

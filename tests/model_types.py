@@ -20,7 +20,7 @@ from tiny_models import TYPES, build
 
 from stages.models.attentions import text_part
 from stages.models.capture import capture, shapes
-from stages.models.projections import Projection, find_projections
+from stages.models.projections import Projection, describe, find_projections
 from stages.models.prompts import Prompts
 from stages.models.prove import prove
 from stages.pipeline.errors import UserError
@@ -39,7 +39,7 @@ PROMPTS = Prompts(
 )
 
 
-def examine(model_type: str) -> dict[str, str]:
+def examine(model_type: str, part: str = "encoder") -> dict[str, str]:
     """Build, capture and prove one type: a row of the table."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
@@ -51,8 +51,9 @@ def examine(model_type: str) -> dict[str, str]:
         reason = " ".join((str(error).strip() or type(error).__name__).split())[:160]
         return row | {"verdict": "refused", "reason": f"transformers does not build it: {reason}"}
     try:
-        model = text_part(model)
+        model = text_part(model, part)
         projections = find_projections(model)
+        found = describe(model, projections)
         proof = prove(model, projections, PROMPTS.ids[2])
         into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
 
@@ -64,12 +65,12 @@ def examine(model_type: str) -> dict[str, str]:
         return row | {"verdict": "refused", "reason": " ".join(str(error).removeprefix("model.name: ").split())}
     if not all(np.isfinite(values).all() for values in into.values()):
         raise AssertionError(f"{model_type}: something was not written")
-    for layer, projection in enumerate(projections):
-        check_map(layer, projection, into)
+    for projection in projections:
+        check_map(projection, into)
     first = projections[0]
     return row | {
         "verdict": "proved",
-        "part": type(model).__name__,
+        "part": found["part"],
         "modules": " ".join(first.layout.modules.values()),
         "order": first.layout.order,
         "layers": " ".join(str(projection.layer) for projection in projections),
@@ -80,10 +81,11 @@ def examine(model_type: str) -> dict[str, str]:
     }
 
 
-def check_map(layer: int, projection: Projection, into: Mapping[str, np.ndarray]) -> None:
+def check_map(projection: Projection, into: Mapping[str, np.ndarray]) -> None:
     """Raise an error if the modules, applied to the captured x, do not give the captured q, k and v."""
     if not projection.linear:
         return
+    layer = projection.layer
     x = torch.from_numpy(into[f"attn_{layer}_x"]).float()
     for name, module in projection.modules.items():
         with torch.no_grad():

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
-from stages.artefacts.activations import count_layers, vectors_at
+from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import TABLES, empty_cells, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
@@ -69,7 +69,7 @@ def activations(path: Path) -> Path:
 
 def test_vectors_of_every_layer(tmp_path: Path) -> None:
     with open_tensors(activations(tmp_path / "a")) as tensors:
-        assert count_layers(tensors) == 12
+        assert layer_numbers(tensors) == list(range(12))
         for layer in range(12):
             vectors = vectors_at(-1, "tokens.target", tensors, names="q").read(layer)["q"]
             np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
@@ -252,7 +252,7 @@ def test_columns_that_some_measures_have_are_empty_for_the_others(tmp_path: Path
     found = read_table(tmp_path / "inference.csv")
     assert list(found["rsa", "qk"]) == ["value", "low", "high", "p"]
     assert list(found["cles", "q"]) == ["value"]
-    assert empty_cells("inference.csv", found) == [
+    assert empty_cells("inference.csv", found, range(2)) == [
         "inference.csv: p is empty for cles, which are not tested",
         "inference.csv: low and high are empty for cles, which have no interval",
     ]
@@ -275,8 +275,24 @@ def test_layers_that_cannot_be_matched_are_named_in_short() -> None:
 
     which = "rsa_gap_matched_first"
     controls = {(which, "qk"): gap(0, 1, 2, 5, 7, 8), (which, "qv"): gap(), ("rsa", "qk"): gap(1)}
-    said = "controls.csv: matched_first of qk: too few pairs to match in layers 0-2, 5, 7-8"
-    assert empty_cells("controls.csv", controls) == [said]
+    said = "controls.csv: matched_first of qk: too few pairs to match in layers 0 to 2, 5, 7, 8"
+    assert empty_cells("controls.csv", controls, range(9)) == [said]
+    said = "controls.csv: matched_first of qk: too few pairs to match in layers 3 to 5, 17, 27, 31"
+    assert empty_cells("controls.csv", controls, [3, 4, 5, 7, 11, 17, 19, 27, 31]) == [said]
+
+
+def test_a_hybrids_rows_have_the_models_own_numbers(tmp_path: Path) -> None:
+    path, layers = tmp_path / "heads.csv", [3, 11]
+    write_table(path, "heads.csv", HEADS, layers)
+    rows = path.read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[:2] for row in rows] == [[str(layer), str(head)] for layer in layers for head in range(3)]
+    for column, values in read_table(path, layers).items():
+        np.testing.assert_allclose(values, HEADS[column], atol=1e-6)
+    for wrong in (None, [3], [3, 7], [3, 11, 19]):
+        with pytest.raises(UserError, match="not a row for each layer and head, in order"):
+            read_table(path, wrong)
+    with pytest.raises(ValueError, match="Length of values"):
+        write_table(path, "heads.csv", HEADS, [3])
 
 
 def test_a_hole_that_is_not_allowed_is_an_error(tmp_path: Path) -> None:

@@ -52,13 +52,13 @@ def test_chosen_words_are_those_of_the_square_matrix(order: list[int], kept: int
         np.testing.assert_array_equal(found[layer], expected)
 
 
-def save(path: Path, words: list[str], seed: int, layers: int = 2, **record: str) -> Path:
+def save(path: Path, words: list[str], seed: int, count: int = 2, **record: object) -> Path:
     """Write a similarity file: each word has its own vectors, whatever its place in the list."""
     vectors = {
-        word: np.random.default_rng([seed, *word.encode()]).normal(size=(3, layers, 5)) for word in sorted(set(words))
+        word: np.random.default_rng([seed, *word.encode()]).normal(size=(3, count, 5)) for word in sorted(set(words))
     }
     tensors = {
-        name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(layers)])
+        name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(count)])
         for i, name in enumerate("qkv")
     }
     write_tensors(path, tensors, RECORD | {"words": words, **record})
@@ -76,7 +76,7 @@ def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *argumen
 
 
 def test_words_are_matched_by_name_in_any_order(tmp_path: Path, capsys, monkeypatch) -> None:
-    a = save(tmp_path / "a", WORDS, 0, layers=3)
+    a = save(tmp_path / "a", WORDS, 0, count=3)
     b = save(tmp_path / "b", WORDS, 1)
     c = save(tmp_path / "c", ["orbit", *reversed(WORDS), "sofa"], 1)
     out = {name: tmp_path / name for name in ("ab", "ac")}
@@ -97,7 +97,7 @@ def test_words_are_matched_by_name_in_any_order(tmp_path: Path, capsys, monkeypa
 
 
 def test_chosen_matrices_and_the_layer_most_alike(tmp_path: Path, capsys, monkeypatch) -> None:
-    a, b = save(tmp_path / "a", WORDS, 0, layers=3), save(tmp_path / "b", WORDS, 0, layers=2)
+    a, b = save(tmp_path / "a", WORDS, 0, count=3), save(tmp_path / "b", WORDS, 0, count=2)
     code, said, _ = run(capsys, monkeypatch, a, b, "--matrix", "v", "--out", tmp_path, "--theme", "light")
     assert code == 0
     table = pd.read_csv(tmp_path / "compare.csv").pivot(index="layer_a", columns="layer_b", values="v")
@@ -107,6 +107,19 @@ def test_chosen_matrices_and_the_layer_most_alike(tmp_path: Path, capsys, monkey
         scores = table.loc[layer]
         same = [f"{scores[layer]:.2f}"] if layer < 2 else []
         assert cells == [str(layer), *same, f"{scores.max():.2f}", "(layer", f"{scores.idxmax()})"]
+
+
+def test_a_hybrids_layers_are_those_of_the_model(tmp_path: Path, capsys, monkeypatch) -> None:
+    a = save(tmp_path / "a", WORDS, 0, layers=[1, 3])
+    b = save(tmp_path / "b", WORDS, 1, count=4)
+    code, said, _ = run(capsys, monkeypatch, a, b, "--matrix", "q", "--out", tmp_path / "out")
+    assert code == 0
+    table = pd.read_csv(tmp_path / "out/compare.csv").pivot(index="layer_a", columns="layer_b", values="q")
+    assert (list(table.index), list(table.columns)) == ([1, 3], [0, 1, 2, 3])
+    for layer, scores in table.iterrows():
+        row = next(line for line in said.splitlines() if line.split()[:1] == [str(layer)])
+        assert f"{scores[layer]:.2f}" in row.split()
+        assert f"{scores.max():.2f} (layer {scores.idxmax()})" in row
 
 
 def test_another_transform_is_noted(tmp_path: Path, capsys, monkeypatch) -> None:

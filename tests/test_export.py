@@ -76,6 +76,19 @@ def test_rsatoolbox_reads_what_each_rdm_and_pattern_is(toolbox, suffix, tmp_path
     rdms.save(str(tmp_path / "again.pkl"), file_type="pkl")
 
 
+def test_a_hybrids_layers_are_those_of_the_model(tmp_path, capsys, monkeypatch) -> None:
+    path = save(tmp_path / "run", layers=[3, 7, 11])
+    out = tmp_path / "pairs.csv"
+    assert run(capsys, monkeypatch, out, "--run", path, "--layer", 11, 3)[0] == 0
+    rows = pd.read_csv(out)
+    assert list(rows["layer"].unique()) == [3, 11]
+    expected = similarities(VECTORS["q"], len(WORDS), "cosine", "none")
+    np.testing.assert_allclose(rows["q"].to_numpy().reshape(2, -1), expected[[0, 2]], atol=1e-12)
+    code, _, error = run(capsys, monkeypatch, tmp_path / "b.csv", "--run", path, "--layer", 1)
+    assert code == 1
+    assert f"--layer: 1 is not a layer of {path}, which has 3, 7, 11" in error
+
+
 @pytest.mark.parametrize("metric", ["correlation", "euclidean"])
 def test_dissimilarities_are_those_that_rsatoolbox_computes_itself(
     toolbox, metric, tmp_path, capsys, monkeypatch

@@ -29,6 +29,7 @@ def as_in_the_post() -> Results:
         separability={name: d.copy() for name in "qkv"},
         mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
+        numbers=range(LAYERS),
         **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
     )
 
@@ -115,12 +116,23 @@ def test_too_few_layers_are_said_not_guessed(layers: int, unjudged: int) -> None
         **{t: {n: v[:layers] for n, v in getattr(full, t).items()} for t in ("correlation", "rsa", "separability")},
         mean_similarity=full.mean_similarity,
         focus=0,
+        numbers=range(layers),
     )
     without = {name: verdict for name, verdict in judge(run).items() if verdict.holds is None}
     assert len(without) == unjudged
     for verdict in without.values():
         assert verdict.measured is None
         assert f"the model has {layers}" in verdict.reason
+
+
+def test_where_layer_0_does_not_attend_no_layer_is_excepted() -> None:
+    run = as_in_the_post()
+    run.numbers = range(3, 3 + LAYERS)
+    run._focus = 9
+    verdicts = judge(run)
+    assert verdicts["rsa_first_layer"] == Verdict(None, None, "layer 0 was not captured")
+    assert verdicts["rsa_level"].measured == pytest.approx(run.rsa["qk"].mean())
+    assert verdicts["rsa_focus"].measured == run.rsa["qk"][6]
 
 
 def test_correlations_that_are_not_defined_are_said_not_guessed() -> None:

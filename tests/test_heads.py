@@ -83,13 +83,16 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
         np.testing.assert_array_equal(np.isnan(scores), dead, name)
         np.testing.assert_allclose(scores[~dead], before[name][~dead], atol=1e-12)
     table = {name: np.stack([before[name], scores]) for name, scores in after.items()}
-    said = [note for note in empty_cells("heads.csv", table) if "vary" in note]
+    said = [note for note in empty_cells("heads.csv", table, range(2)) if "vary" in note]
     reason = "is empty: vectors or similarities do not vary"
     assert said == [f"heads.csv: {column} of L1H0, L1H1 {reason}" for column in ("k", "qk", "kv")]
 
 
 def test_of_many_heads_without_a_score_five_are_named() -> None:
-    assert "q of L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more is empty" in empty_cells("heads.csv", {"q": [[np.nan] * 7]})[0]
+    assert (
+        "q of L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more is empty"
+        in empty_cells("heads.csv", {"q": [[np.nan] * 7]}, [0])[0]
+    )
 
 
 @pytest.mark.parametrize(("heads", "groups"), [(4, 4), (4, 2)])
@@ -148,7 +151,7 @@ def test_cohens_d_of_many_rows_is_pingouins() -> None:
 def test_the_strongest_head() -> None:
     d = np.zeros((12, 30))
     d[7, 13] = d[9, 2] = 2.5
-    assert strongest(d) == "L7H13"
+    assert strongest(d, range(12)) == "L7H13"
 
 
 def narrow(stage: InProcess) -> None:

@@ -19,7 +19,7 @@ from stages.pipeline.progress import blocks, join, stack
 
 
 def test_layers_are_worked_on_in_order_and_put_together() -> None:
-    layers = Layers(3, lambda layer: {"a": np.full(2, layer)})
+    layers = Layers(range(3), lambda layer: {"a": np.full(2, layer)})
     found = stack(each_layer("test", lambda one, other: {"a": one["a"], "b": other["a"].sum()}, layers, layers))
     np.testing.assert_array_equal(found["a"], [[0, 0], [1, 1], [2, 2]])
     np.testing.assert_array_equal(found["b"], [0, 2, 4])
@@ -29,7 +29,7 @@ def test_layers_are_worked_on_in_order_and_put_together() -> None:
 def test_an_error_names_its_layer() -> None:
     similar = np.random.default_rng(0).normal(size=(3, 10))
     similar[2] = 1
-    layers = Layers(3, lambda layer: dict.fromkeys("qkv", similar[layer]))
+    layers = Layers(range(3), lambda layer: dict.fromkeys("qkv", similar[layer]))
     with pytest.raises(FloatingPointError, match=r"^layer 2: a correlation is undefined"):
         stack(each_layer("test", pairwise, layers))
 
@@ -51,7 +51,7 @@ def test_nested_parts_are_joined() -> None:
 
 def test_a_tensor_on_disk_is_sliced_as_an_array(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(4, 6))
-    write_tensors(tmp_path / "a.safetensors", {"q": values}, None, np.float64)
+    write_tensors(tmp_path / "a.safetensors", {"q": values}, {}, np.float64)
     with open_tensors(tmp_path / "a.safetensors") as tensors:
         lazy = tensors["q"]
         assert (len(lazy), lazy.shape) == (4, (4, 6))

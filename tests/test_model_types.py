@@ -1,6 +1,7 @@
 """Model types found from their structure and proved: a sample of each layout, and what a wrong reading would meet."""
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -187,6 +188,45 @@ def test_layers_of_another_shape_are_left_out() -> None:
 )
 def test_the_part_that_reads_text(model_type: str, part: str) -> None:
     assert type(text_part(build(model_type))).__name__ == part
+
+
+BARTS = ["bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp", "pegasus", "plbart"]
+
+
+@pytest.mark.parametrize("model_type", [*BARTS, "t5", "umt5", "t5gemma"])
+def test_a_decoder_is_proved_as_well(model_type: str) -> None:
+    row = examine(model_type, "decoder")
+    assert (row["verdict"], row["layers"], row["prompts"]) == ("proved", "0 1 2 3", "padded"), row
+
+
+@pytest.mark.parametrize(("model_type", "start"), [("bart", 1), ("t5", None)])
+def test_a_decoder_reads_what_its_encoder_reads(model_type: str, start: int | None) -> None:
+    """Against the whole model's own call: the encoder without the token that begins the decoder's text."""
+    whole = build(model_type)
+    model = text_part(whole, "decoder")
+    assert model.start == start
+    projections = find_projections(model)
+    values, *_ = captured(model, projections)
+    seen: dict[tuple[int, str], torch.Tensor] = {}
+    attentions = [m for path, m in whole.decoder.named_modules() if re.search(r"(self_attn|SelfAttention)$", path)]
+    for layer, attention in enumerate(attentions):
+        for part in "qkv":
+            linear = getattr(attention, part if hasattr(attention, part) else f"{part}_proj")
+            linear.register_forward_hook(lambda m, i, o, key=(layer, part): seen.__setitem__(key, o))
+    for row, ids in enumerate(PROMPTS.ids):
+        text, everything = torch.tensor([ids[start is not None :]]), torch.tensor([ids])
+        with torch.no_grad():
+            whole(input_ids=text, decoder_input_ids=everything)
+        assert len(seen) == 12
+        for (layer, part), expected in seen.items():
+            found = values[f"attn_{layer}_{part}"][row][PROMPTS.word_position + 1]  # behind the word
+            np.testing.assert_allclose(found, expected[0, -1].numpy(), atol=1e-5)
+
+
+def test_models_without_both_have_one_part() -> None:
+    assert type(text_part(build("gpt2"), "decoder")).__name__ == "GPT2Model"
+    with pytest.raises(UserError, match="WhisperModel reads input_features, not the tokens of a text"):
+        text_part(build("whisper"), "decoder")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import image as plt_image
+from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)
 RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
 R = dict.fromkeys(PAIRS, -0.123)
+LAYERS = [3, 7, 11, 15, 19]
 SIMILARITY = {name: RNG.uniform(0.3, 1, 21) for name in "qkv"}
 
 
@@ -103,7 +105,7 @@ def test_every_metric_and_comparison_has_a_label() -> None:
 def test_scores_are_called_what_they_are(comparison: str, symbol: str) -> None:
     figure = scatter.rsa_scatter(SIMILARITY, R, "cosine", 6, comparison)
     assert titles(figure)[0] == f"Q and K ({symbol} = −0.12)"
-    assert "RSA scores (" in labels(profiles.rsa_profile(RSA, comparison))[0][1]
+    assert "RSA scores (" in labels(profiles.rsa_profile(RSA, LAYERS, comparison))[0][1]
 
 
 def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
@@ -122,14 +124,14 @@ def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
 def test_a_series_of_matrices_shares_limits_and_states_them(tmp_path: Path) -> None:
     layers = [np.full((7, 7), value) for value in (0.1, 0.9, 0.5)]
     seen = []
-    for figure in words.similarity_series("k", layers, CATEGORIES, "cosine", (-0.2, 1.0)):
+    for figure in words.similarity_series("k", layers, CATEGORIES, "cosine", (-0.2, 1.0), [3, 7, 11]):
         figure.savefig(tmp_path / "a.png")
         axis, bar = figure.axes
         (image,) = axis.images
         seen.append((axis.get_title(), image.get_array()[0, 1], image.get_clim(), tuple(axis.get_position().bounds)))
         assert bar.get_ylabel() == "Cosine similarity, −0.20 to 1.00 in all layers"
         assert len(axis.lines) == 2
-    assert [title for title, *_ in seen] == ["K, layer 0", "K, layer 1", "K, layer 2"]
+    assert [title for title, *_ in seen] == ["K, layer 3", "K, layer 7", "K, layer 11"]
     assert [value for _, value, *_ in seen] == [0.1, 0.9, 0.5]
     assert {clim for *_, clim, _ in seen} == {(-0.2, 1.0)}
     assert len({place for *_, place in seen}) == 1
@@ -139,14 +141,14 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
     """Where words outnumber pixels, a pixel is a mean of words, not one of them."""
     categories = ["a"] * 1500 + ["b"] * 1500
     checks = np.indices((3000, 3000)).sum(axis=0) % 2 * 0.2  # nearest pixels would show black or stripes
-    (figure,) = words.similarity_series("q", [checks], categories, "cosine", (0.0, 0.2))
+    (figure,) = words.similarity_series("q", [checks], categories, "cosine", (0.0, 0.2), [0])
     figure.savefig(tmp_path / "a.png", dpi=100)
     drawn = plt_image.imread(tmp_path / "a.png")[200:400, 100:400, :3]
     assert drawn.reshape(-1, 3).std(axis=0).max() < 0.1
 
 
 def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
-    draw = partial(profiles.rsa_profile, RSA)
+    draw = partial(profiles.rsa_profile, RSA, LAYERS)
     draw_all("light", {tmp_path / "a.png": draw, tmp_path / "b.png": partial(style.switched_off, "x")}, 60)
     style.themed("light", draw, tmp_path / "c.png", 60)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
@@ -155,7 +157,7 @@ def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> Non
 
 def test_an_error_while_several_are_drawn_is_told(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
-        draw_all("light", {tmp_path / "a.png": partial(profiles.rsa_profile, {})}, 60)
+        draw_all("light", {tmp_path / "a.png": partial(profiles.rsa_profile, {}, LAYERS)}, 60)
 
 
 @pytest.mark.parametrize(
@@ -190,8 +192,8 @@ def test_densities_have_freedman_diaconis_bins_and_area_one() -> None:
 @pytest.mark.parametrize(
     ("figure", "label"),
     [
-        (profiles.activation_correlation(RSA), "Correlation coefficient"),
-        (profiles.rsa_profile(RSA), "RSA scores"),
+        (profiles.activation_correlation(RSA, LAYERS), "Correlation coefficient"),
+        (profiles.rsa_profile(RSA, LAYERS), "RSA scores"),
     ],
 )
 def test_profiles_over_layers(figure: Figure, label: str) -> None:
@@ -200,8 +202,32 @@ def test_profiles_over_layers(figure: Figure, label: str) -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Q–K", "Q–V", "K–V"]
 
 
+def test_layers_are_named_by_the_models_own_numbers() -> None:
+    heads = {name: RNG.uniform(0, 1, (5, 3)) for name in (*"qkv", *PAIRS)}
+    robust = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
+    figures = (
+        profiles.rsa_profile(RSA, LAYERS),
+        controls.robustness_profile(robust, LAYERS),
+        maps.head_maps(heads, {}, LAYERS),
+    )
+    axes = [(axes.xaxis, axes.get_xlabel()) for figure in figures for axes in figure.axes]
+    within = profiles.within_vs_across(RSA, LAYERS)
+    compared = maps.layer_maps({"q": RNG.uniform(0, 1, (5, 4))}, ("a", "b"), (LAYERS, [0, 2, 4, 6]))
+    axes += [(within.axes[1].yaxis, "Transformer layer"), (compared.axes[0].yaxis, "Transformer layer")]
+    for figure in (*figures, within, compared):
+        figure.draw_without_rendering()
+    shown = [_ticks(axis) for axis, label in axes if label == "Transformer layer"]
+    assert shown == [dict(enumerate(map(str, LAYERS)))] * (1 + 6 + 3 + 2)
+    assert _ticks(compared.axes[0].xaxis) == {0: "0", 1: "2", 2: "4", 3: "6"}
+
+
+def _ticks(axis: Axis) -> dict[float, str]:
+    labels = zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+    return {place: label.get_text() for place, label in labels if label.get_text()}
+
+
 def test_category_profile() -> None:
-    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA)
+    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA, LAYERS)
     assert titles(figure) == ["Effect size", "Within", "Across"]
     assert [label for _, label in labels(figure)] == ["Cohen's d", "RSA score", "RSA score"]
     low, high = figure.axes[1].get_ylim()
@@ -210,7 +236,7 @@ def test_category_profile() -> None:
 
 
 def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
-    figure = profiles.within_vs_across(RSA)
+    figure = profiles.within_vs_across(RSA, LAYERS)
     axes = figure.axes[0]
     assert labels(figure)[0] == ("Across-category RSA", "Within-category RSA")
     assert axes.get_xlim() == axes.get_ylim()
@@ -229,7 +255,7 @@ UNSURE = {"low": np.full(5, -0.31), "high": np.full(5, 1.0), "p_familywise": np.
 @pytest.mark.parametrize("marks", [True, False])
 def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
     shown = Uncertainty({("rsa", pair): UNSURE for pair in PAIRS}, 0.05, bands, marks)
-    figure = profiles.rsa_profile(RSA, "pearson", shown)
+    figure = profiles.rsa_profile(RSA, LAYERS, "pearson", shown)
     (axis,) = figure.axes
     assert len(axis.collections) == 3 * bands
     assert (axis.get_ylim()[0] < -0.31) == bands
@@ -243,11 +269,11 @@ def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
 def test_intervals_of_the_category_figures() -> None:
     scores = {(kind, pair): UNSURE for kind in ("rsa_within", "rsa_across") for pair in PAIRS}
     shown = Uncertainty(scores | {("d", name): UNSURE for name in "qkv"}, 0.1, bands=True, marks=True)
-    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA, shown)
+    figure = profiles.category_profile({name: RNG.uniform(0, 3, 5) for name in "qkv"}, RSA, LAYERS, shown)
     assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3]
     hollow = [[line for line in axes.lines if line.get_linestyle() == "None"] for axes in figure.axes]
     assert [len(lines) for lines in hollow] == [3, 0, 0]
-    figure = profiles.within_vs_across(RSA, shown)
+    figure = profiles.within_vs_across(RSA, LAYERS, shown)
     crosses = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
     assert len(crosses) == 6
     np.testing.assert_allclose(crosses[0].get_segments()[2], [[-0.31, RSA["qk_within"][2]], [1, RSA["qk_within"][2]]])
@@ -267,7 +293,7 @@ def test_controls_profile() -> None:
         ("d_of_input", "x"): 4,
     }
     nulls = {("d", name, rung): cells(1.0) for name in "qkv" for rung in ("gaussian", "spectrum", "unbiased")}
-    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, nulls, 0.05)
+    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, nulls, 0.05, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     assert {label for label, _ in labels(figure)} == {"Transformer layer"}
     assert [axes.get_ylabel() for axes in (figure.axes[0], figure.axes[3])] == ["RSA score", "Cohen's d"]
@@ -287,7 +313,7 @@ def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
     steps = {"narrow spectrum": -0.1, "shared directions": 0.02, "alignment": -0.12, "bias": 0.05}
     nulls = {("rsa", pair, rung): cells(value) for pair in PAIRS for rung, value in rungs.items()}
     nulls |= {("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in steps.items()}
-    figure = ladder.ladder_profile(nulls, 0.05)
+    figure = ladder.ladder_profile(nulls, 0.05, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V"] * 2
     assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3, 0, 0, 0]
     bars = [bar for bar in figure.axes[3].patches if bar.get_height()]
@@ -299,7 +325,7 @@ def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
 
 def test_robustness_profile_draws_all_choices() -> None:
     columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
-    figure = controls.robustness_profile(columns)
+    figure = controls.robustness_profile(columns, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
     assert sorted(drawn) == sorted(list(values) for values in columns.values())
@@ -311,11 +337,11 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
     ends = {f"{n}_null_{end}": np.full((5, 3), v) for n in scores for end, v in (("low", -1.0), ("high", 0.97))}
-    figure = maps.head_maps(scores, ends)
+    figure = maps.head_maps(scores, ends, [3, 7, 11, 15, 19])
     assert "1 above their null, 0 below" in [text.get_text() for text in figure.axes[5].texts]
     panels = [axes for axes in figure.axes if axes.images]
-    assert titles(figure)[2].strip() == "V (L4H2: 3.17)"
-    assert titles(figure)[5].strip() == "K–V (L1H0: 0.98)"
+    assert titles(figure)[2].strip() == "V (L19H2: 3.17)"
+    assert titles(figure)[5].strip() == "K–V (L7H0: 0.98)"
     assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
     assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
     assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]
@@ -330,7 +356,7 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
 
 def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
     rsa = {name: RNG.uniform(0.2, 0.9, (4, 6)) for name in "qv"}
-    figure = maps.layer_maps(rsa, ("main", "exp"))
+    figure = maps.layer_maps(rsa, ("main", "exp"), ([3, 7, 11, 15], range(6)))
     assert titles(figure) == ["Q", "V"]
     assert labels(figure)[0] == ("Layer of B", "Layer of A")
     assert figure.get_suptitle() == "A: main\nB: exp"
@@ -349,7 +375,7 @@ def test_themes(theme: str, background: str, tmp_path: Path) -> None:
     drawn = []
 
     def draw() -> Figure:
-        drawn.append(profiles.rsa_profile(RSA))
+        drawn.append(profiles.rsa_profile(RSA, LAYERS))
         return drawn[0]
 
     style.themed(theme, draw, tmp_path / "a.png", 60)
@@ -358,7 +384,7 @@ def test_themes(theme: str, background: str, tmp_path: Path) -> None:
     assert not axes.spines["top"].get_visible()
     assert not axes.spines["right"].get_visible()
     assert axes.title.get_fontweight() == axes.xaxis.label.get_fontweight() == "bold"
-    style.themed(theme, lambda: profiles.rsa_profile(RSA), tmp_path / "b.png", 60)
+    style.themed(theme, lambda: profiles.rsa_profile(RSA, LAYERS), tmp_path / "b.png", 60)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
@@ -370,5 +396,8 @@ def test_the_settings_offer_the_themes_that_there_are() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 48])
 def test_any_number_of_layers(layers: int, tmp_path: Path) -> None:
     rsa = {name: np.resize(values, layers) for name, values in RSA.items()}
-    for draw in (lambda: profiles.rsa_profile(rsa), lambda: profiles.within_vs_across(rsa)):
+    for draw in (
+        lambda: profiles.rsa_profile(rsa, range(layers)),
+        lambda: profiles.within_vs_across(rsa, range(layers)),
+    ):
         style.themed("dark", draw, tmp_path / "a.png", 50)

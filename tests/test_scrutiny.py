@@ -289,7 +289,7 @@ def evidence(**changes: dict) -> Results:
         **{(m, n, rung): changes.get(f"{m}_{rung}", values) for m, n in NULLED for rung, values in rungs.items()},
         **{(f"{m}_step", n, step): values for m, n in NULLED for step, values in steps.items()},
     }
-    return Results(alpha=0.05, inference=table, controls=table, nulls=nulls, rsa={"qk": np.zeros(2)})
+    return Results(alpha=0.05, inference=table, controls=table, nulls=nulls, rsa={"qk": np.zeros(2)}, numbers=range(2))
 
 
 def judge(run: Results) -> dict[str, Verdict]:

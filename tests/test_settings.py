@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from stages.pipeline.errors import UserError
 from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
-from stages.pipeline.settings import check_focus_layer, find_token, load
+from stages.pipeline.settings import check_layer, find_token, load
 from stages.pipeline.word_lists import flatten
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -221,9 +221,11 @@ def test_words_keep_their_order() -> None:
 
 
 def test_a_focus_layer_that_the_model_lacks() -> None:
-    check_focus_layer(7, 8)
+    check_layer("focus_layer", 7, range(8))
     with pytest.raises(UserError, match="focus_layer: 8 is not a layer of this model, which has 0 to 7"):
-        check_focus_layer(8, 8)
+        check_layer("focus_layer", 8, range(8))
+    with pytest.raises(UserError, match="focus_layer: 6 is not a layer of this model, which has 3, 7 to 9"):
+        check_layer("focus_layer", 6, [3, 7, 8, 9])
 
 
 def test_a_token_is_found_from_either_end() -> None:

@@ -69,17 +69,21 @@ def vectors_at(
             f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
         )
 
+    numbers = layer_numbers(activations)
+
     def read(layer: int) -> dict[str, np.ndarray]:
         # The reference words have been kept at the same positions.
-        parts = {name: [file[f"attn_{layer}_{name}"][:, kept.index(place)] for file in files] for name in names}
+        parts = {
+            name: [file[f"attn_{numbers[layer]}_{name}"][:, kept.index(place)] for file in files] for name in names
+        }
         return {name: np.concatenate(both) for name, both in parts.items()}
 
-    return Layers(count_layers(activations), read)
+    return Layers(numbers, read)
 
 
-def count_layers(activations: Tensors) -> int:
-    """Count the layers in `data/activations.safetensors`."""
-    return len({name.split("_")[1] for name in activations.names})
+def layer_numbers(activations: Tensors) -> list[int]:
+    """List the layers in `data/activations.safetensors`, as the model numbers them."""
+    return sorted({int(name.split("_")[1]) for name in activations.names})
 
 
 def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
@@ -90,10 +94,10 @@ def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
     dict of "q", "k", "v" to ndarray of float32, shape (layers, units)
         0 where a projection has no bias.
     """
-    layers = count_layers(activations)
+    layers = layer_numbers(activations)
     biases = {}
     for matrix in MATRICES:
-        none = np.zeros(activations[f"attn_0_{matrix}"].shape[-1], dtype=np.float32)
-        names = [f"attn_{layer}_{matrix}_bias" for layer in range(layers)]
+        none = np.zeros(activations[f"attn_{layers[0]}_{matrix}"].shape[-1], dtype=np.float32)
+        names = [f"attn_{layer}_{matrix}_bias" for layer in layers]
         biases[matrix] = np.stack([activations[name][:] if name in activations.names else none for name in names])
     return biases

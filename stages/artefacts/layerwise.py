@@ -16,29 +16,29 @@ class Layers:
 
     Attributes
     ----------
-    count : int
-        How many layers there are.
+    numbers : sequence of int
+        The layers' numbers, as the model counts them: not all of a hybrid's layers attend.
     read : callable
-        Takes a layer, counted from 0, gives its arrays by name.
+        Takes a layer's place among them, gives its arrays by name.
     """
 
-    count: int
+    numbers: Sequence[int]
     read: Callable[[int], dict[str, np.ndarray]]
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.numbers)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        return map(self.read, range(self.count))
+        return map(self.read, range(len(self)))
 
     def __getitem__(self, some: slice) -> dict[str, np.ndarray]:
         """Return the arrays of some layers, each of shape (layers, ...)."""
-        return stack(map(self.read, range(self.count)[some]))
+        return stack(map(self.read, range(len(self))[some]))
 
 
 def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
     """Return the layers of tensors whose first axis they are, such as those of `data/similarity.safetensors`."""
-    return Layers(len(tensors[names[0]]), lambda layer: {name: tensors[name][layer] for name in names})
+    return Layers(tensors.layers, lambda place: {name: tensors[name][place] for name in names})
 
 
 def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator[Any]:
@@ -58,9 +58,9 @@ def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator
     FloatingPointError
         As `work` does, with the layer's name before it.
     """
-    for layer in progress(name, "layer")(range(len(layers[0]))):
+    for place in progress(name, "layer")(range(len(layers[0]))):
         try:
-            found = work(*(source.read(layer) for source in layers))
+            found = work(*(source.read(place) for source in layers))
         except FloatingPointError as error:
-            raise FloatingPointError(f"layer {layer}: {error}") from None
+            raise FloatingPointError(f"layer {layers[0].numbers[place]}: {error}") from None
         yield found

@@ -1,6 +1,6 @@
 """The results of a run, in one place: its tables, and what of its similarities is asked for in one layer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.pipeline.settings import check_focus_layer
+from stages.pipeline.settings import check_layer
 
 
 def _table(name: str) -> Any:
-    return cached_property(lambda run: read_table(run.find(f"metrics/{name}.csv")))
+    return cached_property(lambda run: read_table(run.find(f"metrics/{name}.csv"), run.record.get("layers")))
 
 
 class Results:
@@ -66,14 +66,14 @@ class Results:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """What the similarities are of: ``words``, ``categories`` (one a word), ``metric``, ``transform``."""
+        """What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``."""
         return read_record(self.find("data/similarity.safetensors"))
 
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
-            return {name: tensors[name][self.focus] for name in MATRICES}
+            return {name: tensors[name][self.place] for name in MATRICES}
 
     @cached_property
     def mean_similarity(self) -> dict[str, float]:
@@ -87,14 +87,24 @@ class Results:
 
     @property
     def focus(self) -> int:
-        """The focus layer; a `UserError` if the model has no such layer."""
-        check_focus_layer(self._focus, self.layers)
+        """The focus layer; a `UserError` if it was not captured."""
+        check_layer("focus_layer", self._focus, self.numbers)
         return self._focus
 
     @property
+    def place(self) -> int:
+        """The focus layer's place among the layers."""
+        return self.numbers.index(self.focus)
+
+    @property
     def layers(self) -> int:
-        """How many layers the model has."""
+        """How many layers were captured."""
         return len(self.rsa["qk"])
+
+    @cached_property
+    def numbers(self) -> Sequence[int]:
+        """The layers' numbers, as the model counts: of a hybrid those that attend."""
+        return self.record.get("layers") or range(self.layers)
 
     def rsa_by_layer(self) -> np.ndarray:
         """Return the mean RSA score of the three pairs, shape (layers,)."""

@@ -34,9 +34,9 @@ class Run:
     record: dict[str, Any]
 
     @property
-    def layers(self) -> int:
-        """How many layers the model has."""
-        return len(self.similarity["q"])
+    def layers(self) -> list[int]:
+        """The layers' numbers, as the model counts."""
+        return self.similarity.layers
 
 
 @contextmanager

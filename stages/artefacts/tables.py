@@ -1,16 +1,18 @@
 """The tables in metrics/: what each holds, how it is written and read, and why a cell of it is empty.
 
-A row of a table is one of its keys: a place, counted from 0 (layer, head), and where a table is long, names (measure,
-matrix or pair). In memory a table is columns by name, each an array with an axis for every place (``rsa["qk"]`` has
-shape (layers,)); a long one has such columns for every combination of names (``inference["rsa", "qk"]["low"]``).
+A row of a table is one of its keys: a place (layer, as the model numbers it; head, counted from 0), and where a table
+is long, names (measure, matrix or pair). In memory a table is columns by name, each an array with an axis for every
+place (``rsa["qk"]`` has shape (layers,)); a long one has such columns for every combination of names
+(``inference["rsa", "qk"]["low"]``).
 A table of a stage that is switched off is empty.
 """
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ import pandas as pd
 
 from stages.artefacts.files import readable, rounded
 from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES, Scores
+from stages.pipeline.settings import in_short
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Table:
     columns : tuple of str
         The numbers.
     places, names : tuple of str
-        The keys before them: those that count from 0, and those that are text.
+        The keys before them: those that are numbers, and those that are text.
     optional : tuple of str
         Columns that may be left out; in a long table, for some of its names.
     gaps : str, optional
@@ -114,7 +117,9 @@ TABLES = {
 }
 
 
-def write_table(path: Path, name: str, content: Mapping[Any, Any], table: Table | None = None) -> None:
+def write_table(
+    path: Path, name: str, content: Mapping[Any, Any], *layers: Sequence[int], table: Table | None = None
+) -> None:
     """Write a table, sorted by place, then in the order given.
 
     Parameters
@@ -125,6 +130,8 @@ def write_table(path: Path, name: str, content: Mapping[Any, Any], table: Table 
         Its file name, a key of `TABLES`.
     content : mapping
         As this module tells; empty where its stage is switched off.
+    *layers : sequence of int
+        The numbers of the rows' layers, for each place that is one; without them a place counts from 0.
     table : Table, optional
         What it holds, where that is not in `TABLES`.
 
@@ -135,12 +142,14 @@ def write_table(path: Path, name: str, content: Mapping[Any, Any], table: Table 
     """
     table = table or TABLES[name]
     parts = content if table.names or (table.switch and not content) else {(): content}
-    rows = [_rows(name, table, names, columns) for names, columns in parts.items()]
+    rows = [_rows(name, table, names, columns, layers) for names, columns in parts.items()]
     sheet = pd.concat(rows) if rows else pd.DataFrame(columns=[*table.keys, *table.columns])
     sheet.sort_values([*table.places], kind="stable").to_csv(path, index=False, lineterminator="\n")
 
 
-def _rows(name: str, table: Table, names: tuple[str, ...], columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+def _rows(
+    name: str, table: Table, names: tuple[str, ...], columns: Mapping[str, np.ndarray], layers: Sequence[Sequence[int]]
+) -> pd.DataFrame:
     """Return the rows of some names: a row a place, in NumPy's order."""
     given = [column for column in table.columns if column in columns or column not in table.optional]
     arrays = {column: np.asarray(columns[column], dtype=float) for column in given}
@@ -150,19 +159,22 @@ def _rows(name: str, table: Table, names: tuple[str, ...], columns: Mapping[str,
     ]:
         of = f" of {' '.join(names)}" if names else ""
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
-    places = np.indices(arrays[given[0]].shape).reshape(len(table.places), -1)
-    keys = pd.DataFrame(places.T, columns=[*table.places]).assign(**dict(zip(table.names, names, strict=True)))
-    numbers = pd.DataFrame({column: values.ravel() for column, values in arrays.items()})
-    return pd.concat([keys, rounded(numbers.reindex(columns=list(table.columns)))], axis=1)
+    places = [*layers, *map(range, arrays[given[0]].shape[len(layers) :])]
+    rows = pd.MultiIndex.from_product(places, names=table.places)
+    numbers = pd.DataFrame({column: values.ravel() for column, values in arrays.items()}, rows)
+    keys = rows.to_frame(index=False).assign(**dict(zip(table.names, names, strict=True)))
+    return pd.concat([keys, rounded(numbers.reindex(columns=list(table.columns))).reset_index(drop=True)], axis=1)
 
 
-def read_table(path: Path) -> dict[Any, Any]:
+def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
     """Read a table that `write_table` wrote.
 
     Parameters
     ----------
     path : Path
         Its file name is a key of `TABLES`.
+    layers : sequence of int, optional
+        The numbers that its layers must have; without them they count from 0.
 
     Returns
     -------
@@ -187,28 +199,32 @@ def read_table(path: Path) -> dict[Any, Any]:
         if rows.empty:
             raise ValueError("no row")
         if not table.names:
-            return _columns(rows, table, ())
+            return _columns(rows, table, (), layers)
         parts = rows.groupby([*table.names], sort=False)
-        found = {names: _columns(part, table, names) for names, part in parts}
+        found = {names: _columns(part, table, names, layers) for names, part in parts}
         if len({len(part) for _, part in parts}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         return found
 
 
-def _columns(rows: pd.DataFrame, table: Table, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _columns(
+    rows: pd.DataFrame, table: Table, names: tuple[str, ...], layers: Sequence[int] | None
+) -> dict[str, np.ndarray]:
     """Return the columns of some names as arrays."""
     columns = [column for column in table.columns if column not in table.optional or rows[column].notna().any()]
     values = rows[columns].to_numpy(dtype=float)
     if not (table.may_have_gaps(names) or np.isfinite(values).all()):
         raise ValueError("an empty cell")
-    places = rows[[*table.places]].to_numpy(dtype=int).T
-    shape = tuple(places.max(axis=1) + 1)
-    if math.prod(shape) != len(rows) or not np.array_equal(places, np.indices(shape).reshape(len(shape), -1)):
+    found = rows[[*table.places]].to_numpy(dtype=int)
+    first, *others = (range(most + 1) for most in found.max(axis=0))
+    places = [layers or first, *others]
+    shape = tuple(map(len, places))
+    if math.prod(shape) != len(rows) or not np.array_equal(found, list(product(*places))):
         raise ValueError(f"not a row for each {' and '.join(table.places)}, in order")
     return {column: values[:, place].reshape(shape) for place, column in enumerate(columns)}
 
 
-def empty_cells(name: str, content: Mapping[Any, Any]) -> list[str]:
+def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) -> list[str]:
     """Return the reason of every kind of empty cell that a table has, in a sentence each.
 
     Parameters
@@ -217,19 +233,21 @@ def empty_cells(name: str, content: Mapping[Any, Any]) -> list[str]:
         A key of `TABLES`.
     content : mapping
         As this module tells.
+    layers : sequence of int
+        The layers' numbers.
     """
     if not content:
         return []
-    reasons = REASONS.get(name, lambda content: [])
-    return [f"{name}: {reason}" for reason in reasons(content)]
+    reasons = REASONS.get(name, lambda content, layers: [])
+    return [f"{name}: {reason}" for reason in reasons(content, layers)]
 
 
-def _of_correlation(columns: Mapping[str, np.ndarray]) -> list[str]:
+def _of_correlation(columns: Mapping[str, np.ndarray], layers: Sequence[int]) -> list[str]:
     unpaired = [pair for pair in PAIRS if pair not in columns]
     return [f"{', '.join(unpaired)} are empty: the matrices differ in their number of units"] if unpaired else []
 
 
-def _of_inference(scores: Scores) -> list[str]:
+def _of_inference(scores: Scores, layers: Sequence[int]) -> list[str]:
     reasons = {
         "p": "p is empty for {}, which are not tested",
         "low": "low and high are empty for {}, which have no interval",
@@ -240,26 +258,26 @@ def _of_inference(scores: Scores) -> list[str]:
     return [reason.format(", ".join(without[column])) for column, reason in reasons.items() if without[column]]
 
 
-def _of_controls(scores: Scores) -> list[str]:
+def _of_controls(scores: Scores, layers: Sequence[int]) -> list[str]:
     # RSA within and across categories is empty where their gap is.
     gaps = {names: cells["value"] for names, cells in scores.items() if names[0].startswith("rsa_gap_matched_")}
     return [
-        f"{measure.removeprefix('rsa_gap_')} of {pair}: too few pairs to match in layers {_as_ranges(layers)}"
+        f"{measure.removeprefix('rsa_gap_')} of {pair}: too few pairs to match in layers {in_short(empty)}"
         for (measure, pair), values in gaps.items()
-        if len(layers := np.flatnonzero(np.isnan(values)))
+        if (empty := [layers[place] for place in np.flatnonzero(np.isnan(values))])
     ]
 
 
-def _of_heads(columns: Mapping[str, np.ndarray], most: int = 5) -> list[str]:
+def _of_heads(columns: Mapping[str, np.ndarray], layers: Sequence[int], most: int = 5) -> list[str]:
     reasons = []
     for column, values in columns.items():
-        if names := [f"L{layer}H{head}" for layer, head in np.argwhere(np.isnan(values))]:
+        if names := [f"L{layers[layer]}H{head}" for layer, head in np.argwhere(np.isnan(values))]:
             more = f" and {len(names) - most} more" if len(names) > most else ""
             reasons.append(f"{column} of {', '.join(names[:most])}{more} is empty: vectors or similarities do not vary")
     return reasons
 
 
-def _of_nulls(scores: Scores) -> list[str]:
+def _of_nulls(scores: Scores, layers: Sequence[int]) -> list[str]:
     undrawn = dict.fromkeys(rung for (*_, rung), cells in scores.items() if "p" not in cells)
     return [f"low, high and p are empty for {', '.join(undrawn)}, which are not drawn"]
 
@@ -272,9 +290,3 @@ REASONS = {
     "nulls.csv": _of_nulls,
     "head_nulls.csv": _of_heads,
 }
-
-
-def _as_ranges(numbers: np.ndarray) -> str:
-    """Write ascending whole numbers in short: 0-3, 7."""
-    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,16 @@ class Tensors:
                 raise KeyError(f"no tensor {name}")
             return Tensor(self._file.get_slice(name))
 
-    @property
+    @cached_property
     def record(self) -> dict[str, Any]:
         """What the arrays are of, as given to `TensorWriter`."""
         with readable(self._path, "safetensors file"):
             return json.loads((self._file.metadata() or {})["record"])
+
+    @property
+    def layers(self) -> list[int]:
+        """The numbers of the layers that are the first axis of `data/similarity.safetensors`, as the model counts."""
+        return self.record.get("layers") or list(range(len(self["q"])))
 
 
 @contextmanager

@@ -23,9 +23,10 @@ FEWEST_WORDS = 4
 
 @dataclass(frozen=True)
 class Similarities:
-    """A run's similarities: by matrix, shape (layers, pairs); and what they are of."""
+    """A run's similarities: by matrix, shape (layers, pairs); the layers' numbers; and what they are of."""
 
     name: str
+    layers: list[int]
     similarity: dict[str, np.ndarray]
     record: dict[str, Any]
 
@@ -40,11 +41,13 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         )
         for name in matrices
     }
-    show(rsa)
+    layers = runs[0].layers, runs[1].layers
+    show(rsa, *layers)
     try:
+        table = Table(tuple(rsa), places=("layer_a", "layer_b"))
         out.mkdir(parents=True, exist_ok=True)
-        write_table(out / "compare.csv", "compare.csv", rsa, Table(tuple(rsa), places=("layer_a", "layer_b")))
-        themed(theme, partial(layer_maps, rsa, (a, b)), out / "compare.png", dpi=192)
+        write_table(out / "compare.csv", "compare.csv", rsa, *layers, table=table)
+        themed(theme, partial(layer_maps, rsa, (a, b), layers), out / "compare.png", dpi=192)
     except OSError as error:
         raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
     print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
@@ -53,7 +56,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
 def load(name: str) -> Similarities:
     """Read a run as a whole."""
     with open_run(name) as run:
-        return Similarities(name, {matrix: run.similarity[matrix][:] for matrix in MATRICES}, run.record)
+        return Similarities(name, run.layers, {matrix: run.similarity[matrix][:] for matrix in MATRICES}, run.record)
 
 
 def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int]]]:
@@ -76,14 +79,14 @@ def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int
     return [(run, [at[word] for word in common]) for run, at in zip((a, b), places, strict=True)]
 
 
-def show(rsa: dict[str, np.ndarray]) -> None:
+def show(rsa: dict[str, np.ndarray], a: list[int], b: list[int]) -> None:
     """Print, for each layer of A, its RSA with the same layer of B and with the one most like it."""
     headings = [f"{name.upper()}, {what}" for name in rsa for what in ("same layer", "most alike")]
     rows = []
-    for layer in range(len(next(iter(rsa.values())))):
+    for place, layer in enumerate(a):
         row = [str(layer)]
         for scores in rsa.values():
-            same = f"{scores[layer, layer]:.2f}" if layer < scores.shape[1] else ""
-            row += [same, f"{scores[layer].max():.2f} (layer {scores[layer].argmax()})"]
+            same = f"{scores[place, b.index(layer)]:.2f}" if layer in b else ""
+            row += [same, f"{scores[place].max():.2f} (layer {b[scores[place].argmax()]})"]
         rows.append(row)
     print_table(["layer of A", *headings], rows)

@@ -14,6 +14,7 @@ from stages.geometry.names import WITH_INPUT as MATRICES
 from stages.pipeline.command import parser, plain_errors
 from stages.pipeline.errors import UserError
 from stages.pipeline.outputs import temporary
+from stages.pipeline.settings import check_layer
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         "--run", default=SIMILARITY, help="revision, experiment or file as for stages.compare; default: the workspace"
     )
     options.add_argument("--matrix", choices=MATRICES, nargs="+", default=MATRICES, help="default: all; x is the input")
-    options.add_argument("--layer", type=int, nargs="+", help="counted from 0; default: all")
+    options.add_argument("--layer", type=int, nargs="+", help="as the model numbers them, from 0; default: all")
     options.add_argument("--force", action="store_true", help="replace OUT if it is there")
     chosen = options.parse_args()
     with plain_errors("export", interrupted="interrupted, nothing was written"):
@@ -53,11 +54,9 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
 
 
 def _layers(run: Run, layers: list[int] | None) -> list[int]:
-    if layers is None:
-        return list(range(run.layers))
-    if unknown := [layer for layer in layers if not 0 <= layer < run.layers]:
-        raise UserError(f"--layer: {unknown[0]} is not a layer of {run.name}, which has 0 to {run.layers - 1}")
-    return sorted(set(layers))
+    for layer in layers or []:
+        check_layer("--layer", layer, run.layers, run.name)
+    return run.layers if layers is None else sorted(set(layers))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
         rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
         rows = file.create_dataset("dissimilarities", (len(names), run.similarity["q"].shape[1]), dtype="f8")
         for row, (layer, matrix) in enumerate(tqdm(names, desc="export", unit="RDM", delay=1)):
-            rows[row] = dissimilarity(run.similarity[matrix][layer], run.record["metric"])
+            rows[row] = dissimilarity(run.similarity[matrix][run.layers.index(layer)], run.record["metric"])
 
 
 def write_csv(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
@@ -79,7 +79,7 @@ def _tables(run: Run, matrices: list[str], layers: list[int]) -> Iterator[pd.Dat
                     f"category_{side}": pd.Categorical.from_codes(i, kinds) for side, i in (("a", of_a), ("b", of_b))
                 }
                 part["within"] = of_a == of_b
-                part |= {matrix: run.similarity[matrix][layer, first:last] for matrix in matrices}
+                part |= {matrix: run.similarity[matrix][run.layers.index(layer), first:last] for matrix in matrices}
                 yield pd.DataFrame(part)
                 bar.update(last - first)
 

@@ -84,10 +84,15 @@ def _at_least(layers: int, run: Results) -> None:
         raise Undefined(f"needs {layers} layers, the model has {run.layers}")
 
 
+def later_layers(run: Results, values: np.ndarray) -> np.ndarray:
+    """Leave out layer 0, which the post excepts, if it was captured and is not alone."""
+    return values[1:] if run.layers > 1 and run.numbers[0] == 0 else values
+
+
 @claim("Q-K correlation of units, focus layer", "weakly negative", "-0.3 < r < 0")
 def qk_correlation_focus(run: Results) -> tuple:
     (r,) = _r(run, "qk")
-    return r[run.focus], -0.3 < r[run.focus] < 0
+    return r[run.place], -0.3 < r[run.place] < 0
 
 
 @claim("share of layers where it is weakly negative", "most layers", "more than half")
@@ -119,21 +124,21 @@ def similarity_order(run: Results) -> tuple:
 
 @claim("weakest RSA, focus layer", "around .85", "at least 0.80")
 def rsa_focus(run: Results) -> tuple:
-    weakest = min(run.rsa[pair][run.focus] for pair in PAIRS)
+    weakest = min(run.rsa[pair][run.place] for pair in PAIRS)
     return weakest, weakest >= 0.80
 
 
 @claim("mean RSA, layer 0 left out", "around .9", "0.85 to 0.95")
 def rsa_level(run: Results) -> tuple:
     _at_least(2, run)
-    mean = run.rsa_by_layer()[1:].mean()
+    mean = later_layers(run, run.rsa_by_layer()).mean()
     return mean, 0.85 <= mean <= 0.95
 
 
 @claim("rank correlation of RSA with depth, layer 0 left out", "no visible change", "between -0.5 and 0.5")
 def rsa_flat(run: Results) -> tuple:
     _at_least(4, run)
-    later = run.rsa_by_layer()[1:]
+    later = later_layers(run, run.rsa_by_layer())
     rho = float(COMPARISONS["spearman"].score(np.arange(len(later)), later)) if np.ptp(later) else 0.0
     return rho, abs(rho) < 0.5
 
@@ -141,13 +146,15 @@ def rsa_flat(run: Results) -> tuple:
 @claim("mean RSA of layer 0 and of the rest", "layer 0 is the exception", "layer 0 below the rest")
 def rsa_first_layer(run: Results) -> tuple:
     _at_least(2, run)
+    if run.numbers[0]:
+        raise Undefined("layer 0 was not captured")
     first, *later = run.rsa_by_layer()
     return {"layer_0": first, "rest": np.mean(later)}, first < np.mean(later)
 
 
 @claim("Cohen's d, focus layer", "around 2.5", "each 2 to 3")
 def d_focus(run: Results) -> tuple:
-    d = {name: run.separability[name][run.focus] for name in MATRICES}
+    d = {name: run.separability[name][run.place] for name in MATRICES}
     return d, all(2 <= value <= 3 for value in d.values())
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.findings.claims import Claim, Undefined, claim
+from stages.findings.claims import Claim, Undefined, claim, later_layers
 from stages.geometry.names import MATRICES, PAIRS
 
 #: By the ids of `metrics/claims.json`, after those of the post.
@@ -34,8 +34,7 @@ def position(value: np.ndarray, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _significant(run: Results, measure: str, names: Sequence[str]) -> tuple:
     passed = {name: run.inference[measure, name]["p_familywise"] <= run.alpha for name in names}
-    later = 1 if run.layers > 1 else 0  # the post excepts the first layer itself
-    return {name: int(p.sum()) for name, p in passed.items()}, all(p[later:].all() for p in passed.values())
+    return {name: int(p.sum()) for name, p in passed.items()}, all(later_layers(run, p).all() for p in passed.values())
 
 
 def _against(run: Results, measure: str, names: Sequence[str], rung: str) -> tuple:

@@ -1,6 +1,6 @@
 """A run in short: the verdicts on all claims, and the few numbers by which experiments are compared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,7 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     }
     tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation}
     tables |= {"heads": run.heads, "nulls": run.nulls, "head_nulls": run.head_nulls}
-    notes = [note for name, table in tables.items() for note in empty_cells(f"{name}.csv", table)]
+    notes = [note for name, table in tables.items() for note in empty_cells(f"{name}.csv", table, run.numbers)]
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
         **{
@@ -58,7 +58,7 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
             for kind, asked in {"claims": CLAIMS, "tests": TESTS}.items()
         },
         "strongest_heads": [
-            f"{name} {strongest(run.heads[name])}"
+            f"{name} {strongest(run.heads[name], run.numbers)}"
             for name in MATRICES
             if run.heads and np.isfinite(run.heads[name]).any()
         ],
@@ -66,12 +66,14 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     }
 
 
-def strongest(d: np.ndarray) -> str:
-    """Name the head with the largest Cohen's d, both numbers counted from 0.
+def strongest(d: np.ndarray, layers: Sequence[int]) -> str:
+    """Name the head with the largest Cohen's d.
 
     Parameters
     ----------
     d : ndarray, shape (layers, heads)
+    layers : sequence of int
+        Their numbers; heads count from 0.
 
     Returns
     -------
@@ -80,11 +82,11 @@ def strongest(d: np.ndarray) -> str:
 
     Examples
     --------
-    >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]))
-    'L1H0'
+    >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]), [3, 7])
+    'L7H0'
     """
-    layer, head = np.unravel_index(np.nanargmax(d), np.shape(d))
-    return f"L{layer}H{head}"
+    place, head = np.unravel_index(np.nanargmax(d), np.shape(d))
+    return f"L{layers[place]}H{head}"
 
 
 def _mean_spectrum(run: Results, measure: str, names: tuple[str, ...]) -> float | None:

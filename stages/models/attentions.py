@@ -1,7 +1,9 @@
 """Which modules of a model attend to the tokens of a text, and which part of the model they are in."""
 
+import inspect
 import re
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -9,22 +11,63 @@ from stages.models.layouts import LAYOUTS, NO_ATTENTION, NOT_SELF_ATTENTION, Lay
 from stages.pipeline.errors import UserError
 
 
-def text_part(model: nn.Module) -> nn.Module:
-    """Return the part of a model that reads text: without the towers for images and sound, and without a decoder.
+class Decoder(nn.Module):
+    """An encoder-decoder whose decoder reads the text that its encoder reads, as if to repeat it.
 
-    Of an encoder-decoder it is the encoder, to which the text is given.
+    Attributes
+    ----------
+    start : int or None
+        The token that a decoder's text begins with, if the configuration names one: the encoder is not given it.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        self.model, self.config = model, model.config
+        self.start = getattr(model.config, "decoder_start_token_id", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.model.dtype
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, use_cache: bool = False):
+        """Run both on the decoder's tokens."""
+        text = slice(0 if self.start is None else 1, None)
+        return self.model(
+            input_ids=input_ids[:, text],
+            attention_mask=None if attention_mask is None else attention_mask[:, text],
+            decoder_input_ids=input_ids,
+            decoder_attention_mask=attention_mask,
+            use_cache=use_cache,
+        )
+
+
+def text_part(model: nn.Module, part: str = "encoder") -> nn.Module:
+    """Return the part of a model that reads text, without the towers for images and sound.
+
+    Of an encoder-decoder it is the encoder, to which the text is given, or, for the decoder, both.
 
     Raises
     ------
     UserError
         As `find_attentions`, and if that part does not read tokens.
     """
-    first = find_attentions(model)[0][0]
-    parents = [".".join(first.split(".")[:depth]) for depth in range(first.count("."), -1, -1)]
-    part = next(p for p in map(model.get_submodule, parents) if isinstance(p, PreTrainedModel))
-    if part.main_input_name != "input_ids":
-        raise UserError(f"model.name: {type(part).__name__} reads {part.main_input_name}, not the tokens of a text")
-    return part
+    both = part == "decoder" and "decoder_input_ids" in inspect.signature(model.forward).parameters
+    reader = model if both else around(model, find_attentions(model)[0][0])
+    if reader.main_input_name != "input_ids":
+        raise UserError(f"model.name: {type(reader).__name__} reads {reader.main_input_name}, not the tokens of a text")
+    return Decoder(reader) if both else reader
+
+
+def around(model: nn.Module, path: str) -> PreTrainedModel:
+    """Return the innermost transformers model that a module is in."""
+    parents = [".".join(path.split(".")[:depth]) for depth in range(path.count("."), -1, -1)]
+    return next(p for p in map(model.get_submodule, parents) if isinstance(p, PreTrainedModel))
 
 
 def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
@@ -50,8 +93,9 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
     stacks: dict[str, list[tuple[str, nn.Module, Layout]]] = {}
     for path, module, layout in found:
         stacks.setdefault(re.split(r"\d", path)[0].rstrip("."), []).append((path, module, layout))
-    if len(stacks) > 1:  # of an encoder and a decoder, the encoder
-        stacks = {path: stack for path, stack in stacks.items() if "decoder" not in path} or stacks
+    if len(stacks) > 1:  # of an encoder and a decoder, one
+        decoder = isinstance(model, Decoder)
+        stacks = {path: stack for path, stack in stacks.items() if ("decoder" in path) == decoder} or stacks
     if len(stacks) > 1:
         raise UserError(
             f"model.name: {type(model).__name__} has several stacks of layers ({', '.join(stacks)}), which are not one "

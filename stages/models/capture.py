@@ -28,14 +28,14 @@ def shapes(projections: Sequence[Projection], words: int, positions: int) -> dic
     """Tell what `capture` fills: name → shape.
 
     ``attn_{layer}_{q,k,v,x}``, shape (words, positions, units), and ``attn_{layer}_{q,k,v}_bias``, shape (units,),
-    where the projection has one.
+    where the projection has one; layers as the model numbers them.
     """
     found: dict[str, tuple[int, ...]] = {}
-    for layer, projection in enumerate(projections):
+    for projection in projections:
         for name, units in {**projection.widths, "x": projection.width_in}.items():
-            found[f"attn_{layer}_{name}"] = (words, positions, units)
+            found[f"attn_{projection.layer}_{name}"] = (words, positions, units)
         for name in projection.biased:
-            found[f"attn_{layer}_{name}_bias"] = (projection.widths[name],)
+            found[f"attn_{projection.layer}_{name}_bias"] = (projection.widths[name],)
     return found
 
 
@@ -119,9 +119,9 @@ def capture(
     else:
         way = exact
         fill(plan(model, prompts, positions, way), write)
-    for layer, projection in enumerate(projections):
+    for projection in projections:
         for name, bias in projection.bias().items():
-            write(f"attn_{layer}_{name}_bias", 0, bias.float().cpu().numpy())
+            write(f"attn_{projection.layer}_{name}_bias", 0, bias.float().cpu().numpy())
     return way, refused
 
 
@@ -136,12 +136,10 @@ def _each(
 ) -> None:
     """Run one pass and hand over what of it is kept: the array's name, and its values, (words, columns, units)."""
 
-    def select(layer: int, name: str, tensor: torch.Tensor) -> None:
-        kept = part.select(tensor, mean)
+    def select(place: int, name: str, tensor: torch.Tensor) -> None:
+        kept, layer = part.select(tensor, mean), projections[place].layer
         if not torch.isfinite(kept).all():
-            raise FloatingPointError(
-                f"activations of layer {projections[layer].layer} ({name}) are not finite; try model.dtype: float32"
-            )
+            raise FloatingPointError(f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32")
         receive(f"attn_{layer}_{name}", kept.float().cpu().numpy())
 
     run(model, projections, select, part.inputs)

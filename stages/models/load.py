@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from torch import nn
 
-from stages.models.attentions import text_part
+from stages.models.attentions import around, text_part
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError
 
@@ -68,6 +68,7 @@ def load(
     device: str,
     device_map: str = "none",
     max_memory: dict[str | int, str] | None = None,
+    part: str = "encoder",
 ) -> Loaded:
     """Load a model and its tokenizer.
 
@@ -89,6 +90,8 @@ def load(
         disk.
     max_memory : dict, optional
         For "auto": what accelerate may use of each GPU (0, 1, ...) and of "cpu", like ``{"cpu": "1GB"}``.
+    part : {"encoder", "decoder"}
+        Of an encoder-decoder.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def load(
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
-        model = _build(folder, config, weights, seed, getattr(torch, dtype), spread)
+        model = _build(folder, config, weights, seed, getattr(torch, dtype), spread, part)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {_reason(error)}"
@@ -126,7 +129,7 @@ def load(
 
 def load_chosen(chosen: Any) -> Loaded:
     """Load the model that the settings below `model` choose; parameters and errors as `load`."""
-    named = ("name", "revision", "weights", "seed", "dtype", "device", "device_map", "max_memory")
+    named = ("name", "revision", "weights", "seed", "dtype", "device", "device_map", "max_memory", "part")
     return load(**{name: getattr(chosen, name) for name in named})
 
 
@@ -147,7 +150,7 @@ def overview(model: nn.Module) -> dict[str, Any]:
     projections = find_projections(model)
     first = projections[0]
     return {
-        "architecture": type(model).__name__,
+        "architecture": type(around(model, first.path)).__name__,
         "layers": len(projections),
         "width": first.width_in,
         "heads": first.heads,
@@ -186,14 +189,16 @@ def _find(name: str, revision: str, weights: str) -> tuple[Path, str | None]:
     return found, found.name
 
 
-def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any]) -> nn.Module:
+def _build(
+    folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any], part: str
+) -> nn.Module:
     """Build the part of a model that reads text."""
     # A few types are known only with a head.
     auto = transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return text_part(auto.from_config(config, trust_remote_code=False)).to(dtype)
+            return text_part(auto.from_config(config, trust_remote_code=False), part).to(dtype)
     offload = tempfile.mkdtemp(prefix="offload-") if spread else None
     try:
         model, info = auto.from_pretrained(
@@ -206,20 +211,20 @@ def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtyp
             offload_folder=offload,
             **spread,
         )
-        part = text_part(model)
+        found = text_part(model, part)
     except BaseException:
         if offload:
             shutil.rmtree(offload, ignore_errors=True)
         raise
     if offload:
-        part.hf_device_map = model.hf_device_map
-        weakref.finalize(part, shutil.rmtree, offload, ignore_errors=True)
+        found.hf_device_map = model.hf_device_map
+        weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
     # transformers would fill what the file lacks with random numbers and only warn.
-    prefix = next(f"{path}." if path else "" for path, module in model.named_modules() if module is part)
+    prefix = next((f"{path}." for path, module in model.named_modules() if path and module is found), "")
     absent = [key for key in map(str, (*info["missing_keys"], *info["mismatched_keys"])) if key.startswith(prefix)]
     if absent := sorted(key for key in absent if not key.startswith(f"{prefix}pooler.")):  # behind the last layer
         raise ValueError(f"no weights for {', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}")
-    return part
+    return found
 
 
 def _reason(error: Exception) -> str:

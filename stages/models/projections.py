@@ -15,7 +15,7 @@ from accelerate.utils import align_module_device
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from stages.models.attentions import find_attentions
+from stages.models.attentions import around, find_attentions
 from stages.models.layouts import HEAD_SIZE, HEADS, Columns, Layout, columns
 from stages.pipeline.errors import UserError
 
@@ -145,7 +145,7 @@ def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, A
     """
     first = projections[0]
     return {
-        "part": type(model).__name__,
+        "part": type(around(model, first.path)).__name__,
         "attention": type(first.attention).__name__,
         "modules": {part: f"{first.path}.{name}" for part, name in first.layout.modules.items()},
         "layout": first.layout.order,

@@ -63,7 +63,14 @@ class Prompts:
         )
 
 
-def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: str, setting: str = "words") -> Prompts:
+def tokenise(
+    tokenizer: Any,
+    words: Sequence[str],
+    template: str,
+    multi_token: str,
+    start: int | None = None,
+    setting: str = "words",
+) -> Prompts:
     """Put every word into the template and tokenise it.
 
     Parameters
@@ -75,6 +82,8 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
         Holds ``{word}`` once.
     multi_token : {"error", "last", "mean"}
         "error" refuses words of several tokens.
+    start : int, optional
+        A token to put before each prompt, which takes no position.
     setting : str
         The key of params.yaml that lists the words, for messages.
 
@@ -92,10 +101,13 @@ def tokenise(tokenizer: Any, words: Sequence[str], template: str, multi_token: s
     encoded = tokenizer(
         [head + word + tail for word in words], return_offsets_mapping=True, return_special_tokens_mask=True
     )
-    ids = [list(row) for row in encoded["input_ids"]]
+    begun = {"input_ids": [start], "offset_mapping": [(0, 0)], "special_tokens_mask": [1]}
+    ids, every, masks = (
+        [[*(first if start is not None else []), *row] for row in encoded[name]] for name, first in begun.items()
+    )
     tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
     own, around = [], []
-    rows = zip(words, ids, encoded["offset_mapping"], encoded["special_tokens_mask"], strict=True)
+    rows = zip(words, ids, every, masks, strict=True)
     for word, row, offsets, special in rows:
         start, stop = len(head), len(head) + len(word)
         text = [i for i in range(len(row)) if not special[i]]

@@ -1,48 +1,22 @@
 """Proving, on the model itself, that what was found are the queries, keys and values which its attention uses."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from stages.models.hooks import hooked, place_of
+from stages.models.intervene import intervene
 from stages.models.projections import Projection
+from stages.models.watch import INTERVENED, watch
 from stages.pipeline.errors import UserError
 
 #: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
 TOLERANCE = 1e-4
 #: How many of the attention's own modules (normalisations, short convolutions) may lie between, one after the other.
 STEPS = 3
-
-
-@dataclass
-class Seen:
-    """What one use of one attention received, and what its own modules did.
-
-    Attributes
-    ----------
-    received : dict of str to list of torch.Tensor
-        "q", "k", "v" → what may be it, shape (heads, tokens, units).
-    inside : list of tuple
-        Name, input and output of each module inside the attention that is no projection.
-    """
-
-    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
-    inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
-    interface: bool = False
-
-    def receive(self, part: str, tensor: torch.Tensor, interface: bool = False) -> None:
-        """Keep what the attention received; what its interface was given counts alone."""
-        if interface and not self.interface:
-            self.received, self.interface = {"q": [], "k": [], "v": []}, True
-        if interface or not self.interface:
-            self.received[part].append(tensor)
 
 
 def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
@@ -52,7 +26,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
     its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
-    does not use that, from the matrix products that it computes.
+    does not use that, from the matrix products that it computes; where there are none, `intervene` tells.
 
     Parameters
     ----------
@@ -81,7 +55,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
         captured[layer][part] = tensor
 
-    with watch(model, projections) as (seen, by), hooked(projections, receive), torch.no_grad():
+    with watch(model, projections) as seen, hooked(projections, receive), torch.no_grad():
         try:
             model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
         except FloatingPointError:
@@ -90,6 +64,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
     tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
+    by: set[str] = set()
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
     for projection, parts, uses in zip(projections, captured, seen, strict=True):
         where = f"model.name: layer {projection.layer} ({projection.path})"
@@ -97,6 +72,12 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             raise UserError(f"{where} was not used when the model read a text")
         if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
             raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
+        by.add(uses.by)
+        if uses.by == INTERVENED:
+            if wrong := intervene(projection, *uses.call, tolerance):
+                raise UserError(f"{where}: its attention could not be watched, and {wrong}")
+            found = {part: words | {"as changes show"} for part, words in found.items()}
+            continue
         for part, words in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
@@ -194,104 +175,8 @@ def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
 
 def _difference(where: str, part: str, own: torch.Tensor, received: Sequence[torch.Tensor]) -> str:
     name = {"q": "queries", "k": "keys", "v": "values"}[part]
-    if not received:
-        return f"{where}: its attention could not be watched, so that what it uses as {name} is not known"
     shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
     return (
         f"{where}: the {name} that the attention receives are not those captured\n"
-        f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes}"
+        f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes or 'nothing'}"
     )
-
-
-class _Products(TorchDispatchMode):
-    """Hands the operands of every product of two batches of matrices to `receive`: as queries, keys or values."""
-
-    def __init__(self, receive: Callable[[str, torch.Tensor], None]) -> None:
-        super().__init__()
-        self._receive = receive
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        name = func.__name__
-        if "scaled_dot_product" in name:
-            for part, tensor in zip("qkv", args[:3], strict=True):
-                self._receive(part, tensor[0])
-        elif name.startswith(("bmm", "baddbmm")):
-            left, right = args[-2:]
-            self._receive("q", left)
-            self._receive("k", right.transpose(1, 2))
-            self._receive("v", right)
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple[list[Seen], set[str]]]:
-    """Watch what every attention receives while the model runs.
-
-    Yields
-    ------
-    seen : list of Seen
-        One a layer, filled as the model runs.
-    by : set of str
-        Where it was watched.
-    """
-    seen, by = [Seen() for _ in projections], set()
-    uses: dict[int, list[int]] = {}
-    for layer, projection in enumerate(projections):
-        uses.setdefault(id(projection.attention), []).append(layer)
-    running: list[Seen] = []  # the attention that is at work, innermost last
-    latest: list[Seen] = []  # the last whose projection ran: some models put another attention around the same modules
-
-    def begin(module: nn.Module, *_: Any) -> None:
-        layers = uses[id(module)]
-        layers.append(layers.pop(0))  # the next use is the next layer's
-        running.append(seen[layers[-1]])
-
-    def end(*_: Any) -> None:
-        running.pop()
-
-    def project(layer: int) -> Callable[..., None]:
-        def hook(*_: Any) -> None:
-            latest[:] = [running[-1] if running else seen[layer]]
-
-        return hook
-
-    def inside(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-            if running and inputs and all(isinstance(t, torch.Tensor) for t in (inputs[0], output)):
-                running[-1].inside.append((name, inputs[0], output))
-
-        return hook
-
-    original = type(ALL_ATTENTION_FUNCTIONS).get_interface
-
-    def watched(self: Any, *arguments: Any, **kwargs: Any) -> Callable:
-        function = original(self, *arguments, **kwargs)
-
-        def attend(module: nn.Module, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any):
-            if latest:
-                by.add("transformers' attention interface")
-                for part, tensor in zip("qkv", (q, k, v), strict=True):
-                    latest[0].receive(part, tensor[0], interface=True)
-            return function(module, q, k, v, *rest, **options)
-
-        return attend
-
-    def product(part: str, tensor: torch.Tensor) -> None:
-        if latest:
-            latest[0].receive(part, tensor)
-
-    with ExitStack() as stack:
-        for layer, projection in enumerate(projections):
-            stack.callback(projection.source.register_forward_pre_hook(project(layer)).remove)
-        for attention in {id(p.attention): p.attention for p in projections}.values():
-            stack.callback(attention.register_forward_pre_hook(begin, prepend=True).remove)
-            stack.callback(attention.register_forward_hook(end, always_call=True).remove)
-            for name, module in attention.named_modules():
-                if name and not isinstance(module, nn.Linear):
-                    stack.callback(module.register_forward_hook(inside(name)).remove)
-        type(ALL_ATTENTION_FUNCTIONS).get_interface = watched
-        stack.callback(setattr, type(ALL_ATTENTION_FUNCTIONS), "get_interface", original)
-        stack.enter_context(_Products(product))
-        yield seen, by
-    if not by:
-        by.add("the matrix products of its attention")

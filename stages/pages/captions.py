@@ -49,12 +49,12 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             f"Figure 2. Activations, {focus}",
-            f"Correlation of units at token {context}, in {focus}: {_at(PAIRS, run.correlation, run.focus)}.{without}",
+            f"Correlation of units at token {context}, in {focus}: {_at(PAIRS, run.correlation, run.place)}.{without}",
             "A scatter plot of activations for each pair of Q, K and V, a point a unit",
         ),
         Caption(
             "Figure 3. Correlation of activations over layers",
-            f"Over {run.layers} layers: {_ranges(PAIRS, run.correlation)}.{without}",
+            f"Over {run.layers} layers: {_ranges(PAIRS, run.correlation, run.numbers)}.{without}",
             "Lines over layers: correlation of activations of Q–K, Q–V and K–V",
         ),
         Caption(
@@ -64,22 +64,22 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             f"Figure 5. Similarities of two matrices, {focus}",
-            f"RSA score ({score}) over {pairs} word pairs in {focus}: {_at(PAIRS, run.rsa, run.focus)}.",
+            f"RSA score ({score}) over {pairs} word pairs in {focus}: {_at(PAIRS, run.rsa, run.place)}.",
             "A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
         ),
         Caption(
             "Figure 6. RSA scores over layers",
-            f"RSA score ({score}): {_ranges(PAIRS, run.rsa)}." + _above_chance(run, "rsa", PAIRS),
+            f"RSA score ({score}): {_ranges(PAIRS, run.rsa, run.numbers)}." + _above_chance(run, "rsa", PAIRS),
             "Three lines over layers: RSA scores of Q–K, Q–V and K–V",
         ),
         Caption(
             f"Figure 7. Similarities within and across categories, {focus}",
-            f"Cohen's d, within against across, in {focus}: {_at(MATRICES, run.separability, run.focus)}.",
+            f"Cohen's d, within against across, in {focus}: {_at(MATRICES, run.separability, run.place)}.",
             "For Q, K and V, the distribution of similarities within categories and that across categories",
         ),
         Caption(
             "Figure 8. Categories over layers",
-            f"Cohen's d: {_ranges(MATRICES, run.separability)}. Mean RSA within categories "
+            f"Cohen's d: {_ranges(MATRICES, run.separability, run.numbers)}. Mean RSA within categories "
             f"{number(means['within'])}, across {number(means['across'])}." + _above_chance(run, "d", MATRICES),
             "Lines over layers: Cohen's d of Q, K and V; RSA scores within, and across categories",
         ),
@@ -107,7 +107,7 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             "Figure 13. Every attention head",
-            _heads(run.heads) if run.heads else "Not computed: heads.enabled is false.",
+            _heads(run.heads, run.numbers) if run.heads else "Not computed: heads.enabled is false.",
             "Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
         ),
     ]
@@ -123,15 +123,19 @@ def _numbers(values: Mapping[str, float]) -> str:
     return ", ".join(f"{LABELS[name]} {number(value)}" for name, value in values.items())
 
 
-def _at(names: Sequence[str], table: Mapping[str, np.ndarray], layer: int) -> str:
-    return _numbers({name: table[name][layer] for name in names if name in table})
+def _at(names: Sequence[str], table: Mapping[str, np.ndarray], place: int) -> str:
+    return _numbers({name: table[name][place] for name in names if name in table})
 
 
-def _ranges(names: Sequence[str], table: Mapping[str, np.ndarray]) -> str:
+def _ranges(names: Sequence[str], table: Mapping[str, np.ndarray], layers: Sequence[int]) -> str:
     """Write of each column its mean and range, and where the ends are."""
+
+    def end(place: int, values: np.ndarray) -> str:
+        return f"{number(values[place])} (layer {layers[place]})"
+
     return "; ".join(
-        f"{LABELS[name]} {number(values.mean())} on average, from {number(values.min())} (layer {values.argmin()}) "
-        f"to {number(values.max())} (layer {values.argmax()})"
+        f"{LABELS[name]} {number(values.mean())} on average, from {end(values.argmin(), values)} "
+        f"to {end(values.argmax(), values)}"
         for name in names
         if (values := table.get(name)) is not None
     )
@@ -184,11 +188,11 @@ def _robustness(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
-def _heads(table: Mapping[str, np.ndarray]) -> str:
+def _heads(table: Mapping[str, np.ndarray], layers: Sequence[int]) -> str:
     def largest(names: Sequence[str]) -> str:
         best = {name: np.unravel_index(table[name].argmax(), table[name].shape) for name in names}
         return ", ".join(
-            f"{LABELS[name]} {number(table[name][place])} (layer {place[0]}, head {place[1]})"
+            f"{LABELS[name]} {number(table[name][place])} (layer {layers[place[0]]}, head {place[1]})"
             for name, place in best.items()
         )
 

@@ -37,8 +37,9 @@ def matrices(
     Parameters
     ----------
     read : callable
-        Takes "q", "k" or "v" and a layer; gives similarities, shape (pairs,).
+        Takes "q", "k" or "v" and a layer's place; gives similarities, shape (pairs,).
     layers : int
+        How many.
     words, categories : sequence of str, length words
 
     Returns
@@ -49,7 +50,7 @@ def matrices(
     """
     chosen = chosen_words(len(words))
     values = {
-        name: [rounded(choose_words(read(name, layer), len(words), chosen)).tolist() for layer in range(layers)]
+        name: [rounded(choose_words(read(name, place), len(words), chosen)).tolist() for place in range(layers)]
         for name in MATRICES
     }
     shown = [categories[place] for place in chosen]
@@ -173,6 +174,7 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
 def profile_spec(
     title: str,
     columns: Mapping[str, np.ndarray],
+    layers: Sequence[int],
     names: Sequence[str],
     intervals: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Any]:
@@ -183,6 +185,8 @@ def profile_spec(
     title : str
         Of the vertical axis.
     columns : mapping of str to ndarray, shape (layers,)
+    layers : sequence of int
+        Their numbers.
     names : sequence of str
         The matrices or pairs that are drawn.
     intervals : mapping
@@ -195,9 +199,9 @@ def profile_spec(
         for name in names
     }
     rows = [
-        {"layer": layer, "name": LABELS[name]} | {column: values[layer] for column, values in cells.items()}
+        {"layer": layer, "name": LABELS[name]} | {column: values[place] for column, values in cells.items()}
         for name, cells in drawn.items()
-        for layer in range(len(columns[name]))
+        for place, layer in enumerate(layers)
     ]
     x = {
         "field": "layer",
@@ -220,7 +224,7 @@ def profile_spec(
         "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
     }
     return {
-        "description": f"{title} of {', '.join(labels)} over {len(columns[names[0]])} layers; "
+        "description": f"{title} of {', '.join(labels)} over {len(layers)} layers; "
         "the same values are in the table below",
         "width": "container",
         "height": 260,

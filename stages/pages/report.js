@@ -39,9 +39,9 @@
     };
   }
 
-  function colourLimits(name, layer) {
+  function colourLimits(name, place) {
     if (colours.value === "common") return limits[name];
-    const [low, high] = [Math.min(...values[name][layer]), Math.max(...values[name][layer])];
+    const [low, high] = [Math.min(...values[name][place]), Math.max(...values[name][place])];
     return low < high ? [low, high] : [low - 1e-6, high];
   }
 
@@ -80,25 +80,25 @@
   }
 
   async function showLayer() {
-    const layer = Number(slider.value);
+    const place = Number(slider.value), layer = data.layers[place];
     slider.setAttribute("aria-valuetext", `layer ${layer}`);
     element("layer-number").textContent = layer;
-    element("layer-scores").textContent = data.scores[layer];
+    element("layer-scores").textContent = data.scores[place];
     await Promise.all(Object.entries(matrices).map(([name, view]) => {
-      const [low, high] = colourLimits(name, layer);
-      return view.signal("low", low).signal("high", high).signal("values", values[name][layer]).runAsync();
+      const [low, high] = colourLimits(name, place);
+      return view.signal("low", low).signal("high", high).signal("values", values[name][place]).runAsync();
     }));
     await Promise.all(profiles.map(view => view.signal("shown_layer", layer).runAsync()));
     showPair();
   }
 
   function showPair() {
-    const layer = Number(slider.value), a = Number(first.value), b = Number(second.value), pair = pairOf(a, b);
+    const place = Number(slider.value), a = Number(first.value), b = Number(second.value), pair = pairOf(a, b);
     const kind = a === b ? "the same word" : categories[a] === categories[b]
       ? `both ${categories[a]}` : `${categories[a]}, ${categories[b]}`;
-    element("pair-words").textContent = `${words[a]} – ${words[b]} (${kind}), layer ${layer}`;
+    element("pair-words").textContent = `${words[a]} – ${words[b]} (${kind}), layer ${data.layers[place]}`;
     for (const name of names) {
-      element(`pair-${name}`).textContent = signed(pair < 0 ? own : values[name][layer][pair], 6);
+      element(`pair-${name}`).textContent = signed(pair < 0 ? own : values[name][place][pair], 6);
     }
     return Promise.all(Object.values(matrices).map(view =>
       view.signal("chosen_row", a).signal("chosen_column", b).runAsync()));

@@ -17,6 +17,7 @@ from stages.findings.words import in_words
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.pages.captions import captions
 from stages.pages.charts import matrix_spec, profile_spec
+from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
 
 #: Where the page's template, style and script are.
@@ -85,8 +86,9 @@ def page(
         template=captured["prompt"]["template"],
         words=captured["words"],
         blocks=blocks,
-        layers=run.layers,
+        layers=run.numbers,
         focus=run.focus,
+        place=run.place,
         held=sum(row["holds"] is True for row in asked["claims"]),
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
@@ -104,7 +106,8 @@ def page(
             "similarity": {**similarity, "own": metric.own},
             "matrices": {name: matrix_spec(LABELS[name], metric.long, similarity, metric.own) for name in MATRICES},
             "profiles": {profile["id"]: profile["spec"] for profile in profiles},
-            "scores": [_scores(run, layer) for layer in range(run.layers)],
+            "layers": [*run.numbers],
+            "scores": [_scores(run, place) for place in range(run.layers)],
         },
     )
 
@@ -114,8 +117,8 @@ def steps(
 ) -> list[dict[str, str]]:
     """Suggest experiments that this run calls for: why, and the command."""
     rsa = run.rsa_by_layer()
-    other = int(rsa.argmin()) if rsa.argmin() != run.focus else int(rsa.argmax())
-    extreme = "lowest" if other == rsa.argmin() else "highest"
+    extreme, place = ("lowest", rsa.argmin()) if rsa.argmin() != run.place else ("highest", rsa.argmax())
+    other = run.numbers[place]
     found = [("Put the words into another sentence.", "'prompt.template=\"I looked at the {word}\"'")]
     if settings["words_file"] != "params.yaml":
         found.append(("Take the words of params.yaml.", "words_file=params.yaml"))
@@ -129,7 +132,7 @@ def steps(
         found.insert(0, ("Hold it against the same architecture, untrained.", "model.weights=random"))
     if run.layers > 1:
         found.insert(
-            0, (f"Layer {other} has the {extreme} mean RSA, {number(rsa[other])}: look at it.", f"focus_layer={other}")
+            0, (f"Layer {other} has the {extreme} mean RSA, {number(rsa[place])}: look at it.", f"focus_layer={other}")
         )
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
@@ -141,13 +144,10 @@ def steps(
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
     """List where the numbers come from: model, commit, digests, versions."""
-    overview, layers = captured["overview"], captured["attention"]["layers"]
-    # Layers without attention of their own, or of another shape, are not captured.
-    numbers = {"Layers": f"0 to {len(layers) - 1} here are {', '.join(map(str, layers))} of the model"}
+    overview, layers = captured["overview"], in_short(captured["attention"]["layers"])
     return {
-        "Model": f"{captured['model']} ({overview['architecture']}, {overview['layers']} layers, "
+        "Model": f"{captured['model']} ({overview['architecture']}, layers {layers}, "
         f"{overview['parameters']:,} parameters, {settings['model.weights']} weights)",
-        **(numbers if layers != list(range(len(layers))) else {}),
         "Commit": captured["revision"] or "none: a folder, not a model of the hub",
         "Weights": weights
         if isinstance(weights := captured["weights"], str)
@@ -183,7 +183,7 @@ def _profile(
         "title": title,
         "labels": [LABELS[name] for name in names],
         "rows": np.transpose([table[name] for name in names]).tolist(),
-        "spec": profile_spec(title.split(",")[0], table, names, intervals),
+        "spec": profile_spec(title.split(",")[0], table, run.numbers, names, intervals),
     }
 
 
@@ -193,10 +193,10 @@ def _figure(name: str, caption: Any, image: bytes) -> dict[str, Any]:
     return {"name": name, "caption": caption, "image": encoded, "width": width, "height": height}
 
 
-def _scores(run: Results, layer: int) -> str:
-    rsa = ", ".join(f"{LABELS[pair]} {number(run.rsa[pair][layer])}" for pair in PAIRS)
-    d = ", ".join(f"{LABELS[name]} {number(run.separability[name][layer])}" for name in MATRICES)
-    return f"Layer {layer}: RSA {rsa}; Cohen's d {d}"
+def _scores(run: Results, place: int) -> str:
+    rsa = ", ".join(f"{LABELS[pair]} {number(run.rsa[pair][place])}" for pair in PAIRS)
+    d = ", ".join(f"{LABELS[name]} {number(run.separability[name][place])}" for name in MATRICES)
+    return f"Layer {run.numbers[place]}: RSA {rsa}; Cohen's d {d}"
 
 
 def _written(value: Any) -> str:

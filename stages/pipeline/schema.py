@@ -36,6 +36,7 @@ class Model(Section):
 
     name: Text
     revision: Text
+    part: Literal["encoder", "decoder"]
     weights: Literal["pretrained", "random"]
     seed: int = Field(ge=0)
     dtype: Literal["float32", "bfloat16", "float16"]

@@ -1,5 +1,7 @@
 """The settings of a run: params.yaml, read and checked; and the two that only a captured run can check."""
 
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,10 +63,22 @@ def load(path: str | Path = PARAMS) -> Settings:
     return read_checked(path, Settings, f"settings: it must have the sections {', '.join(Settings.model_fields)}")
 
 
-def check_focus_layer(focus_layer: int, layers: int) -> None:
-    """Raise a `UserError` if the model has no layer `focus_layer`; only a captured run knows how many it has."""
-    if focus_layer >= layers:
-        raise UserError(f"focus_layer: {focus_layer} is not a layer of this model, which has 0 to {layers - 1}")
+def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this model") -> None:
+    """Raise a `UserError` if a layer is not among those captured; only a captured run knows them."""
+    if layer not in layers:
+        raise UserError(f"{setting}: {layer} is not a layer of {of}, which has {in_short(layers)}")
+
+
+def in_short(numbers: Sequence[int]) -> str:
+    """Write ascending whole numbers in short.
+
+    Examples
+    --------
+    >>> in_short([0, 1, 2, 3, 7, 9, 10])
+    '0 to 3, 7, 9, 10'
+    """
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda at: at[1] - at[0])]
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def find_token(token: int, length: int, setting: str) -> int:

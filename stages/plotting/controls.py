@@ -21,7 +21,7 @@ TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D
 COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
 
 
-def controls_profile(controls: Scores, nulls: Scores, alpha: float) -> Figure:
+def controls_profile(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 11: RSA and separability over layers, and what is known of their input.
 
     Parameters
@@ -30,10 +30,11 @@ def controls_profile(controls: Scores, nulls: Scores, alpha: float) -> Figure:
         The tables of these names in `metrics/`; without nulls, effect sizes stand without their rungs.
     alpha : float
         Ranges and intervals hold 1 - alpha.
+    layers : sequence of int
+        Their numbers.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     text = rcParams["text.color"]
-    layers = len(controls["rsa", "qk"]["value"])
     for axis, pair in zip(axes[:3], PAIRS, strict=True):
         draw_trained(axis, pair, controls["rsa", pair]["value"])
         for name in pair:
@@ -41,7 +42,7 @@ def controls_profile(controls: Scores, nulls: Scores, alpha: float) -> Figure:
             axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{LABELS[name]} to input")
         partial = controls["partial_rsa", pair]
         band(axis, partial, "C3")
-        axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(layers))
+        axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(len(layers)))
         axis.legend(loc="best", fontsize=9)
     for axis, name in zip(axes[3:], MATRICES, strict=True):
         draw_ranges(axis, nulls, "d", name)
@@ -67,7 +68,7 @@ def controls_profile(controls: Scores, nulls: Scores, alpha: float) -> Figure:
     return figure
 
 
-def _name_axes(axes: Sequence[Axes], layers: int, rsa: tuple[float, float], d: tuple[float, float]) -> None:
+def _name_axes(axes: Sequence[Axes], layers: Sequence[int], rsa: tuple[float, float], d: tuple[float, float]) -> None:
     """Title a row of pairs above a row of matrices; limits are those of RSA scores and of Cohen's d."""
     for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
         axis.set(title=LABELS[name], ylim=show_limits(rsa if name in PAIRS else d))
@@ -76,17 +77,18 @@ def _name_axes(axes: Sequence[Axes], layers: int, rsa: tuple[float, float], d: t
     axes[3].set_ylabel("Cohen's d")
 
 
-def robustness_profile(scores: Mapping[str, np.ndarray]) -> Figure:
+def robustness_profile(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 12: RSA and separability over layers under every transform and two comparisons.
 
     Parameters
     ----------
     scores : mapping of str to ndarray, shape (layers,)
         ``{pair}_{transform}_{comparison}`` and ``{matrix}_{transform}``, the columns of `metrics/robustness.csv`.
+    layers : sequence of int
+        Their numbers.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
-    layers = len(scores["q_none"])
-    size = 0.8 * marker_size(layers)
+    size = 0.8 * marker_size(len(layers))
     for transform, (_, colour, marker) in TRANSFORMS.items():
         style = {"color": colour or rcParams["text.color"], "marker": marker, "markersize": size}
         for axis, pair in zip(axes[:3], PAIRS, strict=True):

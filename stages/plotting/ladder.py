@@ -28,7 +28,7 @@ STEPS = {
 }
 
 
-def ladder_profile(nulls: Scores, alpha: float) -> Figure:
+def ladder_profile(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 10: for each pair of matrices the rungs over layers, and below them the steps between rungs.
 
     Parameters
@@ -37,9 +37,10 @@ def ladder_profile(nulls: Scores, alpha: float) -> Figure:
         The table of that name in `metrics/`.
     alpha : float
         Ranges hold 1 - alpha of the draws.
+    layers : sequence of int
+        Their numbers.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
-    layers = len(nulls["rsa", "qk", "trained"]["value"])
     for axis, below, pair in zip(axes[:3], axes[3:], PAIRS, strict=True):
         draw_ranges(axis, nulls, "rsa", pair)
         draw_trained(axis, pair, nulls["rsa", pair, "trained"]["value"])

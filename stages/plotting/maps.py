@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.names import number
-from stages.plotting.style import panels
+from stages.plotting.style import number_layers, panels
 
 
-def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray]) -> Figure:
+def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     Parameters
@@ -23,8 +23,9 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray])
     nulls : mapping of str to ndarray, shape (layers, heads)
         Ranges of what a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; may be
         empty. Titles say how many heads lie above and below.
+    layers : sequence of int
+        Their numbers.
     """
-    layers, heads = scores["q"].shape
     figure, axes = panels(3, rows=2, width=13, height=8)
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
     for row, names, colours, label in rows:
@@ -33,10 +34,11 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray])
         for axis, name in zip(row, names, strict=True):
             title = LABELS[name]
             if np.isfinite(scores[name]).any():
-                layer, head = np.unravel_index(np.nanargmax(scores[name]), (layers, heads))
-                title += f" (L{layer}H{head}: {number(scores[name][layer, head])})"
-                _ring(axis, [layer], [head])
+                place, head = np.unravel_index(np.nanargmax(scores[name]), scores[name].shape)
+                title += f" (L{layers[place]}H{head}: {number(scores[name][place, head])})"
+                _ring(axis, [place], [head])
             axis.set_title(title)
+            number_layers(axis.xaxis, layers)
             if nulls:
                 above = int((scores[name] > nulls[f"{name}_null_high"]).sum())
                 below = int((scores[name] < nulls[f"{name}_null_low"]).sum())
@@ -48,11 +50,13 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray])
     for axis in axes[::3]:
         axis.set_ylabel("Head")
     if nulls:
-        figure.suptitle(f"{layers * heads} heads; null: a head's own spectrum in random directions", fontsize=11)
+        figure.suptitle(f"{scores['q'].size} heads; null: a head's own spectrum in random directions", fontsize=11)
     return figure
 
 
-def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
+def layer_maps(
+    rsa: Mapping[str, np.ndarray], names: tuple[str, str], layers: tuple[Sequence[int], Sequence[int]]
+) -> Figure:
     """Draw the RSA of every layer of one run with every layer of another; a ring around the best of each row.
 
     Parameters
@@ -61,6 +65,8 @@ def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
         Those that are to be shown.
     names : tuple of two str
         What A and B are.
+    layers : tuple of two sequences of int
+        The numbers of their layers.
     """
     figure, axes = panels(len(rsa), width=1.8 + 4 * len(rsa), height=4.6)
     images = _on_one_scale(axes, list(rsa.values()), "viridis")
@@ -68,6 +74,8 @@ def layer_maps(rsa: Mapping[str, np.ndarray], names: tuple[str, str]) -> Figure:
     for axis, (name, scores) in zip(axes, rsa.items(), strict=True):
         axis.set(title=LABELS[name], xlabel="Layer of B")
         _ring(axis, scores.argmax(axis=1), np.arange(len(scores)))
+        for side, numbers in zip((axis.yaxis, axis.xaxis), layers, strict=True):
+            number_layers(side, numbers)
     axes[0].set_ylabel("Layer of A")
     figure.suptitle("\n".join(f"{side}: {name}" for side, name in zip("AB", names, strict=True)), fontsize=11)
     return figure

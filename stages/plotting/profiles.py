@@ -10,36 +10,45 @@ from matplotlib.lines import Line2D
 
 from stages.geometry.names import MATRICES, PAIRS
 from stages.plotting.names import COMPARISON_LABELS
-from stages.plotting.style import MARKS, layer_axis, panels, profile, show_limits, widened
+from stages.plotting.style import MARKS, layer_axis, number_layers, panels, profile, show_limits, widened
 from stages.plotting.uncertainty import CERTAIN, Uncertainty
 
 
-def activation_correlation(r: Mapping[str, np.ndarray]) -> Figure:
+def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 3: unit-by-unit correlations over layers.
 
     Parameters
     ----------
     r : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
         Pairs that are not defined, as their matrices differ in width, are left out.
+    layers : sequence of int
+        Their numbers.
     """
     figure, (axis,) = panels(1, width=8)
     axis.axhline(0, color="grey", linestyle="--", linewidth=1)
     defined = [pair for pair in PAIRS if pair in r]
     for pair in defined:
         profile(axis, pair, r[pair])
-    layer_axis(axis, len(r[defined[0]]))
+    layer_axis(axis, layers)
     axis.set(title="Correlations of Q, K and V activations", ylabel="Correlation coefficient")
     axis.set_ylim(show_limits(widened([r[pair] for pair in defined], (-0.5, 0.5))))
     _legend(figure)
     return figure
 
 
-def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", shown: Uncertainty = CERTAIN) -> Figure:
+def rsa_profile(
+    scores: Mapping[str, np.ndarray],
+    layers: Sequence[int],
+    comparison: str = "pearson",
+    shown: Uncertainty = CERTAIN,
+) -> Figure:
     """Draw Figure 6: RSA scores over layers.
 
     Parameters
     ----------
     scores : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
+    layers : sequence of int
+        Their numbers.
     comparison : str
         What the scores are: a key of `COMPARISON_LABELS`.
     shown : Uncertainty
@@ -47,7 +56,7 @@ def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", s
     figure, (axis,) = panels(1, width=9.4 if shown.keys("rsa") else 8)
     for pair in PAIRS:
         profile(axis, pair, scores[pair], shown.interval("rsa", pair), shown.significant("rsa", pair))
-    layer_axis(axis, len(scores["qk"]))
+    layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
     axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + shown.ends("rsa", PAIRS))))
     _legend(figure, shown.keys("rsa"))
@@ -55,7 +64,7 @@ def rsa_profile(scores: Mapping[str, np.ndarray], comparison: str = "pearson", s
 
 
 def category_profile(
-    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN
+    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown: Uncertainty = CERTAIN
 ) -> Figure:
     """Draw Figure 8: effect sizes, and RSA scores within and across categories, over layers.
 
@@ -65,6 +74,8 @@ def category_profile(
         Cohen's d.
     rsa : mapping of str to ndarray, shape (layers,)
         ``{qk,qv,kv}_{within,across}``.
+    layers : sequence of int
+        Their numbers.
     shown : Uncertainty
     """
     figure, axes = panels(3, width=13)
@@ -79,27 +90,28 @@ def category_profile(
             profile(axis, pair, rsa[f"{pair}_{kind}"], shown.interval(f"rsa_{kind}", pair))
         axis.set(title=kind.capitalize(), ylabel="RSA score", ylim=limits)
     for axis in axes:
-        layer_axis(axis, len(d["q"]))
+        layer_axis(axis, layers)
         axis.legend(loc="best", fontsize=10)
     if handles := shown.keys("d"):
         figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
     return figure
 
 
-def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN) -> Figure:
+def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown: Uncertainty = CERTAIN) -> Figure:
     """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
 
     Parameters
     ----------
     rsa : mapping of str to ndarray, shape (layers,)
         ``{qk,qv,kv}_{within,across}``.
+    layers : sequence of int
+        Their numbers.
     shown : Uncertainty
     """
     figure, (axis,) = panels(1, width=7, height=6)
     scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
     low, high = show_limits(widened(scores + shown.ends("rsa_within", PAIRS) + shown.ends("rsa_across", PAIRS)))
     axis.plot([low, high], [low, high], color="grey", linestyle="--", linewidth=1, zorder=0)
-    layers = np.arange(len(rsa["qk_within"]))
     for pair in PAIRS:
         across, within = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
         sideways, upright = (shown.interval(f"rsa_{kind}", pair) for kind in ("across", "within"))
@@ -110,7 +122,7 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN
         points = axis.scatter(
             across,
             within,
-            c=layers,
+            c=np.arange(len(layers)),
             cmap="plasma",
             marker=MARKS[pair].marker,
             s=55,
@@ -128,7 +140,8 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], shown: Uncertainty = CERTAIN
     if confidence := shown.confidence("rsa_within"):
         handles.append(Line2D([], [], color="grey", linewidth=1, label=f"{100 * confidence:g} % intervals"))
     axis.legend(handles=handles, loc="lower right", fontsize=10)
-    figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
+    bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
+    number_layers(bar.ax.yaxis, layers)
     return figure
 
 

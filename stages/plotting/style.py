@@ -9,6 +9,7 @@ import matplotlib.style
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -78,10 +79,16 @@ def show_limits(limits: tuple[float, float]) -> tuple[float, float]:
     return limits[0] - room, limits[1] + room
 
 
-def layer_axis(axes: Axes, layers: int) -> None:
+def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
     """Name the horizontal axis, whole layers only."""
-    axes.set(xlabel="Transformer layer", xlim=(-0.5, layers - 0.5))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
+    axes.set(xlabel="Transformer layer", xlim=(-0.5, len(layers) - 0.5))
+    number_layers(axes.xaxis, layers)
+
+
+def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
+    """Mark places on an axis by the numbers of what stands there: the layers that attend, side by side."""
+    axis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
+    axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
 
 
 def switched_off(setting: str) -> Figure:

@@ -65,7 +65,12 @@ def similarity_matrices(
 
 
 def similarity_series(
-    name: str, matrices: Iterable[np.ndarray], categories: Sequence[str], metric: str, limits: tuple[float, float]
+    name: str,
+    matrices: Iterable[np.ndarray],
+    categories: Sequence[str],
+    metric: str,
+    limits: tuple[float, float],
+    layers: Sequence[int],
 ) -> Iterator[Figure]:
     """Draw one matrix in every layer, with limits common to them all, for series of images.
 
@@ -74,12 +79,14 @@ def similarity_series(
     name : str
         "q", "k" or "v".
     matrices : iterable of ndarray, shape (words, words)
-        Layer 0 first.
+        The first layer's first.
     categories : sequence of str, length words
     metric : str
         A key of `METRIC_LABELS`.
     limits : tuple of float
         Lowest and highest similarity of all layers.
+    layers : sequence of int
+        Their numbers.
 
     Yields
     ------
@@ -89,8 +96,8 @@ def similarity_series(
     label = METRIC_LABELS[metric].long
     low, high = limits
     blocks = [(category, len(list(run))) for category, run in groupby(categories)]
-    for layer, values in enumerate(matrices):
-        if layer == 0:
+    for layer, values in zip(layers, matrices, strict=True):
+        if layer == layers[0]:
             figure, (axis,) = panels(1, width=6.4, height=5.8)
             # Nearest pixels while a cell has some; averages where words outnumber them, so that blocks stay visible.
             image = axis.imshow(values, cmap="magma", vmin=low, vmax=high, interpolation="auto")

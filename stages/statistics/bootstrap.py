@@ -103,11 +103,8 @@ class Moments:
         variances = {}
         for name in (name for name in self.sums if len(name) == 1):
             scatter = self.scatter(name, name)
-            if (flat := scatter <= 1e-12 * self.sums[name + name]).any():
-                layer = np.argwhere(flat)[0][1]
-                raise FloatingPointError(
-                    f"the similarities of {name.upper()} do not vary in a resample (layer {layer})"
-                )
+            if (scatter <= 1e-12 * self.sums[name + name]).any():
+                raise FloatingPointError(f"in a layer the similarities of {name.upper()} do not vary in a resample")
             variances[name] = scatter / (self.n - 1)
         return variances
 

@@ -1,0 +1,103 @@
+"""Models unlike GPT-2 through the stages: layers that do not attend, the decoder of an encoder-decoder."""
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, InProcess
+from safetensors.numpy import load_file
+from tiny_models import tiny_config
+from transformers import BartConfig, JambaConfig, PreTrainedConfig
+
+from stages.artefacts.tables import TABLES
+from stages.models.load import load
+
+LAYERS = [1, 3, 5]
+STAGES = (
+    *("check", "capture", "similarity", "correlation", "rsa", "separability", "inference", "nulls", "controls"),
+    *("heads", "claims", "figures", "matrices", "report"),
+)
+
+
+def run_stages(stage: InProcess, stages: Sequence[str], config: PreTrainedConfig, **settings) -> None:
+    """Run stages on a random model with the tiny run's tokenizer."""
+    folder = stage.project.root / "data/models/other"
+    config.vocab_size = 6144
+    config.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+    stage.project.set(model__name="data/models/other", **settings)
+    for name in stages:
+        code, said = stage.run(name)
+        assert code == 0, said
+
+
+@pytest.fixture
+def hybrid(tiny_stage: InProcess) -> InProcess:
+    """Run every stage on a Jamba whose layers attend and do not, in turn."""
+    config = tiny_config(JambaConfig, {"num_hidden_layers": 6, "attn_layer_period": 2, "attn_layer_offset": 1})
+    run_stages(tiny_stage, STAGES, config, focus_layer=3, nulls__draws=20)
+    return tiny_stage
+
+
+def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(hybrid: InProcess) -> None:
+    root = hybrid.project.root
+    stored = load_file(root / "data/activations.safetensors")
+    assert {int(name.split("_")[1]) for name in stored} == set(LAYERS)
+    for name in TABLES:
+        layers = pd.read_csv(root / "metrics" / name)["layer"]
+        assert list(layers) == np.repeat(LAYERS, len(layers) // 3).tolist(), name
+    similarity = load_file(root / "data/similarity.safetensors")
+    rsa = pd.read_csv(root / "metrics/rsa.csv", index_col="layer")
+    for place, layer in enumerate(LAYERS):
+        assert rsa["qk"][layer] == pytest.approx(
+            np.corrcoef(similarity["q"][place], similarity["k"][place])[0, 1], abs=1e-6
+        )
+    assert sorted(path.name for path in (root / "plots/matrices/q").iterdir()) == ["01.png", "03.png", "05.png"]
+    summary = json.loads((root / "metrics/summary.json").read_text(encoding="utf-8"))
+    heads = pd.read_csv(root / "metrics/heads.csv")
+    best = heads.loc[heads["q"].idxmax()]
+    assert f"q L{best['layer']:.0f}H{best['head']:.0f}" in summary["strongest_heads"]
+    claims = json.loads((root / "metrics/claims.json").read_text(encoding="utf-8"))
+    assert claims["rsa_focus"]["measured"] == pytest.approx(rsa.loc[3, ["qk", "qv", "kv"]].min(), abs=1e-6)
+
+    page = (root / "plots/report.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="report-data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["layers"] == LAYERS
+    assert [said.split(":")[0] for said in data["scores"]] == [f"Layer {layer}" for layer in LAYERS]
+    shown = data["profiles"]["profile-rsa"]["data"]["values"]
+    assert [row["layer"] for row in shown if row["name"] == "Q–K"] == LAYERS
+    assert 'min="0" max="2" step="1" value="1"' in page
+    assert "layers 1, 3, 5" in page
+    assert [int(layer) for layer in re.findall(r'<tr><th scope="row">(\d+)</th>', page)] == LAYERS * 2
+    assert set(map(int, re.findall(r"\(layer (\d+)\)", page))) <= set(LAYERS)
+
+    hybrid.project.set(focus_layer=2)
+    code, said = hybrid.run("figures")
+    assert (code, said.strip()) == (1, "focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
+
+
+def test_the_decoder_of_an_encoder_decoder_is_captured(tiny_stage: InProcess) -> None:
+    """Its vectors are those of the token that the position names, behind the token that begins a decoder's text."""
+    stages = ("check", "capture", "similarity", "correlation", "rsa", "nulls")
+    config = tiny_config(BartConfig, {"decoder_start_token_id": 7})
+    run_stages(tiny_stage, stages, config, model__part="decoder", nulls__draws=20)
+    root = tiny_stage.project.root
+    captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
+    assert captured["overview"]["architecture"] == captured["attention"]["part"] == "BartDecoder"
+    assert captured["attention"]["modules"]["q"] == "model.decoder.layers.0.self_attn.q_proj"
+    assert {ids[0] for ids in captured["token_ids"]} == {7}
+    assert captured["word_position"] == 4
+    loaded = load("data/models/other", "main", "random", 0, "float32", "cpu", part="decoder")
+    rows = torch.tensor(captured["token_ids"])
+    found = load_file(root / "data/activations.safetensors")
+    decoder, caught = loaded.model.model.decoder, []
+    decoder.layers[1].self_attn.q_proj.register_forward_hook(lambda m, i, o: caught.append(o))
+    with torch.no_grad():
+        loaded.model.model(input_ids=rows[:, 1:], decoder_input_ids=rows)
+    np.testing.assert_allclose(found["attn_1_q"], caught[0][:, 1:].numpy(), atol=1e-5)
