@@ -270,8 +270,5 @@ def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project, 
     assert tiny.outputs() == before
     assert "changed" in tiny.dvc("status").stdout
     assert "figures" in tiny.repro()
-    after = tiny.outputs()
-    assert after != before
+    assert tiny.outputs() != before
     assert tiny.repro() == []
-    tiny.repro("--force", "--single-item", "figures")
-    assert tiny.outputs() == after
