@@ -77,6 +77,37 @@ def vectors_at(
     return Layers(count_layers(activations), read)
 
 
+def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:
+    """Return the vectors of all words at their own token in every sentence.
+
+    Parameters
+    ----------
+    own : Layers
+        Of `vectors_at`, at "word".
+    template : str
+        The sentence that they stand in. It comes first, and counts once where it is among the further ones.
+    sentences : Tensors
+        The open file `data/sentences.safetensors`.
+
+    Returns
+    -------
+    templates : list of str
+    Layers
+        By name: ndarray of float32, shape (sentences, words + reference words, units).
+    """
+    listed = sentences.record["templates"]
+    further = [place for place, other in enumerate(listed) if other != template]
+
+    def read(layer: int) -> dict[str, np.ndarray]:
+        found = {}
+        for name, values in own.read(layer).items():
+            others = sentences[f"attn_{layer}_{name}"][:].reshape(len(listed), *values.shape)
+            found[name] = np.concatenate([values[None], others[further]])
+        return found
+
+    return [template, *(listed[place] for place in further)], Layers(len(own), read)
+
+
 def count_layers(activations: Tensors) -> int:
     """Count the layers in `data/activations.safetensors`."""
     return len({name.split("_")[1] for name in activations.names})

@@ -41,6 +41,8 @@ class Results:
         The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
     inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
         Likewise.
+    sentences : mapping of (measure, matrix or pair, sentence) to mapping of str to ndarray, shape (layers,)
+        Likewise; the sentence is a template or ``all``.
     claims : mapping
         `metrics/claims.json`.
     """
@@ -48,6 +50,7 @@ class Results:
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
     inference, controls = _table("inference"), _table("controls")
     robustness, heads = _table("robustness"), _table("heads")
+    sentences = _table("sentences")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 
     def __init__(

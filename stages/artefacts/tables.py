@@ -94,6 +94,14 @@ TABLES = {
         ),
         switch="controls.enabled",
     ),
+    # Single sentences have no interval; where a matrix is not reliable at all, there is nothing to correct by.
+    "sentences.csv": Table(
+        ("value", "low", "high"),
+        names=(*MEASURES, "sentence"),
+        optional=("low", "high"),
+        gaps="rsa_corrected *",
+        switch="sentences.enabled",
+    ),
     # Without the controls there is no floor; a head whose vectors or similarities do not vary has no score.
     "heads.csv": Table(
         (*MATRICES, *PAIRS, *HEAD_FLOORS),
@@ -252,10 +260,19 @@ def _of_heads(columns: Mapping[str, np.ndarray], most: int = 5) -> list[str]:
     return reasons
 
 
+def _of_sentences(scores: Scores) -> list[str]:
+    return [
+        f"rsa_corrected of {pair}: a matrix is not reliable over sentences in layers {_as_ranges(layers)}"
+        for (measure, pair, _), cells in scores.items()
+        if measure == "rsa_corrected" and len(layers := np.flatnonzero(np.isnan(cells["value"])))
+    ]
+
+
 REASONS = {
     "correlation.csv": _of_correlation,
     "inference.csv": _of_inference,
     "controls.csv": _of_controls,
+    "sentences.csv": _of_sentences,
     "heads.csv": _of_heads,
 }
 

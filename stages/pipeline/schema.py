@@ -76,6 +76,7 @@ class Similarity(Section):
     metric: Literal["cosine", "correlation", "euclidean"]
     transform: Literal["none", "center", "zscore"]
     reference_words: Words
+    average_sentences: bool
 
     @field_validator("reference_words")
     @classmethod
@@ -85,6 +86,24 @@ class Similarity(Section):
         if twice := sorted({word for word in words if words.count(word) > 1}):
             raise ValueError(f"{twice[0]!r} is listed twice")
         return words
+
+
+class Sentences(Section):
+    """Further sentences around each word."""
+
+    enabled: bool
+    templates: Annotated[
+        list[Annotated[str, AfterValidator(_has_word)]],
+        Field(min_length=2, description="a list of two or more sentences, one a line, each after a dash"),
+    ]
+    bootstraps: int = Field(ge=20)
+
+    @field_validator("templates")
+    @classmethod
+    def _different(cls, templates: list[str]) -> list[str]:
+        if twice := sorted({template for template in templates if templates.count(template) > 1}):
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return templates
 
 
 class Rsa(Section):
@@ -140,6 +159,7 @@ class Settings(Section):
     inference: Inference
     controls: Controls
     heads: Heads
+    sentences: Sentences
     figures: Figures
     words_file: Text
     words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")
@@ -147,6 +167,14 @@ class Settings(Section):
     @model_validator(mode="after")
     def _enough_words(self) -> "Settings":
         check_words(self.words)
+        return self
+
+    @model_validator(mode="after")
+    def _sentences_to_average(self) -> "Settings":
+        if self.similarity.average_sentences and not self.sentences.enabled:
+            raise ValueError("similarity.average_sentences: there is nothing to average, sentences.enabled is false")
+        if self.similarity.average_sentences and self.tokens.target != "word":
+            raise ValueError("similarity.average_sentences: words are then compared at their own: tokens.target: word")
         return self
 
     @model_validator(mode="after")

@@ -1,0 +1,71 @@
+"""Run the words through further sentences and keep, of each, the vectors of the word's own token in every layer."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.tensors import TensorWriter, write_no_tensors
+from stages.models.capture import capture, shapes
+from stages.models.load import load
+from stages.models.projections import find_family, find_projections
+from stages.models.prompts import Prompts, tokenise
+from stages.pipeline.errors import UserError
+from stages.pipeline.stage import Stage, run
+from stages.pipeline.word_lists import flatten, read_words
+
+
+def main(stage: Stage) -> None:
+    chosen, path = stage.settings.sentences, stage.output("data/sentences.safetensors")
+    if not chosen.enabled:
+        print("sentences.enabled is false: no further sentence is run")
+        write_no_tensors(path)
+        return
+    settings, multi_token = stage.settings.model, stage.settings.prompt.multi_token
+    loaded = load(
+        settings.name,
+        settings.revision,
+        settings.weights,
+        settings.seed,
+        settings.dtype,
+        settings.device,
+        settings.device_map,
+        settings.max_memory,
+    )
+    words, _ = flatten(read_words(stage.input("data/word_list.csv")))
+    words = [*words, *stage.settings.similarity.reference_words]
+    templates = list(chosen.templates)
+    # All are tokenised before the first is run: a mistake in the last does not cost the time of the others.
+    prompts = [tokenised(loaded.tokenizer, words, *numbered, multi_token) for numbered in enumerate(templates, 1)]
+    model, projections = loaded.model, find_projections(loaded.model)
+    causal = find_family(model.config).causal
+    sizes = {
+        name: shape
+        for name, shape in shapes(projections, len(templates) * len(words), 1).items()
+        if not name.endswith("_bias")  # the same in every sentence, and not asked for
+    }
+    with TensorWriter(path, sizes, {"templates": templates}) as file:
+        for place, sentence in enumerate(prompts):
+            write = partial(write_rows, file, sizes, place * len(words))
+            capture(model, projections, sentence, write, [sentence.word_position], multi_token, causal)
+    print(f"{len(templates)} sentences of {len(words)} words")
+
+
+def tokenised(tokenizer: Any, words: list[str], number: int, template: str, multi_token: str) -> Prompts:
+    """Tokenise the words in a sentence; a mistake names it."""
+    try:
+        return tokenise(tokenizer, words, template, multi_token)
+    except UserError as error:
+        raise UserError(f"sentences.templates, sentence {number}, {template!r}: {error}") from None
+
+
+def write_rows(
+    file: TensorWriter, sizes: dict[str, tuple[int, ...]], first: int, name: str, row: int, block: np.ndarray
+) -> None:
+    """Write rows of one sentence behind those of the sentences before it."""
+    if name in sizes:
+        file.write(name, first + row, block)
+
+
+if __name__ == "__main__":
+    run("capture_sentences", main, __doc__)

@@ -1,0 +1,234 @@
+"""Geometries of the same words in several sentences: two-way bootstrap, over words and over sentences.
+
+Every statistic of `stages.statistics.reliability` is a function of means, variances and covariances, over word pairs,
+of the similarities of each matrix in each sentence. A resample of words changes these moments; a resample of sentences
+changes how often each sentence counts. So the moments of all resamples of words are one matrix product a layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from stages.geometry.comparison import fisher_z, pairwise
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import ALL_SENTENCES, MATRICES, Scores
+from stages.geometry.pairs import within_category
+from stages.pipeline.progress import blocks
+from stages.statistics.bootstrap import resample_words
+from stages.statistics.reliability import CORRELATIONS, SHARES, Moments, reliability
+from stages.statistics.seeds import stream
+
+#: Bytes of pair weights that are held at a time.
+CHUNK = 2**24
+#: How often the sentences are split in two halves.
+SPLITS = 50
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for the statistics over sentences, the same in every layer.
+
+    Attributes
+    ----------
+    words : ndarray of int, shape (resamples, words)
+        How often each word was drawn, in its category.
+    sentences : ndarray of int, shape (resamples, sentences)
+        How often each sentence was drawn.
+    halves : ndarray of bool, shape (splits, sentences)
+        Which sentences are in the first half.
+    """
+
+    words: np.ndarray
+    sentences: np.ndarray
+    halves: np.ndarray
+
+
+def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, splits: int = SPLITS) -> Draws:
+    """Draw words, sentences and halves of the sentences, from streams of their own."""
+    rng = stream(seed, "sentences")
+    words, _ = resample_words(categories, resamples, rng)
+    return Draws(words, resample_sentences(sentences, resamples, rng), halve(sentences, splits, stream(seed, "halves")))
+
+
+def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw sentences with replacement; a resample of one sentence alone, which cannot be compared, is drawn again.
+
+    Parameters
+    ----------
+    sentences : int
+        At least 2.
+    resamples : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int, shape (resamples, sentences)
+        How often each was drawn.
+    """
+    counts = np.zeros((resamples, sentences), dtype=np.int16)
+    open_rows = np.arange(resamples)
+    while len(open_rows):
+        counts[open_rows] = rng.multinomial(sentences, np.full(sentences, 1 / sentences), size=len(open_rows))
+        open_rows = open_rows[(counts[open_rows] > 0).sum(axis=1) < 2]
+    return counts
+
+
+def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw halves of the sentences; of an odd number, one half has one more.
+
+    Returns
+    -------
+    ndarray of bool, shape (splits, sentences)
+        True in the first half.
+    """
+    first = np.arange(sentences) < sentences // 2
+    return rng.permuted(np.tile(first, (splits, 1)), axis=1)
+
+
+def moments(similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray) -> Moments:
+    r"""Take the moments of one layer's similarities over word pairs, weighted by resamples of words.
+
+    A pair of distinct words weighs :math:`w_i w_j`; a word's pairs with its own copies are left out.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+    categories : sequence of str, length words
+    counts : ndarray of int, shape (resamples, words)
+        How often each word was drawn.
+
+    Returns
+    -------
+    Moments
+    """
+    within = within_category(categories)
+    values = np.concatenate([np.asarray(similarity[name], dtype=np.float64) for name in MATRICES])
+    centre = values.mean(axis=1)
+    values = values - centre[:, None]  # far from 0, sums of squares lose digits
+    one, other = np.triu_indices(len(values))
+    features = np.concatenate([np.ones((1, values.shape[1])), values, values[one] * values[other]]).T
+    inside = np.concatenate([np.ones((1, within.sum())), values[:, within], np.square(values[:, within])]).T
+    rows, columns = np.triu_indices(counts.shape[1], 1)
+    sums, sums_within = np.empty((len(counts), features.shape[1])), np.empty((len(counts), inside.shape[1]))
+    for part in blocks(len(counts), CHUNK // (8 * len(rows))):
+        drawn = counts[part].astype(np.float64)
+        weights = drawn[:, rows] * drawn[:, columns]
+        sums[part], sums_within[part] = weights @ features, weights[:, within] @ inside
+    n, totals = sums[:, :1], sums[:, 1 : len(values) + 1]
+    products = np.empty((len(counts), len(values), len(values)))
+    products[:, one, other] = products[:, other, one] = sums[:, len(values) + 1 :]
+    means = totals / n
+    covariance = (products - n[..., None] * means[:, :, None] * means[:, None, :]) / (n[..., None] - 1)
+    squares = np.diagonal(products, axis1=1, axis2=2)
+    d = _cohens_d(n, totals, squares, *np.split(sums_within, [1, len(values) + 1], axis=1))
+    return Moments(n[:, 0], means + centre, covariance, d)
+
+
+def _cohens_d(
+    n: np.ndarray,
+    totals: np.ndarray,
+    squares: np.ndarray,
+    n_within: np.ndarray,
+    totals_within: np.ndarray,
+    squares_within: np.ndarray,
+) -> np.ndarray:
+    """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within."""
+    n_across, totals_across = n - n_within, totals - totals_within
+    within, across = totals_within / n_within, totals_across / n_across
+    scatter = squares - n_within * np.square(within) - n_across * np.square(across)
+    return (within - across) / np.sqrt(scatter / (n - 2))
+
+
+def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
+    r"""Return the statistics of one layer over sentences, with intervals over words and sentences together.
+
+    Resampling both at once counts the part of the variance that belongs to single words in single sentences three
+    times, resampling either alone counts it once. So the three are combined, as for conditions and subjects in RSA:
+
+    .. math:: \hat\sigma^2 = 2 (\hat\sigma^2_{words} + \hat\sigma^2_{sentences}) - \hat\sigma^2_{both}
+
+    kept between the larger of the two and that of both. The interval is the value, on Fisher's scale where it is a
+    correlation, plus and minus Student's t times this standard error; degrees of freedom are one less than words or
+    sentences, whichever are fewer.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+        Of one layer.
+    categories : sequence of str, length words
+    draws : Draws
+    alpha : float
+        The intervals hold 1 - alpha.
+
+    Returns
+    -------
+    Scores
+        By measure, matrix or pair, and `ALL_SENTENCES`: ``value``, ``low``, ``high``, floats.
+
+    References
+    ----------
+    Schütt, H. H. et al. (2023), doi:10.7554/eLife.82566 (two-factor bootstrap). Efron, B. & Tibshirani, R. J. (1993).
+    An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
+    """
+    once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
+    observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
+    values = reliability(observed, once["sentences"], draws.halves)
+    spreads = [
+        {names: np.nanvar(scaled(names[0], drawn), ddof=1) for names, drawn in found.items()}
+        for found in (
+            reliability(resampled, once["sentences"], draws.halves),
+            reliability(observed, draws.sentences, draws.halves),
+            reliability(resampled, draws.sentences, draws.halves),
+        )
+    ]
+    t = stdtrit(min(draws.words.shape[1], draws.sentences.shape[1]) - 1, 1 - alpha / 2)
+    return {
+        (*names, ALL_SENTENCES): _interval(names[0], value[0], t, *(of[names] for of in spreads))
+        for names, value in values.items()
+    }
+
+
+def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, templates: Sequence[str]) -> Scores:
+    """Return the RSA and Cohen's d of every sentence by itself, and the lowest and highest of them.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+        Of one layer.
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+    templates : sequence of str
+        What the sentences are.
+
+    Returns
+    -------
+    Scores
+        By measure, matrix or pair, and sentence: ``value``, a float.
+    """
+    rsa = {("rsa", pair): values for pair, values in pairwise(similarity).items()}
+    d = {("d", name): cohens_d(similarity[name], within) for name in MATRICES}
+    found = {}
+    for (measure, name), values in (rsa | d).items():
+        ends = {"lowest": values.min(), "highest": values.max()}
+        found |= {(f"{measure}_{end}", name, ALL_SENTENCES): {"value": value} for end, value in ends.items()}
+        found |= {
+            (measure, name, template): {"value": value} for template, value in zip(templates, values, strict=True)
+        }
+    return found
+
+
+def scaled(measure: str, values: np.ndarray) -> np.ndarray:
+    """Put correlations on Fisher's scale; leave what is none as it is."""
+    return fisher_z(values) if measure in CORRELATIONS else values
+
+
+def _interval(measure: str, value: float, t: float, words: float, sentences: float, both: float) -> dict[str, float]:
+    variance = min(max(2 * (words + sentences) - both, words, sentences), both)
+    ends = scaled(measure, value) + t * np.sqrt(variance) * np.array([-1, 1])
+    if measure in CORRELATIONS:
+        ends = np.tanh(ends)
+    elif measure in SHARES:
+        ends = np.clip(ends, 0, 1)
+    return {"value": float(value), "low": float(ends[0]), "high": float(ends[1])}
