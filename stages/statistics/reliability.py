@@ -126,8 +126,10 @@ def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.nda
     of_first, of_second = first @ covariance, second @ covariance
     product = (of_first * second).sum(axis=2)
     variances = (of_first * first).sum(axis=2) * (of_second * second).sum(axis=2)
-    r = product / np.sqrt(np.where(variances > 0, variances, np.nan))
-    return np.nanmean(2 * r / (1 + r), axis=1)
+    whole = variances > 0
+    r = product / np.sqrt(np.where(whole, variances, 1))
+    splits = whole.sum(axis=1)
+    return np.where(whole, 2 * r / (1 + r), 0).sum(axis=1) / np.where(splits, splits, np.nan)
 
 
 def _components(

@@ -176,7 +176,7 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
     values = reliability(observed, once["sentences"], draws.halves)
     spreads = [
-        {names: np.nanvar(scaled(names[0], drawn), ddof=1) for names, drawn in found.items()}
+        {names: _variance(scaled(names[0], drawn)) for names, drawn in found.items()}
         for found in (
             reliability(resampled, once["sentences"], draws.halves),
             reliability(observed, draws.sentences, draws.halves),
@@ -222,6 +222,12 @@ def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, templa
 def scaled(measure: str, values: np.ndarray) -> np.ndarray:
     """Put correlations on Fisher's scale; leave what is none as it is."""
     return fisher_z(values) if measure in CORRELATIONS else values
+
+
+def _variance(drawn: np.ndarray) -> float:
+    """Return the variance over the resamples in which a statistic is defined."""
+    known = drawn[np.isfinite(drawn)]
+    return known.var(ddof=1) if len(known) > 1 else np.nan
 
 
 def _interval(measure: str, value: float, t: float, words: float, sentences: float, both: float) -> dict[str, float]:
