@@ -1,4 +1,4 @@
-"""Draw the post's nine figures, two of what it does not show, and that of the heads, from tables and similarities."""
+"""Draw the post's nine figures, and those of what it does not show, from tables and similarities."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,11 +12,15 @@ from stages.geometry.comparison import same_rows
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
-from stages.plotting import controls, maps, profiles, scatter, words
+from stages.plotting import controls, maps, profiles, scatter, sentences, word_map, words
 from stages.plotting.names import FIGURES, METRIC_LABELS
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
+
+OTHER = {"dark": "light", "light": "dark"}
+#: Dots an inch that a page 1000 pixels wide can show; the figures in the chosen theme have more, to be printed.
+OTHER_DPI = 120
 
 
 def main(stage: Stage) -> None:
@@ -26,6 +30,9 @@ def main(stage: Stage) -> None:
     of_one_layer = draw_layer(results, units_of(stage, results.focus))
     drawings = of_one_layer | draw_layers(results, shown) | draw_controls(results)
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
+    # For the report, which follows its reader's setting.
+    folder = stage.folder("plots/other_theme")
+    draw_all(OTHER[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, min(look.dpi, OTHER_DPI))
 
 
 def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:
@@ -52,6 +59,7 @@ def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable
         "fig7_category_distributions": partial(
             scatter.category_distributions, similarity, run.within, d, metric, layer
         ),
+        "fig14_word_map": partial(word_map.word_map, *run.maps, run.record["words"], categories, layer),
     }
 
 
@@ -75,6 +83,9 @@ def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
         "fig10_controls": partial(controls.controls_profile, run.controls, run.alpha) if run.controls else off,
         "fig11_robustness": partial(controls.robustness_profile, run.robustness) if run.robustness else off,
         "fig12_heads": partial(maps.head_maps, run.heads) if run.heads else partial(switched_off, "heads.enabled"),
+        "fig15_sentences": partial(sentences.sentences_profile, run.sentences, run.alpha)
+        if run.sentences
+        else partial(switched_off, "sentences.enabled"),
     }
 
 

@@ -12,7 +12,9 @@ from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
+from stages.geometry.scaling import word_maps
 from stages.pipeline.settings import check_focus_layer
+from stages.plotting.names import MANY_WORDS
 
 
 def _table(name: str) -> Any:
@@ -74,6 +76,19 @@ class Results:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
             return {name: tensors[name][self.focus] for name in MATRICES}
+
+    @cached_property
+    def maps(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix.
+
+        Turned as those of all layers are, unless there are many words.
+        """
+        few = len(self.record["words"]) < MANY_WORDS
+        some, at = (slice(None), self.focus) if few else (slice(self.focus, self.focus + 1), 0)
+        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
+            similarity = np.stack([tensors[name][some] for name in MATRICES], axis=1)
+        points, stress = word_maps(similarity, self.record["metric"])
+        return dict(zip(MATRICES, points[at], strict=True)), dict(zip(MATRICES, stress[at].tolist(), strict=True))
 
     @cached_property
     def mean_similarity(self) -> dict[str, float]:

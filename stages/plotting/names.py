@@ -16,7 +16,13 @@ FIGURES = (
     "fig10_controls",
     "fig11_robustness",
     "fig12_heads",
+    "fig14_word_map",
+    "fig15_sentences",
 )
+
+
+#: From so many words on, a map names extremes only.
+MANY_WORDS = 100
 
 
 @dataclass(frozen=True)
