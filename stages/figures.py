@@ -13,12 +13,11 @@ from stages.geometry.names import MATRICES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, maps, profiles, scatter, sentences, word_map, words
-from stages.plotting.names import FIGURES, METRIC_LABELS
+from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_THEME
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
 
-OTHER = {"dark": "light", "light": "dark"}
 #: Dots an inch that a page 1000 pixels wide can show; the figures in the chosen theme have more, to be printed.
 OTHER_DPI = 120
 
@@ -32,7 +31,9 @@ def main(stage: Stage) -> None:
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
     # For the report, which follows its reader's setting.
     folder = stage.folder("plots/other_theme")
-    draw_all(OTHER[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, min(look.dpi, OTHER_DPI))
+    draw_all(
+        OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, min(look.dpi, OTHER_DPI)
+    )
 
 
 def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:

@@ -74,7 +74,7 @@ def stress(points: np.ndarray, condensed: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (...)
-        0 for a map that keeps all distances.
+        0 for a map that keeps all distances, such as of words that are all the same.
 
     References
     ----------
@@ -82,7 +82,8 @@ def stress(points: np.ndarray, condensed: np.ndarray) -> np.ndarray:
     """
     shown = condense(np.linalg.norm(points[..., :, None, :] - points[..., None, :, :], axis=-1))
     product = (shown * condensed).sum(axis=-1)
-    share = np.square(product) / (np.square(shown).sum(axis=-1) * np.square(condensed).sum(axis=-1))
+    squares = np.square(shown).sum(axis=-1) * np.square(condensed).sum(axis=-1)
+    share = np.divide(np.square(product), squares, out=np.ones_like(squares), where=squares > 0)
     return np.sqrt(np.maximum(1 - share, 0))
 
 

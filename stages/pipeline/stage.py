@@ -175,7 +175,8 @@ def _digest(deps: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
         if dep.startswith("stages/"):
             digests |= {path: digest for path, digest in sources.items() if path == dep or path.startswith(f"{dep}/")}
         else:
-            digests[dep] = _digest_file(Path(dep))
+            files = Path(dep).rglob("*") if Path(dep).is_dir() else [Path(dep)]
+            digests |= {path.as_posix(): _digest_file(path) for path in files if not path.is_dir()}
     return digests
 
 

@@ -21,6 +21,8 @@ FIGURES = (
 )
 
 
+OTHER_THEME = {"dark": "light", "light": "dark"}
+
 #: From so many words on, a map names extremes only.
 MANY_WORDS = 100
 

@@ -1,0 +1,45 @@
+"""The answer to the report's title, in sentences made from a run's numbers."""
+
+import numpy as np
+
+from stages.artefacts.results import Results
+from stages.geometry.names import ALL_SENTENCES, PAIRS
+from stages.plotting.names import number
+
+#: Mean RSA from which on an answer holds.
+ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
+
+
+def answer(run: Results) -> list[str]:
+    """Answer whether query, key and value agree on what words mean.
+
+    Parameters
+    ----------
+    run : Results
+
+    Returns
+    -------
+    list of str
+        Sentences: how far they agree, over layers; what shared input alone would give; whether it is so in other
+        sentences. What is switched off is left out.
+    """
+    rsa = run.rsa_by_layer()
+    word = next(word for least, word in ANSWERS if rsa.mean() >= least)
+    low, high = int(rsa.argmin()), int(rsa.argmax())
+    ends = f", from {number(rsa[low])} in layer {low} to {number(rsa[high])} in layer {high}" if len(rsa) > 1 else ""
+    mean = number(rsa.mean())
+    said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
+    if run.controls:
+        null = np.mean([run.controls["rsa_floor", pair]["value"] for pair in PAIRS])
+        comparison = "less" if rsa.mean() > null else "more"
+        said.append(f"Random maps of the same input would agree {comparison} ({number(null)}).")
+    if run.sentences:
+        ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
+        said.append(f"Put into other sentences, the average lies between {' and '.join(ends)}.")
+    return said
+
+
+def mean_by_sentence(run: Results) -> list[float]:
+    """Return the mean RSA of every sentence, over layers and pairs."""
+    templates = dict.fromkeys(sentence for *_, sentence in run.sentences if sentence != ALL_SENTENCES)
+    return [float(np.mean([run.sentences["rsa", pair, template]["value"] for pair in PAIRS])) for template in templates]
