@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.artefacts.tensors import open_tensors
-from stages.geometry.comparison import same_rows
-from stages.geometry.names import MATRICES
+from stages.artefacts.tables import TABLES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, maps, profiles, scatter, sentences, word_map, words
@@ -26,8 +24,7 @@ def main(stage: Stage) -> None:
     settings, look = stage.settings, stage.settings.figures
     results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
-    of_one_layer = draw_layer(results, units_of(stage, results.focus))
-    drawings = of_one_layer | draw_layers(results, shown) | draw_controls(results)
+    drawings = draw_layer(results) | draw_layers(results, shown) | draw_controls(results)
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
     # For the report, which follows its reader's setting.
     folder = stage.folder("plots/other_theme")
@@ -36,15 +33,7 @@ def main(stage: Stage) -> None:
     )
 
 
-def units_of(stage: Stage, layer: int) -> dict[str, np.ndarray]:
-    """Read the activations at the context token, flattened; where all words have the same, those of one word."""
-    with open_tensors(stage.input("data/context.safetensors")) as context:
-        units = {name: context[name][layer] for name in MATRICES}
-    one = 1 if same_rows(units["q"]) else None
-    return {name: np.ravel(values[:one]) for name, values in units.items()}
-
-
-def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable[[], Figure]]:
+def draw_layer(run: Results) -> dict[str, Callable[[], Figure]]:
     """Return what draws the figures of the focus layer."""
     layer, metric, categories, similarity = run.focus, run.record["metric"], run.record["categories"], run.at_focus
     squares = {name: square(values, METRIC_LABELS[metric].own) for name, values in similarity.items()}
@@ -54,7 +43,7 @@ def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable
     )
     return {
         "fig1_masks": partial(words.masks, category_masks(categories)),
-        "fig2_activation_scatter": partial(scatter.activation_scatter, units, r, layer),
+        "fig2_activation_scatter": partial(scatter.activation_scatter, run.units, r, layer),
         "fig4_similarity_matrices": partial(words.similarity_matrices, squares, categories, metric, layer),
         "fig5_rsa_scatter": partial(scatter.rsa_scatter, similarity, rsa, metric, layer, run.comparison),
         "fig7_category_distributions": partial(
@@ -78,15 +67,16 @@ def draw_layers(run: Results, shown: Uncertainty) -> dict[str, Callable[[], Figu
 
 
 def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
-    """Return what draws the figures of what the post does not show, or says that it is switched off."""
-    off = partial(switched_off, "controls.enabled")
+    """Return what draws the figures of what the post does not show, or says which setting switches it off."""
+
+    def figure(table: str, draw: Callable[..., Figure], *values: Any) -> Callable[[], Figure]:
+        return partial(draw, *values) if getattr(run, table) else partial(switched_off, TABLES[f"{table}.csv"].switch)
+
     return {
-        "fig10_controls": partial(controls.controls_profile, run.controls, run.alpha) if run.controls else off,
-        "fig11_robustness": partial(controls.robustness_profile, run.robustness) if run.robustness else off,
-        "fig12_heads": partial(maps.head_maps, run.heads) if run.heads else partial(switched_off, "heads.enabled"),
-        "fig15_sentences": partial(sentences.sentences_profile, run.sentences, run.alpha)
-        if run.sentences
-        else partial(switched_off, "sentences.enabled"),
+        "fig10_controls": figure("controls", controls.controls_profile, run.controls, run.alpha),
+        "fig11_robustness": figure("robustness", controls.robustness_profile, run.robustness),
+        "fig12_heads": figure("heads", maps.head_maps, run.heads),
+        "fig15_sentences": figure("sentences", sentences.sentences_profile, run.sentences, run.alpha),
     }
 
 

@@ -14,16 +14,18 @@ import pytest
 from conftest import InProcess, Project
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
+from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tensors import read_record
+from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import charts
 from stages.plotting.names import FIGURES
 
-TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness")
+TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness", "sentences")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
@@ -39,7 +41,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "input", "link", "br"):
+        if tag not in ("meta", "img", "input", "link", "br", "source", "path"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -63,8 +65,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(text for tag, text in self.texts if tag not in ("script", "style")).split())
 
     @property
-    def captions(self) -> list[str]:
-        return [" ".join(text.split()) for tag, text in self.texts if tag == "figcaption"]
+    def captions(self) -> dict[str, str]:
+        """What stands below each figure, by its file's name."""
+        texts = [" ".join(text.split()) for tag, text in self.texts if tag == "figcaption"]
+        return dict(zip([figure["id"] for figure in self.all("figure")], texts, strict=True))
 
 
 def read_page(project: Project) -> Page:
@@ -87,7 +91,7 @@ def number(value: float) -> str:
 def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
     table = tables(tiny_template)
     rsa, d, heads = table["rsa"], table["separability"], table["heads"]
-    captions = dict(zip([f"fig{n}" for n in range(1, 13)], page.captions, strict=True))
+    captions = {name.split("_")[0]: text for name, text in page.captions.items()}
     assert captions["fig1"] == "6 words make 15 pairs: 6 within a category, 9 across."
     for pair, label in PAIRS.items():
         focus = table["correlation"].loc[1, pair]
@@ -114,6 +118,28 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
     columns = [f"{pair}_center_pearson" for pair in PAIRS]
     assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig11"]
+    assert "Stress, 0 where the plane keeps every distance: Q " in captions["fig14"]
+    means = table["sentences"].query("sentence == 'all'").groupby(["measure", "matrix_or_pair"])["value"].mean()
+    for measure, name, label in (
+        ("reliability", "v", "V"),
+        ("rsa_across", "qk", "Q–K"),
+        ("rsa_corrected", "kv", "K–V"),
+    ):
+        assert f"{label} {number(means[measure, name])}" in captions["fig15"]
+
+
+def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
+    table = tables(tiny_template)
+    rsa = table["rsa"][list(PAIRS)].mean(axis=1)
+    (answer,) = [text for tag, text in page.texts if text.startswith(tuple(word for _, word in ANSWERS))]
+    assert f"correlate at {number(rsa.mean())} on average" in answer
+    assert f"to {number(rsa.max())} in layer {rsa.idxmax()}" in answer
+    floor = table["controls"].query("measure == 'rsa_floor'")["value"].mean()
+    assert f"would agree {'less' if rsa.mean() > floor else 'more'} ({number(floor)})" in answer
+    sentences = table["sentences"].query("measure == 'rsa' and sentence != 'all'").groupby("sentence")["value"].mean()
+    assert f"between {number(sentences.min())} and {number(sentences.max())}." in answer
+    order = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert order.index("fig6_rsa_profile") < order.index("matrices") < order.index("findings") < order.index("figures")
 
 
 def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None:
@@ -134,6 +160,19 @@ def test_the_matrices_are_those_of_the_file(page: Page, tiny_template: Project) 
     for name in "qkv":
         np.testing.assert_array_equal(shown["values"][name], similarity[name].round(6))
         assert shown["limits"][name] == [similarity[name].min().round(6), similarity[name].max().round(6)]
+
+
+def test_the_map_is_that_of_the_similarities(page: Page, tiny_template: Project) -> None:
+    """In the plane, distances are near those of the words: as stress says, and the same words are near."""
+    similarity, shown = load_file(tiny_template.root / "data/similarity.safetensors"), page.data["map"]
+    for name in "qkv":
+        for layer in range(2):
+            words = np.sqrt(2 * (1 - similarity[name][layer]))
+            plane = pdist(shown["points"][name][layer])
+            scale = np.square(words).sum() / (words @ plane)
+            stress = np.sqrt(np.square(scale * plane - words).sum() / np.square(scale * plane).sum())
+            assert shown["stress"][name][layer] == pytest.approx(stress, abs=0.02)
+    assert sorted(shown["clustered"]) == list(range(6))
 
 
 def test_long_word_lists_are_sampled_and_the_page_says_so() -> None:
@@ -160,11 +199,16 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_images_headings_labels_and_ids(page: Page) -> None:
-    assert [figure["id"] for figure in page.all("figure")] == list(FIGURES)
-    assert len(page.all("img")) == 12
+    assert list(page.captions) == ["fig6_rsa_profile", *(name for name in FIGURES if name != "fig6_rsa_profile")]
+    assert len(page.all("img")) == len(FIGURES)
     alternatives = [attributes["alt"] for attributes in page.all("img")]
     assert all(len(text) > 30 for text in alternatives)
-    assert len(set(alternatives)) == 12
+    assert len(set(alternatives)) == len(FIGURES)
+    others = page.all("source")
+    assert {source["media"] for source in others} == {"(prefers-color-scheme: light)"}
+    assert len({source["srcset"] for source in others} | {image["src"] for image in page.all("img")}) == 2 * len(
+        FIGURES
+    )
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -199,17 +243,15 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 
 def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
+    tiny.set(inference__enabled=False, controls__enabled=False, heads__enabled=False, sentences__enabled=False)
     assert tiny.repro()[-1] == "report"
     page = read_page(tiny)
-    for setting in ("inference", "controls", "heads"):
+    for setting in ("inference", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said
-    assert page.captions[9:] == [
-        "Not computed: controls.enabled is false.",
-        "Not computed: controls.enabled is false.",
-        "Not computed: heads.enabled is false.",
-    ]
+    for name, setting in (("10_controls", "controls"), ("11_robustness", "controls"), ("12_heads", "heads")):
+        assert page.captions[f"fig{name}"] == f"Not computed: {setting}.enabled is false."
+    assert page.captions["fig15_sentences"] == "Not computed: sentences.enabled is false."
     assert "intervals" not in page.said.split("Over layers", 2)[-1].split("Figures", 1)[0]
     assert "low" not in page.data["profiles"]["profile-rsa"]["data"]["values"][0]
 
@@ -360,6 +402,92 @@ def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path,
     is_quiet(browser)
 
 
+def chosen(browser, name: str) -> set[str]:
+    """Return the words that a map marks."""
+    return set(
+        browser.execute_script(
+            f"return [...document.querySelectorAll('#map-{name} .chosen text')].map(t => t.textContent)"
+        )
+    )
+
+
+def place(browser, name: str, word: str) -> str:
+    """Return where a word is on its way to."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].find(g => g.textContent === arguments[1]).style.transform"
+    )
+    return browser.execute_script(script, f"#map-{name} .word", word)
+
+
+def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, report: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, report)
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) == "0.7s"
+    browser.find_element("id", "order").send_keys("alike")  # names the focus layer
+    before = {name: place(browser, name, "moon") for name in "qkv"}
+    nearest = browser.find_element("id", "nearest").get_attribute("textContent")
+    browser.find_element("id", "layer").send_keys(Keys.ARROW_LEFT)
+    assert all(place(browser, name, "moon") != before[name] for name in "qkv")
+    assert browser.find_element("id", "nearest").get_attribute("textContent") != nearest
+    for name, word in (("q", "pear"), ("v", "star")):
+        holder = browser.find_element("id", f"map-{name}")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", holder)
+        x, y = (float(part) for part in re.findall(r"[-\d.]+(?=px)", place(browser, name, word)))
+        scale = holder.size["width"] / 320
+        ActionChains(browser).move_to_element_with_offset(
+            holder, round((x - 160) * scale), round((y - 160) * scale)
+        ).perform()
+        assert text(browser, "pair-words").startswith(f"{word} – ")
+        assert all(word in chosen(browser, other) for other in "qkv")
+    is_quiet(browser)
+
+
+def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -> None:
+    show(browser, report)
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) in ("0s", "")
+
+
+def test_alike_together_shows_the_same_pairs_in_another_order(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver import ActionChains
+
+    show(browser, report)
+    drawn = browser.execute_script("return document.documentElement.dataset.drawn")
+    before = pixels(browser, "q")
+    browser.find_element("id", "order").send_keys("alike")
+    waited = f"return document.documentElement.dataset.drawn !== '{drawn}'"
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(waited))
+    assert pixels(browser, "q") != before
+    order = read_page(tiny_template).data["map"]["clustered"]
+    words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    canvas, x, y = cell(browser, "k", 1, 4, 6)
+    ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
+    assert text(browser, "pair-words").startswith(f"{words[order[1]]} – {words[order[4]]}")
+    value = f"{square(similarity['k'][1], 1.0)[order[1], order[4]]:.6f}".replace("-", "−")
+    assert text(browser, "pair-k") == value
+    is_quiet(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_are_in_the_readers_theme(browser, report: Path, scheme: str) -> None:
+    show(browser, report, scheme=scheme)
+    corner = browser.execute_script(
+        """const image = document.querySelector('#fig6_rsa_profile img'), canvas = document.createElement('canvas');
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""
+    )
+    assert corner == {"light": [255, 255, 255], "dark": [40, 42, 44]}[scheme]
+
+
 def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_template: Project) -> None:
     from selenium.webdriver import ActionChains
 
@@ -392,7 +520,7 @@ def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
             here.send_keys(Keys.HOME)
         if reached[-1] == "word-b":
             here.send_keys("lime")
-    assert {"layer", "word-a", "word-b", "colours", "summary", "a"} <= set(reached)
+    assert {"layer", "word-a", "word-b", "colours", "order", "summary", "a"} <= set(reached)
     assert "galaxy – lime" in text(browser, "pair-words")
     value = square(similarity["k"][0], 1.0)[0, 5]
     assert text(browser, "pair-k") == f"{value:.6f}".replace("-", "−")
@@ -451,7 +579,7 @@ def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
         !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
     assert browser.execute_script(blank) == 0
     images = browser.find_elements("tag name", "img")
-    assert len(images) == 12 + 6
+    assert len(images) == len(FIGURES) + 6
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
     assert all(image.get_attribute("alt") for image in images)
     matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
@@ -467,4 +595,4 @@ def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> Non
     tiny.dvc("plots", "show")
     show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
     assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
-    assert len(browser.find_elements("tag name", "img")) == 18
+    assert len(browser.find_elements("tag name", "img")) == len(FIGURES) + 6

@@ -230,9 +230,11 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
 
 
 def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
-    table = pd.read_csv(tiny_template.root / "metrics/sentences.csv").set_index(
-        ["measure", "matrix_or_pair", "sentence", "layer"]
-    )["value"]
+    table = (
+        pd.read_csv(tiny_template.root / "metrics/sentences.csv")
+        .set_index(["measure", "matrix_or_pair", "sentence", "layer"])["value"]
+        .sort_index()
+    )
     own = tiny_template.params["prompt"]["template"]
     rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
     for pair in PAIRS:

@@ -10,6 +10,7 @@ import numpy as np
 from stages.artefacts.files import read_json
 from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import open_tensors, read_record
+from stages.geometry.comparison import same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.scaling import word_maps
@@ -76,6 +77,14 @@ class Results:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
             return {name: tensors[name][self.focus] for name in MATRICES}
+
+    @cached_property
+    def units(self) -> dict[str, np.ndarray]:
+        """Activations of the focus layer at the context token, flattened, by matrix: of one word where all are alike."""
+        with open_tensors(self.find("data/context.safetensors")) as context:
+            units = {name: context[name][self.focus] for name in MATRICES}
+        one = 1 if same_rows(units["q"]) else None
+        return {name: np.ravel(values[:one]) for name, values in units.items()}
 
     @cached_property
     def maps(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
