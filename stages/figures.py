@@ -11,13 +11,10 @@ from stages.artefacts.tables import TABLES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, maps, profiles, scatter, sentences, word_map, words
-from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_THEME
+from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
-
-#: Dots an inch that a page 1000 pixels wide can show; the figures in the chosen theme have more, to be printed.
-OTHER_DPI = 120
 
 
 def main(stage: Stage) -> None:
@@ -27,28 +24,24 @@ def main(stage: Stage) -> None:
     drawings = draw_layer(results) | draw_layers(results, shown) | draw_controls(results)
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
     # For the report, which follows its reader's setting.
-    folder = stage.folder("plots/other_theme")
-    draw_all(
-        OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, min(look.dpi, OTHER_DPI)
-    )
+    folder, dpi = stage.folder("plots/other_theme"), min(look.dpi, OTHER_DPI)
+    draw_all(OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, dpi)
 
 
 def draw_layer(run: Results) -> dict[str, Callable[[], Figure]]:
     """Return what draws the figures of the focus layer."""
-    layer, metric, categories, similarity = run.focus, run.record["metric"], run.record["categories"], run.at_focus
-    squares = {name: square(values, METRIC_LABELS[metric].own) for name, values in similarity.items()}
+    layer, metric, categories, values = run.focus, run.record["metric"], run.record["categories"], run.at_focus
+    squares = {name: square(condensed, METRIC_LABELS[metric].own) for name, condensed in values.items()}
     r, rsa, d = (
-        {name: float(values[layer]) for name, values in table.items()}
+        {name: float(column[layer]) for name, column in table.items()}
         for table in (run.correlation, run.rsa, run.separability)
     )
     return {
         "fig1_masks": partial(words.masks, category_masks(categories)),
         "fig2_activation_scatter": partial(scatter.activation_scatter, run.units, r, layer),
         "fig4_similarity_matrices": partial(words.similarity_matrices, squares, categories, metric, layer),
-        "fig5_rsa_scatter": partial(scatter.rsa_scatter, similarity, rsa, metric, layer, run.comparison),
-        "fig7_category_distributions": partial(
-            scatter.category_distributions, similarity, run.within, d, metric, layer
-        ),
+        "fig5_rsa_scatter": partial(scatter.rsa_scatter, values, rsa, metric, layer, run.comparison),
+        "fig7_category_distributions": partial(scatter.category_distributions, values, run.within, d, metric, layer),
         "fig14_word_map": partial(word_map.word_map, *run.maps, run.record["words"], categories, layer),
     }
 

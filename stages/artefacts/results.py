@@ -80,7 +80,7 @@ class Results:
 
     @cached_property
     def units(self) -> dict[str, np.ndarray]:
-        """Activations of the focus layer at the context token, flattened, by matrix: of one word where all are alike."""
+        """Activations at focus layer and context token, by matrix, flattened: of one word where all are alike."""
         with open_tensors(self.find("data/context.safetensors")) as context:
             units = {name: context[name][self.focus] for name in MATRICES}
         one = 1 if same_rows(units["q"]) else None

@@ -21,7 +21,8 @@ FIGURES = (
 )
 
 
-OTHER_THEME = {"dark": "light", "light": "dark"}
+#: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
+OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
 
 #: From so many words on, a map names extremes only.
 MANY_WORDS = 100
