@@ -34,9 +34,9 @@ def main(stage: Stage) -> None:
     )
     words, _ = flatten(read_words(stage.input("data/word_list.csv")))
     words = [*words, *stage.settings.similarity.reference_words]
-    templates = list(chosen.templates)
+    templates = list(chosen.templates.values())
     # All are tokenised before the first is run: a mistake in the last does not cost the time of the others.
-    prompts = [tokenised(loaded.tokenizer, words, *numbered, multi_token) for numbered in enumerate(templates, 1)]
+    prompts = [tokenised(loaded.tokenizer, words, *named, multi_token) for named in chosen.templates.items()]
     model, projections = loaded.model, find_projections(loaded.model)
     causal = find_family(model.config).causal
     sizes = {
@@ -44,19 +44,19 @@ def main(stage: Stage) -> None:
         for name, shape in shapes(projections, len(templates) * len(words), 1).items()
         if not name.endswith("_bias")  # the same in every sentence, and not asked for
     }
-    with TensorWriter(path, sizes, {"templates": templates}) as file:
+    with TensorWriter(path, sizes, {"names": list(chosen.templates), "templates": templates}) as file:
         for place, sentence in enumerate(prompts):
             write = partial(write_rows, file, sizes, place * len(words))
             capture(model, projections, sentence, write, [sentence.word_position], multi_token, causal)
     print(f"{len(templates)} sentences of {len(words)} words")
 
 
-def tokenised(tokenizer: Any, words: list[str], number: int, template: str, multi_token: str) -> Prompts:
+def tokenised(tokenizer: Any, words: list[str], name: str, template: str, multi_token: str) -> Prompts:
     """Tokenise the words in a sentence; a mistake names it."""
     try:
         return tokenise(tokenizer, words, template, multi_token)
     except UserError as error:
-        raise UserError(f"sentences.templates, sentence {number}, {template!r}: {error}") from None
+        raise UserError(f"sentences.templates.{name}, {template!r}: {error}") from None
 
 
 def write_rows(

@@ -47,22 +47,22 @@ def compute(stage: Stage) -> Scores:
         open_tensors(stage.input("data/sentences.safetensors")) as further,
     ):
         own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
-        templates, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
-        draws = draw(categories, len(templates), stage.settings.sentences.bootstraps, inference.seed)
+        names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
+        draws = draw(categories, len(names), stage.settings.sentences.bootstraps, inference.seed)
         statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
-        singly = partial(by_sentence, within=within_category(categories), templates=templates)
+        singly = partial(by_sentence, within=within_category(categories), names=names)
         work = partial(of_layer, compare=partial(similarities, words=len(words), **choices), asked=(statistics, singly))
         averaged = WITH_INPUT if chosen.average_sentences else ()
         shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
         record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
-        record = {**record, "sentences": templates} if averaged else {}
+        record = {**record, "sentences": names} if averaged else {}
         scores = []
         with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
             for layer, (found, mean) in enumerate(each_layer("sentences", work, vectors)):
                 scores.append(found)
                 for name in averaged:
                     file.write(name, layer, mean[name][None])
-    return {names: stack(layer[names] for layer in scores) for names in scores[0]}
+    return {key: stack(layer[key] for layer in scores) for key in scores[0]}
 
 
 def of_layer(
@@ -72,7 +72,7 @@ def of_layer(
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """Return what is asked of one layer's similarities, and by matrix their mean over sentences."""
     similarity = {name: compare(values) for name, values in vectors.items()}
-    scores = {names: cells for ask in asked for names, cells in ask(similarity).items()}
+    scores = {key: cells for ask in asked for key, cells in ask(similarity).items()}
     return scores, {name: values.mean(axis=0) for name, values in similarity.items()}
 
 

@@ -14,6 +14,8 @@ PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8")
 STAGES = list(PIPELINE["stages"])
 #: The stages that run a model: they alone import torch.
 CAPTURING = {"capture", "capture_sentences"}
+#: Keys of params.yaml below which the keys are the user's.
+USERS = {"words", "sentences.templates"}
 OPTIONS = {"persist": True}
 OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,animals\n"
 
@@ -24,11 +26,11 @@ def in_git(out: str) -> bool:
 
 
 def leaves(section: dict, prefix: str = "") -> set[str]:
-    """List the keys of params.yaml; the words, whose keys are the user's, count as one."""
+    """List the keys of params.yaml; words and sentences, whose keys are the user's, count as one."""
     found = set()
     for key, value in section.items():
         name = prefix + key
-        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value and name != "words" else {name}
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value and name not in USERS else {name}
     return found
 
 

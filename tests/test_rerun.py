@@ -44,9 +44,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
     "`controls.draws`": [lambda p: p.set(controls__draws=20)],
     "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=30)],
-    "`sentences.templates`: a sentence": [
-        lambda p: p.set(sentences__templates=["I saw the {word}", "I ate the {word}"])
-    ],
+    "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],
     "`similarity.metric`, `similarity.transform`": [
         lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
     ],

@@ -11,14 +11,15 @@ from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
 from stages.artefacts.tensors import read_record
-from stages.geometry.names import ALL_SENTENCES, MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import cosine
+from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.statistics.reliability import reliability
 from stages.statistics.sentences import by_sentence, draw, halve, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
-TEMPLATES = ["one {word}", "two {word}", "three {word}", "four {word}"]
+NAMES = ["one", "two", "three", "four"]
 
 
 def geometries(
@@ -202,9 +203,9 @@ def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
 
 def test_single_sentences_and_their_ends() -> None:
     similarity = geometries(np.random.default_rng(8), 4, WORDS)
-    found = by_sentence(similarity, within_category(WORDS), TEMPLATES)
+    found = by_sentence(similarity, within_category(WORDS), NAMES)
     rs = [np.corrcoef(similarity["q"][c], similarity["v"][c])[0, 1] for c in range(4)]
-    np.testing.assert_allclose([found["rsa", "qv", template]["value"] for template in TEMPLATES], rs)
+    np.testing.assert_allclose([found["rsa", "qv", name]["value"] for name in NAMES], rs)
     assert found["rsa_lowest", "qv", ALL_SENTENCES]["value"] == pytest.approx(min(rs))
     assert found["rsa_highest", "qv", ALL_SENTENCES]["value"] == pytest.approx(max(rs))
 
@@ -214,14 +215,14 @@ def test_single_sentences_and_their_ends() -> None:
 
 def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
     """In each sentence they are those that capture finds with that sentence as the prompt."""
-    further = load_file(tiny.root / "data/sentences.safetensors")
-    templates = read_record(tiny.root / "data/sentences.safetensors")["templates"]
-    assert templates == tiny.params["sentences"]["templates"]
+    further, record = (load(tiny.root / "data/sentences.safetensors") for load in (load_file, read_record))
+    templates = record["templates"]
+    assert dict(zip(record["names"], templates, strict=True)) == tiny.params["sentences"]["templates"]
     assert not any(name.endswith("_bias") for name in further)
     for place in (0, len(templates) - 1):
         tiny.set(prompt__template=templates[place])
         tiny.repro("capture")
-        own, position = load_file(tiny.root / "data/activations.safetensors"), None
+        own = load_file(tiny.root / "data/activations.safetensors")
         record = read_record(tiny.root / "data/activations.safetensors")
         position = record["positions"].index(record["word_position"])
         for name in ("attn_0_x", "attn_1_q", "attn_1_v"):
@@ -235,7 +236,7 @@ def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
         .set_index(["measure", "matrix_or_pair", "sentence", "layer"])["value"]
         .sort_index()
     )
-    own = tiny_template.params["prompt"]["template"]
+    own = OWN_SENTENCE
     rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
     for pair in PAIRS:
         np.testing.assert_allclose(table["rsa", pair, own], rsa[pair], atol=1e-6)
@@ -252,7 +253,7 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny: Project) -> None
     ran = tiny.repro("similarity")
     assert ran == ["check", "sentences", "similarity"]
     mean, record = (load(tiny.root / "data/similarity.safetensors") for load in (load_file, read_record))
-    assert record["sentences"] == [tiny.params["prompt"]["template"], *tiny.params["sentences"]["templates"]]
+    assert record["sentences"] == [OWN_SENTENCE, *tiny.params["sentences"]["templates"]]
     own, further = (load_file(tiny.root / f"data/{name}.safetensors") for name in ("activations", "sentences"))
     position = read_record(tiny.root / "data/activations.safetensors")["word_position"]
     for name in ("x", "v"):
@@ -261,18 +262,23 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny: Project) -> None
         np.testing.assert_allclose(mean[name][1], np.mean([condense(u @ u.T) for u in units], axis=0), atol=1e-6)
 
 
+SAW, ATE = "I saw {word}", "I ate {word}"
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
         (
-            {"sentences__templates": ["I saw {word}", "I saw it"]},
-            "sentences.templates, sentence 2: 'I saw it' must hold {word} exactly once",
+            {"sentences__templates": {"saw": SAW, "it": "I saw it"}},
+            "sentences.templates.it: 'I saw it' must hold {word} exactly once",
         ),
-        ({"sentences__templates": ["I saw {word}"]}, "sentences.templates: write a list of two or more sentences"),
         (
-            {"sentences__templates": ["I saw {word}", "I saw {word}"]},
-            "sentences.templates: 'I saw {word}' is listed twice",
+            {"sentences__templates": [SAW, ATE]},
+            "sentences.templates: write a name for each of two or more sentences, and behind it the sentence",
         ),
+        ({"sentences__templates": {"saw": SAW}}, "sentences.templates: write a name for each of two or more sentences"),
+        ({"sentences__templates": {"saw": SAW, "ate": SAW}}, "sentences.templates: 'I saw {word}' is listed twice"),
+        ({"sentences__templates": {"saw": SAW, "all": ATE}}, "sentences.templates: a sentence cannot be called all"),
         ({"sentences__enabled": False, "similarity__average_sentences": True}, "sentences.enabled is false"),
         ({"similarity__average_sentences": True, "tokens__target": -1}, "tokens.target: word"),
     ],
@@ -286,8 +292,8 @@ def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dic
 
 def test_words_of_several_tokens_in_a_sentence_are_told(tiny_stage: InProcess) -> None:
     before = tiny_stage.project.outputs()
-    tiny_stage.project.set(sentences__templates=["I saw the {word}", "They said{word}"])
+    tiny_stage.project.set(sentences__templates={"saw": SAW, "said": "They said{word}"})
     code, errors = tiny_stage.run("capture_sentences")
     assert code == 1
-    assert "sentences.templates, sentence 2, 'They said{word}': words of several tokens: " in errors
+    assert "sentences.templates.said, 'They said{word}': words of several tokens: " in errors
     assert tiny_stage.project.outputs() == before

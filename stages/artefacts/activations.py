@@ -8,6 +8,7 @@ from stages.artefacts.layerwise import Layers
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.pipeline.errors import UserError
+from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
 
 
@@ -85,13 +86,14 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
     own : Layers
         Of `vectors_at`, at "word".
     template : str
-        The sentence that they stand in. It comes first, and counts once where it is among the further ones.
+        The sentence that they stand in. It comes first, and where it is among the further ones, it counts once.
     sentences : Tensors
         The open file `data/sentences.safetensors`.
 
     Returns
     -------
-    templates : list of str
+    names : list of str
+        `OWN_SENTENCE`, and those of `sentences.templates`.
     Layers
         By name: ndarray of float32, shape (sentences, words + reference words, units).
     """
@@ -105,7 +107,8 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
             found[name] = np.concatenate([values[None], others[further]])
         return found
 
-    return [template, *(listed[place] for place in further)], Layers(len(own), read)
+    names = sentences.record["names"]
+    return [OWN_SENTENCE, *(names[place] for place in further)], Layers(len(own), read)
 
 
 def count_layers(activations: Tensors) -> int:

@@ -45,7 +45,7 @@ class Results:
     inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
         Likewise.
     sentences : mapping of (measure, matrix or pair, sentence) to mapping of str to ndarray, shape (layers,)
-        Likewise; the sentence is a template or ``all``.
+        Likewise; the sentence is its name or ``all``.
     claims : mapping
         `metrics/claims.json`.
     """

@@ -3,7 +3,8 @@
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.geometry.names import ALL_SENTENCES, PAIRS
+from stages.geometry.names import PAIRS
+from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.names import number
 
 #: Mean RSA from which on an answer holds.
@@ -41,5 +42,5 @@ def answer(run: Results) -> list[str]:
 
 def mean_by_sentence(run: Results) -> list[float]:
     """Return the mean RSA of every sentence, over layers and pairs."""
-    templates = dict.fromkeys(sentence for *_, sentence in run.sentences if sentence != ALL_SENTENCES)
-    return [float(np.mean([run.sentences["rsa", pair, template]["value"] for pair in PAIRS])) for template in templates]
+    names = dict.fromkeys(sentence for *_, sentence in run.sentences if sentence != ALL_SENTENCES)
+    return [float(np.mean([run.sentences["rsa", pair, name]["value"] for pair in PAIRS])) for name in names]

@@ -18,9 +18,6 @@ LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", 
 TRANSFORM_NAMES = ("none", "center", "zscore")
 ROBUST_COMPARISONS = ("pearson", "spearman")
 
-#: In the place of a sentence, in `metrics/sentences.csv`: all of them.
-ALL_SENTENCES = "all"
-
 #: Scores over layers, by measure and by matrix or pair (``scores["rsa", "qk"]``): columns such as "value", "low" and
 #: "high", each of shape (layers,).
 Scores = Mapping[tuple[str, ...], Mapping[str, np.ndarray]]

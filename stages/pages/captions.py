@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.geometry.names import ALL_SENTENCES, LABELS, MATRICES, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.names import COMPARISON_LABELS, FIGURES, number
 
 

@@ -78,8 +78,7 @@ def _locate(loc: Sequence[int | str], schema: dict) -> tuple[list, dict]:
 def _place(path: list) -> str:
     """Name a place in the file: `words.fruit, word 3` rather than `words.fruit.2`."""
     if len(path) > 1 and isinstance(path[-1], int):
-        entry = "sentence" if path[-2] == "templates" else "word"
-        return f"{_place(path[:-1])}, {entry} {path[-1] + 1}"
+        return f"{_place(path[:-1])}, word {path[-1] + 1}"
     return ".".join(map(str, path))
 
 

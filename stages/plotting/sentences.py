@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from stages.geometry.names import ALL_SENTENCES, LABELS, MATRICES, PAIRS, Scores
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
+from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.style import MARKS, layer_axis, marker_size, panels, profile, show_limits, widened
 
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"

@@ -13,9 +13,10 @@ from scipy.special import stdtrit
 
 from stages.geometry.comparison import fisher_z, pairwise
 from stages.geometry.effects import cohens_d
-from stages.geometry.names import ALL_SENTENCES, MATRICES, Scores
+from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import blocks
+from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.reliability import CORRELATIONS, SHARES, Moments, reliability
 from stages.statistics.seeds import stream
@@ -190,7 +191,7 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     }
 
 
-def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, templates: Sequence[str]) -> Scores:
+def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
     """Return the RSA and Cohen's d of every sentence by itself, and the lowest and highest of them.
 
     Parameters
@@ -199,8 +200,8 @@ def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, templa
         Of one layer.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    templates : sequence of str
-        What the sentences are.
+    names : sequence of str
+        Of the sentences.
 
     Returns
     -------
@@ -210,12 +211,10 @@ def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, templa
     rsa = {("rsa", pair): values for pair, values in pairwise(similarity).items()}
     d = {("d", name): cohens_d(similarity[name], within) for name in MATRICES}
     found = {}
-    for (measure, name), values in (rsa | d).items():
+    for (measure, of), values in (rsa | d).items():
         ends = {"lowest": values.min(), "highest": values.max()}
-        found |= {(f"{measure}_{end}", name, ALL_SENTENCES): {"value": value} for end, value in ends.items()}
-        found |= {
-            (measure, name, template): {"value": value} for template, value in zip(templates, values, strict=True)
-        }
+        found |= {(f"{measure}_{end}", of, ALL_SENTENCES): {"value": value} for end, value in ends.items()}
+        found |= {(measure, of, name): {"value": value} for name, value in zip(names, values, strict=True)}
     return found
 
 
