@@ -3,26 +3,17 @@
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
 from stages.models.capture import capture, shapes
-from stages.models.load import load, overview
-from stages.models.projections import find_family, find_projections
+from stages.models.load import load_chosen, overview
+from stages.models.projections import describe, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
+from stages.models.prove import prove
 from stages.pipeline.settings import find_token
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:
-    settings, prompt = stage.settings.model, stage.settings.prompt
-    loaded = load(
-        settings.name,
-        settings.revision,
-        settings.weights,
-        settings.seed,
-        settings.dtype,
-        settings.device,
-        settings.device_map,
-        settings.max_memory,
-    )
+    prompt, loaded = stage.settings.prompt, load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
     shape = overview(model)
     print(model)
@@ -42,13 +33,16 @@ def main(stage: Stage) -> None:
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
     positions = sorted({*every, prompts.word_position})
     record = {"positions": positions, "length": length, "word_position": prompts.word_position}
-    causal = find_family(model.config).causal
+    attention = {**describe(model, projections), "proof": prove(model, projections, prompts.ids[0])}
+    print(*(f"{name:18} {value}" for name, value in attention.items()), sep="\n")
 
     def catch(path: str, prompts: Prompts | None) -> None:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
         with TensorWriter(stage.output(path), sizes, record) as file:
             if prompts:
-                capture(model, projections, prompts, file.write, positions, prompt.multi_token, causal)
+                way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
+                attention["prompts"] = way
+                print(*(f"prompts not {way}: {why}" for way, why in refused.items()), f"prompts {way}", sep="\n")
                 print(f"attn_0_q           {sizes['attn_0_q']} (words, tokens, units)")
 
     catch("data/activations.safetensors", prompts)
@@ -58,6 +52,7 @@ def main(stage: Stage) -> None:
         {
             **loaded.provenance,
             "overview": shape,
+            "attention": attention,
             "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
             "words": words,
             "reference_words": listed,

@@ -7,9 +7,10 @@ import numpy as np
 
 from stages.artefacts.tensors import TensorWriter, write_no_tensors
 from stages.models.capture import capture, shapes
-from stages.models.load import load
-from stages.models.projections import find_family, find_projections
+from stages.models.load import load_chosen
+from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
+from stages.models.prove import prove
 from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
@@ -21,34 +22,24 @@ def main(stage: Stage) -> None:
         print("sentences.enabled is false: no further sentence is run")
         write_no_tensors(path)
         return
-    settings, multi_token = stage.settings.model, stage.settings.prompt.multi_token
-    loaded = load(
-        settings.name,
-        settings.revision,
-        settings.weights,
-        settings.seed,
-        settings.dtype,
-        settings.device,
-        settings.device_map,
-        settings.max_memory,
-    )
+    loaded, multi_token = load_chosen(stage.settings.model), stage.settings.prompt.multi_token
     words, _ = flatten(read_words(stage.input("data/word_list.csv")))
     words = [*words, *stage.settings.similarity.reference_words]
-    templates = list(chosen.templates.values())
+    names, templates = list(chosen.templates), list(chosen.templates.values())
     # All are tokenised before the first is run: a mistake in the last does not cost the time of the others.
     prompts = [tokenised(loaded.tokenizer, words, *named, multi_token) for named in chosen.templates.items()]
     model, projections = loaded.model, find_projections(loaded.model)
-    causal = find_family(model.config).causal
+    prove(model, projections, prompts[0].ids[0])
     sizes = {
         name: shape
         for name, shape in shapes(projections, len(templates) * len(words), 1).items()
         if not name.endswith("_bias")  # the same in every sentence, and not asked for
     }
-    with TensorWriter(path, sizes, {"names": list(chosen.templates), "templates": templates}) as file:
+    with TensorWriter(path, sizes, {"names": names, "templates": templates}) as file:
         for place, sentence in enumerate(prompts):
             write = partial(write_rows, file, sizes, place * len(words))
-            capture(model, projections, sentence, write, [sentence.word_position], multi_token, causal)
-    print(f"{len(templates)} sentences of {len(words)} words")
+            way, _ = capture(model, projections, sentence, write, [sentence.word_position], multi_token)
+            print(f"{names[place]:18} {len(words)} prompts {way}")
 
 
 def tokenised(tokenizer: Any, words: list[str], name: str, template: str, multi_token: str) -> Prompts:

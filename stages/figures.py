@@ -10,7 +10,7 @@ from stages.artefacts.results import Results
 from stages.artefacts.tables import TABLES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
-from stages.plotting import controls, maps, profiles, scatter, sentences, word_map, words
+from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, word_map, words
 from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
@@ -66,9 +66,10 @@ def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
         return partial(draw, *values) if getattr(run, table) else partial(switched_off, TABLES[f"{table}.csv"].switch)
 
     return {
-        "fig10_controls": figure("controls", controls.controls_profile, run.controls, run.alpha),
-        "fig11_robustness": figure("robustness", controls.robustness_profile, run.robustness),
-        "fig12_heads": figure("heads", maps.head_maps, run.heads),
+        "fig10_ladder": figure("nulls", ladder.ladder_profile, run.nulls, run.alpha),
+        "fig11_controls": figure("controls", controls.controls_profile, run.controls, run.nulls, run.alpha),
+        "fig12_robustness": figure("robustness", controls.robustness_profile, run.robustness),
+        "fig13_heads": figure("heads", maps.head_maps, run.heads, run.head_nulls),
         "fig15_sentences": figure("sentences", sentences.sentences_profile, run.sentences, run.alpha),
     }
 

@@ -7,12 +7,12 @@ from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.tables import empty_cells, write_table
 from stages.artefacts.tensors import open_tensors, read_record
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import ROTATION_INVARIANT, similarities
+from stages.geometry.similarity import similarities
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.heads import head_floor, head_scores
-from stages.statistics.seeds import stream
+from stages.statistics.heads import head_scores
 
 
 def main(stage: Stage) -> None:
@@ -28,24 +28,17 @@ def main(stage: Stage) -> None:
 
 def compute(stage: Stage) -> dict:
     """Return the columns of the table, worked out layer by layer."""
-    controls, inference, target = stage.settings.controls, stage.settings.inference, stage.settings.tokens.target
-    draws, alpha, rng = controls.draws, inference.alpha, stream(inference.seed, "head floor")
     heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
     record = read_record(stage.input("data/similarity.safetensors"))
     choices = {key: record[key] for key in ("metric", "transform")}
-    same = {
-        "similar": partial(similarities, words=len(record["words"]), **choices),
-        "within": within_category(record["categories"]),
-    }
-    rotates = ROTATION_INVARIANT.issuperset(choices.values())
-    floor = partial(head_floor, draws=draws, alpha=alpha, rng=rng, up_to_rotation=rotates, **same)
-    score = partial(head_scores, heads=heads, floor=floor if controls.enabled else None, **same)
+    similar = partial(similarities, words=len(record["words"]), **choices)
+    score = partial(head_scores, heads=heads, similar=similar, within=within_category(record["categories"]))
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
-        vectors = vectors_at(target, "tokens.target", activations, reference)
+        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
         return stack(each_layer("heads", score, vectors))
 
 

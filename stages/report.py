@@ -25,17 +25,14 @@ def main(stage: Stage) -> None:
         similarities = partial(read_layer, tensors), results.layers
         similarity = matrices(*similarities, words, categories)
         word_map = maps(*similarities, len(words), results.record["metric"], results.focus)
-    other = stage.input("plots/other_theme")
+    folders = stage.input("plots/figures"), stage.input("plots/other_theme")
     text = page(
         results,
         read_json(stage.input("data/capture.json")),
         similarity,
         word_map,
         settings,
-        {
-            name: (read_image(stage.input(f"plots/figures/{name}.png")), read_image(other / f"{name}.png"))
-            for name in FIGURES
-        },
+        {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in FIGURES},
         stage.input("plots/vega.js").read_text(encoding="utf-8"),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")

@@ -1,15 +1,20 @@
 """Projects to test on: copies of this repository, run with real DVC commands in folders of their own."""
 
+import functools
 import hashlib
 import importlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -19,10 +24,46 @@ TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "l
 
 #: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
 LONG = ("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing")
+#: Names the folder of the `python` that asks the server of tests/warm.py; workers get it with their environment.
+WARM = "WARM_PYTHON"
+#: No hub: nothing here may reach a network.
+OFFLINE = {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server of warm interpreters: one, whatever the number of workers. It imports nothing until asked."""
+    if sys.platform != "linux" or hasattr(config, "workerinput"):
+        return
+    folder = Path(tempfile.mkdtemp(prefix="warm"))
+    warm, address = str(Path(__file__).with_name("warm.py")), str(folder / "socket")
+    python = folder / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "{warm}" ask "{address}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, warm, "serve", address],
+        env={**os.environ, **OFFLINE, "HF_HOME": str(folder / "hub")},
+        stdin=subprocess.PIPE,  # its end is the server's end
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.environ[WARM] = str(folder)
+
+    def stop() -> None:
+        server.communicate()
+        del os.environ[WARM]
+        shutil.rmtree(folder)
+
+    config.add_cleanup(stop)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
+@functools.cache
+def parse(text: str) -> dict:
+    """Read YAML: a quarter of a second for dvc.yaml, which is looked at all the time."""
+    return YAML(typ="safe").load(text)
 
 
 class Project:
@@ -30,21 +71,26 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        # DVC runs `python`: it must be the one that runs the tests. No hub: nothing here may reach a network.
         self.env = {
             **os.environ,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "HF_HUB_OFFLINE": "1",
+            **OFFLINE,
             "HF_HOME": str(root.parent / "hub"),
-            "PYTHONDONTWRITEBYTECODE": "1",
             # Git, and DVC where it keeps experiments, ask who commits.
             **{f"GIT_{role}_NAME": "test" for role in ("AUTHOR", "COMMITTER")},
             **{f"GIT_{role}_EMAIL": "test@example.org" for role in ("AUTHOR", "COMMITTER")},
         }
         self.env.pop("PYTHONPATH", None)
 
-    def run(self, *command: str, check: bool = True, **kwargs) -> subprocess.CompletedProcess:
-        done = subprocess.run(command, cwd=self.root, env=self.env, capture_output=True, text=True, **kwargs)
+    def _env(self, cold: bool) -> dict[str, str]:
+        """Put the `python` that DVC runs first on the path: the one that runs the tests, warm or from its start."""
+        warm = [] if cold else [os.environ[WARM]] if WARM in os.environ else []
+        return {**self.env, "PATH": os.pathsep.join([*warm, str(Path(sys.executable).parent), self.env["PATH"]])}
+
+    def run(self, *command: str, check: bool = True, cold: bool = False, **kwargs) -> subprocess.CompletedProcess:
+        """Run a command; `sys.executable` stands for the `python` on the path, real from its start if `cold`."""
+        if command[0] == sys.executable and not cold and WARM in os.environ:
+            command = (str(Path(os.environ[WARM]) / "python"), *command[1:])
+        done = subprocess.run(command, cwd=self.root, env=self._env(cold), capture_output=True, text=True, **kwargs)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -57,10 +103,11 @@ class Project:
         return re.findall(r"Running stage '(\w+)'", self.dvc("repro", *arguments).stdout)
 
     def popen(self, *command: str) -> subprocess.Popen:
+        """Start a command that will be killed or interrupted: no warm interpreter anywhere in it."""
         return subprocess.Popen(
             command,
             cwd=self.root,
-            env=self.env,
+            env=self._env(cold=True),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -69,11 +116,11 @@ class Project:
 
     @property
     def pipeline(self) -> dict:
-        return YAML(typ="safe").load((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+        return parse((self.root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 
     @property
     def params(self) -> dict:
-        return YAML(typ="safe").load((self.root / "params.yaml").read_text(encoding="utf-8"))
+        return parse((self.root / "params.yaml").read_text(encoding="utf-8"))
 
     def paths(self, stage: str, kind: str) -> list[str]:
         """List the deps or outs of a stage, the files that settings name among them."""
@@ -140,22 +187,43 @@ def commit(project: Project) -> None:
     project.run("git", "commit", "-qm", "state")
 
 
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
+    """Make a project once for all workers: the first one who comes makes it, the others wait and look at it."""
+    folder = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= name
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder / "repository")
+            (folder / "made").touch()
+    return Project(folder / "repository")
+
+
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The repository as it is, everything recomputed by `dvc repro --force`."""
-    project = copy_repository(tmp_path_factory.mktemp("embedded") / "repository")
-    project.log = project.dvc("repro", "--force").stdout
-    return project
+    """The repository as it is, everything recomputed by `dvc repro --force` in real interpreters; to look at only."""
+    return once(tmp_path_factory, "embedded", make_embedded)
+
+
+def make_embedded(root: Path) -> None:
+    said = copy_repository(root).dvc("repro", "--force", cold=True).stdout
+    root.with_name("log.txt").write_text(said, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
 def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A run on a two-layer random model and six words, committed."""
-    from transformers import GPT2Config
+    """A run on a two-layer random model and six words, committed; to look at only."""
+    return once(tmp_path_factory, "tiny", make_tiny)
 
-    project = copy_repository(tmp_path_factory.mktemp("tiny") / "repository")
-    folder = project.root / "data/models/tiny"
-    GPT2Config(vocab_size=6144, n_positions=64, n_embd=16, n_layer=2, n_head=2).save_pretrained(folder)
+
+def make_tiny(root: Path) -> None:
+    project = copy_repository(root)
+    folder = root / "data/models/tiny"
+    folder.mkdir()
+    sizes = {"vocab_size": 6144, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", **sizes}), encoding="utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
     project.set(
@@ -164,7 +232,6 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.set(inference__permutations=999, inference__bootstraps=500, controls__matches=100)  # what is quick
     project.repro()
     commit(project)
-    return project
 
 
 @pytest.fixture

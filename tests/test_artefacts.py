@@ -10,7 +10,7 @@ from tensor_files import write_tensors
 
 from stages.artefacts.activations import count_layers, vectors_at
 from stages.artefacts.files import read_json, write_json
-from stages.artefacts.tables import HEAD_FLOORS, TABLES, empty_cells, read_table, write_table
+from stages.artefacts.tables import TABLES, empty_cells, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
 from stages.pipeline.errors import UserError
 
@@ -133,16 +133,16 @@ def test_a_table_with_an_empty_cell_is_named(tmp_path: Path) -> None:
 def test_a_table_of_two_keys_comes_back_in_its_shape(tmp_path: Path) -> None:
     write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
     lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("layer,head,q,k,v,qk,qv,kv,d_floor,")
+    assert lines[0].startswith("layer,head,q,k,v,qk,qv,kv")
     assert lines[5].startswith("1,1,4.0,")
     for column, values in read_table(tmp_path / "heads.csv").items():
         np.testing.assert_array_equal(values, HEADS[column])
 
 
 def test_columns_that_are_empty_as_a_whole_are_left_out(tmp_path: Path) -> None:
-    without = {name: values for name, values in HEADS.items() if name not in HEAD_FLOORS}
-    write_table(tmp_path / "heads.csv", "heads.csv", without)
-    assert set(read_table(tmp_path / "heads.csv")) == set(without)
+    without = {name: np.arange(3.0) for name in TABLES["correlation.csv"].columns if "q" not in name}
+    write_table(tmp_path / "correlation.csv", "correlation.csv", without)
+    assert set(read_table(tmp_path / "correlation.csv")) == set(without)
 
 
 def test_a_table_may_have_gaps_only_where_it_says_so(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = list(PIPELINE["stages"])
 #: The stages that run a model: they alone import torch.
-CAPTURING = {"capture", "capture_sentences"}
+CAPTURING = ("capture", "capture_sentences", "nulls")
 #: Keys of params.yaml below which the keys are the user's.
 USERS = {"words", "sentences.templates"}
 OPTIONS = {"persist": True}
@@ -77,7 +77,7 @@ def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, herme
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_template: Project) -> None:
-    """A file is a dep where it is imported; a room, as a folder, where at least half of its modules are."""
+    """A file is a dep where it is imported; a room, as a folder, where at least a third of its modules are."""
     _, report = hermetic(stage)
     imported = {f"stages/{module}" for module in report["modules"]}
     declared = {path for path in tiny_template.paths(stage, "deps") if path.startswith("stages/")}
@@ -86,7 +86,7 @@ def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_te
     assert declared - rooms == {module for module in imported if Path(module).parent.as_posix() not in rooms}
     for room in rooms:
         modules = [path for path in (ROOT / room).glob("*.py") if path.name != "__init__.py"]
-        assert 2 * sum(f"{room}/{path.name}" in imported for path in modules) >= len(modules), room
+        assert 3 * sum(f"{room}/{path.name}" in imported for path in modules) >= len(modules), room
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -106,7 +106,7 @@ def test_declared_params_are_those_taken(stage: str, hermetic) -> None:
 def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(tmp_path: Path) -> None:
     """Capture runs with those files alone, and with the weights or the configuration gone it does not."""
     models = [{dep for dep in PIPELINE["stages"][stage]["deps"] if "/models/" in dep} for stage in CAPTURING]
-    assert models[0] == models[1]
+    assert models == [models[0]] * len(CAPTURING)
     project = copy_repository(tmp_path / "repository")
     declared = project.paths("capture", "deps")
     folder = project.root / "data/models/gpt2-mini"
@@ -168,9 +168,10 @@ def test_only_capture_and_models_import_torch() -> None:
             assert "transformers" not in text, name
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in CAPTURING])
-def test_no_other_stage_pays_for_torch(stage: str, tiny_template: Project) -> None:
-    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules)"
+def test_no_other_stage_pays_for_torch(tiny_template: Project) -> None:
+    """One real interpreter for all of them: what none imports together, none imports alone."""
+    stages = ", ".join(f"stages.{stage}" for stage in STAGES if stage not in CAPTURING)
+    code = f"import sys, {stages}; sys.exit('torch' in sys.modules)"
     assert tiny_template.run(sys.executable, "-c", code, check=False).returncode == 0
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import squareform
 
-from stages.geometry.comparison import COMPARISONS, cka_debiased, pairwise, pearson, spearman
+from stages.geometry.comparison import COMPARISONS, pairwise, pearson
 from stages.geometry.effects import anosim_r, cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
@@ -21,8 +21,9 @@ from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.pipeline.schema import Rsa, Similarity
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import partial_correlation
-from stages.statistics.projections import factor, project, projection_floor
+from stages.statistics.projections import factor, project
 
+spearman, cka_debiased = COMPARISONS["spearman"].score, COMPARISONS["cka_debiased"].score
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 seeds = st.integers(0, 2**32 - 1)
 
@@ -110,7 +111,7 @@ def test_comparisons_grow_with_likeness(comparison: str) -> None:
     x, noise = rng.normal(size=(30, 20)), rng.normal(size=(30, 20))
     scores = [COMPARISONS[comparison].score(cosine(x), cosine(x + level * noise)) for level in (0, 0.3, 1, 10)]
     assert scores[0] == pytest.approx(1)
-    assert np.all(np.diff(scores) < 0) == COMPARISONS[comparison].larger_is_more_alike
+    assert np.all(np.diff(scores) < 0)
 
 
 def test_the_settings_offer_the_registries() -> None:
@@ -204,7 +205,7 @@ def test_a_unit_that_does_not_vary_has_no_z_score() -> None:
     np.testing.assert_allclose(found[:, [0, 2]].std(axis=0, ddof=1), 1)
 
 
-# The random-projection floor
+# Random projections
 
 
 @pytest.mark.parametrize("units", [4, 9])
@@ -268,52 +269,18 @@ def test_projected_unit_vectors_that_share_nothing_follow_theory() -> None:
     cosines = cosine(project(factor(np.eye(10)), width, 600 * SIZE, rng))
     assert stats.kstest((cosines[:, 7] + 1) / 2, "beta", args=((width - 1) / 2, (width - 1) / 2)).pvalue > 0.01
     assert cosines.var() == pytest.approx(1 / width, rel=0.05)
-    categories = list("aaaabbbccc")
-    widths = {"q": width, "k": width, "v": width}
-    floor = projection_floor(np.eye(10)[None], widths, cosine, categories, 600 * SIZE, 0.05, rng)
-    for cell in floor.values():
-        assert cell["low"][0] < 0 < cell["high"][0]
-        assert abs(cell["value"][0]) < 0.05
-
-
-@pytest.mark.parametrize("up_to_rotation", [True, False])
-def test_the_floor_is_that_of_brute_force_projections(up_to_rotation: bool) -> None:
-    rng = np.random.default_rng(0)
-    x, categories = rng.normal(size=(2, 9, 12)) + 0.5, list("aaaabbbcc")
-    draws, widths = 800 * SIZE, {"q": 6, "k": 4, "v": 4}
-    within = within_category(categories)
-    floor = projection_floor(x, widths, cosine, categories, draws, 0.05, rng, up_to_rotation, chunk=200_000)
-    for layer in range(2):
-        drawn = {name: cosine(x[layer] @ rng.normal(size=(draws, 12, width))) for name, width in widths.items()}
-        brute = {"rsa": pairwise(drawn), "d": {name: cohens_d(values, within) for name, values in drawn.items()}}
-        brute["rsa_within"] = pairwise({name: values[:, within] for name, values in drawn.items()})
-        brute["rsa_across"] = pairwise({name: values[:, ~within] for name, values in drawn.items()})
-        for measure, cells in brute.items():
-            for name, values in cells.items():
-                cell, spread = floor[measure, name], values.std()
-                assert cell["value"][layer] == pytest.approx(values.mean(), abs=0.2 * spread)
-                assert cell["low"][layer] == pytest.approx(np.quantile(values, 0.025), abs=0.5 * spread)
-                assert cell["high"][layer] == pytest.approx(np.quantile(values, 0.975), abs=0.5 * spread)
 
 
 def test_shared_input_alone_gives_high_rsa() -> None:
-    """The issue's point: wide random projections keep the input's geometry, with nothing learnt."""
+    """Wide random projections keep the input's geometry, with nothing learnt."""
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(1, 34, 100)) + np.repeat(rng.normal(size=(1, 2, 100)), 17, axis=1)
-    wide = projection_floor(x, dict.fromkeys("qkv", 1600), cosine, list("a" * 17 + "b" * 17), 10, 0.05, rng)
-    narrow = projection_floor(x, dict.fromkeys("qkv", 64), cosine, list("a" * 17 + "b" * 17), 10, 0.05, rng)
-    assert wide["rsa", "qk"]["value"][0] > 0.97
-    assert narrow["rsa", "qk"]["value"][0] < wide["rsa", "qk"]["low"][0]
+    x = rng.normal(size=(34, 100)) + np.repeat(rng.normal(size=(2, 100)), 17, axis=0)
 
+    def rsa(width: int) -> np.ndarray:
+        return pearson(*(cosine(project(factor(x), width, 10, rng)) for _ in "qk"))
 
-def test_the_floor_is_the_same_for_the_same_seed() -> None:
-    x = np.random.default_rng(0).normal(size=(2, 7, 5))
-    first, again, other = (
-        projection_floor(x, dict.fromkeys("qkv", 4), cosine, list("aaaabbb"), 9, 0.05, np.random.default_rng(seed))
-        for seed in (0, 0, 1)
-    )
-    np.testing.assert_array_equal(first["rsa", "qv"]["high"], again["rsa", "qv"]["high"])
-    assert (first["rsa", "qv"]["high"] != other["rsa", "qv"]["high"]).all()
+    assert rsa(1600).mean() > 0.97
+    assert rsa(64).mean() < rsa(1600).min()
 
 
 # Partial RSA

@@ -6,6 +6,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -179,6 +180,24 @@ def test_card_states_the_recorded_figures(recorded):
     assert recorded["corpus_sha256"] in card
 
 
+def test_every_layer_is_alive():
+    """The health check of the card: words move Q, K and V by at least 1 % of their mean, so that float32 is enough."""
+    loaded = load_model(str(FOLDER), "main", "pretrained", 0, "float32", "cpu")
+    words = (FOLDER / "words.csv").read_text(encoding="utf-8").split()[1:35]  # those of the post
+    prompts = tokenise(loaded.tokenizer, [row.split(",")[0] for row in words], "The next word is {word}", "error")
+    projections, rows = find_projections(loaded.model), {}
+
+    def write(name, row, block):
+        rows.setdefault(name, []).append(block)
+
+    capture(loaded.model, projections, prompts, write, [4], "error")
+    for name, blocks in rows.items():
+        if not name.endswith(("x", "bias")):
+            vectors = np.concatenate(blocks)[:, 0].astype(float)
+            mean = vectors.mean(axis=0)
+            assert np.linalg.norm(vectors - mean, axis=1).mean() >= 0.01 * np.linalg.norm(mean), name
+
+
 @pytest.fixture(scope="module")
 def trained(train, tmp_path_factory):
     """Folders of three short runs: in one go, stopped half-way and resumed, and with another seed."""
@@ -226,7 +245,7 @@ def test_trained_folder_goes_through_capture(trained):
         rows[name] = block
 
     projections = find_projections(loaded.model)
-    capture(loaded.model, projections, prompts, write, range(prompts.positions), "last", causal=True)
+    capture(loaded.model, projections, prompts, write, range(prompts.positions), "last")
     assert rows["attn_1_v"].shape == (2, prompts.positions, 16)
 
 

@@ -100,7 +100,7 @@ MISTAKES = [
     ("inference", corrupt("data/similarity.safetensors", 90), "data/similarity.safetensors is cut short"),
     ("controls", corrupt("data/reference.safetensors", 3), "data/reference.safetensors is cut short"),
     ("controls", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens"),
-    ("claims", corrupt("metrics/controls.csv", 4000), "metrics/controls.csv is cut short or not a table"),
+    ("claims", corrupt("metrics/controls.csv", 1000), "metrics/controls.csv is cut short or not a table"),
     ("figures", corrupt("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("heads", corrupt("data/capture.json", 99), "data/capture.json is cut short"),
     ("heads", corrupt("data/similarity.safetensors", 99), "data/similarity.safetensors is cut short"),

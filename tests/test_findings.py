@@ -29,7 +29,7 @@ def as_in_the_post() -> Results:
         separability={name: d.copy() for name in "qkv"},
         mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
-        **{table: {} for table in ("inference", "controls", "heads")},
+        **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
     )
 
 
@@ -145,15 +145,16 @@ def test_the_summary_is_made_of_means_over_layers() -> None:
     assert found["notes"] == [f"{name} is not judged: {claim.needs} switched off" for name, claim in TESTS.items()]
 
 
-def test_the_summary_has_the_floor_and_the_strongest_heads() -> None:
-    run, floors = as_in_the_post(), {"rsa": 0.7, "d": 1.0}
-    run.controls = {
-        (f"{measure}{suffix}", name): dict.fromkeys(("value", "low", "high"), np.full(LAYERS, value))
-        for measure, value in floors.items()
-        for suffix in ("", "_floor", "_without_bias", "_gap_matched_first", "_gap_matched_second")
+def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
+    run, means = as_in_the_post(), {"rsa": 0.7, "d": 1.0}
+    run.nulls = {
+        (f"{measure}{suffix}", name, rung): dict.fromkeys(("value", "low", "high"), np.full(LAYERS, value))
+        for measure, value in means.items()
+        for suffix in ("", "_step")
         for name in (*"qkv", "qk", "qv", "kv")
-    } | {("partial_rsa", pair): dict.fromkeys(("low", "high"), np.ones(LAYERS)) for pair in ("qk", "qv", "kv")}
+        for rung in ("gaussian", "spectrum", "orientation", "unbiased", "trained", "alignment")
+    }
     run.heads = {name: np.array([[0.1, 0.2], [0.3, np.nan]]) for name in "qk"} | {"v": np.full((2, 2), np.nan)}
     found = summarise(run)
-    assert (found["rsa_floor"], found["d_floor"]) == (0.7, 1.0)
+    assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
     assert found["strongest_heads"] == ["q L1H0", "k L1H0"]

@@ -403,7 +403,7 @@ def call(project: Project, *arguments: str) -> subprocess.CompletedProcess:
 STALE = {
     "a setting": (
         lambda p: p.set(similarity__metric="euclidean"),
-        ["check: params.yaml", "similarity: similarity.metric in params.yaml", "controls: similarity.metric in params"],
+        ["check: params.yaml", "similarity: similarity.metric in params.yaml", "report: similarity.metric in params"],
     ),
     "a source": (
         lambda p: p.replace("stages/rsa.py", "from stages", "# edited\nfrom stages"),

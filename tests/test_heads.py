@@ -9,34 +9,38 @@ from conftest import InProcess
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
-from stages.artefacts.tables import HEAD_FLOORS, empty_cells, read_table
+from stages.artefacts.tables import empty_cells, read_table
 from stages.artefacts.tensors import read_record
 from stages.findings.summary import strongest
 from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, cosine
-from stages.statistics.heads import head_floor, head_scores, in_groups
+from stages.statistics.heads import HeadNulls, head_scores, in_groups
+from stages.statistics.projections import factor, haar_frames
 
 CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)
 
 
-def vectors(seed: int, heads: int, kv_heads: int, units: int = 4) -> dict[str, np.ndarray]:
+def vectors(seed: int, heads: int, kv_heads: int, units: int = 4, v_units: int = 4) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(seed)
-    counts = {"q": heads, "k": kv_heads, "v": kv_heads}
-    return {name: generator.normal(size=(len(CATEGORIES), n * units)) for name, n in counts.items()}
+    widths = {"q": heads * units, "k": kv_heads * units, "v": kv_heads * v_units}
+    return {name: generator.normal(size=(len(CATEGORIES), width)) for name, width in widths.items()}
 
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("chunk", [1, 2**26])
-@pytest.mark.parametrize(("heads", "kv_heads"), [(6, 6), (6, 2), (6, 1), (1, 1)])
-def test_every_head_equals_a_loop(heads: int, kv_heads: int, chunk: int, metric: str) -> None:
-    units, given = 4, vectors(0, heads, kv_heads)
+@pytest.mark.parametrize(
+    ("heads", "kv_heads", "v_units"), [(6, 6, 4), (6, 2, 4), (6, 1, 4), (1, 1, 4), (6, 2, 3), (6, 6, 7)]
+)
+def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, chunk: int, metric: str) -> None:
+    given, units = vectors(0, heads, kv_heads, v_units=v_units), {"q": 4, "k": 4, "v": v_units}
     found = head_scores(given, heads, METRICS[metric], WITHIN, chunk)
     assert set(found) == {"q", "k", "v", "qk", "qv", "kv"}
     for head in range(heads):
         own = {"q": head, "k": head // (heads // kv_heads), "v": head // (heads // kv_heads)}
-        similarity = {name: METRICS[metric](given[name][:, h * units : (h + 1) * units]) for name, h in own.items()}
+        slices = {name: slice(h * units[name], (h + 1) * units[name]) for name, h in own.items()}
+        similarity = {name: METRICS[metric](given[name][:, part]) for name, part in slices.items()}
         for name, values in similarity.items():
             d = pingouin.compute_effsize(values[WITHIN], values[~WITHIN], eftype="cohen")
             assert found[name][head] == pytest.approx(d, abs=1e-12)
@@ -88,20 +92,30 @@ def test_of_many_heads_without_a_score_five_are_named() -> None:
     assert "q of L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more is empty" in empty_cells("heads.csv", {"q": [[np.nan] * 7]})[0]
 
 
-@pytest.mark.parametrize("up_to_rotation", [False, True])
-def test_the_floor_equals_explicit_projections_to_the_width_of_a_head(up_to_rotation: bool) -> None:
-    generator, units, draws = np.random.default_rng(3), 5, 4000
-    x = generator.normal(size=(len(CATEGORIES), 12))
-    found = head_floor(x, units, cosine, WITHIN, draws, 0.1, np.random.default_rng(4), up_to_rotation, chunk=2**16)
-    d, rsa = [], []
-    for _ in range(draws):
-        first, second = (cosine(x @ generator.normal(size=(12, units))) for _ in range(2))
-        d.append((first[WITHIN].mean() - first[~WITHIN].mean()) / pooled_sd(first))
-        rsa.append(np.corrcoef(first, second)[0, 1])
-    for measure, values in {"d": d, "rsa": rsa}.items():
-        expected = [np.mean(values), *np.quantile(values, [0.05, 0.95])]
-        columns = (f"{measure}_floor", f"{measure}_floor_low", f"{measure}_floor_high")
-        np.testing.assert_allclose([found[column] for column in columns], expected, atol=0.05)
+@pytest.mark.parametrize(("heads", "groups"), [(4, 4), (4, 2)])
+def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, groups: int) -> None:
+    """Against a plain loop over rotations of the whole input; the query heads of a group share its K and V."""
+    rng, units = np.random.default_rng(3), 5
+    x = rng.normal(size=(len(CATEGORIES), 24))
+    widths = {"q": heads * units, "k": groups * units, "v": groups * units}
+    weights = {name: rng.normal(size=(24, width)) * 0.5 ** np.arange(24)[:, None] for name, width in widths.items()}
+    nulls = HeadNulls(heads, cosine, WITHIN)
+    for _ in range(4):
+        frames = haar_frames(100, len(x), 24, rng)
+        nulls.add(factor(x), {name: frames @ w for name, w in weights.items()})
+    found = nulls.ranges(0.1)
+    for head in range(heads):
+        places = {"q": head, "k": head * groups // heads}
+        own = {name: weights[name][:, units * place : units * (place + 1)] for name, place in places.items()}
+        d, rsa = [], []
+        for _ in range(600):
+            q, k = (cosine(x @ np.linalg.qr(rng.normal(size=(24, 24)))[0] @ own[name]) for name in "qk")
+            d.append((q[WITHIN].mean() - q[~WITHIN].mean()) / pooled_sd(q))
+            rsa.append(np.corrcoef(q, k)[0, 1])
+        for name, values in {"q": d, "qk": rsa}.items():
+            expected = [np.mean(values), *np.quantile(values, [0.05, 0.95])]
+            columns = (f"{name}_null", f"{name}_null_low", f"{name}_null_high")
+            np.testing.assert_allclose([found[column][head] for column in columns], expected, atol=0.2)
 
 
 def pooled_sd(similarity: np.ndarray) -> float:
@@ -110,9 +124,13 @@ def pooled_sd(similarity: np.ndarray) -> float:
     return np.sqrt(sum((part**2).sum() for part in deviations) / (len(similarity) - 2))
 
 
-def test_the_floor_of_an_input_without_variation_is_empty() -> None:
-    floor = head_floor(np.ones((9, 12)), 4, cosine, WITHIN, 3, 0.1, np.random.default_rng(0))
-    assert np.isnan(list(floor.values())).all()
+def test_the_null_of_a_dead_head_is_empty() -> None:
+    nulls = HeadNulls(2, cosine, WITHIN)
+    rows = np.random.default_rng(0).normal(size=(9, 9, 8))
+    nulls.add(np.eye(9), {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
+    found = nulls.ranges(0.1)
+    assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
+    assert np.isfinite(found["qk_null"]).all()
 
 
 def test_cohens_d_of_many_rows_is_pingouins() -> None:
@@ -179,28 +197,16 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
 
 
 def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tiny_stage: InProcess) -> None:
-    figure = tiny_stage.project.root / "plots/figures/fig12_heads.png"
+    figure = tiny_stage.project.root / "plots/figures/fig13_heads.png"
     before = figure.read_bytes()
     tiny_stage.project.set(heads__enabled=False)
     for stage in ("heads", "claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
     text = (tiny_stage.project.root / "metrics/heads.csv").read_text(encoding="utf-8")
-    assert text == f"layer,head,q,k,v,qk,qv,kv,{','.join(HEAD_FLOORS)}\n"
+    assert text == "layer,head,q,k,v,qk,qv,kv\n"
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
     assert summary["strongest_heads"] == []
     assert figure.read_bytes() != before
-
-
-def test_without_controls_there_is_no_floor_and_a_reason(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(controls__enabled=False)
-    assert tiny_stage.run("heads")[0] == 0
-    assert "rsa_floor_high are empty: controls.enabled is false" in tiny_stage.log
-    table = read_table(tiny_stage.project.root / "metrics/heads.csv")
-    assert set(table) == {"q", "k", "v", "qk", "qv", "kv"}
-    for stage in ("controls", "claims", "figures"):
-        assert tiny_stage.run(stage)[0] == 0, stage
-    summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert any(n.startswith("heads.csv: d_floor") and "controls.enabled is false" in n for n in summary["notes"])
 
 
 def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess) -> None:

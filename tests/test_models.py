@@ -13,9 +13,10 @@ from conftest import ROOT
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
-from stages.models.capture import hooked, shapes
+from stages.models.capture import shapes
+from stages.models.hooks import hooked
 from stages.models.load import load, overview
-from stages.models.passes import plan
+from stages.models.passes import plan, ways
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
 from stages.pipeline.errors import UserError
@@ -50,7 +51,7 @@ def capture(model: GPT2Model, prompts: Prompts, multi_token: str = "error") -> d
     def write(name: str, row: int, block: np.ndarray) -> None:
         into[name][row : row + len(block)] = block
 
-    capturing.capture(model, projections, prompts, write, range(prompts.positions), multi_token, causal=True)
+    capturing.capture(model, projections, prompts, write, range(prompts.positions), multi_token)
     return into
 
 
@@ -131,7 +132,7 @@ def test_two_captures_are_identical(model: GPT2Model, prompts: Prompts, activati
     assert all(np.array_equal(again[name], values) for name, values in activations.items())
 
 
-@pytest.mark.parametrize("way", ["packed", "cached", "whole"])
+@pytest.mark.parametrize("way", ["packed", "cached", "padded", "single"])
 @pytest.mark.parametrize("tokens", [1, 3, 1000])
 def test_no_way_of_dividing_prompts_into_passes_changes_the_numbers(
     way: str,
@@ -143,17 +144,14 @@ def test_no_way_of_dividing_prompts_into_passes_changes_the_numbers(
     prompts = tokenise(tokenizer, [*WORDS, LONG], "The next word is {word} today", "mean")
     expected = capture(model, prompts, "mean")
     monkeypatch.setattr("stages.models.passes.TOKENS", tokens)
-    if way == "cached":
-        monkeypatch.setattr("stages.models.passes._takes_positions", lambda model: False)
-    if way == "whole":
-        monkeypatch.setattr(Prompts, "shared", 0)
+    monkeypatch.setattr(capturing, "ways", lambda *arguments: [way])
     again = capture(model, prompts, "mean")
     for name, values in expected.items():
         np.testing.assert_allclose(again[name], values, atol=1e-5, rtol=1e-4, err_msg=name)
 
 
 def test_words_are_packed_behind_what_their_prompts_share(model: GPT2Model, prompts: Prompts) -> None:
-    (make,) = plan(model, prompts, range(5), causal=True)
+    (make,) = plan(model, prompts, range(5), "packed")
     inputs = make().inputs
     assert inputs["input_ids"].shape == (1, 4 + len(prompts.ids))
     assert inputs["position_ids"].tolist() == [[0, 1, 2, 3] + [4] * len(prompts.ids)]
@@ -163,7 +161,7 @@ def test_words_are_packed_behind_what_their_prompts_share(model: GPT2Model, prom
 
 def test_packs_fit_into_the_window(model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.config, "sliding_window", 6, raising=False)
-    passes = [make() for make in plan(model, prompts, range(5), causal=True)]
+    passes = [make() for make in plan(model, prompts, range(5), "packed")]
     assert [(part.row, part.inputs["input_ids"].shape) for part in passes] == [(0, (1, 6)), (2, (1, 6))]
 
 
@@ -171,7 +169,8 @@ def test_a_prompt_that_does_not_fit_into_the_window_is_not_packed(
     model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model.config, "sliding_window", 4, raising=False)
-    shared, words = (make().inputs for make in plan(model, prompts, range(5), causal=True))
+    assert ways(model, prompts, causal=True)[0] == "cached"
+    shared, words = (make().inputs for make in plan(model, prompts, range(5), "cached"))
     assert shared["input_ids"].shape == (1, 4)
     assert words["input_ids"].shape == (len(prompts.ids), 1)
 
@@ -282,7 +281,7 @@ def damaged(folder: Path, name: str, content: bytes | None) -> str:
     [
         ("config.json", None, "holds no model: it has no config.json"),
         ("config.json", b"{", "cannot be loaded"),
-        ("config.json", b'{"model_type": "t5"}', "the architecture 't5' is not known here; known: bert, bloom"),
+        ("config.json", b'{"model_type": "mamba"}', "MambaModel has no attention in its layers (MambaBlock)"),
         ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded"),
         ("model.safetensors", None, "no weights in safetensors format"),
         ("model.safetensors", b"cut", "cannot be loaded, a file of it is missing or damaged"),

@@ -18,7 +18,7 @@ from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Figures
-from stages.plotting import controls, maps, profiles, scatter, style, words
+from stages.plotting import controls, ladder, maps, profiles, scatter, style, words
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import draw_all
 from stages.plotting.uncertainty import Uncertainty
@@ -260,22 +260,41 @@ def test_controls_profile() -> None:
         return {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
 
     values = {
-        **{(name, pair): 0.7 for name in ("rsa", "rsa_without_bias", "rsa_floor") for pair in PAIRS},
-        **{(name, matrix): 2.0 for name in ("d", "d_without_bias", "d_floor") for matrix in "qkv"},
+        **{("rsa", pair): 0.7 for pair in PAIRS},
+        **{("d", matrix): 2.0 for matrix in "qkv"},
         **{("rsa_to_input", matrix): 0.8 for matrix in "qkv"},
         **{("partial_rsa", pair): -0.5 for pair in PAIRS},
         ("d_of_input", "x"): 4,
     }
-    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, 0.05)
+    nulls = {("d", name, rung): cells(1.0) for name in "qkv" for rung in ("gaussian", "spectrum", "unbiased")}
+    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, nulls, 0.05)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     assert {label for label, _ in labels(figure)} == {"Transformer layer"}
     assert [axes.get_ylabel() for axes in (figure.axes[0], figure.axes[3])] == ["RSA score", "Cohen's d"]
-    assert [len(axes.collections) for axes in figure.axes] == [2, 2, 2, 1, 1, 1]  # floor, and partial RSA's interval
+    assert [len(axes.collections) for axes in figure.axes] == [1, 1, 1, 2, 2, 2]  # partial RSA's interval; two nulls
     assert figure.axes[1].get_ylim()[0] < -0.6
     assert figure.axes[4].get_ylim()[1] > 4
     lines = [list(line.get_ydata()) for line in figure.axes[0].lines]
     for value in (0.7, 0.8, -0.5):
         assert [value] * 5 in lines
+
+
+def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
+    def cells(value: float) -> dict:
+        return {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
+
+    rungs = {"gaussian": 0.9, "spectrum": 0.8, "orientation": 0.82, "unbiased": 0.7, "trained": 0.75}
+    steps = {"narrow spectrum": -0.1, "shared directions": 0.02, "alignment": -0.12, "bias": 0.05}
+    nulls = {("rsa", pair, rung): cells(value) for pair in PAIRS for rung, value in rungs.items()}
+    nulls |= {("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in steps.items()}
+    figure = ladder.ladder_profile(nulls, 0.05)
+    assert titles(figure) == ["Q–K", "Q–V", "K–V"] * 2
+    assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3, 0, 0, 0]
+    bars = [bar for bar in figure.axes[3].patches if bar.get_height()]
+    ends = {tuple(sorted(np.round((bar.get_y(), bar.get_y() + bar.get_height()), 6))) for bar in bars}
+    assert ends == {(0.0, 0.02), (0.02, 0.07), (-0.1, 0.0), (-0.22, -0.1)}
+    total = [line for line in figure.axes[3].lines if len(line.get_ydata()) == 5]
+    np.testing.assert_allclose(total[0].get_ydata(), -0.15)
 
 
 def test_robustness_profile_draws_all_choices() -> None:
@@ -291,10 +310,12 @@ def test_robustness_profile_draws_all_choices() -> None:
 def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
-    figure = maps.head_maps(scores)
+    ends = {f"{n}_null_{end}": np.full((5, 3), v) for n in scores for end, v in (("low", -1.0), ("high", 0.97))}
+    figure = maps.head_maps(scores, ends)
+    assert "1 above their null, 0 below" in [text.get_text() for text in figure.axes[5].texts]
     panels = [axes for axes in figure.axes if axes.images]
-    assert titles(figure)[2] == "V (L4H2: 3.17)"
-    assert titles(figure)[5] == "K–V (L1H0: 0.98)"
+    assert titles(figure)[2].strip() == "V (L4H2: 3.17)"
+    assert titles(figure)[5].strip() == "K–V (L1H0: 0.98)"
     assert [axes.get_xlabel() for axes in panels[3:]] == ["Transformer layer"] * 3
     assert [axes.get_ylabel() for axes in panels[::3]] == ["Head"] * 2
     assert [axes.get_ylabel() for axes in figure.axes if axes not in panels] == ["Cohen's d", "RSA score"]

@@ -25,7 +25,7 @@ from stages.geometry.pairs import square
 from stages.pages import charts
 from stages.plotting.names import FIGURES
 
-TABLES = ("correlation", "rsa", "separability", "heads", "controls", "inference", "robustness", "sentences")
+TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
@@ -102,7 +102,7 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{said} to {number(values.max())} (layer {values.idxmax()})" in captions["fig6"]
         assert f"{label} {number(table['correlation'][pair].mean())} on average" in captions["fig3"]
         best = heads.loc[heads[pair].idxmax()]
-        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig12"]
+        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig13"]
     similarity = load_file(tiny_template.root / "data/similarity.safetensors")
     for name in "qkv":
         assert f"{name.upper()} {number(similarity[name][1].mean())}" in captions["fig4"]
@@ -110,14 +110,16 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{name.upper()} {number(d[name].mean())} on average" in captions["fig8"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
-    controls = table["controls"].set_index(["measure", "matrix_or_pair", "layer"]).sort_index()
+    nulls = table["nulls"].set_index(["measure", "matrix_or_pair", "rung", "layer"]).sort_index()
     for pair, label in PAIRS.items():
-        value, floor = controls.loc[("rsa", pair), "value"], controls.loc[("rsa_floor", pair)]
-        counts = [(value > floor["high"]).sum(), value.between(floor["low"], floor["high"]).sum()]
-        below = (value < floor["low"]).sum()
+        value, drawn = nulls.loc[("rsa", pair, "unbiased"), "value"], nulls.loc[("rsa", pair, "spectrum")]
+        counts = [(value > drawn["high"]).sum(), value.between(drawn["low"], drawn["high"]).sum()]
+        below = (value < drawn["low"]).sum()
         assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
+    d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
+    assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     columns = [f"{pair}_center_pearson" for pair in PAIRS]
-    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig11"]
+    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig12"]
     assert "Stress, 0 where the plane keeps every distance: Q " in captions["fig14"]
     means = table["sentences"].query("sentence == 'all'").groupby(["measure", "matrix_or_pair"])["value"].mean()
     for measure, name, label in (
@@ -134,8 +136,15 @@ def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: P
     (answer,) = [text for tag, text in page.texts if text.startswith(tuple(word for _, word in ANSWERS))]
     assert f"correlate at {number(rsa.mean())} on average" in answer
     assert f"to {number(rsa.max())} in layer {rsa.idxmax()}" in answer
-    floor = table["controls"].query("measure == 'rsa_floor'")["value"].mean()
-    assert f"would agree {'less' if rsa.mean() > floor else 'more'} ({number(floor)})" in answer
+    ends = table["nulls"].query("measure == 'rsa' and rung == 'spectrum'")
+    assert f"as narrow as the trained ones: {number(ends['value'].mean())}." in answer
+    scores = table["nulls"].query("measure == 'rsa' and rung == 'unbiased'").merge(ends, on=["matrix_or_pair", "layer"])
+    above, below = (scores.value_x > scores.high_y).sum(), (scores.value_x < scores.low_y).sum()
+    inside = len(scores) - above - below
+    assert f"{above} of {len(scores)} layers and pairs lie above the range of such maps" in answer
+    assert f", {inside} inside, {below} below" in answer
+    counts = {"Less would": above, "About as much would": inside, "More would": below}
+    assert max(counts.values()) == next(count for words, count in counts.items() if words in answer)
     sentences = table["sentences"].query("measure == 'rsa' and sentence != 'all'").groupby("sentence")["value"].mean()
     assert f"between {number(sentences.min())} and {number(sentences.max())}." in answer
     order = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -243,15 +252,26 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 
 def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(inference__enabled=False, controls__enabled=False, heads__enabled=False, sentences__enabled=False)
+    tiny.set(
+        inference__enabled=False,
+        nulls__enabled=False,
+        controls__enabled=False,
+        heads__enabled=False,
+        sentences__enabled=False,
+    )
     assert tiny.repro()[-1] == "report"
     page = read_page(tiny)
-    for setting in ("inference", "controls", "heads", "sentences"):
+    for setting in ("inference", "nulls", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said
-    for name, setting in (("10_controls", "controls"), ("11_robustness", "controls"), ("12_heads", "heads")):
-        assert page.captions[f"fig{name}"] == f"Not computed: {setting}.enabled is false."
-    assert page.captions["fig15_sentences"] == "Not computed: sentences.enabled is false."
+    for name, setting in {
+        "fig10_ladder": "nulls",
+        "fig11_controls": "controls",
+        "fig12_robustness": "controls",
+        "fig13_heads": "heads",
+        "fig15_sentences": "sentences",
+    }.items():
+        assert page.captions[name] == f"Not computed: {setting}.enabled is false."
     assert "intervals" not in page.said.split("Over layers", 2)[-1].split("Figures", 1)[0]
     assert "low" not in page.data["profiles"]["profile-rsa"]["data"]["values"][0]
 

@@ -29,7 +29,7 @@ PAIRS = ("qk", "qv", "kv")
 def tables(embedded: Project) -> dict:
     folder = embedded.root / "metrics"
     return {
-        **{name: read_table(folder / f"{name}.csv") for name in ("inference", "controls")},
+        **{name: read_table(folder / f"{name}.csv") for name in ("inference", "nulls", "spectra", "controls")},
         **{name: pd.read_csv(folder / f"{name}.csv") for name in ("rsa", "separability", "robustness")},
     }
 
@@ -69,9 +69,9 @@ def test_only_what_is_tested_has_a_p(tables: dict) -> None:
             assert "p" not in cell
 
 
-def test_controls_equal_plain_formulas(embedded: Project, tables: dict) -> None:
+def test_controls_and_trained_rungs_equal_plain_formulas(embedded: Project, tables: dict) -> None:
     activations = load_file(embedded.root / "data/activations.safetensors")
-    controls = tables["controls"]
+    controls, nulls = tables["controls"], tables["nulls"]
     for layer in (0, 5):
         vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
         similarity = {name: 1 - pdist(x, "cosine") for name, x in vectors.items()}
@@ -80,7 +80,8 @@ def test_controls_equal_plain_formulas(embedded: Project, tables: dict) -> None:
         assert controls["d_of_input", "x"]["value"][layer] == pytest.approx(d_of(similarity["x"]), abs=1e-5)
         for name in "qkv":
             assert controls["rsa_to_input", name]["value"][layer] == pytest.approx(r[name + "x"], abs=1e-5)
-            assert controls["d_without_bias", name]["value"][layer] == pytest.approx(d_of(plain[name]), abs=1e-5)
+            assert nulls["d", name, "unbiased"]["value"][layer] == pytest.approx(d_of(plain[name]), abs=1e-5)
+            assert nulls["d", name, "trained"]["value"][layer] == pytest.approx(d_of(similarity[name]), abs=1e-5)
             for kind, pairs in (("within", WITHIN), ("across", ~WITHIN)):
                 sd = similarity[name][pairs].std(ddof=1)
                 assert controls[f"sd_{kind}", name]["value"][layer] == pytest.approx(sd, abs=1e-5)
@@ -89,23 +90,52 @@ def test_controls_equal_plain_formulas(embedded: Project, tables: dict) -> None:
             partial = (r[a + b] - r[a + "x"] * r[b + "x"]) / left
             assert controls["partial_rsa", a + b]["value"][layer] == pytest.approx(partial, abs=1e-5)
             unbiased = np.corrcoef(plain[a], plain[b])[0, 1]
-            assert controls["rsa_without_bias", a + b]["value"][layer] == pytest.approx(unbiased, abs=1e-5)
+            assert nulls["rsa", a + b, "unbiased"]["value"][layer] == pytest.approx(unbiased, abs=1e-5)
+            assert nulls["rsa", a + b, "trained"]["value"][layer] == pytest.approx(r[a + b], abs=1e-5)
 
 
-def test_the_floor_is_that_of_projections_of_the_input(embedded: Project, tables: dict) -> None:
+def test_drawn_rungs_are_those_of_whole_matrices(embedded: Project, tables: dict) -> None:
+    """Gaussian projections, and the model's own weights behind rotations of the whole input, one by one."""
     activations = load_file(embedded.root / "data/activations.safetensors")
-    rng = np.random.default_rng(5)
+    stored = load_file(embedded.root / "data/models/gpt2-mini/model.safetensors")
+    rng, nulls = np.random.default_rng(5), tables["nulls"]
     for layer in (0, 4):
         x = activations[f"attn_{layer}_x"][:, -1].astype(float)
-        width = activations[f"attn_{layer}_q"].shape[-1]
-        draws = []
+        units = x.shape[1]
+        name = f"h.{layer}.attn.c_attn.weight"
+        w = np.split(stored[name if name in stored else f"transformer.{name}"].astype(float), 3, axis=1)
+        drawn: dict[tuple, list] = {}
         for _ in range(60):
-            first, second = (1 - pdist(x @ rng.normal(size=(x.shape[1], width)), "cosine") for _ in "qk")
-            draws.append((np.corrcoef(first, second)[0, 1], d_of(first)))
-        for measure, name, values in (("rsa_floor", "qk", 0), ("d_floor", "q", 1)):
-            cell, brute = tables["controls"][measure, name], np.array(draws)[:, values]
-            assert cell["value"][layer] == pytest.approx(brute.mean(), abs=0.6 * brute.std())
-            assert cell["low"][layer] < brute.mean() < cell["high"][layer]
+            turns = [np.linalg.qr(rng.normal(size=(units, units)))[0] for _ in range(2)]
+            maps = {
+                "gaussian": [rng.normal(size=(units, units)) for _ in range(2)],
+                "spectrum": [turns[0] @ w[0], turns[1] @ w[1]],
+                "orientation": [turns[0] @ w[0], turns[0] @ w[1]],
+            }
+            for rung, (q, k) in maps.items():
+                first, second = (1 - pdist(x @ matrix, "cosine") for matrix in (q, k))
+                drawn.setdefault(("rsa", "qk", rung), []).append(np.corrcoef(first, second)[0, 1])
+                if rung != "orientation":
+                    drawn.setdefault(("d", "q", rung), []).append(d_of(first))
+        for names, values in drawn.items():
+            assert nulls[names]["value"][layer] == pytest.approx(np.mean(values), abs=0.6 * np.std(values)), names
+            assert nulls[names]["low"][layer] < np.mean(values) < nulls[names]["high"][layer]
+
+
+def test_spectra_are_those_of_the_singular_values(embedded: Project, tables: dict) -> None:
+    stored = load_file(embedded.root / "data/models/gpt2-mini/model.safetensors")
+    (name,) = [name for name in stored if name.endswith("h.3.attn.c_attn.weight")]
+    w = dict(zip("qkv", np.split(stored[name].astype(float), 3, axis=1), strict=True))
+    for matrix, values in w.items():
+        s = np.linalg.svd(values, compute_uv=False)
+        expected = (s**2).sum() ** 2 / (s**4).sum()
+        assert tables["spectra"][f"{matrix}_participation"][3] == pytest.approx(expected, rel=1e-4)
+    for a, b in PAIRS:
+        first, second = w[a] @ w[a].T, w[b] @ w[b].T
+        expected = np.trace(first @ second) / np.sqrt(np.trace(first @ first) * np.trace(second @ second))
+        assert tables["spectra"][f"{a}{b}_overlap"][3] == pytest.approx(expected, rel=1e-4)
+        sizes = [tables["spectra"][f"{m}_participation"][3] for m in (a, b)]
+        assert tables["spectra"][f"{a}{b}_overlap_random"][3] == pytest.approx(np.sqrt(np.prod(sizes)) / 160, rel=1e-4)
 
 
 def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
@@ -148,21 +178,22 @@ def read_json(tiny_stage: InProcess, path: str) -> dict:
 
 def test_stages_that_are_switched_off_write_headers_and_say_so(tiny_stage: InProcess) -> None:
     root = tiny_stage.project.root
-    tiny_stage.project.set(inference__enabled=False, controls__enabled=False)
-    log = log_of(tiny_stage, "inference", "controls", "claims", "figures")
+    tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
+    log = log_of(tiny_stage, "inference", "nulls", "controls", "claims", "figures")
     assert "inference.enabled is false: inference.csv holds its header only" in log
     assert "controls.enabled is false: controls.csv and robustness.csv hold their headers only" in log
-    for table in ("inference", "controls", "robustness"):
+    assert "nulls.csv, spectra.csv, head_nulls.csv hold their headers only: nulls.enabled is false" in log
+    for table in ("inference", "nulls", "spectra", "head_nulls", "controls", "robustness"):
         lines = (root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
         assert len(lines) == 1
         assert lines[0].startswith("layer,")
     claims = read_json(tiny_stage, "metrics/claims.json")
     assert all(claims[name] == {"measured": None, "post": s.post, "holds": None} for name, s in TESTS.items())
     summary = read_json(tiny_stage, "metrics/summary.json")
-    assert "rsa_above_floor is not judged: controls switched off" in summary["notes"]
+    assert "rsa_against_spectrum is not judged: nulls switched off" in summary["notes"]
     assert not [note for note in summary["notes"] if note.startswith("inference.csv")]
-    assert "rsa_floor" not in summary
-    figures = [root / f"plots/figures/{name}.png" for name in ("fig10_controls", "fig11_robustness")]
+    assert "rsa_null" not in summary
+    figures = [root / f"plots/figures/{name}.png" for name in ("fig10_ladder", "fig11_controls", "fig12_robustness")]
     assert max(figure.stat().st_size for figure in figures) < 20_000  # a line of text
 
 
@@ -228,6 +259,8 @@ def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, compari
 
 # Claims
 
+NULLED = [*(("rsa", pair) for pair in PAIRS), *(("d", name) for name in "qkv")]
+
 
 def cell(value: list, low: list | None = None, high: list | None = None, p: list | None = None) -> dict:
     columns = {"value": value, "low": low or value, "high": high or value, "p_familywise": p or value}
@@ -235,23 +268,28 @@ def cell(value: list, low: list | None = None, high: list | None = None, p: list
 
 
 def evidence(**changes: dict) -> Results:
-    """A run of two layers in which everything survives, but for `changes`: measure → cell."""
+    """A run of two layers in which everything survives, but for `changes`: measure, or measure_rung → cell."""
     given = {
-        "rsa": cell([0.9, 0.9], p=[0.01, 0.05]),
-        "d": cell([2.0, 2.0], p=[0.01, 0.05]),
+        "rsa": cell([0.9, 0.9], p=[0.2, 0.05]),  # the first layer is excepted, as in the post
+        "d": cell([2.0, 2.0], p=[0.2, 0.05]),
         "rsa_gap": cell([0.2, 0.2], [0.1, 0.1]),
-        "rsa_without_bias": cell([0.9, 0.9]),
-        "rsa_floor": cell([0.7, 0.7], [0.6, 0.6], [0.8, 0.8]),
-        "d_floor": cell([1.0, 1.0], [0.5, 0.5], [1.5, 1.5]),
         "partial_rsa": cell([0.3, 0.3], [0.1, 0.1], [0.5, 0.5]),
         "rsa_to_input": cell([0.8, 0.8]),
         "rsa_gap_matched_first": cell([0.1, 0.1]),
         "rsa_gap_matched_second": cell([0.1, np.nan]),
         **changes,
     }
-    names = {measure: "qkv" if measure in ("d", "d_floor", "rsa_to_input") else PAIRS for measure in given}
-    table = {(measure, name): values for measure, values in given.items() for name in names[measure]}
-    return Results(alpha=0.05, inference=table, controls=table)
+    table = {
+        (m, name): values for m, values in given.items() for name in ("qkv" if m in ("d", "rsa_to_input") else PAIRS)
+    }
+    drawn = cell([0.7, 0.7], [0.6, 0.6], [0.8, 0.8])
+    rungs = {"gaussian": drawn, "spectrum": drawn, "orientation": drawn, "unbiased": cell([0.9, 0.9])}
+    steps = {"narrow spectrum": cell([-0.1, -0.1]), "alignment": changes.get("alignment", cell([0.1, 0.3]))}
+    nulls = {
+        **{(m, n, rung): changes.get(f"{m}_{rung}", values) for m, n in NULLED for rung, values in rungs.items()},
+        **{(f"{m}_step", n, step): values for m, n in NULLED for step, values in steps.items()},
+    }
+    return Results(alpha=0.05, inference=table, controls=table, nulls=nulls, rsa={"qk": np.zeros(2)})
 
 
 def judge(run: Results) -> dict[str, Verdict]:
@@ -268,18 +306,25 @@ def test_everything_can_survive() -> None:
     ("claim", "changes", "measured"),
     [
         ("rsa_significant", {"rsa": cell([1, 1], p=[0.01, 0.051])}, {"qk": 1, "qv": 1, "kv": 1}),
+        *(
+            (
+                f"{measure}_against_{rung}",
+                {f"{measure}_unbiased": cell([0.8, 0.59])},
+                {name: {"above": 0, "inside": 1, "below": 1} for name in names},
+            )
+            for measure, names in (("rsa", PAIRS), ("d", "qkv"))
+            for rung in ("gaussian", "spectrum", "orientation")
+            if (measure, rung) != ("d", "orientation")
+        ),
+        *(
+            (
+                f"{measure}_largest_step",
+                {"alignment": cell([0.0, 0.1])},
+                {name: {"step": "narrow spectrum", "mean": -0.1} for name in names},
+            )
+            for measure, names in (("rsa", PAIRS), ("d", "qkv"))
+        ),
         ("d_significant", {"d": cell([1, 1], p=[0.2, 0.051])}, {"q": 0, "k": 0, "v": 0}),
-        (
-            "rsa_above_floor",
-            {"rsa": cell([0.8, 0.59])},
-            {pair: {"above": 0, "inside": 1, "below": 1} for pair in PAIRS},
-        ),
-        (
-            "rsa_above_floor_without_bias",
-            {"rsa_without_bias": cell([0.9, 0.5])},
-            {pair: {"above": 1, "inside": 0, "below": 1} for pair in PAIRS},
-        ),
-        ("d_above_floor", {"d": cell([0.4, 1.2])}, {name: {"above": 0, "inside": 1, "below": 1} for name in "qkv"}),
         (
             "partial_rsa_above_0",
             {"partial_rsa": cell([0, 0], [-0.1, -0.3], [0.1, -0.1])},
@@ -298,12 +343,12 @@ def test_each_claim_can_fail(claim: str, changes: dict, measured: object) -> Non
 
 
 def test_what_was_not_run_is_not_judged() -> None:
-    nothing = Results(inference={}, controls={})
+    nothing = Results(inference={}, controls={}, nulls={})
     assert {verdict.holds for verdict in judge(nothing).values()} == {None}
     unmatched = evidence(rsa_gap_matched_first=cell([np.nan, np.nan]))
     assert judge(unmatched)["within_above_across_matched"].holds is None
 
 
-def test_a_value_on_the_edge_of_the_floor_is_inside() -> None:
+def test_a_value_on_the_edge_of_a_range_is_inside() -> None:
     floor = {"low": np.array([0.0] * 4), "high": np.array([1.0] * 4)}
     np.testing.assert_array_equal(position(np.array([1.0, 0.0, 1.1, -0.1]), floor), [0, 0, 1, -1])

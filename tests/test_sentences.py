@@ -15,8 +15,9 @@ from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import cosine
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
+from stages.statistics.bootstrap import resample_words
 from stages.statistics.reliability import reliability
-from stages.statistics.sentences import by_sentence, draw, halve, moments, resample_sentences, two_way
+from stages.statistics.sentences import by_sentence, combine, draw, halve, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
 NAMES = ["one", "two", "three", "four"]
@@ -189,6 +190,21 @@ def test_intervals_hold_what_they_promise_over_words_and_sentences() -> None:
     errors = (np.arctanh(high) - np.arctanh(low)).mean(axis=0) / 2 / stdtrit(8, 0.975)
     assert (errors / np.arctanh(value).std(axis=0)).min() >= 0.8
     assert (errors / np.arctanh(value).std(axis=0)).max() <= 1.6
+
+
+def test_the_variance_of_three_bootstraps_is_that_of_the_mean_over_words_and_sentences() -> None:
+    """Of a mean over words (in categories), sentences and their rest the variance is known."""
+    rng, categories, found, of_many = np.random.default_rng(9), ["a"] * 7 + ["b"] * 5, [], []
+    for _ in range(400):
+        values = rng.normal(size=(12, 1)) + rng.normal(size=6) + rng.normal(size=(12, 6))
+        words, sentences = resample_words(categories, 300, rng)[0] / 12, resample_sentences(6, 300, rng) / 6
+        drawn = words @ values.mean(axis=1), sentences @ values.mean(axis=0), ((words @ values) * sentences).sum(axis=1)
+        spreads = [of.var(ddof=1) for of in drawn]
+        found.append(combine(*spreads, 12 / (12 - 2), 6 / (6 - 1)))
+        of_many.append(2 * (spreads[0] + spreads[1]) - spreads[2])
+    truth = 1 / 12 + 1 / 6 + 1 / 72
+    assert np.mean(found) == pytest.approx(truth, rel=0.07)
+    assert np.mean(of_many) < 0.9 * truth
 
 
 def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:

@@ -79,6 +79,11 @@ MISTAKES = {
         put("model.max_memory", {"cpu": "much"}),
         "model.max_memory.cpu: 'much' is not an amount of memory such as 8GB",
     ),
+    "memory of a GPU in no unit": (
+        put("model.max_memory", {0: 20}),
+        "model.max_memory.0: 20 is not an amount of memory such as 8GB",
+    ),
+    "a name of no device": (put("model.max_memory", {1.5: "8GB"}), "max_memory, the name of an entry: 1.5 is not text"),
     "random weights spread": (
         lambda p: p["model"].update(weights="random", device_map="auto"),
         "model: device_map: auto spreads weights as it reads them, it cannot go with weights: random",

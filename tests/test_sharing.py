@@ -94,7 +94,7 @@ def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
     push(tiny, store)
     metrics = {}
     for metric in ("correlation", "euclidean"):
-        machine = without_model(clone(bare, home / metric, store))
+        machine = clone(bare, home / metric, store)
         machine.dvc(
             *("exp", "run", "--pull", "--allow-missing", "--name", f"metric-{metric}"),
             *("-S", f"similarity.metric={metric}", "-S", "inference.enabled=false", "-S", "controls.enabled=false"),

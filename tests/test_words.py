@@ -8,8 +8,8 @@ from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
-from stages.artefacts.store import read_record
 
+from stages.artefacts.tensors import read_record
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
 

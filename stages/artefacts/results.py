@@ -13,9 +13,8 @@ from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.scaling import word_maps
+from stages.geometry.scaling import MANY_WORDS, word_maps
 from stages.pipeline.settings import check_focus_layer
-from stages.plotting.names import MANY_WORDS
 
 
 def _table(name: str) -> Any:
@@ -42,10 +41,11 @@ class Results:
     ----------
     correlation, rsa, separability, robustness, heads : mapping of str to ndarray, shape (layers,) or (layers, heads)
         The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
-    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
+    spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
         Likewise.
-    sentences : mapping of (measure, matrix or pair, sentence) to mapping of str to ndarray, shape (layers,)
-        Likewise; the sentence is its name or ``all``.
+    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
+        Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
+        name of the sentence or ``all``).
     claims : mapping
         `metrics/claims.json`.
     """
@@ -53,6 +53,7 @@ class Results:
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
     inference, controls = _table("inference"), _table("controls")
     robustness, heads = _table("robustness"), _table("heads")
+    nulls, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences = _table("sentences")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 

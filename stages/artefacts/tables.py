@@ -52,20 +52,21 @@ class Table:
         return [*self.places, *self.names]
 
     def may_have_gaps(self, names: tuple[str, ...]) -> bool:
-        """Tell whether single cells may be empty."""
+        """Return whether single cells may be empty."""
         return self.gaps is not None and fnmatchcase(" ".join(names), self.gaps)
 
 
 #: The names of the tables that have a row for each layer, measure, and matrix or pair.
 MEASURES = ("measure", "matrix_or_pair")
 
-#: What random projections of the input to a head's width give: mean over draws, and range.
-HEAD_FLOORS = tuple(f"{measure}_floor{end}" for measure in ("d", "rsa") for end in ("", "_low", "_high"))
+#: What projections of each head's own spectrum give in random orientation: mean over draws, and range.
+HEAD_NULLS = tuple(f"{name}_null{end}" for name in (*MATRICES, *PAIRS) for end in ("", "_low", "_high"))
 
 TABLES = {
-    # K and V can be narrower than Q: then there is nothing to pair its units with.
+    # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
     "correlation.csv": Table(
-        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)), optional=("qk", "qv", "qk_target", "qv_target")
+        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
+        optional=(*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
     ),
     "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
     "separability.csv": Table(
@@ -94,6 +95,14 @@ TABLES = {
         ),
         switch="controls.enabled",
     ),
+    # A head whose vectors or similarities do not vary has no score.
+    "heads.csv": Table((*MATRICES, *PAIRS), places=("layer", "head"), gaps="*", switch="heads.enabled"),
+    "nulls.csv": Table(
+        ("value", "low", "high", "p", "p_familywise"),
+        names=(*MEASURES, "rung"),
+        optional=("low", "high", "p", "p_familywise"),
+        switch="nulls.enabled",
+    ),
     # Single sentences have no interval; where a matrix is not reliable at all, there is nothing to correct by.
     "sentences.csv": Table(
         ("value", "low", "high"),
@@ -102,14 +111,14 @@ TABLES = {
         gaps="rsa_corrected *",
         switch="sentences.enabled",
     ),
-    # Without the controls there is no floor; a head whose vectors or similarities do not vary has no score.
-    "heads.csv": Table(
-        (*MATRICES, *PAIRS, *HEAD_FLOORS),
-        places=("layer", "head"),
-        optional=HEAD_FLOORS,
-        gaps="*",
-        switch="heads.enabled",
+    "spectra.csv": Table(
+        (
+            *(f"{name}_participation" for name in MATRICES),
+            *(f"{pair}_{what}" for what in ("overlap", "overlap_random") for pair in PAIRS),
+        ),
+        switch="nulls.enabled",
     ),
+    "head_nulls.csv": Table(HEAD_NULLS, places=("layer", "head"), gaps="*", switch="nulls.enabled"),
 }
 
 
@@ -189,7 +198,7 @@ def read_table(path: Path) -> dict[Any, Any]:
             return _columns(rows, table, ())
         parts = rows.groupby([*table.names], sort=False)
         found = {names: _columns(part, table, names) for names, part in parts}
-        if len(rows) % len(found) or len({len(part) for _, part in parts}) > 1:
+        if len({len(part) for _, part in parts}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         return found
 
@@ -255,9 +264,12 @@ def _of_heads(columns: Mapping[str, np.ndarray], most: int = 5) -> list[str]:
         if names := [f"L{layer}H{head}" for layer, head in np.argwhere(np.isnan(values))]:
             more = f" and {len(names) - most} more" if len(names) > most else ""
             reasons.append(f"{column} of {', '.join(names[:most])}{more} is empty: vectors or similarities do not vary")
-    if not set(HEAD_FLOORS) & set(columns):
-        reasons.append(f"{', '.join(HEAD_FLOORS)} are empty: controls.enabled is false")
     return reasons
+
+
+def _of_nulls(scores: Scores) -> list[str]:
+    undrawn = dict.fromkeys(rung for (*_, rung), cells in scores.items() if "p" not in cells)
+    return [f"low, high and p are empty for {', '.join(undrawn)}, which are not drawn"]
 
 
 def _of_sentences(scores: Scores) -> list[str]:
@@ -274,6 +286,8 @@ REASONS = {
     "controls.csv": _of_controls,
     "sentences.csv": _of_sentences,
     "heads.csv": _of_heads,
+    "nulls.csv": _of_nulls,
+    "head_nulls.csv": _of_heads,
 }
 
 

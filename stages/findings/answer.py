@@ -3,12 +3,15 @@
 import numpy as np
 
 from stages.artefacts.results import Results
+from stages.findings.evidence import position
 from stages.geometry.names import PAIRS
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.names import number
 
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
+#: What random maps of the same spectra give, where most scores lie above, inside or below their range.
+NULLS = {1: "Less", 0: "About as much", -1: "More"}
 
 
 def answer(run: Results) -> list[str]:
@@ -21,8 +24,8 @@ def answer(run: Results) -> list[str]:
     Returns
     -------
     list of str
-        Sentences: how far they agree, over layers; what shared input alone would give; whether it is so in other
-        sentences. What is switched off is left out.
+        How far they agree, over layers; what random maps of the same input with the trained spectra would give; whether
+        it is so in other sentences. What is switched off is left out.
     """
     rsa = run.rsa_by_layer()
     word = next(word for least, word in ANSWERS if rsa.mean() >= least)
@@ -30,10 +33,18 @@ def answer(run: Results) -> list[str]:
     ends = f", from {number(rsa[low])} in layer {low} to {number(rsa[high])} in layer {high}" if len(rsa) > 1 else ""
     mean = number(rsa.mean())
     said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
-    if run.controls:
-        null = np.mean([run.controls["rsa_floor", pair]["value"] for pair in PAIRS])
-        comparison = "less" if rsa.mean() > null else "more"
-        said.append(f"Random maps of the same input would agree {comparison} ({number(null)}).")
+    if run.nulls:
+        drawn = {pair: run.nulls["rsa", pair, "spectrum"] for pair in PAIRS}
+        null = number(np.mean([cells["value"] for cells in drawn.values()]))
+        # The nulls have no bias, nor have the scores that are held against their range.
+        places = np.ravel([position(run.nulls["rsa", pair, "unbiased"]["value"], drawn[pair]) for pair in PAIRS])
+        above, inside, below = (int(np.sum(places == sign)) for sign in NULLS)
+        most = max(NULLS, key=lambda sign: np.sum(places == sign))
+        said.append(
+            f"{NULLS[most]} would come from random maps of the same input, as narrow as the trained ones: {null}. "
+            f"Bias left out, {above} of {len(places)} layers and pairs lie above the range of such maps, {inside} "
+            f"inside, {below} below."
+        )
     if run.sentences:
         ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
         said.append(f"Put into other sentences, the average lies between {' and '.join(ends)}.")

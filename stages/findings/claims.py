@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.geometry.comparison import fisher_z, spearman
+from stages.geometry.comparison import COMPARISONS, fisher_z
 from stages.geometry.names import MATRICES, PAIRS
 
 
@@ -134,7 +134,7 @@ def rsa_level(run: Results) -> tuple:
 def rsa_flat(run: Results) -> tuple:
     _at_least(4, run)
     later = run.rsa_by_layer()[1:]
-    rho = float(spearman(np.arange(len(later)), later)) if np.ptp(later) else 0.0
+    rho = float(COMPARISONS["spearman"].score(np.arange(len(later)), later)) if np.ptp(later) else 0.0
     return rho, abs(rho) < 0.5
 
 

@@ -32,22 +32,24 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     Returns
     -------
     dict of str to float, int or list of str
-        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_floor``, ``rsa_gap``
-        (within categories minus across; all three over the pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d),
-        ``d_floor``, ``qk_r`` (unit correlation of Q and K at the context token). How many ``claims`` of the post and
-        ``tests`` hold. Two lists, which DVC's tables leave out: the ``strongest_heads``, and ``notes`` on empty cells
-        and on what is not judged. What was switched off or is not defined is left out.
+        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_null`` (what the
+        trained spectra give in random directions), ``rsa_gap`` (within categories minus across; all three over the
+        pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d), ``d_null``, ``qk_r`` (unit correlation of Q and K at the
+        context token). How many ``claims`` of the post and ``tests`` hold. Two lists, which DVC's tables leave out: the
+        ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched off or is not
+        defined is left out.
     """
     gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
     numbers = {
         "rsa": run.rsa_by_layer().mean(),
-        "rsa_floor": _mean_floor(run, "rsa", PAIRS),
+        "rsa_null": _mean_spectrum(run, "rsa", PAIRS),
         "rsa_gap": np.mean(gaps),
         **{f"d_{name}": run.separability[name].mean() for name in MATRICES},
-        "d_floor": _mean_floor(run, "d", MATRICES),
+        "d_null": _mean_spectrum(run, "d", MATRICES),
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
-    tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation, "heads": run.heads}
+    tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation}
+    tables |= {"heads": run.heads, "nulls": run.nulls, "head_nulls": run.head_nulls}
     notes = [note for name, table in tables.items() for note in empty_cells(f"{name}.csv", table)]
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
@@ -85,6 +87,6 @@ def strongest(d: np.ndarray) -> str:
     return f"L{layer}H{head}"
 
 
-def _mean_floor(run: Results, measure: str, names: tuple[str, ...]) -> float | None:
-    """Return the mean over layers and names of what random projections give."""
-    return np.mean([run.controls[f"{measure}_floor", name]["value"] for name in names]) if run.controls else None
+def _mean_spectrum(run: Results, measure: str, names: tuple[str, ...]) -> float | None:
+    """Return the mean over layers and names of what the trained spectra give in random directions."""
+    return np.mean([run.nulls[measure, name, "spectrum"]["value"] for name in names]) if run.nulls else None

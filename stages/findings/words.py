@@ -16,10 +16,10 @@ def in_words(measured: Any) -> str:
     match measured:
         case None:
             return ""
-        case int():
+        case int() | str():
             return str(measured)
         case dict() if all(isinstance(value, dict) for value in measured.values()):
-            return ", ".join(f"{name} {' / '.join(map(str, counts.values()))}" for name, counts in measured.items())
+            return ", ".join(f"{name} {' / '.join(map(in_words, parts.values()))}" for name, parts in measured.items())
         case dict():
             return ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in measured.items())
         case _:

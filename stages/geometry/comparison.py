@@ -81,59 +81,33 @@ def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.einsum("...n,...n->...", first, second)
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Spearman rank correlation over the last axis: Pearson's r of the ranks, ties sharing their mean rank.
-
-    Parameters
-    ----------
-    first, second : ndarray, shape (..., n)
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-        From -1 to 1.
-
-    Raises
-    ------
-    FloatingPointError
-        If a row is constant.
-
-    Examples
-    --------
-    >>> float(spearman(np.array([1.0, 2, 3]), np.array([2.0, 4, 700])).round(6))
-    1.0
-    """
-    return pearson(ranks(first), ranks(second))
-
-
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank the last axis from 1; ties share their mean rank."""
+    """Rank the last axis from 1; ties share their mean rank. Pearson's r of ranks is Spearman's."""
     from scipy.stats import rankdata  # half a second, which stages without ranks need not wait for
 
     return rankdata(values, axis=-1)
 
 
-def cka_debiased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    r"""Debiased centred kernel alignment of two similarity matrices.
+def u_centred(condensed: np.ndarray) -> np.ndarray:
+    r"""U-centre similarities; Pearson's r of two such matrices is their debiased centred kernel alignment.
 
-    The matrices of n words are U-centred, the diagonal left out (sums over l, m leave it out too):
+    With the diagonal of n words left out (sums over l, m leave it out too):
 
     .. math:: \tilde{s}_{ij} = s_{ij} - \frac{\sum_l s_{il} + \sum_l s_{lj}}{n - 2}
               + \frac{\sum_{lm} s_{lm}}{(n - 1)(n - 2)}
 
-    and correlated. Rows of a U-centred matrix sum to 0, so that this correlation is the ratio of the unbiased estimates
-    of HSIC. The score is linear CKA where similarities are dot products; with cosines it is that of vectors of unit
-    length. The biased estimate, which keeps the diagonal, is near 1 for unrelated data with more units than words.
+    Rows of a U-centred matrix sum to 0, so that the correlation is the ratio of the unbiased estimates of HSIC. The
+    score is linear CKA where similarities are dot products; with cosines it is that of vectors of unit length. It is
+    near 0 for unrelated data; the biased estimate, which keeps the diagonal, is near 1 where units outnumber words.
 
     Parameters
     ----------
-    first, second : ndarray, shape (..., pairs)
-        Condensed similarities of at least 4 words.
+    condensed : ndarray, shape (..., pairs)
+        Similarities of at least 4 words.
 
     Returns
     -------
-    ndarray of float64, shape (...)
-        From -1 to 1; near 0 for unrelated data, 1 for identical.
+    ndarray of float64, the shape of `condensed`
 
     Raises
     ------
@@ -145,11 +119,6 @@ def cka_debiased(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Szekely, G. J. & Rizzo, M. L. (2014), arXiv:1310.2926 (U-centring). Kornblith, S. et al. (2019), arXiv:1905.00414
     (CKA). Murphy, A. et al. (2024), arXiv:2405.01012 (bias).
     """
-    return pearson(u_centred(first), u_centred(second))
-
-
-def u_centred(condensed: np.ndarray) -> np.ndarray:
-    """Centre similarities as `cka_debiased` tells."""
     condensed = np.asarray(condensed, dtype=np.float64)
     matrices = square(condensed, 0.0)
     words = matrices.shape[-1]
@@ -164,13 +133,12 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A score of how alike two geometries are: Pearson's r of something of either.
+    """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
     Attributes
     ----------
     features : callable
         Takes condensed similarities, shape (..., pairs), gives what is correlated, of the same shape.
-    larger_is_more_alike : bool
     invariant_to : frozenset of str
         Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
         ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all
@@ -178,19 +146,18 @@ class Comparison:
     """
 
     features: Callable[[np.ndarray], np.ndarray]
-    larger_is_more_alike: bool
     invariant_to: frozenset[str]
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Compare condensed similarities, shape (..., pairs): shape (...)."""
+        """Compare condensed similarities, shape (..., pairs): shape (...), from -1 to 1."""
         return pearson(self.features(first), self.features(second))
 
 
 #: The values of `rsa.comparison` in params.yaml.
 COMPARISONS: dict[str, Comparison] = {
-    "pearson": Comparison(np.asarray, True, frozenset({"word order", "shift", "positive scale"})),
-    "spearman": Comparison(ranks, True, frozenset({"word order", "shift", "positive scale", "increasing function"})),
-    "cka_debiased": Comparison(u_centred, True, frozenset({"word order", "shift", "positive scale", "word effects"})),
+    "pearson": Comparison(np.asarray, frozenset({"word order", "shift", "positive scale"})),
+    "spearman": Comparison(ranks, frozenset({"word order", "shift", "positive scale", "increasing function"})),
+    "cka_debiased": Comparison(u_centred, frozenset({"word order", "shift", "positive scale", "word effects"})),
 }
 
 
@@ -272,7 +239,7 @@ def fisher_z(r: np.ndarray) -> np.ndarray:
 
 
 def same_rows(vectors: np.ndarray) -> bool:
-    """Tell whether all words have the same vectors, up to the rounding of float32.
+    """Return whether all words have the same vectors, up to the rounding of float32.
 
     Behind a causal mask they do at every token before the word: the model has seen the same text.
 

@@ -58,7 +58,7 @@ def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
 
 
 def _rows(words: int) -> Iterator[tuple[int, slice]]:
-    """Give for each row of the upper triangle its place among the pairs: no index array, ten times as fast as one."""
+    """Yield for each row of the upper triangle its place among the pairs: no index array, ten times as fast as one."""
     start = 0
     for row in range(words - 1):
         stop = start + words - 1 - row
@@ -67,27 +67,12 @@ def _rows(words: int) -> Iterator[tuple[int, slice]]:
 
 
 def pairs_of(words: int) -> int:
-    """Tell how many pairs so many words have."""
+    """Return how many pairs so many words have."""
     return words * (words - 1) // 2
 
 
 def words_of(pairs: int) -> int:
-    """Tell how many words have this many pairs.
-
-    Parameters
-    ----------
-    pairs : int
-        n(n-1)/2.
-
-    Returns
-    -------
-    int
-        n.
-
-    Raises
-    ------
-    ValueError
-        If n is not a whole number.
+    """Return how many words have this many pairs: n of n(n-1)/2; ValueError if n is not a whole number.
 
     Examples
     --------
@@ -101,7 +86,7 @@ def words_of(pairs: int) -> int:
 
 
 def members(words: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tell which two words each of some consecutive pairs is of, without listing all pairs.
+    """Return which two words each of some consecutive pairs is of, without listing all pairs.
 
     Parameters
     ----------
@@ -177,7 +162,7 @@ def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def within_category(categories: Sequence[str]) -> np.ndarray:
-    """Tell which word pairs lie within a category.
+    """Return which word pairs lie within a category.
 
     Parameters
     ----------

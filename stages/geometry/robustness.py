@@ -13,7 +13,7 @@ from stages.geometry.transforms import TRANSFORMS
 
 
 def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> dict[str, np.ndarray]:
-    """Give RSA over all pairs under every transform and two comparisons, and Cohen's d under every transform.
+    """Return RSA over all pairs under every transform and two comparisons, and Cohen's d under every transform.
 
     Parameters
     ----------

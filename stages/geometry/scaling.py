@@ -6,6 +6,8 @@ from stages.geometry.pairs import condense, square
 
 #: Rounds in which maps are laid over their mean: more move no point by a hundredth.
 ROUNDS = 20
+#: From so many words on, a map has no room for all their names.
+MANY_WORDS = 100
 
 
 def distances(similarity: np.ndarray, metric: str) -> np.ndarray:

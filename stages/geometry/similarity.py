@@ -1,4 +1,8 @@
-"""Similarities of all word pairs; larger is always more alike."""
+"""Similarities of all word pairs; larger is always more alike.
+
+A metric takes vectors of shape (..., words, units) and gives float64 of shape (..., pairs), condensed as
+`stages.geometry.pairs` tells.
+"""
 
 from collections.abc import Callable
 
@@ -12,25 +16,11 @@ BLOCK = 2**18
 
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
-    r"""Cosine similarity of all pairs of words.
+    r"""Cosine similarity, from -1 to 1; FloatingPointError if a vector is zero, so that it has no direction.
 
     .. math:: s_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert \, \lVert x_j \rVert}
 
     It does not change under a rotation of the units nor under a positive scaling of single words.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-
-    Returns
-    -------
-    ndarray of float64, shape (..., pairs)
-        From -1 to 1, condensed.
-
-    Raises
-    ------
-    FloatingPointError
-        If a word's vector is zero: its direction is undefined.
     """
     rows = vectors.reshape(-1, vectors.shape[-1])
     directions = np.empty(rows.shape)
@@ -45,47 +35,22 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
 
 
 def correlation(vectors: np.ndarray) -> np.ndarray:
-    r"""Pearson correlation, over units, of all pairs of words.
-
-    The cosine of the two vectors after each has lost its own mean over units:
+    r"""Pearson correlation over units, from -1 to 1; FloatingPointError if a vector is constant.
 
     .. math:: s_{ij} = \cos(x_i - \bar{x}_i, \; x_j - \bar{x}_j)
 
     It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-
-    Returns
-    -------
-    ndarray of float64, shape (..., pairs)
-        From -1 to 1, condensed.
-
-    Raises
-    ------
-    FloatingPointError
-        If a word's vector is constant.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     return cosine(vectors - vectors.mean(axis=-1, keepdims=True))
 
 
 def euclidean(vectors: np.ndarray) -> np.ndarray:
-    r"""Negated Euclidean distance of all pairs of words.
+    r"""Negated Euclidean distance, at most 0, in the units of the vectors.
 
     .. math:: s_{ij} = -\lVert x_i - x_j \rVert
 
     It does not change under a rotation of the units nor under a translation of all words.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-
-    Returns
-    -------
-    ndarray of float64, shape (..., pairs)
-        At most 0, in the units of the vectors, condensed.
     """
     vectors = np.asarray(vectors, dtype=np.float64)
     # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
@@ -109,7 +74,6 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "correlation": correlation,
     "euclidean": euclidean,
 }
-
 
 #: Metrics and transforms that do not change when the units of all words are rotated together.
 ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})

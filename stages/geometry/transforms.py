@@ -1,4 +1,12 @@
-"""Transforms of the vectors before they are compared: what all words share is taken away."""
+"""Transforms of the vectors before they are compared: what all words share is taken away.
+
+A transform takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units):
+the vectors themselves or those of other words. It gives float64 of the shape of the vectors.
+
+References
+----------
+Ethayarajh, K. (2019), arXiv:1909.00512. Timkey, W. & van Schijndel, M. (2021), arXiv:2109.04404.
+"""
 
 from collections.abc import Callable
 
@@ -6,19 +14,7 @@ import numpy as np
 
 
 def none(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Leave the vectors as they are.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-    reference : ndarray, shape (..., reference words, units)
-        Not used.
-
-    Returns
-    -------
-    ndarray
-        `vectors`.
-    """
+    """Leave the vectors as they are, whatever the reference."""
     return vectors
 
 
@@ -30,49 +26,19 @@ def center(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Without it, a few units that are large for every word decide all similarities (anisotropy). Centred on the words
     themselves, vectors sum to 0: the mean of all dot products of two of n words is then exactly
     :math:`-\overline{\lVert y \rVert^2}/(n - 1)`, and cosines have a negative mean whatever the words are. A longer
-    reference list avoids that.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-    reference : ndarray, shape (..., reference words, units)
-        `vectors` themselves, or those of other words.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `vectors`
-        It does not change when the same vector is added to all words of both.
-
-    References
-    ----------
-    Ethayarajh, K. (2019), arXiv:1909.00512. Timkey, W. & van Schijndel, M. (2021), arXiv:2109.04404.
+    reference list avoids that. The result does not change when the same vector is added to all words of both.
     """
     mean = np.asarray(reference, dtype=np.float64).mean(axis=-2, keepdims=True)
     return np.asarray(vectors, dtype=np.float64) - mean
 
 
 def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    r"""Take away each unit's mean over the reference words, and divide by its SD over them.
+    r"""Take away each unit's mean over the reference words, at least two, and divide by its SD (n - 1) over them.
 
     .. math:: y_{iu} = \frac{x_{iu} - \bar{x}_u}{s_u}
 
     Every unit then counts alike. A unit that does not vary over the reference (up to the rounding of float32) has no
-    z-score and is set to 0.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-    reference : ndarray, shape (..., reference words, units)
-        At least two words.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `vectors`
-        In standard deviations (n - 1). It does not change when units are shifted or scaled, each on its own, in both.
-
-    References
-    ----------
-    As `center`.
+    z-score and is set to 0. The result does not change when units are shifted or scaled, each on its own, in both.
     """
     reference = np.asarray(reference, dtype=np.float64)
     sd = reference.std(axis=-2, ddof=1, keepdims=True)

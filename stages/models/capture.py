@@ -1,58 +1,27 @@
-"""Catching Q, K, V and their input with forward hooks, at as little cost as the numbers allow."""
+"""Catching Q, K, V and their input of every prompt, at as little cost as exact numbers allow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.models.passes import Pass, plan
+from stages.models.hooks import run
+from stages.models.passes import Pass, plan, ways
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
-Receive = Callable[[int, str, torch.Tensor], None]
 Write = Callable[[str, int, np.ndarray], None]
 
+#: How far numbers of a faster way may be from those of whole prompts, as a share of the largest: in float32, and in
+#: roundings where a model computes in half precision.
+TOLERANCE, ROUNDINGS = 1e-4, 8
 
-class _Enough(Exception):
-    """Ends a forward pass once the last layer's Q, K and V are there: what follows is not needed."""
 
-
-@contextmanager
-def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None]:
-    """Hand every layer's x, q, k and v to `receive` whenever the model runs.
-
-    Parameters
-    ----------
-    projections : sequence of Projection
-        One a layer.
-    receive : callable
-        Takes the layer, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
-    """
-
-    def hook_of(layer: int, projection: Projection, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            # No return value: torch would put it in the place of the module's output.
-            if name in ("q", "qkv"):
-                receive(layer, "x", inputs[0])
-            for part, tensor in projection.split(name, output).items():
-                receive(layer, part, tensor)
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(hook_of(layer, projection, name))
-        for layer, projection in enumerate(projections)
-        for name, module in projection.modules.items()
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+class Inexact(Exception):
+    """A way of dividing prompts into passes changes the numbers."""
 
 
 def shapes(projections: Sequence[Projection], words: int, positions: int) -> dict[str, tuple[int, ...]]:
@@ -77,12 +46,12 @@ def capture(
     write: Write,
     positions: Sequence[int],
     multi_token: str,
-    causal: bool,
-) -> None:
+) -> tuple[str, dict[str, str]]:
     """Run all prompts and keep what every layer's projection takes and gives.
 
-    How the prompts are divided into forward passes, `plan` decides; the numbers are those of whole prompts run one by
-    one (to 1e-5). No pass goes beyond the last projection.
+    Some prompts run first whole and alone. From them it shows whether a token sees what follows it, and they are what
+    the fastest way that `ways` lists is held against, while it runs; where it gives other numbers, the next is taken.
+    No pass goes beyond the last projection.
 
     Parameters
     ----------
@@ -92,64 +61,117 @@ def capture(
         One a layer.
     prompts : Prompts
     write : callable
-        Takes the name of an array of `shapes`, the first row, and the rows that follow it, float32.
+        Takes the name of an array of `shapes`, the first row, and the rows that follow it, float32. Rows may be written
+        again.
     positions : sequence of int
         Which positions are kept, counted from 0.
     multi_token : {"error", "last", "mean"}
         "mean": a word's vector is the mean over its tokens; otherwise that of its last token.
-    causal : bool
-        Whether a token sees only what stands before it.
+
+    Returns
+    -------
+    way : str
+        How prompts were divided into passes.
+    refused : dict of str to str
+        The faster ways that were tried, and why they were not taken.
 
     Raises
     ------
     FloatingPointError
         If an activation is not finite.
     """
-    passes = plan(model, prompts, positions, causal)
-    shared: dict[str, np.ndarray] = {}  # what a pass over the shared tokens gave: the same for every word
+    mean, rows = multi_token == "mean", _held_rows(prompts)
+    held: dict[str, dict[int, np.ndarray]] = {}
+    whole = plan(model, prompts, range(prompts.positions), "single")
+    for row in rows:
 
-    with tqdm(total=len(passes) * len(projections), desc=f"capture {len(prompts.ids)} words", unit="layer") as bar:
-        for make in passes:
-            part = make()
+        def hold(key: str, values: np.ndarray, row: int = row) -> None:
+            held.setdefault(key, {})[row] = values[0]
 
-            def receive(layer: int, name: str, tensor: torch.Tensor, part: Pass = part) -> None:
-                kept = part.select(tensor, mean=multi_token == "mean")
-                if not torch.isfinite(kept).all():
-                    raise FloatingPointError(
-                        f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32"
-                    )
-                key, values = f"attn_{layer}_{name}", kept.float().cpu().numpy()
-                if part.row is None:
-                    shared[key] = values
-                elif key in shared:
-                    block = np.empty((len(values), len(positions), values.shape[-1]), dtype=np.float32)
-                    block[:, part.columns] = values
-                    block[:, [c for c in range(len(positions)) if c not in part.columns]] = shared[key]
-                    write(key, part.row, block)
-                else:
-                    write(key, part.row, values)
-                bar.update(name == "x")
+        _each(model, projections, whole[row](), mean, hold)
+    share = max(TOLERANCE, ROUNDINGS * torch.finfo(model.dtype).eps)
+    bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
 
-            _run(model, projections, receive, part.inputs)
+    before = list(range(len(prompts.before)))
+    causal = bool(before) and all(
+        np.abs(values[before] - some[rows[0]][before]).max() <= bounds[key]
+        for key, some in held.items()
+        for values in some.values()
+    )
+
+    def check(key: str, first: int, block: np.ndarray) -> None:
+        for row in rows:
+            if first <= row < first + len(block):
+                apart = np.abs(block[row - first] - held[key][row][list(positions)]).max()
+                if not apart <= bounds[key]:
+                    raise Inexact(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
+        write(key, first, block)
+
+    fill = partial(_fill, model, projections, words=len(prompts.ids), positions=len(positions), mean=mean)
+    refused: dict[str, str] = {}
+    *faster, exact = ways(model, prompts, causal)
+    for way in faster:
+        try:
+            fill(plan(model, prompts, positions, way), check)
+            break
+        except Exception as error:  # any: models that were never meant to run so fail in their own ways
+            refused[way] = (str(error) or type(error).__name__).splitlines()[0]
+    else:
+        way = exact
+        fill(plan(model, prompts, positions, way), write)
     for layer, projection in enumerate(projections):
         for name, bias in projection.bias().items():
             write(f"attn_{layer}_{name}_bias", 0, bias.float().cpu().numpy())
+    return way, refused
 
 
-def _run(model: nn.Module, projections: Sequence[Projection], receive: Receive, inputs: Mapping[str, Any]) -> None:
-    """Run the model up to its last projection."""
-    last, missing = len(projections) - 1, {"x", "q", "k", "v"}
+def _held_rows(prompts: Prompts) -> list[int]:
+    """Choose prompts to run whole: the first, the last of a pack, which stands farthest back, and the most padded."""
+    lengths = list(map(len, prompts.ids))
+    return sorted({0, lengths.index(min(lengths)), len(lengths) - 1})
 
-    def until_enough(layer: int, name: str, tensor: torch.Tensor) -> None:
-        receive(layer, name, tensor)
-        if layer == last:
-            missing.discard(name)
-            if not missing:
-                raise _Enough
 
-    # A model spread over devices says where it begins; disk and memory feed the processor.
-    place = next(iter(getattr(model, "hf_device_map", {"": model.device}).values()))
-    place = "cpu" if place == "disk" else place
-    tensors = {name: v.to(place) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
-    with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
-        model(**tensors)
+def _each(
+    model: nn.Module, projections: Sequence[Projection], part: Pass, mean: bool, receive: Callable[..., None]
+) -> None:
+    """Run one pass and hand over what of it is kept: the array's name, and its values, (words, columns, units)."""
+
+    def select(layer: int, name: str, tensor: torch.Tensor) -> None:
+        kept = part.select(tensor, mean)
+        if not torch.isfinite(kept).all():
+            raise FloatingPointError(
+                f"activations of layer {projections[layer].layer} ({name}) are not finite; try model.dtype: float32"
+            )
+        receive(f"attn_{layer}_{name}", kept.float().cpu().numpy())
+
+    run(model, projections, select, part.inputs)
+
+
+def _fill(
+    model: nn.Module,
+    projections: Sequence[Projection],
+    passes: Sequence[Callable[[], Pass]],
+    write: Write,
+    words: int,
+    positions: int,
+    mean: bool,
+) -> None:
+    """Run passes one after the other, and write what they give."""
+    shared: dict[str, np.ndarray] = {}  # what a pass over the shared tokens gave: the same for every word
+    with tqdm(total=len(passes) * len(projections), desc=f"capture {words} words", unit="layer") as bar:
+        for make in passes:
+            part = make()
+
+            def receive(key: str, values: np.ndarray, part: Pass = part) -> None:
+                if part.row is None:
+                    shared[key] = values
+                elif key in shared:
+                    block = np.empty((len(values), positions, values.shape[-1]), dtype=np.float32)
+                    block[:, part.columns] = values
+                    block[:, [c for c in range(positions) if c not in part.columns]] = shared[key]
+                    write(key, part.row, block)
+                else:
+                    write(key, part.row, values)
+                bar.update(key.endswith("x"))
+
+            _each(model, projections, part, mean, receive)

@@ -23,7 +23,8 @@ from huggingface_hub.errors import (
 from safetensors import SafetensorError
 from torch import nn
 
-from stages.models.projections import find_family, find_projections
+from stages.models.attentions import text_part
+from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError
 
 #: Files of a hub repository besides the weights: configuration and tokenizer.
@@ -47,7 +48,7 @@ class Loaded:
     Attributes
     ----------
     model : torch.nn.Module
-        The base model (no language-model head), in evaluation mode, on its device.
+        The part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
     tokenizer : transformers tokenizer
     provenance : dict
         Name, resolved revision, digests of the weights' files, dtype, device, library versions.
@@ -92,7 +93,8 @@ def load(
     Raises
     ------
     UserError
-        If the model is not to be had, is damaged, incomplete or of an unknown architecture, or there is no such device.
+        If the model is not to be had, is damaged, incomplete or without attention over a text, or there is no such
+        device.
     """
     transformers.logging.set_verbosity_error()
     place = _device(device)
@@ -102,13 +104,15 @@ def load(
         raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        find_family(config)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
         model = _build(folder, config, weights, seed, getattr(torch, dtype), spread)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {reason}") from None
+        raise UserError(
+            f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {_reason(error)}"
+        ) from None
+    except (ImportError, AttributeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"model.name: transformers cannot build {name}: {_reason(error)}") from None
     provenance = {
         "model": name,
         "revision": commit,
@@ -120,13 +124,19 @@ def load(
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, provenance)
 
 
+def load_chosen(chosen: Any) -> Loaded:
+    """Load the model that the settings below `model` choose; parameters and errors as `load`."""
+    named = ("name", "revision", "weights", "seed", "dtype", "device", "device_map", "max_memory")
+    return load(**{name: getattr(chosen, name) for name in named})
+
+
 def overview(model: nn.Module) -> dict[str, Any]:
     """Describe a model in a few numbers.
 
     Parameters
     ----------
     model : torch.nn.Module
-        A transformers base model of a known architecture.
+        A transformers base model.
 
     Returns
     -------
@@ -177,13 +187,16 @@ def _find(name: str, revision: str, weights: str) -> tuple[Path, str | None]:
 
 
 def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any]) -> nn.Module:
+    """Build the part of a model that reads text."""
+    # A few types are known only with a head.
+    auto = transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
     if weights == "random":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return transformers.AutoModel.from_config(config, trust_remote_code=False).to(dtype)
+            return text_part(auto.from_config(config, trust_remote_code=False)).to(dtype)
     offload = tempfile.mkdtemp(prefix="offload-") if spread else None
     try:
-        model, info = transformers.AutoModel.from_pretrained(
+        model, info = auto.from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -193,16 +206,24 @@ def _build(folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtyp
             offload_folder=offload,
             **spread,
         )
+        part = text_part(model)
     except BaseException:
         if offload:
             shutil.rmtree(offload, ignore_errors=True)
         raise
     if offload:
-        weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
+        part.hf_device_map = model.hf_device_map
+        weakref.finalize(part, shutil.rmtree, offload, ignore_errors=True)
     # transformers would fill what the file lacks with random numbers and only warn.
-    if absent := sorted(info["missing_keys"]) + sorted(map(str, info["mismatched_keys"])):
+    prefix = next(f"{path}." if path else "" for path, module in model.named_modules() if module is part)
+    absent = [key for key in map(str, (*info["missing_keys"], *info["mismatched_keys"])) if key.startswith(prefix)]
+    if absent := sorted(key for key in absent if not key.startswith(f"{prefix}pooler.")):  # behind the last layer
         raise ValueError(f"no weights for {', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}")
-    return model
+    return part
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _device(device: str) -> str:

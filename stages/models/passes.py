@@ -48,7 +48,7 @@ class Pass:
 
     def select(self, tensor: torch.Tensor, mean: bool) -> torch.Tensor:
         """Take the kept tokens of a (sequences, tokens, units) tensor: shape (words, columns, units)."""
-        flat = tensor.flatten(0, 1)
+        flat = tensor.reshape(-1, tensor.shape[-1])
         kept = flat[self.tokens.to(flat.device)]
         if mean and self.word is not None:
             for row, span in enumerate(self.spans):
@@ -56,17 +56,35 @@ class Pass:
         return kept
 
 
-def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal: bool) -> list[Callable[[], Pass]]:
+def ways(model: nn.Module, prompts: Prompts, causal: bool) -> list[str]:
+    """List the ways to divide prompts into forward passes, the fastest first, the last of which is exact for any model.
+
+    What the prompts of a causal model begin with is the same in all of them, and blind to what follows.
+
+    - "packed": one sequence holds the shared tokens once and after them every prompt's own, with a mask that lets these
+      see the shared ones and themselves, and positions as in whole prompts. The weights are read once. Not for models
+      that count positions by place in the sequence (ALiBi), nor where prompts are longer than the attention's window;
+    - "cached": the shared tokens run first, each prompt's own on a copy of their keys and values;
+    - "padded": batches of whole prompts, padded on the right;
+    - "single": whole prompts, one by one.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    prompts : Prompts
+    causal : bool
+        Whether a token sees only what stands before it.
+    """
+    shared = _shared(prompts)
+    if not causal or not shared:
+        return ["padded", "single"]
+    longest = max(len(ids) for ids in prompts.ids)
+    packed = ["packed"] if _takes_positions(model) and longest <= _room(model) else []
+    return [*packed, "cached", "padded", "single"]
+
+
+def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str) -> list[Callable[[], Pass]]:
     """Divide prompts into forward passes, each made when its turn comes.
-
-    What the prompts of a causal model begin with is the same in all of them, and blind to what follows. There are three
-    ways, the best that the model allows:
-
-    - packed: one sequence holds the shared tokens once and after them every prompt's own, with a mask that lets these
-      see the shared ones and themselves, and positions as in whole prompts. The weights are read once;
-    - cached: the shared tokens run first, each prompt's own on a copy of their keys and values. For models that count
-      positions by place in the sequence (ALiBi), and where the prompts are longer than the attention's window;
-    - whole prompts, for encoders: what follows changes what stands before.
 
     Parameters
     ----------
@@ -74,26 +92,32 @@ def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], causal: b
     prompts : Prompts
     positions : sequence of int
         Which positions are kept, counted from 0.
-    causal : bool
+    way : str
+        One of those that `ways` lists.
 
     Returns
     -------
     list of callable
         Each gives the next `Pass`; to be called in order.
     """
-    # The words' own tokens stay together: a mean is taken over them.
-    shared = min(prompts.shared, *(span.start for span in prompts.words)) if causal else 0
+    if way == "single":
+        return [partial(_batch, prompts, positions, range(row, row + 1)) for row in range(len(prompts.ids))]
+    shared = 0 if way == "padded" else _shared(prompts)
     lengths = [len(ids) - shared for ids in prompts.ids]
-    room = _room(model) - shared
-    if shared and _takes_positions(model) and max(lengths) <= room:
-        groups = _groups(lengths, min(TOKENS, room))
+    if way == "packed":
+        groups = _groups(lengths, min(TOKENS, _room(model) - shared))
         return [partial(_packed, model, prompts, positions, shared, rows) for rows in groups]
     groups = _groups(lengths, TOKENS)
-    if not shared:
+    if way == "padded":
         return [partial(_batch, prompts, positions, rows) for rows in groups]
     cache = DynamicCache(config=model.config)
     batches = [partial(_batch, prompts, positions, rows, shared, cache) for rows in groups]
     return [partial(_beginning, prompts, positions, shared, cache), *batches]
+
+
+def _shared(prompts: Prompts) -> int:
+    """Count the tokens that all prompts begin with; the words' own stay together, as a mean is taken over them."""
+    return min(prompts.shared, *(span.start for span in prompts.words))
 
 
 def _groups(lengths: Sequence[int], most: int) -> list[range]:
@@ -158,11 +182,12 @@ def _batch(
     inputs = {
         "input_ids": torch.tensor([[*part, *[0] * (longest - len(part))] for part in own]),
         "attention_mask": torch.tensor([[1] * (shared + len(part)) + [0] * (longest - len(part)) for part in own]),
+        "use_cache": cache is not None,
     }
     if cache is not None:
         repeated = copy.deepcopy(cache)
         repeated.batch_repeat_interleave(len(own))
-        inputs |= {"past_key_values": repeated, "use_cache": True}
+        inputs |= {"past_key_values": repeated}
     sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
     late = np.flatnonzero(sources[0] >= shared).tolist()
     offsets = longest * np.arange(len(own)) - shared

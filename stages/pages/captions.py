@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.names import COMPARISON_LABELS, FIGURES, number
 
@@ -91,17 +90,24 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
             "A scatter plot with a line of unity: RSA within against RSA across categories, a mark a pair and layer",
         ),
         Caption(
-            "Figure 10. Is it more than shared input?",
-            _floor(run.claims) or controls_off,
-            "Lines over layers for each pair and matrix, with the range of random projections of the input",
+            "Figure 10. Where the agreement comes from",
+            _ladder(run) if run.nulls else "Not computed: nulls.enabled is false.",
+            "Lines over layers for each pair: RSA with the ranges of three nulls, and below them the steps from one to "
+            "the next as stacked bars",
         ),
         Caption(
-            "Figure 11. The same under other choices",
+            "Figure 11. Is it in the input already?",
+            _input(run) if run.controls else controls_off,
+            "Lines over layers for each pair and matrix: RSA, RSA to the input and given it; Cohen's d and that of the "
+            "input",
+        ),
+        Caption(
+            "Figure 12. The same under other choices",
             _robustness(run.robustness) if run.robustness else controls_off,
             "Lines over layers for each pair and matrix, under three transforms and two comparisons",
         ),
         Caption(
-            "Figure 12. Every attention head",
+            "Figure 13. Every attention head",
             _heads(run.heads) if run.heads else "Not computed: heads.enabled is false.",
             "Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
         ),
@@ -151,18 +157,32 @@ def _above_chance(run: Results, measure: str, names: Sequence[str]) -> str:
     return f" Family-wise p ≤ {run.alpha:g}{of}, of {run.layers} layers: {counts}."
 
 
-def _floor(claims: Mapping[str, Any]) -> str:
-    """Say where RSA and d lie against random projections, as `metrics/claims.json` counts it."""
-    said = []
-    for claim, what in (("rsa_above_floor", "RSA"), ("d_above_floor", "Cohen's d")):
-        counts = claims[claim]["measured"]
-        if counts is None:
-            return ""
-        layers = "; ".join(
-            f"{LABELS[name]} {c['above']} above, {c['inside']} inside, {c['below']} below" for name, c in counts.items()
-        )
-        said.append(f"{what} against the range of random projections of the input, in layers: {layers}.")
-    return " ".join(said)
+def _ladder(run: Results) -> str:
+    """Say what each rung gives in the mean over layers, and where RSA lies against the trained spectra."""
+    means = {
+        rung: _numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})
+        for rung in ("gaussian", "spectrum", "orientation", "trained")
+    }
+    counts = run.claims["rsa_against_spectrum"]["measured"]
+    places = "; ".join(
+        f"{LABELS[pair]} {c['above']} above, {c['inside']} inside, {c['below']} below" for pair, c in counts.items()
+    )
+    return (
+        f"Mean RSA of any maps of the input: {means['gaussian']}; with the trained spectra: {means['spectrum']}; "
+        f"turned together: {means['orientation']}; as trained: {means['trained']}. "
+        f"Against the range of the trained spectra, in layers: {places}."
+    )
+
+
+def _input(run: Results) -> str:
+    partial = {pair: run.controls["partial_rsa", pair] for pair in PAIRS}
+    above = ", ".join(f"{LABELS[p]} in {int(np.sum(cells['low'] > 0))}" for p, cells in partial.items())
+    below = ", ".join(f"{LABELS[p]} in {int(np.sum(cells['high'] < 0))}" for p, cells in partial.items())
+    d = {name: run.separability[name].mean() for name in MATRICES}
+    return (
+        f"RSA given the input: interval above 0 (of {run.layers} layers) {above}; below 0 {below}. Mean Cohen's d "
+        f"{_numbers(d)}; of the input {number(run.controls['d_of_input', INPUT]['value'].mean())}."
+    )
 
 
 def _robustness(table: Mapping[str, np.ndarray]) -> str:

@@ -61,7 +61,7 @@ def page(
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [
         f"{stage}.enabled"
-        for stage in ("inference", "controls", "heads", "sentences")
+        for stage in ("inference", "nulls", "controls", "heads", "sentences")
         if not settings[f"{stage}.enabled"]
     ]
     asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
@@ -152,10 +152,13 @@ def steps(
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
     """List where the numbers come from: model, commit, digests, versions."""
-    overview = captured["overview"]
+    overview, layers = captured["overview"], captured["attention"]["layers"]
+    # Layers without attention of their own, or of another shape, are not captured.
+    numbers = {"Layers": f"0 to {len(layers) - 1} here are {', '.join(map(str, layers))} of the model"}
     return {
         "Model": f"{captured['model']} ({overview['architecture']}, {overview['layers']} layers, "
         f"{overview['parameters']:,} parameters, {settings['model.weights']} weights)",
+        **(numbers if layers != list(range(len(layers))) else {}),
         "Commit": captured["revision"] or "none: a folder, not a model of the hub",
         "Weights": weights
         if isinstance(weights := captured["weights"], str)

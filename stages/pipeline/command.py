@@ -12,28 +12,15 @@ from stages.pipeline.errors import UserError
 
 def parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
     """Return an option parser for `python -m stages.NAME` whose `--help` keeps the lines of its texts."""
-    return argparse.ArgumentParser(
-        prog=f"python -m stages.{name}",
-        description=description,
-        epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    kept = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(f"python -m stages.{name}", None, description, epilog, formatter_class=kept)
 
 
 @contextmanager
 def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", before: str = "") -> Iterator[None]:
-    """End with plain words and an exit code after a mistake that the user can mend, with 130 after Ctrl-C.
+    """End with plain words and exit `code` after a mistake that the user can mend, with 130 after Ctrl-C.
 
-    Parameters
-    ----------
-    name : str
-        What the words begin with: the command, or the stage.
-    code : int
-        The exit code after a mistake.
-    interrupted : str
-        What to say after Ctrl-C.
-    before : str
-        What to write before: an empty line sets a stage's words off from the log above them.
+    The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log.
     """
     try:
         yield

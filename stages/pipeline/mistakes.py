@@ -1,7 +1,9 @@
 """Mistakes in a YAML file, in the user's words: what pydantic found, told by the schema instead of by pydantic."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,39 +13,26 @@ LONGEST = 60
 
 
 def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:
-    """Say what is wrong, a line a mistake.
-
-    Parameters
-    ----------
-    error : ValidationError
-        What pydantic found.
-    schema : type
-        The model that `raw` was held against.
-    raw : Any
-        The content of the file.
-    """
-    # The alternatives of one key (`all` or a list) are a finding each, and one mistake: the schema names them all.
+    """Say what pydantic found in `raw`, the content of a file, when it was held against `schema`: a line a mistake."""
     tree = schema.model_json_schema()
+    # The alternatives of one key (`all` or a list) are a finding each, and one mistake: the schema names them all.
     return list(dict.fromkeys(_in_words(problem, tree, raw) for problem in error.errors()))
 
 
-def _in_words(problem: Mapping[str, Any], schema: dict, raw: Any) -> str:
-    path, node = _locate(problem["loc"], schema)
-    place, value = _place(path), problem["input"]
-    if "[key]" in problem["loc"]:
-        place, node = f"{_place(path[:-1])}, the name of an entry", {"type": "string"}
+def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
+    loc, value = problem["loc"], problem["input"]
+    path, place, node = _locate(loc, tree)
+    if "[key]" in loc:
+        place, node = f"{_locate(loc[: loc.index('[key]') - 1], tree)[1]}, the name of an entry", {"type": "string"}
     match problem["type"]:
         case "missing":
             return f"{place} is missing"
-        case "extra_forbidden":
-            known = list(_locate(path[:-1], schema)[1]["properties"])
+        case "extra_forbidden" | "invalid_key":
+            known = list(_locate(path[:-1], tree)[2]["properties"])
             close = difflib.get_close_matches(str(path[-1]), known, n=1)
             return f"{place} is not a setting; {f'did you mean {close[0]}?' if close else f'known: {_listed(known)}'}"
         case "value_error":
-            said = str(problem["ctx"]["error"])
-            return f"{place}: {said}" if place else said
-    if "anyOf" in node:  # pydantic shows what one of the alternatives did not take, which may be a part
-        value = _value(raw, path)
+            return f"{place}: {problem['ctx']['error']}".removeprefix(": ")
     wanted = _wanted(node)
     if value is None:
         return f"{place} is empty: write {wanted}"
@@ -51,41 +40,30 @@ def _in_words(problem: Mapping[str, Any], schema: dict, raw: Any) -> str:
         return f"{place}: write {wanted}"
     if choices := node.get("enum"):
         return f"{place}: {_shown(value)} is not known; choose one of {_listed(choices)}"
-    if "anyOf" in node:
+    if "anyOf" in node:  # the input is what one of the alternatives did not take, which may be a part of the value
+        value = reduce(getitem, path, raw)
         return f"{place}: {_shown(value)} is neither {wanted.replace(' or ', ' nor ', 1)}"
     hint = "; put it in quotes" if wanted == "text" and not isinstance(value, (dict, list)) else ""
     return f"{place}: {_shown(value)} is not {wanted}{hint}"
 
 
-def _locate(loc: Sequence[int | str], schema: dict) -> tuple[list, dict]:
-    """Follow a location of pydantic's down the JSON schema, as far as it names keys and places in lists."""
-    node, path = schema, []
+def _locate(loc: Sequence[int | str], tree: dict) -> tuple[list, str, dict]:
+    """Follow a location of pydantic's down the JSON schema `tree`, as far as it names keys and places in lists.
+
+    Return the path, its name for the user (`words.fruit, word 3`), and the schema there.
+    """
+    path, place, node = [], "", tree
     for part in loc:
-        if part in node.get("properties", {}):
-            node = node["properties"][part]
-        elif "additionalProperties" in node and part != "[key]":
-            node = node["additionalProperties"] or {}
-        elif "items" in node and isinstance(part, int):
-            node = node["items"]
+        if "items" in node and isinstance(part, int):
+            place, node = f"{place}, word {part + 1}", node["items"]
+        elif part in (keys := node.get("properties", {})) or "additionalProperties" in node:
+            place, node = f"{place}.{part}".removeprefix("."), keys.get(part) or node["additionalProperties"] or {}
         else:
             break
         path.append(part)
         if reference := node.get("$ref"):
-            node = schema["$defs"][reference.rpartition("/")[2]]
-    return path, node
-
-
-def _place(path: list) -> str:
-    """Name a place in the file: `words.fruit, word 3` rather than `words.fruit.2`."""
-    if len(path) > 1 and isinstance(path[-1], int):
-        return f"{_place(path[:-1])}, word {path[-1] + 1}"
-    return ".".join(map(str, path))
-
-
-def _value(raw: Any, path: list) -> Any:
-    for part in path:
-        raw = raw[part]
-    return raw
+            node = tree["$defs"][reference.rpartition("/")[2]]
+    return path, place, node
 
 
 def _shown(value: Any) -> str:
@@ -125,5 +103,5 @@ def _range(node: dict) -> str:
     return f" above {node['exclusiveMinimum']} and up to {node['maximum']}"
 
 
-def _listed(names: Any) -> str:
+def _listed(names: Iterable[Any]) -> str:
     return ", ".join(map(str, names))

@@ -129,12 +129,19 @@ class Inference(Section):
 
 
 class Controls(Section):
-    """The random-projection floor, and matched pairs."""
+    """What the input gives, and matched pairs."""
+
+    enabled: bool
+    bins: int = Field(ge=2, le=1000)
+    matches: int = Field(ge=20)
+
+
+class Nulls(Section):
+    """The ladder of nulls."""
 
     enabled: bool
     draws: int = Field(ge=20)
-    bins: int = Field(ge=2, le=1000)
-    matches: int = Field(ge=20)
+    seed: int = Field(ge=0)
 
 
 class Heads(Section):
@@ -163,6 +170,7 @@ class Settings(Section):
     rsa: Rsa
     focus_layer: int = Field(ge=0)
     inference: Inference
+    nulls: Nulls
     controls: Controls
     heads: Heads
     sentences: Sentences

@@ -36,15 +36,7 @@ def read_yaml(path: str | Path) -> Any:
 
 
 def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
-    """Read a YAML file and check it against a schema.
-
-    Parameters
-    ----------
-    path : str or Path
-    schema : type
-        A pydantic model.
-    what : str
-        What the file should hold, for the message if it is empty or a list.
+    """Read a YAML file and check it against a schema; where it is empty or a list, `what` it should hold is told.
 
     Raises
     ------

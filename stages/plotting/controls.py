@@ -1,4 +1,4 @@
-"""Figures 10 and 11: the controls, and the same scores under other choices."""
+"""Figures 11 and 12: the controls, and the same scores under other choices."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,39 +8,26 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
-from stages.plotting.style import MARKS, band, layer_axis, marker_size, panels, show_limits, widened
+from stages.plotting.ladder import draw_ranges, draw_trained, range_handles
+from stages.plotting.style import band, layer_axis, marker_size, panels, show_limits, widened
 
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
-#: How the transforms are drawn in Figure 11: name, colour, marker; None stands for the text's colour.
+#: How the transforms are drawn in Figure 12: name, colour, marker; None stands for the text's colour.
 TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D"), "zscore": ("z-scored", "C4", "v")}
 #: And the comparisons: name, line.
 COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
 
 
-#: What Figure 10 draws of each row's measures: the columns that its axes must hold.
-SHOWN = {
-    "rsa": {
-        "rsa": ("value",),
-        "rsa_without_bias": ("value",),
-        "rsa_floor": ("low", "high"),
-        "rsa_to_input": ("value",),
-        "partial_rsa": ("low", "high"),
-    },
-    "d": {"d": ("value",), "d_without_bias": ("value",), "d_floor": ("low", "high"), "d_of_input": ("value",)},
-}
-
-
-def controls_profile(controls: Scores, alpha: float) -> Figure:
-    """Draw Figure 10: RSA and separability over layers against what shared input alone gives.
+def controls_profile(controls: Scores, nulls: Scores, alpha: float) -> Figure:
+    """Draw Figure 11: RSA and separability over layers, and what is known of their input.
 
     Parameters
     ----------
-    controls : Scores
-        "value", "low" and "high", arrays of shape (layers,), of the table of that name.
+    controls, nulls : Scores
+        The tables of these names in `metrics/`; without nulls, effect sizes stand without their rungs.
     alpha : float
         Ranges and intervals hold 1 - alpha.
     """
@@ -48,7 +35,7 @@ def controls_profile(controls: Scores, alpha: float) -> Figure:
     text = rcParams["text.color"]
     layers = len(controls["rsa", "qk"]["value"])
     for axis, pair in zip(axes[:3], PAIRS, strict=True):
-        _against_floor(axis, controls, "rsa", pair)
+        draw_trained(axis, pair, controls["rsa", pair]["value"])
         for name in pair:
             to_input = controls["rsa_to_input", name]["value"]
             axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{LABELS[name]} to input")
@@ -57,38 +44,27 @@ def controls_profile(controls: Scores, alpha: float) -> Figure:
         axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(layers))
         axis.legend(loc="best", fontsize=9)
     for axis, name in zip(axes[3:], MATRICES, strict=True):
-        _against_floor(axis, controls, "d", name)
+        draw_ranges(axis, nulls, "d", name)
+        draw_trained(axis, name, controls["d", name]["value"])
         axis.plot(controls["d_of_input", INPUT]["value"], color=text, linestyle="--")
     for axis in axes:
         axis.axhline(0, color="grey", linestyle="-", linewidth=0.8)
-    ends = {
-        row: [cells[column] for (name, _), cells in controls.items() for column in measures.get(name, ())]
-        for row, measures in SHOWN.items()
-    }
-    _name_axes(axes, layers, widened(ends["rsa"], (0.0, 1.0)), widened(ends["d"], (0.0, 1.0)))
+    columns = {"rsa": "value", "rsa_to_input": "value", "partial_rsa": "low", "d": "value", "d_of_input": "value"}
+    rsa = [cells[columns[m]] for (m, _), cells in controls.items() if m in columns and "rsa" in m]
+    d = [cells[columns[m]] for (m, _), cells in controls.items() if m in columns and "rsa" not in m]
+    d += [cells[end] for (m, *_), cells in nulls.items() if m == "d" and "low" in cells for end in ("low", "high")]
+    _name_axes(axes, layers, widened(rsa, (0.0, 1.0)), widened(d, (0.0, 1.0)))
     percent = f"{100 * (1 - alpha):g} %"
-    handles: list[Artist] = [
+    above: list[Artist] = [
         Line2D([], [], color="grey", marker="s", label="trained"),
-        Line2D([], [], color="grey", marker="s", markerfacecolor="none", linestyle="", label="without bias"),
-        (Patch(color="grey", alpha=0.4, linewidth=0, label=f"random projections of\nthe input, {percent} of draws")),
         Line2D([], [], color="C3", marker="D", label=f"RSA given the input,\n{percent} interval"),
-        Line2D([], [], color=text, linestyle="--", label="d of the input"),
     ]
-    figure.legend(handles=handles, loc="outside right center", fontsize=10)
-    figure.suptitle("Is it more than shared input?")
+    below: list[Artist] = [Line2D([], [], color=text, linestyle="--", label="d of the input")]
+    below += range_handles(("gaussian", "spectrum")) if nulls else []
+    figure.legend(handles=above, loc="outside right upper", fontsize=10)
+    figure.legend(handles=below, loc="outside right lower", fontsize=10)
+    figure.suptitle("Is it in the input already?")
     return figure
-
-
-def _against_floor(axis: Axes, controls: Scores, measure: str, name: str) -> None:
-    """Draw a trained measure, with and without bias, over the range of random projections."""
-    mark, values = MARKS[name], controls[measure, name]["value"]
-    floor = controls[f"{measure}_floor", name]
-    band(axis, floor, "grey", alpha=0.4)
-    axis.plot(floor["value"], color="grey", linewidth=1)
-    size = marker_size(len(values))
-    axis.plot(values, color=mark.colour, marker=mark.marker, markersize=size)
-    without = controls[f"{measure}_without_bias", name]["value"]
-    axis.plot(without, mark.marker, color=mark.colour, markerfacecolor="none", markersize=1.5 * size)
 
 
 def _name_axes(axes: Sequence[Axes], layers: int, rsa: tuple[float, float], d: tuple[float, float]) -> None:
@@ -101,7 +77,7 @@ def _name_axes(axes: Sequence[Axes], layers: int, rsa: tuple[float, float], d: t
 
 
 def robustness_profile(scores: Mapping[str, np.ndarray]) -> Figure:
-    """Draw Figure 11: RSA and separability over layers under every transform and two comparisons.
+    """Draw Figure 12: RSA and separability over layers under every transform and two comparisons.
 
     Parameters
     ----------

@@ -13,20 +13,21 @@ from stages.plotting.names import number
 from stages.plotting.style import panels
 
 
-def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
-    """Draw Figure 12: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
+def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray]) -> Figure:
+    """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     Parameters
     ----------
     scores : mapping of str to ndarray, shape (layers, heads)
-        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``; NaN, shown as a gap, where there is none. Where
-        they are given, ``d_floor_low``, ``d_floor_high`` and those of ``rsa``: what random projections give. Titles
-        then say how many heads lie above and below that range.
+        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``; NaN, shown as a gap, where there is none.
+    nulls : mapping of str to ndarray, shape (layers, heads)
+        Ranges of what a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; may be
+        empty. Titles say how many heads lie above and below.
     """
     layers, heads = scores["q"].shape
     figure, axes = panels(3, rows=2, width=13, height=8)
-    rows = ((axes[:3], MATRICES, "magma", "Cohen's d", "d"), (axes[3:], PAIRS, "viridis", "RSA score", "rsa"))
-    for row, names, colours, label, measure in rows:
+    rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
+    for row, names, colours, label in rows:
         images = _on_one_scale(row, [scores[name].T for name in names], colours)
         figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
@@ -36,20 +37,18 @@ def head_maps(scores: Mapping[str, np.ndarray]) -> Figure:
                 title += f" (L{layer}H{head}: {number(scores[name][layer, head])})"
                 _ring(axis, [layer], [head])
             axis.set_title(title)
-            if f"{measure}_floor" in scores:
-                above = int((scores[name] > scores[f"{measure}_floor_high"]).sum())
-                below = int((scores[name] < scores[f"{measure}_floor_low"]).sum())
-                counts = f"{above} above the floor, {below} below"
+            if nulls:
+                above = int((scores[name] > nulls[f"{name}_null_high"]).sum())
+                below = int((scores[name] < nulls[f"{name}_null_low"]).sum())
+                counts = f"{above} above their null, {below} below"
                 axis.set_title(f"{title}\n")
                 axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
     for axis in axes[3:]:
         axis.set_xlabel("Transformer layer")
     for axis in axes[::3]:
         axis.set_ylabel("Head")
-    if "d_floor" in scores:
-        figure.suptitle(
-            f"{layers * heads} heads; floor: random projections of the input to a head's width", fontsize=11
-        )
+    if nulls:
+        figure.suptitle(f"{layers * heads} heads; null: a head's own spectrum in random directions", fontsize=11)
     return figure
 
 

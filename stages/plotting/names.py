@@ -13,9 +13,10 @@ FIGURES = (
     "fig7_category_distributions",
     "fig8_category_profile",
     "fig9_within_vs_across",
-    "fig10_controls",
-    "fig11_robustness",
-    "fig12_heads",
+    "fig10_ladder",
+    "fig11_controls",
+    "fig12_robustness",
+    "fig13_heads",
     "fig14_word_map",
     "fig15_sentences",
 )
@@ -23,9 +24,6 @@ FIGURES = (
 
 #: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
 OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
-
-#: From so many words on, a map names extremes only.
-MANY_WORDS = 100
 
 
 @dataclass(frozen=True)

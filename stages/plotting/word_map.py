@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stages.geometry.names import LABELS
-from stages.plotting.names import MANY_WORDS, number
+from stages.geometry.scaling import MANY_WORDS
+from stages.plotting.names import number
 from stages.plotting.style import panels
 
 #: How many words are named where only extremes are.

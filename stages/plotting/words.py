@@ -104,7 +104,7 @@ def similarity_series(
 
 
 def _names_fit(blocks: Sequence[tuple[str, int]]) -> bool:
-    """Tell whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
+    """Return whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
     panel = 210  # points
     words = sum(size for _, size in blocks)
     return all(0.6 * rcParams["font.size"] * len(name) < panel * size / words for name, size in blocks)

@@ -159,18 +159,7 @@ def moments(
 
 
 def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
-    r"""Cohen's d with the pooled SD, of weighted pairs; formula in `stages.geometry.effects.separability`.
-
-    Parameters
-    ----------
-    within, across : Moments
-    name : str
-        A matrix.
-
-    Returns
-    -------
-    ndarray of float64, shape (resamples, layers)
-    """
+    """Return Cohen's d of a matrix's weighted pairs, shape (resamples, layers); `stages.geometry.effects.cohens_d`."""
     degrees = within.n + across.n - 2
     pooled = ((within.n - 1) * within.variance[name] + (across.n - 1) * across.variance[name]) / degrees
     return (within.mean(name) - across.mean(name)) / np.sqrt(pooled)

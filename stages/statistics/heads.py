@@ -6,9 +6,9 @@ import numpy as np
 
 from stages.geometry.comparison import product_sum, unit_norm
 from stages.geometry.effects import d_of_sums
-from stages.geometry.names import INPUT, MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS
 from stages.pipeline.progress import blocks
-from stages.statistics.projections import factor, project, ranges
+from stages.statistics.projections import ranges
 
 #: Bytes of square similarity matrices that are held at a time.
 CHUNK = 2**24
@@ -57,7 +57,6 @@ def head_scores(
     similar: Callable[[np.ndarray], np.ndarray],
     within: np.ndarray,
     chunk: int = CHUNK,
-    floor: Callable[..., Mapping[str, np.ndarray]] | None = None,
 ) -> dict[str, np.ndarray]:
     """Separability and RSA of every head of a layer.
 
@@ -67,7 +66,8 @@ def head_scores(
     Parameters
     ----------
     vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words, units)
-        K and V may be narrower than Q. Behind the words may stand those that `similar` takes as a reference.
+        K and V may be narrower than Q, and heads of V of another size than those of Q and K. Behind the words may stand
+        those that `similar` takes as a reference.
     heads : int
         Query heads.
     similar : callable
@@ -76,14 +76,12 @@ def head_scores(
         Which pairs lie within a category.
     chunk : int
         Bytes of square similarity matrices held at a time; at least one group is.
-    floor : callable, optional
-        Takes the input, ``vectors["x"]``, and the units of a head, as `head_floor`; what it gives goes to all heads.
 
     Returns
     -------
     dict of str to ndarray of float64, shape (heads,)
         ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
-        where the vectors or similarities of a head have no variation, so that a score is undefined. Then the floor's.
+        where the vectors or similarities of a head have no variation, so that a score is undefined.
 
     Raises
     ------
@@ -91,19 +89,15 @@ def head_scores(
         If the widths of Q, K and V are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
     words, width = vectors["q"].shape
-    head_units = width // heads
-    groups = min(vectors[name].shape[-1] // head_units for name in MATRICES)
-    parts = {name: in_groups(vectors[name], head_units, groups) for name in MATRICES}
+    groups = vectors["k"].shape[-1] // (width // heads)
+    units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
+    parts = {name: in_groups(vectors[name], units[name], groups) for name in MATRICES}
     columns = {name: np.empty((groups, heads // groups)) for name in (*MATRICES, *PAIRS)}
     for block in blocks(groups, chunk // (8 * words**2 * (heads // groups))):
         similarity = {name: _similarities(part[block], similar, len(within)) for name, part in parts.items()}
         for name, scores in _scores(similarity, within).items():
             columns[name][block] = scores  # broadcasts what a group shares to each of its query heads
-    bounds = floor(vectors[INPUT], head_units) if floor else {}
-    return {
-        **{name: values.ravel() for name, values in columns.items()},
-        **{name: np.full(heads, value) for name, value in bounds.items()},
-    }
+    return {name: values.ravel() for name, values in columns.items()}
 
 
 def _similarities(vectors: np.ndarray, similar: Callable[[np.ndarray], np.ndarray], pairs: int) -> np.ndarray:
@@ -126,53 +120,75 @@ def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[st
     }
 
 
-def head_floor(
-    x: np.ndarray,
-    head_units: int,
-    similar: Callable[[np.ndarray], np.ndarray],
-    within: np.ndarray,
-    draws: int,
-    alpha: float,
-    rng: np.random.Generator,
-    up_to_rotation: bool = False,
-    chunk: int = CHUNK,
-) -> dict[str, np.ndarray]:
-    """Return Cohen's d and the RSA of random projections of a layer's input to as many units as a head has.
+class HeadNulls:
+    """What projections of each head's own spectrum give in random orientation: the ladder's rung ``spectrum``.
 
-    One floor for all heads of a layer: their width is the same, and so is the law of the projections of Q, K and V.
+    Shown the draws of a layer block by block, it scores every head's slice of them: Cohen's d of each matrix, and the
+    RSA of each draw of one matrix with every other draw of the second, which are independent.
 
     Parameters
     ----------
-    x : ndarray, shape (words, units)
-        The layer's input; words behind those of `within` are a reference for `similar`.
-    head_units : int
-    similar, within
-        As `head_scores`.
-    draws : int
-        Of three matrices each.
-    alpha : float
-        The ranges hold 1 - alpha of the draws.
-    rng : numpy.random.Generator
-    up_to_rotation : bool
-        Whether a rotation of the units leaves what `similar` gives as it is.
-    chunk : int
-        Bytes of square similarity matrices held at a time.
-
-    Returns
-    -------
-    dict of str to ndarray of float64, shape ()
-        ``d_floor``, ``rsa_floor``: means over draws; with ``_low`` and ``_high``, their range. NaN where the input does
-        not vary.
+    heads : int
+        Query heads.
+    similar : callable
+        As of `head_scores`.
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
     """
-    root, found = factor(x), {"d": [], "rsa": []}
-    for part in blocks(draws, chunk // (8 * len(MATRICES) * len(x) ** 2)):
-        size = (part.stop - part.start) * len(MATRICES)
-        drawn = _similarities(project(root, head_units, size, rng, up_to_rotation), similar, len(within))
-        scores = _scores(dict(zip(MATRICES, np.split(drawn, len(MATRICES)), strict=True)), within)
-        found["d"] += [scores[name] for name in MATRICES]
-        found["rsa"] += [scores[name] for name in PAIRS]
-    return {
-        f"{measure}_floor{_SUFFIXES[column]}": number
-        for measure, values in found.items()
-        for column, number in ranges(np.concatenate(values), alpha).items()
-    }
+
+    def __init__(self, heads: int, similar: Callable[[np.ndarray], np.ndarray], within: np.ndarray) -> None:
+        self._heads, self._similar, self._within = heads, similar, within
+        self._drawn: dict[str, list[np.ndarray]] = {}
+
+    def add(self, root: np.ndarray, rows: Mapping[str, np.ndarray]) -> None:
+        """Score a block of draws.
+
+        Parameters
+        ----------
+        root : ndarray, shape (words, rank)
+            L of x = L F.
+        rows : mapping of "q", "k", "v" to ndarray, shape (draws, rank, units)
+            F W of each draw.
+        """
+        draws, other = len(rows["q"]), ~np.eye(len(rows["q"]), dtype=bool)
+        head_units = rows["q"].shape[-1] // self._heads
+        groups = rows["k"].shape[-1] // head_units  # values may have heads of another size
+        found: dict[str, list[np.ndarray]] = {}
+        for group in range(groups):
+            units = {}
+            for name, part in rows.items():
+                size = part.shape[-1] // groups if name == "v" else head_units
+                cut = part.reshape(*part.shape[:2], groups, -1, size)[:, :, group]
+                vectors = root @ np.moveaxis(cut, 2, 0).astype(np.float64)
+                similarity = _similarities(vectors, self._similar, len(self._within))
+                units[name] = unit_norm(similarity, strict=False)
+            inside, kind = int(self._within.sum()), self._within.astype(np.float64)
+            for name, values in units.items():
+                d = d_of_sums(values @ kind, inside, len(kind) - inside)
+                found.setdefault(name, []).append(np.broadcast_to(d, (self._heads // groups, draws)))
+            for a, b in PAIRS:
+                crossed = np.clip(units[a] @ units[b].swapaxes(-1, -2), -1, 1)[..., other]
+                shared = np.broadcast_to(crossed, (self._heads // groups, crossed.shape[-1]))
+                found.setdefault(a + b, []).append(shared)
+        for name, parts in found.items():
+            self._drawn.setdefault(name, []).append(np.concatenate(parts))
+
+    def ranges(self, alpha: float) -> dict[str, np.ndarray]:
+        """Return mean and range of the draws.
+
+        Parameters
+        ----------
+        alpha : float
+            The ranges hold 1 - alpha of the draws.
+
+        Returns
+        -------
+        dict of str to ndarray of float64, shape (heads,)
+            ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
+            similarities do not vary.
+        """
+        return {
+            f"{name}_null{_SUFFIXES[column]}": numbers
+            for name, parts in self._drawn.items()
+            for column, numbers in ranges(np.concatenate(parts, axis=-1), alpha).items()
+        }

@@ -1,17 +1,6 @@
-"""The random-projection floor: what Q, K and V would show if they shared their input and nothing else."""
-
-from collections.abc import Callable, Mapping, Sequence
+"""Random maps of words: Gaussian projections, and the frames of random rotations."""
 
 import numpy as np
-
-from stages.geometry.comparison import pairwise
-from stages.geometry.effects import cohens_d
-from stages.geometry.names import Scores
-from stages.geometry.pairs import within_category
-from stages.pipeline.progress import blocks, join, stack
-
-#: Bytes of projected vectors that are held at a time.
-CHUNK = 2**25
 
 
 def factor(x: np.ndarray) -> np.ndarray:
@@ -74,77 +63,56 @@ def project(
     return root @ lower
 
 
-def projection_floor(
-    inputs: np.ndarray,
-    widths: Mapping[str, int],
-    similar: Callable[[np.ndarray], np.ndarray],
-    categories: Sequence[str],
-    draws: int,
-    alpha: float,
-    rng: np.random.Generator,
-    up_to_rotation: bool = False,
-    chunk: int = CHUNK,
-) -> Scores:
-    """Return the RSA and separability of independent Gaussian projections of the layers' shared input.
+def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> np.ndarray:
+    r"""Draw the first rows of random rotations, uniform over all (Haar).
 
-    The three matrices of a draw are independent of each other and of everything that was learnt; whatever geometry
-    they share is the input's. Trained scores above the range mean that training brought the matrices together, below
-    it that training pulled them apart.
+    Rows of a standard normal matrix G, made orthonormal by Gram and Schmidt: :math:`F = C^{-1} G` with the Cholesky
+    factor C of :math:`G G^\top`. For any rotation R, G R has the law of G, and so F R that of F.
 
     Parameters
     ----------
-    inputs : ndarray, shape (layers, words, units)
-        x at the target token; words beyond those of `categories` are reference words for `similar`.
-    widths : mapping of "q", "k", "v" to int
-        Units of each projection.
-    similar : callable
-        Takes vectors (draws, words, units), gives condensed similarities (draws, pairs) of the words of `categories`.
-    categories : sequence of str
-    draws : int
-        Per layer and matrix.
-    alpha : float
-        The ranges hold 1 - alpha of the draws.
+    draws, rank, units : int
+        rank is at most units.
     rng : numpy.random.Generator
-    up_to_rotation : bool
-        Whether a rotation of the units leaves what `similar` gives as it is; then drawing is much faster.
-    chunk : int
-        Bytes of projected vectors held at a time.
 
     Returns
     -------
-    Scores
-        ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair and ``d`` by matrix: ``value`` (the mean of the
-        draws), ``low`` and ``high``, of shape (layers,).
+    ndarray of float32 (float64 where rank is near units), shape (draws, rank, units)
+        Orthonormal rows.
 
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a draw do not vary.
+    References
+    ----------
+    Stewart, G. W. (1980), doi:10.1137/0717034.
     """
-    within = within_category(categories)
-    step = chunk // (8 * inputs.shape[1] * sum(widths.values()))
-    layers = []
-    for x in inputs:
-        root, parts = factor(x), []
-        for part in blocks(draws, step):
-            size = part.stop - part.start
-            drawn = {name: similar(project(root, width, size, rng, up_to_rotation)) for name, width in widths.items()}
-            parts.append(_scores(drawn, within))
-        layers.append(join(parts))
-    return {names: ranges(scores, alpha) for names, scores in stack(layers).items()}
+    if 2 * rank > units:  # nearly square: single precision would not do, and rounding leaves something to a second pass
+        normal = rng.standard_normal((draws, rank, units))
+        return _orthonormal(_orthonormal(normal))
+    return _orthonormal(rng.standard_normal((draws, rank, units), dtype=np.float32))
 
 
-def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Return RSA scores and Cohen's d of every draw."""
-    kinds = {"rsa": slice(None), "rsa_within": within, "rsa_across": ~within}
-    return {
-        **{
-            (measure, pair): r
-            for measure, pairs in kinds.items()
-            for pair, r in pairwise({name: values[:, pairs] for name, values in similarity.items()}).items()
-        },
-        **{("d", name): cohens_d(values, within) for name, values in similarity.items()},
-    }
+def _orthonormal(rows: np.ndarray) -> np.ndarray:
+    """Orthonormalise rows by Gram and Schmidt, in their precision."""
+    gram = np.asarray(rows @ rows.swapaxes(-1, -2), dtype=np.float64)
+    return np.linalg.inv(np.linalg.cholesky(gram)).astype(rows.dtype) @ rows
+
+
+def compress(rows: np.ndarray) -> np.ndarray:
+    """Replace rows by shorter ones with the same dot products, where that is worth while.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (draws, rank, units)
+
+    Returns
+    -------
+    ndarray of float64, shape (draws, rank, rank), or `rows` as they are where units are few
+        Whatever does not change when units are rotated is the same.
+    """
+    if rows.shape[-1] < 2 * rows.shape[-2]:
+        return rows
+    rows = np.asarray(rows, dtype=np.float64)
+    values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
+    return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
 
 
 def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:

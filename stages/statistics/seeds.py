@@ -3,11 +3,11 @@
 import numpy as np
 
 #: What is drawn. A new stream goes to the end: the earlier ones keep their numbers.
-STREAMS = ("words", "labels", "bootstrap", "floor", "matching", "head floor", "sentences", "halves")
+STREAMS = ("words", "labels", "bootstrap", "nulls", "matching", "sentences", "halves")
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """Give the generator of one stream.
+    """Return the generator of one stream.
 
     Two stages that ask for the same stream draw the same numbers: the resamples of words are the same wherever
     intervals are made. Streams are independent of one another.

@@ -143,16 +143,12 @@ def _cohens_d(
 
 
 def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
-    r"""Return the statistics of one layer over sentences, with intervals over words and sentences together.
+    """Return the statistics of one layer over sentences, with intervals over words and sentences together.
 
-    Resampling both at once counts the part of the variance that belongs to single words in single sentences three
-    times, resampling either alone counts it once. So the three are combined, as for conditions and subjects in RSA:
-
-    .. math:: \hat\sigma^2 = 2 (\hat\sigma^2_{words} + \hat\sigma^2_{sentences}) - \hat\sigma^2_{both}
-
-    kept between the larger of the two and that of both. The interval is the value, on Fisher's scale where it is a
-    correlation, plus and minus Student's t times this standard error; degrees of freedom are one less than words or
-    sentences, whichever are fewer.
+    Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
+    three. The interval is the value, on Fisher's scale where it is a correlation, plus and minus Student's t times the
+    standard error. Degrees of freedom are those of words (one less for each category) or of sentences (one less),
+    whichever are fewer.
 
     Parameters
     ----------
@@ -170,8 +166,7 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
 
     References
     ----------
-    Schütt, H. H. et al. (2023), doi:10.7554/eLife.82566 (two-factor bootstrap). Efron, B. & Tibshirani, R. J. (1993).
-    An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
+    Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
     """
     once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
     observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
@@ -184,11 +179,48 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
             reliability(resampled, draws.sentences, draws.halves),
         )
     ]
-    t = stdtrit(min(draws.words.shape[1], draws.sentences.shape[1]) - 1, 1 - alpha / 2)
+    words, sentences = draws.words.shape[1], draws.sentences.shape[1]
+    freedom = words - len(set(categories)), sentences - 1
+    t, factors = stdtrit(min(freedom), 1 - alpha / 2), (words / freedom[0], sentences / freedom[1])
+    errors = {names: np.sqrt(combine(*(of[names] for of in spreads), *factors)) for names in values}
     return {
-        (*names, ALL_SENTENCES): _interval(names[0], value[0], t, *(of[names] for of in spreads))
-        for names, value in values.items()
+        (*names, ALL_SENTENCES): _interval(names[0], value[0], t * errors[names]) for names, value in values.items()
     }
+
+
+def combine(words: float, sentences: float, both: float, of_words: float, of_sentences: float) -> float:
+    r"""Return the variance of a statistic over words and sentences, from its variances in three bootstraps.
+
+    A resample of n units varies by a factor :math:`f = n / (n - 1)` too little. And what belongs to a single word in a
+    single sentence, :math:`\hat\sigma^2_{rest}`, is in the variance over words, in that over sentences, and once more
+    in that of both, which the plain sum would count twice and the bootstrap of both three times:
+
+    .. math:: \hat\sigma^2 = f_w \hat\sigma^2_w + f_s \hat\sigma^2_s - \hat\sigma^2_{rest}, \qquad
+              \hat\sigma^2_{rest} = f_w f_s (\hat\sigma^2_{both} - \hat\sigma^2_w - \hat\sigma^2_s)
+
+    For large n this is :math:`2 (\hat\sigma^2_w + \hat\sigma^2_s) - \hat\sigma^2_{both}`. It is the corrected
+    two-factor bootstrap of Schütt et al. with words as conditions and sentences as subjects. It differs from theirs in
+    three points: words are drawn within categories, so that :math:`f_w = n / (n - categories)`; the rest is kept
+    between 0 and the smaller of the other two, where they keep the result below the uncorrected variance of both,
+    which takes the factors away again where there is no rest; and with no model to fit, nothing is cross-validated.
+
+    Parameters
+    ----------
+    words, sentences, both : float
+        Variance over resamples of words, of sentences, and of both at once.
+    of_words, of_sentences : float
+        :math:`f_w` and :math:`f_s`.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Schütt, H. H. et al. (2023), doi:10.7554/eLife.82566.
+    """
+    alone = of_words * words, of_sentences * sentences
+    return sum(alone) - np.clip(of_words * of_sentences * (both - words - sentences), 0, np.minimum(*alone))
 
 
 def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
@@ -229,9 +261,8 @@ def _variance(drawn: np.ndarray) -> float:
     return known.var(ddof=1) if len(known) > 1 else np.nan
 
 
-def _interval(measure: str, value: float, t: float, words: float, sentences: float, both: float) -> dict[str, float]:
-    variance = min(max(2 * (words + sentences) - both, words, sentences), both)
-    ends = scaled(measure, value) + t * np.sqrt(variance) * np.array([-1, 1])
+def _interval(measure: str, value: float, half: float) -> dict[str, float]:
+    ends = scaled(measure, value) + half * np.array([-1, 1])
     if measure in CORRELATIONS:
         ends = np.tanh(ends)
     elif measure in SHARES:

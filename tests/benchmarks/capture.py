@@ -88,7 +88,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
                 writing += time.perf_counter() - began
 
             start = time.perf_counter()
-            capture(loaded.model, projections, prompts, write, range(prompts.positions), "error", causal=True)
+            capture(loaded.model, projections, prompts, write, range(prompts.positions), "error")
             return time.perf_counter() - start - writing, writing
 
 

@@ -5,7 +5,7 @@
 
 Similarity: sets of 1,854 words × 1,600 units. Each way in a process of its own; seconds are the mean of a set, MB what
 the peak of memory (from /proc: Linux only) adds to inputs and result. RSA: 144 scores of 34 words, GPT-2-XL's 48 layers
-× 3 pairs. Heads: GPT-2-XL's 48 × 25 heads of 64 units, with the floor of 100 draws.
+× 3 pairs. Heads: GPT-2-XL's 48 × 25 heads of 64 units.
 """
 
 import argparse
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from stages.geometry.comparison import pairwise
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import correlation, cosine
-from stages.statistics.heads import head_floor, head_scores
+from stages.statistics.heads import head_scores
 
 WORDS, UNITS = 1854, 1600
 LAYERS, HEADS = 48, 25
@@ -126,7 +126,7 @@ def rsa() -> None:
 
 
 def heads() -> None:
-    """Print the seconds of all heads, and of their floor."""
+    """Print the seconds of all heads, layer by layer."""
     rng = np.random.default_rng(0)
     within = within_category([f"{i % 3}" for i in range(34)])
     vectors = [{name: rng.normal(size=(34, UNITS)).astype(np.float32) for name in "qkvx"} for _ in range(LAYERS)]
@@ -134,10 +134,8 @@ def heads() -> None:
     for layer in vectors:
         head_scores({name: layer[name] for name in "qkv"}, HEADS, cosine, within)
     scored = time.perf_counter()
-    for layer in vectors:
-        head_floor(layer["x"], UNITS // HEADS, cosine, within, 100, 0.05, rng, up_to_rotation=True)
     print(f"\n{'48 × 25 heads, 34 words':40}{'s':>9}")
-    print(f"{'scores':40}{scored - start:9.2f}\n{'floor, 100 draws a layer':40}{time.perf_counter() - scored:9.2f}")
+    print(f"{'scores':40}{scored - start:9.2f}")
 
 
 def main() -> None:

@@ -21,7 +21,6 @@ from stages.statistics.bootstrap import Moments, Statistics, bootstrap, resample
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
 from stages.statistics.permutation import permute_labels, permute_words
-from stages.statistics.projections import projection_floor
 from stages.statistics.seeds import stream
 
 LAYERS, TIMES = 48, 10_000
@@ -70,11 +69,6 @@ def main() -> None:
     def labels(times: int) -> Callable[[], object]:
         return lambda: permute_labels(matrices, categories, times, stream(0, "labels"))
 
-    def floor(up_to_rotation: bool) -> Callable[[], object]:
-        inputs, widths = np.random.default_rng(0).normal(size=(LAYERS, 34, 1600)), dict.fromkeys("qkv", 1600)
-        rng = stream(0, "floor")
-        return lambda: projection_floor(inputs, widths, cosine, categories, 100, 0.05, rng, up_to_rotation)
-
     row("34 words: 144 tests x 10,000 word permutations", words(TIMES), "3 s, 500 MB")
     row(
         "34 words: 10,000 bootstraps of 144 correlations",
@@ -95,9 +89,6 @@ def main() -> None:
         lambda: range_matched(matrices, categories, 10, 1000, 0.05, stream(0, "matching")),
         runs=1,
     )
-    row("34 words: floor of 48 layers x 1600 units x 3 x 100 draws", floor(True), runs=1)
-    if "--all" in sys.argv:
-        row("the same, not up to rotation (as for zscore)", floor(False), runs=1)
     similarity, categories = data(500, 8)
     matrices = {name: similarity[name] for name in "qkv"}
     counts, _ = resample_words(categories, 1000, stream(0, "bootstrap"))

@@ -1,0 +1,297 @@
+"""Proving, on the model itself, that what was found are the queries, keys and values which its attention uses."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from stages.models.hooks import hooked, place_of
+from stages.models.projections import Projection
+from stages.pipeline.errors import UserError
+
+#: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
+TOLERANCE = 1e-4
+#: How many of the attention's own modules (normalisations, short convolutions) may lie between, one after the other.
+STEPS = 3
+
+
+@dataclass
+class Seen:
+    """What one use of one attention received, and what its own modules did.
+
+    Attributes
+    ----------
+    received : dict of str to list of torch.Tensor
+        "q", "k", "v" → what may be it, shape (heads, tokens, units).
+    inside : list of tuple
+        Name, input and output of each module inside the attention that is no projection.
+    """
+
+    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    interface: bool = False
+
+    def receive(self, part: str, tensor: torch.Tensor, interface: bool = False) -> None:
+        """Keep what the attention received; what its interface was given counts alone."""
+        if interface and not self.interface:
+            self.received, self.interface = {"q": [], "k": [], "v": []}, True
+        if interface or not self.interface:
+            self.received[part].append(tensor)
+
+
+def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
+    """Run one prompt and compare what `split` gives in every layer with what its attention receives.
+
+    Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
+    every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
+    and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
+    its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
+    does not use that, from the matrix products that it computes.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        A transformers base model, in evaluation mode.
+    projections : sequence of Projection
+        One a layer.
+    ids : sequence of int
+        The token ids of a prompt.
+
+    Returns
+    -------
+    dict
+        "by": where the attention was watched. "q", "k", "v": how what it received equals what was captured.
+
+    Raises
+    ------
+    UserError
+        If what was received is not what was captured; the message says in which layer, and what differs.
+    """
+    captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
+
+    def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
+        if not torch.isfinite(tensor).all():
+            number = projections[layer].layer
+            raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
+        captured[layer][part] = tensor
+
+    with watch(model, projections) as (seen, by), hooked(projections, receive), torch.no_grad():
+        try:
+            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+        except FloatingPointError:
+            raise
+        except Exception as error:  # any: a model that was never meant to read a text fails in its own way
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
+    tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
+    found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
+    for projection, parts, uses in zip(projections, captured, seen, strict=True):
+        where = f"model.name: layer {projection.layer} ({projection.path})"
+        if set(parts) != {"x", "q", "k", "v"}:
+            raise UserError(f"{where} was not used when the model read a text")
+        if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
+            raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
+        for part, words in found.items():
+            heads = projection.heads if part == "q" else projection.kv_heads
+            own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
+            clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
+            own = own.clamp(-clip, clip) if clip else own
+            received = uses.received[part]
+            if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
+                received = [tensor[..., : own.shape[-1]] for tensor in received]
+            how = compare(own, received, uses.inside, tolerance)
+            if how is None or (part == "v" and "rotation" in how):
+                raise UserError(_difference(where, part, own, received))
+            words.add(how)
+    return {"by": "; ".join(sorted(by)), **{part: "; ".join(sorted(words)) for part, words in found.items()}}
+
+
+def compare(
+    own: torch.Tensor,
+    received: Sequence[torch.Tensor],
+    inside: Sequence[tuple[str, torch.Tensor, torch.Tensor]],
+    tolerance: float,
+    steps: int = STEPS,
+) -> str | None:
+    """Say how what an attention received equals what was captured, shape (heads, tokens, units), or None."""
+    for other in received:
+        if how := same(own, other, tolerance):
+            return how
+    alike = [head.float() for other in received for head in other if head.shape == own[0].shape]
+    if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
+        return "exactly, in another order of heads"
+    if steps:
+        for name, given, made in inside:
+            made = _as_heads(made, own)
+            if made and any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
+                for tensor in made:
+                    if how := compare(tensor, received, inside, tolerance, steps - 1):
+                        return f"after {name}, {how}"
+    return None
+
+
+def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None:
+    """Say whether two tensors of shape (heads, tokens, units) are the same, and up to what.
+
+    `other` may repeat each head for the queries that share it.
+    """
+    heads, tokens, units = own.shape
+    if other.ndim != 3 or other.shape[0] % heads or other.shape[1:] != (tokens, units):
+        return None
+    other = other[:: other.shape[0] // heads].float()
+    near = partial(_near, tolerance=tolerance)
+    factor = (own * other).sum() / (own * own).sum()
+    if near(own, other):
+        return "exactly"
+    if near(own * factor, other):
+        return "up to one factor"
+    if near(nn.functional.normalize(own, dim=-1), nn.functional.normalize(other, dim=-1)):
+        return "up to the length of each vector"
+    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a rotation may leave some units alone
+    return _rotated(own[..., turned], other[..., turned], near)
+
+
+def _rotated(own: torch.Tensor, other: torch.Tensor, near: Callable[..., bool]) -> str | None:
+    """Say whether a rotation of each head's units, by the token's position, leads from one tensor to the other."""
+    sizes, others = own.norm(dim=-1), other.norm(dim=-1)
+    scales = {"": torch.ones(1, device=own.device), " and one factor": (others.sum() / sizes.sum()).reshape(1)}
+    if len(own) > 1:  # of a single head's vectors it would leave the directions alone
+        scales[" and one factor a token"] = others.sum(0) / sizes.sum(0)
+    for words, scale in scales.items():
+        if near(sizes * scale, others):
+            first, received = own[:, 0] * scale[0], other[:, 0]
+            if near(first, received):
+                return f"up to a rotation{words}"
+            if near(first.abs().sort().values, received.abs().sort().values):
+                return f"up to a rotation{words}, units in another order"
+    return None
+
+
+def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
+    return bool((a - b).abs().max() <= tolerance * b.abs().max())
+
+
+def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
+    """Return the readings of a tensor as (heads, tokens, units), which `like` is."""
+    heads, tokens, units = like.shape
+    if tensor.numel() != like.numel():
+        return []
+    tensor = tensor.float()
+    readings = []
+    shape = [size for size in tensor.shape if size != 1] if heads > 1 else list(tensor.shape[-3:])
+    if shape == [heads, tokens, units]:
+        readings.append(tensor.reshape(heads, tokens, units))
+    if tensor.shape[-1] in (units, heads * units):
+        readings.append(tensor.reshape(tokens, heads, units).transpose(0, 1))
+    return readings
+
+
+def _difference(where: str, part: str, own: torch.Tensor, received: Sequence[torch.Tensor]) -> str:
+    name = {"q": "queries", "k": "keys", "v": "values"}[part]
+    if not received:
+        return f"{where}: its attention could not be watched, so that what it uses as {name} is not known"
+    shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
+    return (
+        f"{where}: the {name} that the attention receives are not those captured\n"
+        f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes}"
+    )
+
+
+class _Products(TorchDispatchMode):
+    """Hands the operands of every product of two batches of matrices to `receive`: as queries, keys or values."""
+
+    def __init__(self, receive: Callable[[str, torch.Tensor], None]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        name = func.__name__
+        if "scaled_dot_product" in name:
+            for part, tensor in zip("qkv", args[:3], strict=True):
+                self._receive(part, tensor[0])
+        elif name.startswith(("bmm", "baddbmm")):
+            left, right = args[-2:]
+            self._receive("q", left)
+            self._receive("k", right.transpose(1, 2))
+            self._receive("v", right)
+        return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[tuple[list[Seen], set[str]]]:
+    """Watch what every attention receives while the model runs.
+
+    Yields
+    ------
+    seen : list of Seen
+        One a layer, filled as the model runs.
+    by : set of str
+        Where it was watched.
+    """
+    seen, by = [Seen() for _ in projections], set()
+    uses: dict[int, list[int]] = {}
+    for layer, projection in enumerate(projections):
+        uses.setdefault(id(projection.attention), []).append(layer)
+    running: list[Seen] = []  # the attention that is at work, innermost last
+    latest: list[Seen] = []  # the last whose projection ran: some models put another attention around the same modules
+
+    def begin(module: nn.Module, *_: Any) -> None:
+        layers = uses[id(module)]
+        layers.append(layers.pop(0))  # the next use is the next layer's
+        running.append(seen[layers[-1]])
+
+    def end(*_: Any) -> None:
+        running.pop()
+
+    def project(layer: int) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            latest[:] = [running[-1] if running else seen[layer]]
+
+        return hook
+
+    def inside(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            if running and inputs and all(isinstance(t, torch.Tensor) for t in (inputs[0], output)):
+                running[-1].inside.append((name, inputs[0], output))
+
+        return hook
+
+    original = type(ALL_ATTENTION_FUNCTIONS).get_interface
+
+    def watched(self: Any, *arguments: Any, **kwargs: Any) -> Callable:
+        function = original(self, *arguments, **kwargs)
+
+        def attend(module: nn.Module, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *rest: Any, **options: Any):
+            if latest:
+                by.add("transformers' attention interface")
+                for part, tensor in zip("qkv", (q, k, v), strict=True):
+                    latest[0].receive(part, tensor[0], interface=True)
+            return function(module, q, k, v, *rest, **options)
+
+        return attend
+
+    def product(part: str, tensor: torch.Tensor) -> None:
+        if latest:
+            latest[0].receive(part, tensor)
+
+    with ExitStack() as stack:
+        for layer, projection in enumerate(projections):
+            stack.callback(projection.source.register_forward_pre_hook(project(layer)).remove)
+        for attention in {id(p.attention): p.attention for p in projections}.values():
+            stack.callback(attention.register_forward_pre_hook(begin, prepend=True).remove)
+            stack.callback(attention.register_forward_hook(end, always_call=True).remove)
+            for name, module in attention.named_modules():
+                if name and not isinstance(module, nn.Linear):
+                    stack.callback(module.register_forward_hook(inside(name)).remove)
+        type(ALL_ATTENTION_FUNCTIONS).get_interface = watched
+        stack.callback(setattr, type(ALL_ATTENTION_FUNCTIONS), "get_interface", original)
+        stack.enter_context(_Products(product))
+        yield seen, by
+    if not by:
+        by.add("the matrix products of its attention")

@@ -1,0 +1,125 @@
+"""The projections' weights, turned at random against their input, and what their spectra say."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from accelerate.utils import align_module_device
+from torch import nn
+
+from stages.models.projections import Projection
+from stages.pipeline.errors import UserError
+
+
+def weights(projection: Projection) -> dict[str, torch.Tensor]:
+    """Return W of "q", "k" and "v", by which a layer's input is multiplied: x W, and the bias.
+
+    Divided just as the output is when it is captured: fused, interleaved and grouped-query layouts alike.
+
+    Parameters
+    ----------
+    projection : Projection
+
+    Returns
+    -------
+    dict of str to torch.Tensor of float32, shape (units of x, units)
+        On the model's device.
+    """
+    found = {}
+    for name, module in projection.modules.items():
+        with align_module_device(module), torch.inference_mode():  # brings offloaded weights in, for the moment
+            found |= projection.split(name, _matrix(module, projection.width_in).float())
+    return found
+
+
+def _matrix(module: nn.Module, units: int) -> torch.Tensor:
+    """Return the matrix of a linear module; of one that is no plain linear layer, what it does to unit vectors."""
+    if isinstance(module, nn.Linear):
+        return module.weight.T.clone()
+    if hasattr(module, "nf"):  # GPT-2's Conv1D keeps its weight as it is used
+        return module.weight.clone()
+    some = next(module.parameters())
+    rows = torch.eye(units, dtype=some.dtype, device=some.device)
+    return module(rows) - module(torch.zeros_like(rows[:1]))
+
+
+def rotate(matrices: Mapping[str, torch.Tensor], frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Multiply frames by a layer's weights: F W, one matrix product each.
+
+    Parameters
+    ----------
+    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
+    frames : ndarray, shape (draws, rank, units of x)
+
+    Returns
+    -------
+    dict of "q", "k", "v" to ndarray of float32, shape (draws, rank, units)
+    """
+    with torch.inference_mode():
+        device = next(iter(matrices.values())).device
+        rows = torch.from_numpy(np.asarray(frames, dtype=np.float32)).to(device).flatten(0, 1)
+        return {n: (rows @ w).unflatten(0, frames.shape[:2]).cpu().numpy() for n, w in matrices.items()}
+
+
+def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
+    """Raise a `UserError` if x W is not what was captured, the bias taken off: the model is another one by now.
+
+    Parameters
+    ----------
+    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
+    x : ndarray, shape (words, units of x)
+    unbiased : mapping of "q", "k", "v" to ndarray, shape (words, units)
+    """
+    for name, captured in unbiased.items():
+        made = (torch.from_numpy(x).to(matrices[name].device) @ matrices[name]).cpu().numpy()
+        # Half precision rounds to three digits; another model's vectors are no more alike than chance.
+        if np.linalg.norm(made - captured) > 0.05 * np.linalg.norm(captured):
+            raise UserError(
+                f"model.name: the weights ({name}) are not those that were captured\n"
+                "run `dvc repro -f capture`: DVC does not see when the files of a model folder change"
+            )
+
+
+def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[str, float]:
+    r"""Measure how wide the spectra of projections are, and how much the directions that they read overlap.
+
+    Participation ratio, the effective number of directions, of the squared singular values:
+
+    .. math:: \mathrm{PR} = \frac{(\sum_i \sigma_i^2)^2}{\sum_i \sigma_i^4}
+                          = \frac{\lVert W \rVert^4}{\lVert W^\top W \rVert^2}
+
+    Overlap, the RV coefficient of :math:`A = W_A W_A^\top` and B, 0 for orthogonal and 1 for the same directions:
+
+    .. math:: \mathrm{RV} = \frac{\operatorname{tr} A B}{\sqrt{\operatorname{tr} A^2 \operatorname{tr} B^2}}
+                          = \frac{\lVert W_A^\top W_B \rVert^2}{\lVert W_A^\top W_A \rVert \lVert W_B^\top W_B \rVert}
+
+    whose mean over random rotations of one against the other is
+    :math:`\sqrt{\mathrm{PR}_A \mathrm{PR}_B}/n` for an input of n units.
+
+    Parameters
+    ----------
+    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
+    pairs : sequence of str
+        Such as "qk".
+
+    Returns
+    -------
+    dict of str to float
+        ``{q,k,v}_participation``, from 1 to the units; ``{pair}_overlap``; ``{pair}_overlap_random``, its mean when
+        directions are random.
+
+    References
+    ----------
+    Robert, P. & Escoufier, Y. (1976), doi:10.2307/2347233 (RV). Gao, P. et al. (2017), doi:10.1101/214262
+    (participation ratio).
+    """
+    with torch.inference_mode():
+        units = len(next(iter(matrices.values())))
+        scaled = {name: w / w.norm() for name, w in matrices.items()}
+        norms = {name: float((w.T @ w).norm()) for name, w in scaled.items()}
+        found = {f"{name}_participation": 1 / norm**2 for name, norm in norms.items()}
+        for a, b in pairs:
+            overlap = float((scaled[a].T @ scaled[b]).norm()) ** 2
+            found[f"{a}{b}_overlap"] = overlap / (norms[a] * norms[b])
+            found[f"{a}{b}_overlap_random"] = 1 / (norms[a] * norms[b] * units)
+    return found

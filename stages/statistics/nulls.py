@@ -1,0 +1,283 @@
+r"""A ladder of nulls: what shared input, spectrum, shared directions, alignment and bias add to RSA and Cohen's d.
+
+Q, K and V are linear maps of one vector, the layer's input x. The rungs, from what any map gives to what was captured:
+
+- ``gaussian``: :math:`x G`, an independent Gaussian matrix in the place of each projection;
+- ``spectrum``: :math:`x R_Q W_Q, x R_K W_K, x R_V W_V` with independent random rotations: the trained singular values,
+  no orientation;
+- ``orientation``: :math:`x R W_Q, x R W_K, x R W_V` with one rotation: what the projections share with each other;
+- ``unbiased``: :math:`x W`, aligned with the input as trained;
+- ``trained``: as captured, :math:`x W + b`.
+
+x has at most as many dimensions as there are words: :math:`x = L F_0` with orthonormal rows in :math:`F_0`. So
+:math:`x R = L F`, where F is a Haar frame: the first rows of a random rotation (`haar_frames`).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.geometry.comparison import pairwise, unit_norm
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import MATRICES, PAIRS
+from stages.pipeline.progress import join, stack
+from stages.statistics.projections import compress, factor, haar_frames, project, ranges
+
+#: The rungs that are drawn, and all of them, in their order.
+DRAWN = ("gaussian", "spectrum", "orientation")
+RUNGS = (*DRAWN, "unbiased", "trained")
+
+#: What the difference of two neighbouring rungs means; of Cohen's d, which is of one matrix, there is no third rung.
+STEPS = {
+    "narrow spectrum": ("gaussian", "spectrum"),
+    "shared directions": ("spectrum", "orientation"),
+    "alignment": ("orientation", "unbiased"),
+    "bias": ("unbiased", "trained"),
+}
+D_STEPS = {
+    "narrow spectrum": ("gaussian", "spectrum"),
+    "alignment": ("spectrum", "unbiased"),
+    "bias": ("unbiased", "trained"),
+}
+
+#: Bytes of similarities and projections that are held at a time.
+CHUNK = 2**28
+#: Draws that are held at a time are at least these: the independent rung pairs them with each other.
+FEWEST = 8
+
+#: By measure and matrix or pair (``draws["rsa", "qk"]``): one value a draw, shape (draws,).
+Draws = Mapping[tuple[str, str], np.ndarray]
+
+
+def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Score draws of Q, K and V that belong together.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (draws, pairs)
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+
+    Returns
+    -------
+    dict of (measure, name) to ndarray, shape (draws,)
+        ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair of matrices, ``d`` by matrix.
+    """
+    return {
+        **{
+            (measure, pair): r
+            for measure, kind in _kinds(within).items()
+            for pair, r in pairwise({name: values[:, kind] for name, values in similarity.items()}).items()
+        },
+        **{("d", name): cohens_d(values, within) for name, values in similarity.items()},
+    }
+
+
+def crossed_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Score each draw of a matrix with every *other* draw of the second: draws i and j are independent for i ≠ j.
+
+    All pairs i ≠ j of D frames make a two-sample U-statistic. Pairs that share a frame are correlated, so that it is
+    not worth D (D - 1) draws: of the variance over D independent draws the mean keeps the part that one frame alone
+    decides, and loses nearly all of what only the two together do (Hoeffding 1948, doi:10.1214/aoms/1177730196).
+
+    Parameters
+    ----------
+    similarity, within
+        As `paired_scores`.
+
+    Returns
+    -------
+    dict of (measure, name) to ndarray
+        As `paired_scores`; shape (draws × (draws - 1),) by pair, (draws,) by matrix.
+    """
+    other = ~np.eye(len(similarity["q"]), dtype=bool)
+    found = {("d", name): cohens_d(values, within) for name, values in similarity.items()}
+    for measure, kind in _kinds(within).items():
+        units = {name: unit_norm(values[:, kind]) for name, values in similarity.items()}
+        found |= {(measure, a + b): np.clip(units[a] @ units[b].T, -1, 1)[other] for a, b in PAIRS}
+    return found
+
+
+def _kinds(within: np.ndarray) -> dict[str, np.ndarray]:
+    return {"rsa": np.ones_like(within), "rsa_within": within, "rsa_across": ~within}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """The draws of one rung in one layer.
+
+    Attributes
+    ----------
+    values : mapping of (measure, name) to ndarray
+        What means, ranges and p are taken of.
+    joint : mapping of (measure, name) to ndarray, shape (draws,)
+        One value a draw, those of all pairs or matrices drawn together: for the family-wise p.
+    """
+
+    values: Draws
+    joint: Draws
+
+
+def draw_rungs(
+    x: np.ndarray,
+    rotated: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    similar: Callable[[np.ndarray], np.ndarray],
+    within: np.ndarray,
+    draws: int,
+    rng: np.random.Generator,
+    up_to_rotation: bool,
+    look: Callable[[np.ndarray, Mapping[str, np.ndarray]], None] = lambda root, rows: None,
+    chunk: int = CHUNK,
+) -> dict[str, Rung]:
+    """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer.
+
+    Parameters
+    ----------
+    x : ndarray, shape (words, units)
+        The layer's input at the target token; words behind those of `within` are a reference for `similar`.
+    rotated : callable
+        Takes Haar frames, shape (draws, rank, units), gives F W of "q", "k", "v", shape (draws, rank, width).
+    similar : callable
+        Takes vectors (draws, words, units), gives condensed similarities (draws, pairs).
+    within : ndarray of bool, shape (pairs,)
+    draws : int
+    rng : numpy.random.Generator
+    up_to_rotation : bool
+        Whether a rotation of the units leaves what `similar` gives as it is; much is then faster.
+    look : callable
+        Is shown each block's L, shape (words, rank), and F W as `rotated` gave it.
+    chunk : int
+        Bytes held at a time.
+
+    Returns
+    -------
+    dict of str to Rung
+
+    Raises
+    ------
+    FloatingPointError
+        If the similarities of a draw do not vary.
+    """
+    root = factor(x)
+    blocks: list[dict[str, tuple[Draws, Draws]]] = []
+    for size in _sizes(draws, 8 * (3 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
+        rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
+        look(root, rows)
+        widths = {name: part.shape[-1] for name, part in rows.items()}
+        gaussian = {n: similar(project(root, width, size, rng, up_to_rotation)) for n, width in widths.items()}
+        similarity = {n: similar(root @ (compress(part) if up_to_rotation else part)) for n, part in rows.items()}
+        # Three frames that differ: draw i of Q, i - 1 of K, i - 2 of V.
+        apart = {name: np.roll(similarity[name], shift, axis=0) for shift, name in enumerate(MATRICES)}
+        scores = {"gaussian": paired_scores(gaussian, within), "orientation": paired_scores(similarity, within)}
+        found = {rung: (values, values) for rung, values in scores.items()}
+        blocks.append(found | {"spectrum": (crossed_scores(similarity, within), paired_scores(apart, within))})
+    return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
+
+
+def _sizes(draws: int, bytes_of_one: int, chunk: int) -> Iterator[int]:
+    """Divide draws into blocks of about equal size, none smaller than `FEWEST`."""
+    parts = max(1, min(-(-draws * bytes_of_one // chunk), draws // FEWEST))
+    return (len(part) for part in np.array_split(np.arange(draws), parts))
+
+
+def monte_carlo_p(value: float, drawn: np.ndarray, draws: int) -> float:
+    r"""Two-sided p of a value among draws of a null.
+
+    .. math:: p = \min\left(1,\; 2\,\frac{1 + D \min(s_\le, s_\ge)}{D + 1}\right)
+
+    with the shares s of the drawn values that are at most, and at least, the value. D is the number of *independent*
+    draws: the pairs of the independent rung make the shares more exact, but not the smallest p smaller.
+
+    Parameters
+    ----------
+    value : float
+    drawn : ndarray, shape (n,)
+    draws : int
+        D.
+
+    Returns
+    -------
+    float
+        From 2/(D + 1) to 1.
+
+    References
+    ----------
+    Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585.
+    """
+    tail = min(np.mean(drawn <= value), np.mean(drawn >= value))
+    return float(min(1.0, 2 * (1 + draws * tail) / (draws + 1)))
+
+
+def familywise_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    r"""P of each value, two-sided, with the chance of any error in the whole family controlled.
+
+    Deviations are in units of SD, mean and SD being those of the draws and the value together, so that under the null
+    the value is exchangeable with the draws. The p of a value is its rank among the draws' largest deviations:
+
+    .. math:: z = \frac{|t - \bar{t}|}{s}, \qquad p = \frac{1 + \#\{i : \max z_i \ge z\}}{D + 1}
+
+    Parameters
+    ----------
+    values : ndarray, shape (tests,)
+    drawn : ndarray, shape (tests, draws)
+        A draw's values belong together over tests.
+
+    Returns
+    -------
+    ndarray of float64, shape (tests,)
+        From 1/(draws + 1) to 1.
+
+    References
+    ----------
+    Nichols, T. E. & Holmes, A. P. (2002), doi:10.1002/hbm.1058 (maximum statistic).
+    """
+    every = np.column_stack([values, drawn])
+    z = np.abs(every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, ddof=1, keepdims=True)
+    largest = np.sort(z[:, 1:].max(axis=0))
+    at_least = len(largest) - np.searchsorted(largest, z[:, 0] * (1 - 1e-12), side="left")
+    return (1 + at_least) / (1 + len(largest))
+
+
+def ladder(
+    drawn: Sequence[Mapping[str, Rung]], unbiased: Draws, trained: Draws, draws: int, alpha: float
+) -> dict[tuple[str, str, str], dict[str, np.ndarray]]:
+    """Put the rungs of all layers together: means, ranges, tests, and the steps between neighbouring rungs.
+
+    Parameters
+    ----------
+    drawn : sequence of mapping of str to Rung
+        By layer, by rung.
+    unbiased, trained : mapping of (measure, name) to ndarray, shape (layers,)
+        Scores of the last two rungs. The tests are of `unbiased`: the drawn rungs have no bias either.
+    draws : int
+    alpha : float
+        Ranges hold 1 - alpha of the draws.
+
+    Returns
+    -------
+    dict of (measure, matrix or pair, rung or step) to dict of str to ndarray, shape (layers,)
+        Of a drawn rung ``value`` (the mean), ``low``, ``high`` (the range of the draws, not an interval), ``p`` and,
+        for ``rsa`` and ``d``, ``p_familywise`` (over layers and pairs, or matrices); of the others and of steps,
+        whose measure ends with ``_step``, ``value`` alone.
+    """
+    found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
+    for (measure, name), value in trained.items():
+        steps = D_STEPS if measure == "d" else STEPS
+        for rung in DRAWN if measure != "d" else DRAWN[:2]:
+            values = [layer[rung].values[measure, name] for layer in drawn]
+            cells = stack([ranges(v, alpha) for v in values])
+            both = zip(unbiased[measure, name], values, strict=True)
+            found[measure, name, rung] = cells | {"p": np.array([monte_carlo_p(t, v, draws) for t, v in both])}
+        found[measure, name, "unbiased"] = {"value": unbiased[measure, name]}
+        found[measure, name, "trained"] = {"value": value}
+        for step, (lower, upper) in steps.items():
+            difference = found[measure, name, upper]["value"] - found[measure, name, lower]["value"]
+            found[f"{measure}_step", name, step] = {"value": difference}
+    for measure, names in {"rsa": PAIRS, "d": MATRICES}.items():
+        for rung in DRAWN if measure != "d" else DRAWN[:2]:
+            joint = np.stack([layer[rung].joint[measure, name] for name in names for layer in drawn])
+            p = familywise_p(np.concatenate([unbiased[measure, name] for name in names]), joint)
+            for name, part in zip(names, np.split(p, len(names)), strict=True):
+                found[measure, name, rung]["p_familywise"] = part
+    return found

@@ -1,0 +1,124 @@
+"""Which model types are captured: `python tests/model_types.py` writes the table, with --check it compares.
+
+Every text model type of the installed transformers is built tiny, with random weights, captured and proved as a user's
+model would be.
+"""
+
+import csv
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tiny_models import TYPES, build
+
+from stages.models.attentions import text_part
+from stages.models.capture import capture, shapes
+from stages.models.projections import Projection, find_projections
+from stages.models.prompts import Prompts
+from stages.models.prove import prove
+from stages.pipeline.errors import UserError
+
+TABLE = Path(__file__).with_suffix(".csv")
+COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v", "watched", "prompts", "reason")
+
+#: Four shared tokens, a word of one to three, one after it.
+WORDS = ([50], [60, 61], [70, 71, 72])
+PROMPTS = Prompts(
+    ids=[[11, 12, 13, 14, *word, 15] for word in WORDS],
+    tokens=[],
+    words=[range(4, 4 + len(word)) for word in WORDS],
+    before=[0, 1, 2, 3],
+    after=[-1],
+)
+
+
+def examine(model_type: str) -> dict[str, str]:
+    """Build, capture and prove one type: a row of the table."""
+    warnings.filterwarnings("ignore")
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    torch.set_num_threads(1)
+    row = dict.fromkeys(COLUMNS, "") | {"type": model_type}
+    try:
+        model = build(model_type)
+    except Exception as error:  # any: what transformers itself does not build
+        reason = " ".join((str(error).strip() or type(error).__name__).split())[:160]
+        return row | {"verdict": "refused", "reason": f"transformers does not build it: {reason}"}
+    try:
+        model = text_part(model)
+        projections = find_projections(model)
+        proof = prove(model, projections, PROMPTS.ids[2])
+        into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
+
+        def write(name: str, first: int, block: np.ndarray) -> None:
+            into[name][first : first + len(block)] = block
+
+        way, _ = capture(model, projections, PROMPTS, write, range(6), "mean")
+    except UserError as error:
+        return row | {"verdict": "refused", "reason": " ".join(str(error).removeprefix("model.name: ").split())}
+    if not all(np.isfinite(values).all() for values in into.values()):
+        raise AssertionError(f"{model_type}: something was not written")
+    for layer, projection in enumerate(projections):
+        check_map(layer, projection, into)
+    first = projections[0]
+    return row | {
+        "verdict": "proved",
+        "part": type(model).__name__,
+        "modules": " ".join(first.layout.modules.values()),
+        "order": first.layout.order,
+        "layers": " ".join(str(projection.layer) for projection in projections),
+        **{part: proof[part] for part in "qkv"},
+        "watched": proof["by"],
+        "prompts": way,
+        "reason": "" if first.linear else "not linear in x",
+    }
+
+
+def check_map(layer: int, projection: Projection, into: Mapping[str, np.ndarray]) -> None:
+    """Raise an error if the modules, applied to the captured x, do not give the captured q, k and v."""
+    if not projection.linear:
+        return
+    x = torch.from_numpy(into[f"attn_{layer}_x"]).float()
+    for name, module in projection.modules.items():
+        with torch.no_grad():
+            bare = module(x) - module(torch.zeros_like(x))
+        for part, values in projection.split(name, bare).items():
+            values = values.numpy() + into.get(f"attn_{layer}_{part}_bias", 0)
+            np.testing.assert_allclose(values, into[f"attn_{layer}_{part}"], atol=1e-4, rtol=1e-3)
+
+
+def sweep(types: Sequence[str] = TYPES) -> list[dict[str, str]]:
+    """Examine all types, two at a time."""
+    with ProcessPoolExecutor(2) as pool:
+        return list(pool.map(examine, types, chunksize=8))
+
+
+def read_table() -> list[dict[str, str]]:
+    """Read the table as it is kept."""
+    with TABLE.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the table, or compare it with what is found."""
+    rows = sweep()
+    print(f"{sum(row['verdict'] == 'proved' for row in rows)} of {len(rows)} types captured and proved")
+    if "--check" in arguments:
+        different = [row["type"] for row, kept in zip(rows, read_table(), strict=True) if row != kept]
+        print(f"unlike the table: {', '.join(different) or 'none'}")
+        return bool(different)
+    with TABLE.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

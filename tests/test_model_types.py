@@ -1,0 +1,219 @@
+"""Model types found from their structure and proved: a sample of each layout, and what a wrong reading would meet."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from model_types import PROMPTS, WORDS, examine, read_table
+from tiny_models import TYPES, build
+from torch import nn
+from transformers import AutoConfig, AutoModel
+
+from stages.models import capture as capturing
+from stages.models.attentions import text_part
+from stages.models.capture import capture, shapes
+from stages.models.hooks import hooked
+from stages.models.layouts import LAYOUTS
+from stages.models.projections import Projection, find_projections
+from stages.models.prove import prove
+from stages.pipeline.errors import UserError
+
+TABLE = {row["type"]: row for row in read_table()}
+
+
+def sample() -> list[str]:
+    """One type for each kind of row."""
+    kinds = {
+        (row["verdict"], row["modules"], row["order"], row["watched"], row["prompts"]): row for row in TABLE.values()
+    }
+    return sorted(row["type"] for row in kinds.values())
+
+
+def test_the_table_lists_every_type_and_most_are_captured() -> None:
+    assert sorted(TABLE) == TYPES
+    assert sum(row["verdict"] == "proved" for row in TABLE.values()) >= 190
+    assert all(row["reason"] for row in TABLE.values() if row["verdict"] == "refused")
+
+
+def test_every_layout_is_in_the_table() -> None:
+    found = {(row["modules"], row["order"]) for row in TABLE.values()}
+    assert {(" ".join(layout.modules.values()), layout.order) for layout in LAYOUTS} <= found | UNUSED
+
+
+#: Layouts whose types are refused for another reason: prompts in front of the text, tokens that are pooled.
+UNUSED = {("q_head k_head v_head", "separate"), ("project_q project_k project_v", "separate")}
+
+
+@pytest.mark.parametrize("model_type", sample())
+def test_a_sample_of_every_layout_is_as_in_the_table(model_type: str) -> None:
+    assert examine(model_type) == TABLE[model_type]
+
+
+def found(model_type: str) -> tuple[nn.Module, list[Projection]]:
+    model = text_part(build(model_type))
+    return model, find_projections(model)
+
+
+def exchange(projections: list[Projection], parts: dict[str, str]) -> list[Projection]:
+    """Take one part for another."""
+    changed = []
+    for projection in projections:
+        columns = {
+            name: {parts.get(part, part): units for part, units in some.items()}
+            for name, some in projection.columns.items()
+        }
+        changed.append(dataclasses.replace(projection, columns=columns))
+    return changed
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "gpt_neox", "qwen3", "bloom", "codegen", "gptj", "deberta"])
+@pytest.mark.parametrize("parts", [{"q": "k", "k": "q"}, {"k": "v", "v": "k"}, {"q": "v", "v": "q"}])
+def test_one_part_taken_for_another_is_refused(model_type: str, parts: dict[str, str]) -> None:
+    model, projections = found(model_type)
+    with pytest.raises(UserError, match="that the attention receives are not those captured"):
+        prove(model, exchange(projections, parts), PROMPTS.ids[2])
+
+
+@pytest.mark.parametrize(
+    ("model_type", "order"),
+    [
+        ("gpt_neox", "blocks"),
+        ("bloom", "blocks"),
+        ("gpt2", "by key head"),
+        ("phi3", "by key head"),
+        ("mpt", "by key head"),
+    ],
+)
+def test_a_wrong_order_inside_a_fused_projection_is_refused(
+    model_type: str, order: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = tuple(dataclasses.replace(layout, order=order) for layout in LAYOUTS if "qkv" in layout.modules)
+    monkeypatch.setattr("stages.models.attentions.LAYOUTS", wrong)
+    model, projections = found(model_type)
+    with pytest.raises(UserError, match="that the attention receives are not those captured"):
+        prove(model, projections, PROMPTS.ids[2])
+
+
+def test_a_wrong_number_of_heads_is_refused() -> None:
+    model, projections = found("llama")
+    wrong = [dataclasses.replace(projection, heads=8, kv_heads=8) for projection in projections]
+    with pytest.raises(UserError, match="layer 0"):
+        prove(model, wrong, PROMPTS.ids[2])
+
+
+def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
+    """As in Phi-4-mini: the rotated units are scaled, the others are not."""
+    scaling = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0] * 6, "factor": 32.0}
+    rope = {**scaling, "rope_theta": 1e4, "partial_rotary_factor": 0.75, "original_max_position_embeddings": 64}
+    sizes = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "intermediate_size": 48}
+    config = AutoConfig.for_model(
+        "phi3", **sizes, vocab_size=300, pad_token_id=0, max_position_embeddings=2048, rope_parameters=rope
+    )
+    model = AutoModel.from_config(config).eval()
+    proof = prove(model, find_projections(model), PROMPTS.ids[2])
+    assert proof["q"] == proof["k"] == "up to a rotation and one factor"
+
+
+def captured(model: nn.Module, projections: list[Projection]) -> tuple[dict[str, np.ndarray], str, dict[str, str]]:
+    into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
+
+    def write(name: str, first: int, block: np.ndarray) -> None:
+        into[name][first : first + len(block)] = block
+
+    return into, *capture(model, projections, PROMPTS, write, range(6), "mean")
+
+
+@pytest.mark.parametrize("model_type", ["bloom", "bamba", "mpt", "qwen3_next"])
+def test_a_way_that_changes_the_numbers_is_not_taken(model_type: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALiBi and states that run along the sequence: words packed behind each other would see one another."""
+    model, projections = found(model_type)
+    expected, *_ = captured(model, projections)
+    monkeypatch.setattr(capturing, "ways", lambda *arguments: ["packed", "padded", "single"])
+    monkeypatch.setattr("stages.models.passes._takes_positions", lambda model: True)
+    values, way, refused = captured(model, projections)
+    assert (way, list(refused)) == ("padded", ["packed"])
+    for name, value in expected.items():
+        np.testing.assert_allclose(values[name], value, atol=1e-4, err_msg=name)
+
+
+def test_a_window_shorter_than_the_pack_is_seen_though_no_setting_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = build("mistral").config
+    config.sliding_window = 6
+    model = AutoModel.from_config(config).eval()
+    monkeypatch.setattr("stages.models.passes._room", lambda model: 100)
+    _, way, refused = captured(model, find_projections(model))
+    assert way != "packed"
+    assert "differs by" in refused["packed"]
+
+
+def test_layers_that_share_their_modules_are_caught_at_each_use() -> None:
+    model, projections = found("albert")
+    assert [projection.layer for projection in projections] == [0, 1, 2, 3]
+    inputs: list[torch.Tensor] = []
+    query = projections[0].modules["q"]
+    handle = query.register_forward_hook(lambda module, taken, given: inputs.append(given))
+    caught: dict[tuple[int, str], torch.Tensor] = {}
+
+    def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
+        caught[layer, part] = tensor
+
+    with hooked(projections, receive), torch.no_grad():
+        model(torch.tensor([PROMPTS.ids[0]]))
+    handle.remove()
+    assert len(inputs) == 4
+    for layer, expected in enumerate(inputs):
+        assert torch.equal(caught[layer, "q"], expected)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "layers"),
+    [("lfm2_moe", [1, 3]), ("qwen3_next", [3]), ("minimax", [0, 2]), ("mllama", [0, 1, 2]), ("gemma3n_text", [0, 1])],
+)
+def test_layers_without_attention_of_their_own_are_left_out(model_type: str, layers: list[int]) -> None:
+    """Convolutions, linear attention, cross-attention, keys and values of another layer."""
+    _, projections = found(model_type)
+    assert [projection.layer for projection in projections] == layers
+
+
+def test_layers_of_another_shape_are_left_out() -> None:
+    _, projections = found("gemma4_text")  # the last attends globally, with larger heads
+    assert [projection.layer for projection in projections] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("model_type", "part"), [("bart", "BartEncoder"), ("gemma3", "Gemma3TextModel"), ("git", "GitModel")]
+)
+def test_the_part_that_reads_text(model_type: str, part: str) -> None:
+    assert type(text_part(build(model_type))).__name__ == part
+
+
+@pytest.mark.parametrize(
+    ("model_type", "linear"), [("llama", True), ("deepseek_v3", False), ("mobilebert", False), ("qwen3_next", True)]
+)
+def test_what_is_no_linear_map_of_x_is_marked(model_type: str, linear: bool) -> None:
+    _, projections = found(model_type)
+    assert {projection.linear for projection in projections} == {linear}
+
+
+def test_a_gate_behind_each_query_is_left_out() -> None:
+    _, (projection,) = found("qwen3_next")
+    weight = projection.modules["q"].weight
+    expected = weight.view(4, 2, 16, -1)[:, 0].flatten(0, 1)
+    assert torch.equal(projection.split("q", weight.T)["q"].T, expected)
+    assert projection.widths == {"q": 64, "k": 32, "v": 32}
+
+
+def failing(message: str) -> Callable[..., None]:
+    def forward(*arguments: object, **options: object) -> None:
+        raise RuntimeError(message)
+
+    return forward
+
+
+def test_a_model_that_fails_says_so_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, projections = found("llama")
+    monkeypatch.setattr(model, "forward", failing("it wants a picture"))
+    with pytest.raises(UserError, match="LlamaModel does not run on a text alone: it wants a picture"):
+        prove(model, projections, PROMPTS.ids[0])

@@ -1,0 +1,145 @@
+"""A `python` that has imported the heavy libraries already: for the many runs in which starting is not the point.
+
+A server imports them once. What takes the place of `python` on the projects' PATH (`ask`) sends it its arguments,
+folder, environment and open files; the server forks, and the fork goes on as `python -m MODULE` or `python FILE` would:
+a process of its own, with an exit code of its own, which runs DVC or its project's `stages` from the first line.
+Signals go on to it, and when the one who asked is killed, so is the fork. Anything else (`-c`, `-X`) runs in a real
+interpreter; so does what is about start-up, imports or kills (`cold` in tests/conftest.py), and all of it where there
+is no server. tests/test_warm.py holds the two side by side.
+"""
+
+import marshal
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+#: What stages and DVC import from elsewhere; `stages` itself is never among it: every fork imports its own project's.
+LIBRARIES = [
+    *("numpy", "scipy.stats", "scipy.spatial.distance", "pandas", "pandas.io.formats.csvs", "pingouin"),
+    *("matplotlib.backends.backend_agg", "matplotlib.figure", "matplotlib.style", "concurrent.futures.process"),
+    *("multiprocessing.popen_fork", "multiprocessing.synchronize", "pydantic.root_model", "jinja2", "vl_convert"),
+    *("rich.console", "rich.table", "tqdm", "h5py", "ruamel.yaml", "safetensors.numpy"),
+    *("torch", "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto"),
+    *("transformers.models.gpt2.modeling_gpt2", "transformers.tokenization_utils_tokenizers"),
+    *("dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.repo.experiments", "dvc.repo.plots"),
+    *("dvc.data_cloud", "dvc.stage.cache", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dulwich.worktree"),
+]
+LARGEST = 1 << 17
+
+
+def ask(address: str, arguments: list[str]) -> None:
+    """Run what `python *arguments` would, by the server at this address; leave with its exit code or signal."""
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        if not (arguments[:1] == ["-m"] or (arguments and arguments[0].endswith(".py"))):
+            raise ConnectionError
+        server.connect(address)
+    except OSError:
+        os.execv(sys.executable, [sys.executable, *arguments])
+    socket.send_fds(server, [marshal.dumps((arguments, str(Path.cwd()), dict(os.environ)))], [0, 1, 2])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: server.send(bytes([number])))
+    code = marshal.loads(server.recv(LARGEST) or marshal.dumps(1))
+    if code < 0:
+        if code != -signal.SIGKILL:
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def serve(address: str) -> None:
+    """Import the libraries when the first one asks; fork for every one, until standard input closes."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(address)
+    listener.listen(64)
+    imported = False
+    while True:
+        ready, _, _ = select.select([0, listener], [], [])
+        if 0 in ready:
+            return
+        if not imported:
+            for name in LIBRARIES:
+                importlib.import_module(name)
+            gc.freeze()  # a collection in a fork would copy every page
+            imported = True
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            return keep(connection)
+        connection.close()
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def keep(connection: socket.socket) -> None:
+    """Start what was asked for; hand signals on to it, and its end back to the one who asked."""
+    message, files, _, _ = socket.recv_fds(connection, LARGEST, 3)
+    pid = os.fork()
+    if pid == 0:
+        connection.close()
+        return run(*marshal.loads(message), files)
+    for file in (0, 1, 2, *files):
+        os.close(file)  # a pipe ends when the last one who holds it does
+    ended = os.pidfd_open(pid)
+    while ended not in select.select([connection, ended], [], [])[0]:
+        number = connection.recv(1)
+        os.kill(pid, number[0] if number else signal.SIGKILL)  # nothing: the one who asked was killed
+        if not number:
+            break
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    with contextlib.suppress(BrokenPipeError):
+        connection.send(marshal.dumps(code))
+    os._exit(0)
+
+
+def run(arguments: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
+    """Become the process that was asked for."""
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    code: object = None
+    try:
+        if arguments[0] == "-m":
+            sys.argv, sys.path[0] = arguments[1:], folder
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv, sys.path[0] = arguments, str((Path(folder) / arguments[0]).parent)
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        code = end.code
+    except BaseException as error:
+        traceback.print_exc()
+        code = 1
+        if isinstance(error, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)  # an interpreter that is taken down tidily would copy every page
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        import atexit
+        import contextlib
+        import gc
+        import importlib
+        import runpy
+        import select
+        import threading
+        import traceback
+
+        serve(sys.argv[2])
+    else:
+        ask(sys.argv[2], sys.argv[3:])
