@@ -97,8 +97,15 @@ def test_names_do_not_overlap_and_are_all_there(rng: np.random.Generator) -> Non
         labels = [text for text in axis.texts if text.get_text() in NAMES]
         assert sorted(text.get_text() for text in labels) == sorted(NAMES)
         boxes = [text.get_window_extent() for text in labels]
-        shared = [one for one, other in combinations(boxes, 2) if one.overlaps(other)]
-        assert len(shared) <= 1
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        marks = [
+            axis.transData.transform(xy)
+            for line in axis.lines
+            for xy in line.get_xydata()
+            if line.get_marker() != "None"
+        ]
+        assert len(marks) == 34
+        assert sum(box.contains(*mark) for box in boxes for mark in marks) <= 1
 
 
 def test_of_many_words_only_the_extremes_are_named(rng: np.random.Generator) -> None:

@@ -13,10 +13,10 @@ from scipy.special import stdtrit
 from stages.artefacts.tensors import read_record
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
+from stages.geometry.reliability import reliability
 from stages.geometry.similarity import cosine
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.reliability import reliability
 from stages.statistics.sentences import by_sentence, combine, draw, halve, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3

@@ -11,7 +11,7 @@ from stages.plotting.names import number
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
 #: What random maps of the same spectra give, where most scores lie above, inside or below their range.
-NULLS = {1: "Less", 0: "About as much", -1: "More"}
+NULLS = {1: "less", 0: "about as much", -1: "more"}
 
 
 def answer(run: Results) -> list[str]:
@@ -41,13 +41,13 @@ def answer(run: Results) -> list[str]:
         above, inside, below = (int(np.sum(places == sign)) for sign in NULLS)
         most = max(NULLS, key=lambda sign: np.sum(places == sign))
         said.append(
-            f"{NULLS[most]} would come from random maps of the same input, as narrow as the trained ones: {null}. "
-            f"Bias left out, {above} of {len(places)} layers and pairs lie above the range of such maps, {inside} "
-            f"inside, {below} below."
+            f"Random maps of the same input, as narrow as the trained ones, would agree {NULLS[most]}: {null}. "
+            f"Of {len(places)} layers and pairs {above} lie above their range, {inside} inside, {below} below "
+            "(bias left out)."
         )
     if run.sentences:
         ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
-        said.append(f"Put into other sentences, the average lies between {' and '.join(ends)}.")
+        said.append(f"In other sentences the average lies between {' and '.join(ends)}.")
     return said
 
 

@@ -89,34 +89,39 @@
       [size / 2 + scale * (x - middle[0]), size / 2 - scale * (y - middle[1])]);
   }
 
-  // Names go above, below or beside their points; those that would cover another are shown when chosen.
+  // Where a name may stand around its point: above, below, beside, and between these.
+  const spots = [[0, -6, "middle"], [0, 12, "middle"], [6, 3, "start"], [-6, 3, "end"],
+                 [4, -5, "start"], [-4, -5, "end"], [4, 10, "start"], [-4, 10, "end"]];
+  function boxAt([x, y], width, [dx, dy, anchor], larger = 1) {
+    const half = larger * width / 2 + 1, centre = x + dx + {start: half, middle: 0, end: -half}[anchor];
+    return [centre - half, centre + half, y + dy - 8 * larger, y + dy + 2 * larger];
+  }
+  const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
+  const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
+  const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
+  function put(group, [x, y, anchor]) {
+    for (const [key, value] of Object.entries({x, y, "text-anchor": anchor})) group.lastChild.setAttribute(key, value);
+  }
+
+  // A name stands where it covers no point and no other name; where there is no such spot, it is shown when chosen.
+  const taken = {};
   function showMap() {
     const layer = Number(slider.value);
     for (const name of names) {
-      const points = pointsOf(name), taken = [], middle = size / 2;
+      const points = pointsOf(name), middle = size / 2, boxes = taken[name] = {};
       const far = points.map(([x, y]) => Math.hypot(x - middle, y - middle));
-      const outermost = [...points.keys()].sort((a, b) => far[b] - far[a]);
-      let named = 0;
-      for (const place of outermost) {
-        const [x, y] = points[place], half = widths[place] / 2 + 1, group = maps[name][place];
+      for (const place of [...points.keys()].sort((a, b) => far[b] - far[a])) {
+        const group = maps[name][place], [x, y] = points[place];
         group.style.transform = `translate(${x}px, ${y}px)`;
-        const spots = [[0, -6, "middle"], [0, 12, "middle"], [6, 3, "start"], [-6, 3, "end"]];
-        const free = spots.find(([dx, dy, anchor]) => {
-          const centre = x + dx + {start: half, middle: 0, end: -half}[anchor];
-          const box = [centre - half, centre + half, y + dy - 8, y + dy + 2];
-          if (box[0] < 0 || box[1] > size) return false;
-          const clear = taken.every(t => box[1] < t[0] || box[0] > t[1] || box[3] < t[2] || box[2] > t[3])
-            && points.every(([u, v], i) => i === place || u < box[0] || u > box[1] || v < box[2] || v > box[3]);
-          if (clear) taken.push(box);
-          return clear;
+        const full = count >= many && Object.keys(boxes).length >= extremes;
+        const free = full ? undefined : spots.find(spot => {
+          const box = boxAt(points[place], widths[place], spot);
+          return inside(box) && Object.values(boxes).every(other => apart(box, other))
+            && points.every((point, other) => other === place || apart(box, around(point)));
         });
-        const shown = free && (count < many || named < extremes);
-        named += Boolean(shown);
-        group.classList.toggle("crowded", !shown);
-        const [dx, dy, anchor] = free || spots[0];
-        for (const [key, value] of Object.entries({x: dx, y: dy, "text-anchor": anchor})) {
-          group.lastChild.setAttribute(key, value);
-        }
+        group.classList.toggle("crowded", !free);
+        group.spot = free || spots[0];
+        if (free) boxes[place] = boxAt(points[place], widths[place], free);
       }
       element(`stress-${name}`).textContent = `stress ${data.map.stress[name][layer].toFixed(2)}`;
     }
@@ -134,12 +139,28 @@
     }));
   }
 
+  // The chosen words' names are larger: they take the spot that covers fewest points, and hide names that they cover.
   function markChosen() {
+    const pair = [...new Set([Number(first.value), Number(second.value)])];
     for (const name of names) {
+      const points = pointsOf(name), chosen = {};
+      for (const place of pair) {
+        const covered = spot => {
+          const box = boxAt(points[place], widths[place], spot, 11 / 9);
+          return points.filter((point, other) => other !== place && !apart(box, around(point))).length
+            + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
+        };
+        const group = maps[name][place];
+        const spot = [group.spot, ...spots].reduce((best, next) => covered(next) < covered(best) ? next : best);
+        chosen[place] = boxAt(points[place], widths[place], spot, 11 / 9);
+        if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
+        put(group, spot);
+      }
       maps[name].forEach((group, place) => {
-        const chosen = place === Number(first.value) || place === Number(second.value);
-        if (chosen && !group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
-        group.classList.toggle("chosen", chosen);
+        const box = taken[name][place];
+        group.classList.toggle("chosen", place in chosen);
+        group.classList.toggle("covered", Boolean(box) && Object.values(chosen).some(other => !apart(box, other)));
+        if (!(place in chosen)) put(group, group.spot);
       });
     }
   }

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
-from stages.plotting.style import MARKS, layer_axis, marker_size, panels, profile, show_limits, widened
+from stages.plotting.style import layer_axis, marker_size, panels, profile, show_limits, widened
 
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
 
@@ -30,8 +30,8 @@ def sentences_profile(scores: Scores, alpha: float) -> Figure:
     for axis, pair in zip(axes[:3], PAIRS, strict=True):
         _every_sentence(axis, scores, "rsa", pair)
         axis.plot(_over_all(scores, "rsa_across", pair)["value"], color=rcParams["text.color"], linestyle="--")
-        corrected = _over_all(scores, "rsa_corrected", pair)
-        axis.plot(corrected["value"], "D-", color=CORRECTED, markersize=0.6 * marker_size(len(corrected["value"])))
+        corrected = _over_all(scores, "rsa_corrected", pair)["value"]
+        axis.plot(corrected, "D-", color=CORRECTED, linewidth=1, markersize=0.5 * marker_size(len(corrected)))
     for axis, name in zip(axes[3:6], MATRICES, strict=True):
         _reliability(axis, scores, name)
     for axis, name in zip(axes[6:], MATRICES, strict=True):
@@ -55,7 +55,7 @@ def sentences_profile(scores: Scores, alpha: float) -> Figure:
     percent, text = f"{100 * (1 - alpha):g} %", rcParams["text.color"]
     keys: list[Artist] = [
         Line2D([], [], color="grey", marker="s", label="mean over sentences"),
-        Line2D([], [], color="grey", linewidth=0.8, alpha=0.7, label="single sentences"),
+        Line2D([], [], color="grey", linewidth=0.8, label="single sentences"),
         Patch(color="grey", alpha=0.3, linewidth=0, label=f"{percent} interval over\nwords and sentences"),
         Line2D([], [], color=text, linestyle="--", label="across sentences"),
         Line2D([], [], color=CORRECTED, marker="D", label="corrected for\nattenuation"),
@@ -77,7 +77,7 @@ def _every_sentence(axis: Axes, scores: Scores, measure: str, name: str) -> None
     """Draw a score in single sentences, and over them its mean with its interval."""
     for (other, of, sentence), cells in scores.items():
         if (other, of) == (measure, name) and sentence != ALL_SENTENCES:
-            axis.plot(cells["value"], color=MARKS[name].colour, linewidth=0.8, alpha=0.5)
+            axis.plot(cells["value"], color="grey", linewidth=0.8)
     mean = _over_all(scores, measure, name)
     profile(axis, name, mean["value"], mean)
 

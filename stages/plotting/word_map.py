@@ -18,6 +18,13 @@ from stages.plotting.style import panels
 EXTREMES = 12
 #: Points of room that a name keeps from a mark.
 ROOM = 3.0
+#: Where a name may stand around its point, the better first; if need be in rings so many points farther off.
+SPOTS = np.array(
+    [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    + [(x, y) for y in (1, -1) for x in (0.5, -0.5)]
+    + [(x, y) for x in (1, -1) for y in (0.5, -0.5)]
+)
+RINGS, STEP = 6, 6.0
 MARKERS = "os^DvPX"
 
 
@@ -38,7 +45,7 @@ def word_map(
     words, categories : sequence of str, length words
     layer : int
     """
-    figure, axes = panels(3, width=13, height=5.2)
+    figure, axes = panels(3, width=13, height=5.5)
     order = list(dict.fromkeys(categories))
     places = np.array([order.index(category) for category in categories])
     looks = [(colour, MARKERS[place % len(MARKERS)]) for place, colour in enumerate(colours(len(order)))]
@@ -48,7 +55,7 @@ def word_map(
     for axis, (name, values) in zip(axes, points.items(), strict=True):
         for place, (colour, marker) in enumerate(looks):
             some = values[places == place].T
-            axis.plot(*some, marker, color=colour, markersize=6 if len(words) < MANY_WORDS else 4, alpha=0.9)
+            axis.plot(*some, marker, color=colour, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
         axis.spines[:].set_visible(False)
         axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
         axis.set(xlim=centre[0] + [-reach, reach], ylim=centre[1] + [-reach, reach], aspect="equal")
@@ -84,27 +91,29 @@ def extremes(points: np.ndarray) -> np.ndarray:
 
 
 def write_names(axis: Axes, points: np.ndarray, names: Sequence[str], named: np.ndarray) -> None:
-    """Write names beside their points, moved apart where they would overlap; a line leads back from afar."""
-    figure = axis.figure
-    scale = figure.dpi / 72
+    """Write names beside their points, where there is room; a line leads to one that stands farther off."""
+    scale = axis.figure.dpi / 72
     style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
     texts = [
         axis.annotate(name, points[place], xytext=(0, 0), **style) for name, place in zip(names, named, strict=True)
     ]
     boxes = [text.get_window_extent() for text in texts]
-    half = np.array([[box.width, box.height] for box in boxes]) / scale / 2 + ROOM / 4
+    half = np.array([[box.width, box.height] for box in boxes]) / scale / 2
     shown = axis.transData.transform(points) / scale
     frame = axis.get_window_extent().get_points() / scale
-    for text, place, centre in zip(texts, named, spread(shown, named, half, frame), strict=True):
-        offset = centre - shown[place]
-        text.set_position(offset)
-        if np.linalg.norm(offset) > 20:
-            middle = axis.transData.inverted().transform(centre * scale)
-            axis.plot(*np.transpose([points[place], middle]), color="grey", linewidth=0.6, zorder=0.5)
+    for text, place, centre, size in zip(texts, named, beside(shown, named, half, frame), half, strict=True):
+        text.set_position(centre - shown[place])
+        edge = np.clip(shown[place], centre - size, centre + size)
+        if np.linalg.norm(edge - shown[place]) > 2 * ROOM:
+            ends = axis.transData.inverted().transform(edge * scale)
+            axis.plot(*np.transpose([points[place], ends]), color="grey", linewidth=0.6, zorder=0.5)
 
 
-def spread(points: np.ndarray, named: np.ndarray, half: np.ndarray, frame: np.ndarray, steps: int = 500) -> np.ndarray:
-    """Push rectangles apart, and away from points, until none overlaps or the steps are over.
+def beside(points: np.ndarray, named: np.ndarray, half: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Choose for each name the nearest of `SPOTS` where it covers no point and no other name.
+
+    Names that have the fewest such spots beside their points choose first. One that finds none takes the spot that
+    covers least, names before points.
 
     Parameters
     ----------
@@ -115,33 +124,23 @@ def spread(points: np.ndarray, named: np.ndarray, half: np.ndarray, frame: np.nd
         Half of their width and height.
     frame : ndarray, shape (2, 2)
         Lower left and upper right corner of where they may be.
-    steps : int
 
     Returns
     -------
     ndarray of float64, shape (names, 2)
         Their centres, in the unit of the points.
     """
-    home = points[named] + np.array([0, 1]) * (half + ROOM)
-    centres = home.copy()
-    earlier = np.sign(np.subtract.outer(np.arange(len(named)), np.arange(len(named)))) + np.eye(len(named))
-    for step in range(steps):
-        apart, room = centres[:, None] - centres, half[:, None] + half
-        from_names = _push(apart, room, np.where(apart == 0, earlier[..., None], np.sign(apart)))
-        from_names[np.diag_indices(len(named))] = 0
-        away = centres[:, None] - points
-        from_points = _push(away, half[:, None] + ROOM, np.where(away == 0, 1, np.sign(away)))
-        early = max(1 - 2 * step / steps, 0)  # at first names stay near home and off the marks, last off each other
-        moves = 0.5 * from_names.sum(axis=1) + 0.3 * max(early, 0.1) * from_points.sum(axis=1)
-        if not moves.any():
-            break
-        centres = np.clip(centres + moves + 0.05 * early * (home - centres), frame[0] + half, frame[1] - half)
-    return centres
+    away = np.concatenate([SPOTS * ring for ring in range(RINGS)])
+    centres = points[named][:, None] + np.tile(SPOTS, (RINGS, 1)) * (half + ROOM)[:, None] + STEP * away
+    hidden = _overlaps(centres[:, :, None], points, half[:, None, None] + ROOM - 0.5).sum(axis=-1)
+    outside = ((centres - half[:, None] < frame[0]) | (centres + half[:, None] > frame[1])).any(axis=-1)
+    cost = hidden + len(named) * outside
+    chosen = np.full((len(named), 2), np.inf)
+    for name in np.argsort((cost[:, : len(SPOTS)] == 0).sum(axis=1), kind="stable"):
+        covered = _overlaps(centres[name][:, None], chosen, half[name] + half + 0.5).sum(axis=1)
+        chosen[name] = centres[name, np.argmin(cost[name] + len(named) * covered)]
+    return chosen
 
 
-def _push(apart: np.ndarray, room: np.ndarray, sign: np.ndarray) -> np.ndarray:
-    """Return how far each must move along the axis on which it overlaps less, shape (..., 2)."""
-    overlap = room - np.abs(apart)
-    both = (overlap > 0).all(axis=-1, keepdims=True)
-    shorter = overlap == overlap.min(axis=-1, keepdims=True)
-    return np.where(both & shorter, sign * overlap, 0)
+def _overlaps(one: np.ndarray, other: np.ndarray, room: np.ndarray) -> np.ndarray:
+    return (np.abs(one - other) < room).all(axis=-1)

@@ -1,6 +1,6 @@
 """Geometries of the same words in several sentences: two-way bootstrap, over words and over sentences.
 
-Every statistic of `stages.statistics.reliability` is a function of means, variances and covariances, over word pairs,
+Every statistic of `stages.geometry.reliability` is a function of means, variances and covariances, over word pairs,
 of the similarities of each matrix in each sentence. A resample of words changes these moments; a resample of sentences
 changes how often each sentence counts. So the moments of all resamples of words are one matrix product a layer.
 """
@@ -15,10 +15,10 @@ from stages.geometry.comparison import fisher_z, pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
+from stages.geometry.reliability import CORRELATIONS, SHARES, Moments, reliability
 from stages.pipeline.progress import blocks
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.reliability import CORRELATIONS, SHARES, Moments, reliability
 from stages.statistics.seeds import stream
 
 #: Bytes of pair weights that are held at a time.
