@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -463,6 +463,27 @@ def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, re
         assert text(browser, "pair-words").startswith(f"{word} – ")
         assert all(word in chosen(browser, other) for other in "qkv")
     is_quiet(browser)
+
+
+def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
+    overlaps = """return [...document.querySelectorAll('.map')].flatMap(map => {
+        const boxes = [...map.querySelectorAll('text')].filter(t => getComputedStyle(t).visibility === 'visible')
+            .map(t => t.getBoundingClientRect());
+        return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
+            Math.min(a.right, b.right) > Math.max(a.left, b.left)
+            && Math.min(a.bottom, b.bottom) - 3 > Math.max(a.top, b.top)));
+    }).length"""
+    choose = """for (const [id, value] of Object.entries(arguments[0])) {
+        const control = document.getElementById(id);
+        control.value = value;
+        control.dispatchEvent(new Event(id === 'layer' ? 'input' : 'change'));
+    }"""
+    show(browser, report)
+    browser.execute_script("document.querySelectorAll('.map').forEach(map => map.classList.remove('moving'))")
+    for layer, (a, b) in product(range(2), combinations(range(6), 2)):
+        browser.execute_script(choose, {"layer": layer, "word-a": a, "word-b": b})
+        assert browser.execute_script(overlaps) == 0, (layer, a, b)
+        assert all(len(chosen(browser, name)) == 2 for name in "qkv")
 
 
 def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -> None:

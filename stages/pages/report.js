@@ -30,7 +30,7 @@
   let matrices = {}, profiles = [], drawn = 0;
 
   // The map. Sizes are those of the drawings' viewBox.
-  const size = 320, margin = 26, many = 100, extremes = 12;
+  const size = 320, margin = 26, many = 100, extremes = 12, bold = 1.35;
   const kinds = [...new Set(categories)];
   const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
                   "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
@@ -146,13 +146,13 @@
       const points = pointsOf(name), chosen = {};
       for (const place of pair) {
         const covered = spot => {
-          const box = boxAt(points[place], widths[place], spot, 11 / 9);
+          const box = boxAt(points[place], widths[place], spot, bold);
           return points.filter((point, other) => other !== place && !apart(box, around(point))).length
             + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
         };
         const group = maps[name][place];
         const spot = [group.spot, ...spots].reduce((best, next) => covered(next) < covered(best) ? next : best);
-        chosen[place] = boxAt(points[place], widths[place], spot, 11 / 9);
+        chosen[place] = boxAt(points[place], widths[place], spot, bold);
         if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
         put(group, spot);
       }
