@@ -151,7 +151,7 @@
             + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
         };
         const group = maps[name][place];
-        const spot = [group.spot, ...spots].reduce((best, next) => covered(next) < covered(best) ? next : best);
+        const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor]).reduce((best, next) => covered(next) < covered(best) ? next : best);
         chosen[place] = boxAt(points[place], widths[place], spot, bold);
         if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
         put(group, spot);
