@@ -1,21 +1,17 @@
-"""Draw the post's nine figures, and four of what it does not show, from tables and similarities."""
+"""Draw the post's nine figures, and those of what it does not show, from tables and similarities."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.artefacts.tables import TABLES
-from stages.artefacts.tensors import open_tensors
-from stages.geometry.comparison import same_rows
-from stages.geometry.names import MATRICES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
-from stages.plotting import controls, ladder, maps, profiles, scatter, words
-from stages.plotting.names import FIGURES, METRIC_LABELS
+from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, word_map, words
+from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import draw_all
 from stages.plotting.style import switched_off
 from stages.plotting.uncertainty import Uncertainty
@@ -25,20 +21,14 @@ def main(stage: Stage) -> None:
     settings, look = stage.settings, stage.settings.figures
     results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
-    of_one_layer = draw_layer(results, units_of(stage, results.place))
-    drawings = of_one_layer | draw_layers(results, shown) | draw_controls(results)
+    drawings = draw_layer(results) | draw_layers(results, shown) | draw_controls(results)
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
+    # For the report, which follows its reader's setting.
+    folder, dpi = stage.folder("plots/other_theme"), min(look.dpi, OTHER_DPI)
+    draw_all(OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, dpi)
 
 
-def units_of(stage: Stage, place: int) -> dict[str, np.ndarray]:
-    """Read the activations at the context token, flattened; where all words have the same, those of one word."""
-    with open_tensors(stage.input("data/context.safetensors")) as context:
-        units = {name: context[name][place] for name in MATRICES}
-    one = 1 if same_rows(units["q"]) else None
-    return {name: np.ravel(values[:one]) for name, values in units.items()}
-
-
-def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable[[], Figure]]:
+def draw_layer(run: Results) -> dict[str, Callable[[], Figure]]:
     """Return what draws the figures of the focus layer."""
     layer, metric, categories, values = run.focus, run.record["metric"], run.record["categories"], run.at_focus
     squares = {name: square(condensed, METRIC_LABELS[metric].own) for name, condensed in values.items()}
@@ -48,10 +38,11 @@ def draw_layer(run: Results, units: dict[str, np.ndarray]) -> dict[str, Callable
     )
     return {
         "fig1_masks": partial(words.masks, category_masks(categories)),
-        "fig2_activation_scatter": partial(scatter.activation_scatter, units, r, layer),
+        "fig2_activation_scatter": partial(scatter.activation_scatter, run.units, r, layer),
         "fig4_similarity_matrices": partial(words.similarity_matrices, squares, categories, metric, layer),
         "fig5_rsa_scatter": partial(scatter.rsa_scatter, values, rsa, metric, layer, run.comparison),
         "fig7_category_distributions": partial(scatter.category_distributions, values, run.within, d, metric, layer),
+        "fig14_word_map": partial(word_map.word_map, *run.maps, run.record["words"], categories, layer),
     }
 
 
@@ -81,6 +72,7 @@ def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
         "fig11_controls": figure("controls", controls.controls_profile, run.controls, run.nulls, run.alpha),
         "fig12_robustness": figure("robustness", controls.robustness_profile, run.robustness),
         "fig13_heads": figure("heads", maps.head_maps, run.heads, run.head_nulls),
+        "fig15_sentences": figure("sentences", sentences.sentences_profile, run.sentences, run.alpha),
     }
 
 

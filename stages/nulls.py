@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 
 from stages.artefacts.activations import read_biases, vectors_at
-from stages.artefacts.layerwise import Layers, each_layer, layers_of
+from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import empty_cells, write_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import ROTATION_INVARIANT, similarities
@@ -44,9 +44,8 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
-        open_tensors(stage.input("data/similarity.safetensors")) as tensors,
     ):
-        record, biases = tensors.record, read_biases(activations)
+        record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
         choices = {key: record[key] for key in ("metric", "transform")}
         similar = partial(similarities, words=len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
@@ -55,14 +54,14 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
         bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
         matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
-        found = list(each_layer("nulls", work, vectors, bias, layers_of(tensors, MATRICES), matrices))
+        found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
     tables = ladder(drawn, join(unbiased), join(trained), chosen.draws, alpha), stack(spectrum), stack(of_heads)
     return dict(zip(EMPTY, tables, strict=True)), vectors.numbers
 
 
 def of_layer(
-    vectors: Mapping, bias: Mapping, trained: Mapping, matrices: Mapping,
+    vectors: Mapping, bias: Mapping, matrices: Mapping,
     similar: Callable, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
 ) -> tuple:  # fmt: skip
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
@@ -70,8 +69,9 @@ def of_layer(
     check_weights(matrices, x, unbiased)
     nulls = HeadNulls(heads, similar, within)
     drawn = rungs(x, partial(rotate, matrices), similar, within, look=nulls.add)
-    both = {name: similar(values) for name, values in unbiased.items()}, trained
-    scores = [paired_scores({name: values[None] for name, values in s.items()}, within) for s in both]
+    # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
+    both = unbiased, {name: vectors[name] for name in MATRICES}
+    scores = [paired_scores({name: similar(values)[None] for name, values in v.items()}, within) for v in both]
     return drawn, *scores, spectra(matrices, PAIRS), nulls.ranges(alpha)
 
 

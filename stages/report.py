@@ -1,12 +1,15 @@
 """Write a page to look at: findings, figures with this run's numbers, and the similarity matrices of every layer."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
-from stages.artefacts.tensors import open_tensors
-from stages.pages.charts import matrices
+from stages.artefacts.tensors import Tensors, open_tensors
+from stages.pages.charts import maps, matrices
 from stages.pages.report import page
 from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run
@@ -19,16 +22,25 @@ def main(stage: Stage) -> None:
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
     words, categories = results.record["words"], results.record["categories"]
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        similarity = matrices(lambda name, place: tensors[name][place], results.layers, words, categories)
+        similarities = partial(read_layer, tensors), results.layers
+        similarity = matrices(*similarities, words, categories)
+        word_map = maps(*similarities, len(words), results.record["metric"], results.place)
+    folders = stage.input("plots/figures"), stage.input("plots/other_theme")
     text = page(
         results,
         read_json(stage.input("data/capture.json")),
         similarity,
+        word_map,
         settings,
-        {name: read_image(stage.input("plots/figures") / f"{name}.png") for name in FIGURES},
+        {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in FIGURES},
         stage.input("plots/vega.js").read_text(encoding="utf-8"),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_layer(tensors: Tensors, name: str, layer: int) -> np.ndarray:
+    """Read the similarities of one matrix in one layer."""
+    return tensors[name][layer]
 
 
 def read_image(path: Path) -> bytes:

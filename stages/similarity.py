@@ -1,5 +1,6 @@
 """Compute, in every layer, how alike the vectors of each pair of words are: in Q, K and V, and in their input x."""
 
+import shutil
 from collections.abc import Mapping
 from functools import partial
 
@@ -18,6 +19,12 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
+    mean = stage.input("data/mean_similarity.safetensors")
+    with open_tensors(mean) as averaged:
+        if averaged.names:
+            print(f"similarity.average_sentences: the mean of {len(averaged.record['sentences'])} sentences")
+            shutil.copyfile(mean, stage.output("data/similarity.safetensors"))
+            return
     captured = read_json(stage.input("data/capture.json"))
     words, target = captured["words"], stage.settings.tokens.target
     choices = {"metric": stage.settings.similarity.metric, "transform": stage.settings.similarity.transform}
@@ -36,9 +43,7 @@ def main(stage: Stage) -> None:
             )
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}
-        record |= {"target": position, "word_position": word}
-        if vectors.numbers != list(range(len(vectors))):  # of a hybrid; others' count from 0
-            record["layers"] = vectors.numbers
+        record |= {"target": position, "word_position": word, **vectors.record}
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.
         with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:

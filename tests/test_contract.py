@@ -12,6 +12,10 @@ from ruamel.yaml import YAML
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = list(PIPELINE["stages"])
+#: The stages that run a model: they alone import torch.
+CAPTURING = ("capture", "capture_sentences", "nulls")
+#: Keys of params.yaml below which the keys are the user's.
+USERS = {"words", "sentences.templates"}
 OPTIONS = {"persist": True}
 OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,animals\n"
 
@@ -22,11 +26,11 @@ def in_git(out: str) -> bool:
 
 
 def leaves(section: dict, prefix: str = "") -> set[str]:
-    """List the keys of params.yaml; the words, whose keys are the user's, count as one."""
+    """List the keys of params.yaml; words and sentences, whose keys are the user's, count as one."""
     found = set()
     for key, value in section.items():
         name = prefix + key
-        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value and name != "words" else {name}
+        found |= leaves(value, f"{name}.") if isinstance(value, dict) and value and name not in USERS else {name}
     return found
 
 
@@ -47,11 +51,7 @@ def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
         if stage not in reports:
             folder = tmp_path_factory.mktemp(stage)
             project = Project(folder)
-            model = (
-                ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"]
-                if stage in ("capture", "nulls")
-                else []
-            )
+            model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage in CAPTURING else []
             for path in ["dvc.yaml", "params.yaml", *model, *tiny_template.paths(stage, "deps")]:
                 copy(tiny_template.root / path, folder / path)
             report = tmp_path_factory.mktemp("report") / "report.json"
@@ -105,6 +105,8 @@ def test_declared_params_are_those_taken(stage: str, hermetic) -> None:
 
 def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(tmp_path: Path) -> None:
     """Capture runs with those files alone, and with the weights or the configuration gone it does not."""
+    models = [{dep for dep in PIPELINE["stages"][stage]["deps"] if "/models/" in dep} for stage in CAPTURING]
+    assert models == [models[0]] * len(CAPTURING)
     project = copy_repository(tmp_path / "repository")
     declared = project.paths("capture", "deps")
     folder = project.root / "data/models/gpt2-mini"
@@ -160,7 +162,7 @@ def test_what_dvc_caches_is_ignored_by_git(tiny_template: Project) -> None:
 def test_only_capture_and_models_import_torch() -> None:
     for path in (ROOT / "stages").rglob("*.py"):
         name = path.relative_to(ROOT / "stages").as_posix()
-        if not name.startswith("models/") and name != "capture.py":
+        if not name.startswith("models/") and path.stem not in CAPTURING:
             text = path.read_text(encoding="utf-8")
             assert "import torch" not in text, name
             assert "transformers" not in text, name
@@ -168,7 +170,7 @@ def test_only_capture_and_models_import_torch() -> None:
 
 def test_no_other_stage_pays_for_torch(tiny_template: Project) -> None:
     """One real interpreter for all of them: what none imports together, none imports alone."""
-    stages = ", ".join(f"stages.{stage}" for stage in STAGES if stage not in ("capture", "nulls"))
+    stages = ", ".join(f"stages.{stage}" for stage in STAGES if stage not in CAPTURING)
     code = f"import sys, {stages}; sys.exit('torch' in sys.modules)"
     assert tiny_template.run(sys.executable, "-c", code, check=False).returncode == 0
 

@@ -13,9 +13,12 @@ from conftest import ROOT
 from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
+from stages.artefacts.tables import read_table
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
+from stages.geometry.names import MATRICES, PAIRS
+from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 
 CARD = "data/models/gpt2-mini/README.md"
 
@@ -235,6 +238,21 @@ def test_every_setting_that_is_named_exists(page: str) -> None:
 def test_the_array_script_is_the_one_that_runs_on_slurm() -> None:
     scripts = [block for block in fenced(read("stages/compare/README.md")) if "#SBATCH" in block]
     assert scripts == [read("tests/cluster/array.sh")]
+
+
+def test_what_is_said_of_the_sentences_is_in_their_table() -> None:
+    said = " ".join(read("plots/README.md").split())
+    (alike,) = re.findall(r"in two sentences correlate at (\.\d+) or more in every layer and matrix", said)
+    (near,) = re.findall(r"across sentences is within (\.\d+) of that within", said)
+    ((layer, low, high),) = re.findall(r"Q–V in layer (\d) between (\.\d+) and (\.\d+), where the post's", said)
+    table = read_table(ROOT / "metrics/sentences.csv")
+    of_all = {names[:2]: cells["value"] for names, cells in table.items() if names[2] == ALL_SENTENCES}
+    assert min(of_all["reliability", name].min() for name in MATRICES) >= float(alike)
+    assert max(abs(of_all["rsa", pair] - of_all["rsa_across", pair]).max() for pair in PAIRS) <= float(near)
+    single = {names[2]: cells["value"][int(layer)] for names, cells in table.items() if names[:2] == ("rsa", "qv")}
+    del single[ALL_SENTENCES]
+    assert [f"{end(single.values()):.2f}".lstrip("0") for end in (min, max)] == [low, high]
+    assert max(single, key=single.get) == OWN_SENTENCE
 
 
 def test_the_graph_is_that_of_the_pipeline() -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,18 @@ import pytest
 from conftest import InProcess, Project
 from ruamel.yaml import YAML
 from safetensors.numpy import load_file
+from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tensors import read_record
+from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import charts
 from stages.plotting.names import FIGURES
 
-TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness")
+TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
@@ -39,7 +41,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "input", "link", "br"):
+        if tag not in ("meta", "img", "input", "link", "br", "source", "path"):
             self._open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -63,8 +65,10 @@ class Page(HTMLParser):
         return " ".join(" ".join(text for tag, text in self.texts if tag not in ("script", "style")).split())
 
     @property
-    def captions(self) -> list[str]:
-        return [" ".join(text.split()) for tag, text in self.texts if tag == "figcaption"]
+    def captions(self) -> dict[str, str]:
+        """What stands below each figure, by its file's name."""
+        texts = [" ".join(text.split()) for tag, text in self.texts if tag == "figcaption"]
+        return dict(zip([figure["id"] for figure in self.all("figure")], texts, strict=True))
 
 
 def read_page(project: Project) -> Page:
@@ -87,7 +91,7 @@ def number(value: float) -> str:
 def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
     table = tables(tiny_template)
     rsa, d, heads = table["rsa"], table["separability"], table["heads"]
-    captions = dict(zip([f"fig{n}" for n in range(1, 14)], page.captions, strict=True))
+    captions = {name.split("_")[0]: text for name, text in page.captions.items()}
     assert captions["fig1"] == "6 words make 15 pairs: 6 within a category, 9 across."
     for pair, label in PAIRS.items():
         focus = table["correlation"].loc[1, pair]
@@ -116,6 +120,35 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
     assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     columns = [f"{pair}_center_pearson" for pair in PAIRS]
     assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig12"]
+    assert "Stress, 0 where the plane keeps every distance: Q " in captions["fig14"]
+    means = table["sentences"].query("sentence == 'all'").groupby(["measure", "matrix_or_pair"])["value"].mean()
+    for measure, name, label in (
+        ("reliability", "v", "V"),
+        ("rsa_across", "qk", "Q–K"),
+        ("rsa_corrected", "kv", "K–V"),
+    ):
+        assert f"{label} {number(means[measure, name])}" in captions["fig15"]
+
+
+def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
+    table = tables(tiny_template)
+    rsa = table["rsa"][list(PAIRS)].mean(axis=1)
+    (answer,) = [text for tag, text in page.texts if text.startswith(tuple(word for _, word in ANSWERS))]
+    assert f"correlate at {number(rsa.mean())} on average" in answer
+    assert f"to {number(rsa.max())} in layer {rsa.idxmax()}" in answer
+    ends = table["nulls"].query("measure == 'rsa' and rung == 'spectrum'")
+    scores = table["nulls"].query("measure == 'rsa' and rung == 'unbiased'").merge(ends, on=["matrix_or_pair", "layer"])
+    above, below = (scores.value_x > scores.high_y).sum(), (scores.value_x < scores.low_y).sum()
+    inside = len(scores) - above - below
+    assert f"Of {len(scores)} layers and pairs {above} lie above their range, {inside} inside, {below} below" in answer
+    (how, mean) = re.search(r"would agree ([\w ]+): (\d\.\d\d)\.", answer).groups()
+    assert mean == number(ends["value"].mean())
+    counts = {"less": above, "about as much": inside, "more": below}
+    assert counts[how] == max(counts.values())
+    sentences = table["sentences"].query("measure == 'rsa' and sentence != 'all'").groupby("sentence")["value"].mean()
+    assert f"between {number(sentences.min())} and {number(sentences.max())}." in answer
+    order = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert order.index("fig6_rsa_profile") < order.index("matrices") < order.index("findings") < order.index("figures")
 
 
 def test_claims_are_those_of_the_run(page: Page, tiny_template: Project) -> None:
@@ -136,6 +169,19 @@ def test_the_matrices_are_those_of_the_file(page: Page, tiny_template: Project) 
     for name in "qkv":
         np.testing.assert_array_equal(shown["values"][name], similarity[name].round(6))
         assert shown["limits"][name] == [similarity[name].min().round(6), similarity[name].max().round(6)]
+
+
+def test_the_map_is_that_of_the_similarities(page: Page, tiny_template: Project) -> None:
+    """In the plane, distances are near those of the words: as stress says, and the same words are near."""
+    similarity, shown = load_file(tiny_template.root / "data/similarity.safetensors"), page.data["map"]
+    for name in "qkv":
+        for layer in range(2):
+            words = np.sqrt(2 * (1 - similarity[name][layer]))
+            plane = pdist(shown["points"][name][layer])
+            scale = np.square(words).sum() / (words @ plane)
+            stress = np.sqrt(np.square(scale * plane - words).sum() / np.square(scale * plane).sum())
+            assert shown["stress"][name][layer] == pytest.approx(stress, abs=0.02)
+    assert sorted(shown["clustered"]) == list(range(6))
 
 
 def test_long_word_lists_are_sampled_and_the_page_says_so() -> None:
@@ -162,11 +208,16 @@ def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:
 
 
 def test_images_headings_labels_and_ids(page: Page) -> None:
-    assert [figure["id"] for figure in page.all("figure")] == list(FIGURES)
-    assert len(page.all("img")) == 13
+    assert list(page.captions) == ["fig6_rsa_profile", *(name for name in FIGURES if name != "fig6_rsa_profile")]
+    assert len(page.all("img")) == len(FIGURES)
     alternatives = [attributes["alt"] for attributes in page.all("img")]
     assert all(len(text) > 30 for text in alternatives)
-    assert len(set(alternatives)) == 13
+    assert len(set(alternatives)) == len(FIGURES)
+    others = page.all("source")
+    assert {source["media"] for source in others} == {"(prefers-color-scheme: light)"}
+    assert len({source["srcset"] for source in others} | {image["src"] for image in page.all("img")}) == 2 * len(
+        FIGURES
+    )
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -201,18 +252,26 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 
 def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(inference__enabled=False, nulls__enabled=False, controls__enabled=False, heads__enabled=False)
+    tiny.set(
+        inference__enabled=False,
+        nulls__enabled=False,
+        controls__enabled=False,
+        heads__enabled=False,
+        sentences__enabled=False,
+    )
     assert tiny.repro()[-1] == "report"
     page = read_page(tiny)
-    for setting in ("inference", "nulls", "controls", "heads"):
+    for setting in ("inference", "nulls", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said
-    assert page.captions[9:] == [
-        "Not computed: nulls.enabled is false.",
-        "Not computed: controls.enabled is false.",
-        "Not computed: controls.enabled is false.",
-        "Not computed: heads.enabled is false.",
-    ]
+    for name, setting in {
+        "fig10_ladder": "nulls",
+        "fig11_controls": "controls",
+        "fig12_robustness": "controls",
+        "fig13_heads": "heads",
+        "fig15_sentences": "sentences",
+    }.items():
+        assert page.captions[name] == f"Not computed: {setting}.enabled is false."
     assert "intervals" not in page.said.split("Over layers", 2)[-1].split("Figures", 1)[0]
     assert "low" not in page.data["profiles"]["profile-rsa"]["data"]["values"][0]
 
@@ -363,6 +422,113 @@ def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path,
     is_quiet(browser)
 
 
+def chosen(browser, name: str) -> set[str]:
+    """Return the words that a map marks."""
+    return set(
+        browser.execute_script(
+            f"return [...document.querySelectorAll('#map-{name} .chosen text')].map(t => t.textContent)"
+        )
+    )
+
+
+def place(browser, name: str, word: str) -> str:
+    """Return where a word is on its way to."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].find(g => g.textContent === arguments[1]).style.transform"
+    )
+    return browser.execute_script(script, f"#map-{name} .word", word)
+
+
+def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, report: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, report)
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) == "0.7s"
+    browser.find_element("id", "order").send_keys("alike")  # names the focus layer
+    before = {name: place(browser, name, "moon") for name in "qkv"}
+    nearest = browser.find_element("id", "nearest").get_attribute("textContent")
+    browser.find_element("id", "layer").send_keys(Keys.ARROW_LEFT)
+    assert all(place(browser, name, "moon") != before[name] for name in "qkv")
+    assert browser.find_element("id", "nearest").get_attribute("textContent") != nearest
+    for name, word in (("q", "pear"), ("v", "star")):
+        holder = browser.find_element("id", f"map-{name}")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", holder)
+        x, y = (float(part) for part in re.findall(r"[-\d.]+(?=px)", place(browser, name, word)))
+        scale = holder.size["width"] / 320
+        ActionChains(browser).move_to_element_with_offset(
+            holder, round((x - 160) * scale), round((y - 160) * scale)
+        ).perform()
+        assert text(browser, "pair-words").startswith(f"{word} – ")
+        assert all(word in chosen(browser, other) for other in "qkv")
+    is_quiet(browser)
+
+
+def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
+    overlaps = """return [...document.querySelectorAll('.map')].flatMap(map => {
+        const boxes = [...map.querySelectorAll('text')].filter(t => getComputedStyle(t).visibility === 'visible')
+            .map(t => t.getBoundingClientRect());
+        return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
+            Math.min(a.right, b.right) > Math.max(a.left, b.left)
+            && Math.min(a.bottom, b.bottom) - 3 > Math.max(a.top, b.top)));
+    }).length"""
+    choose = """for (const [id, value] of Object.entries(arguments[0])) {
+        const control = document.getElementById(id);
+        control.value = value;
+        control.dispatchEvent(new Event(id === 'layer' ? 'input' : 'change'));
+    }"""
+    show(browser, report)
+    browser.execute_script("document.querySelectorAll('.map').forEach(map => map.classList.remove('moving'))")
+    for layer, (a, b) in product(range(2), combinations(range(6), 2)):
+        browser.execute_script(choose, {"layer": layer, "word-a": a, "word-b": b})
+        assert browser.execute_script(overlaps) == 0, (layer, a, b)
+        assert all(len(chosen(browser, name)) == 2 for name in "qkv")
+
+
+def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -> None:
+    show(browser, report)
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) in ("0s", "")
+
+
+def test_alike_together_shows_the_same_pairs_in_another_order(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver import ActionChains
+
+    show(browser, report)
+    drawn = browser.execute_script("return document.documentElement.dataset.drawn")
+    before = pixels(browser, "q")
+    browser.find_element("id", "order").send_keys("alike")
+    waited = f"return document.documentElement.dataset.drawn !== '{drawn}'"
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(waited))
+    assert pixels(browser, "q") != before
+    order = read_page(tiny_template).data["map"]["clustered"]
+    words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    canvas, x, y = cell(browser, "k", 1, 4, 6)
+    ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
+    assert text(browser, "pair-words").startswith(f"{words[order[1]]} – {words[order[4]]}")
+    value = f"{square(similarity['k'][1], 1.0)[order[1], order[4]]:.6f}".replace("-", "−")
+    assert text(browser, "pair-k") == value
+    is_quiet(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_are_in_the_readers_theme(browser, report: Path, scheme: str) -> None:
+    show(browser, report, scheme=scheme)
+    corner = browser.execute_script(
+        """const image = document.querySelector('#fig6_rsa_profile img'), canvas = document.createElement('canvas');
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""
+    )
+    assert corner == {"light": [255, 255, 255], "dark": [40, 42, 44]}[scheme]
+
+
 def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_template: Project) -> None:
     from selenium.webdriver import ActionChains
 
@@ -395,7 +561,7 @@ def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
             here.send_keys(Keys.HOME)
         if reached[-1] == "word-b":
             here.send_keys("lime")
-    assert {"layer", "word-a", "word-b", "colours", "summary", "a"} <= set(reached)
+    assert {"layer", "word-a", "word-b", "colours", "order", "summary", "a"} <= set(reached)
     assert "galaxy – lime" in text(browser, "pair-words")
     value = square(similarity["k"][0], 1.0)[0, 5]
     assert text(browser, "pair-k") == f"{value:.6f}".replace("-", "−")
@@ -405,6 +571,8 @@ def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
 def test_on_a_phone_and_in_dark_and_light(browser, report: Path, scheme: str) -> None:
     show(browser, report, 360, scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    lead = browser.find_element("css selector", "header figure .wide")
+    assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", lead)  # seen whole
     back, ink = browser.execute_script("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
     assert contrast(back, ink) >= 7
     for selector in (".yes", ".no", ".quiet", "a", "figcaption"):
@@ -454,7 +622,7 @@ def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
         !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
     assert browser.execute_script(blank) == 0
     images = browser.find_elements("tag name", "img")
-    assert len(images) == 13 + 6
+    assert len(images) == len(FIGURES) + 6
     assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
     assert all(image.get_attribute("alt") for image in images)
     matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
@@ -470,4 +638,4 @@ def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> Non
     tiny.dvc("plots", "show")
     show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
     assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
-    assert len(browser.find_elements("tag name", "img")) == 19
+    assert len(browser.find_elements("tag name", "img")) == len(FIGURES) + 6

@@ -253,8 +253,8 @@ def test_positions_need_not_list_the_word_s_own(tmp_path: Path) -> None:
 def test_every_setting_has_a_comment() -> None:
     lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines()
     for above, line in zip(["", *lines], lines, strict=False):
-        if line.rstrip().endswith(":") and line.startswith("  "):
-            continue  # a category
+        if (line.rstrip().endswith(":") and line.startswith("  ")) or line.startswith("    "):
+            continue  # a category, or a sentence
         if ":" in line and not line.lstrip().startswith(("#", "-")):
             assert above.lstrip().startswith("#"), line
 

@@ -8,6 +8,7 @@ from stages.artefacts.layerwise import Layers
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.pipeline.errors import UserError
+from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
 
 
@@ -84,6 +85,39 @@ def vectors_at(
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
     return sorted({int(name.split("_")[1]) for name in activations.names})
+
+
+def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:
+    """Return the vectors of all words at their own token in every sentence.
+
+    Parameters
+    ----------
+    own : Layers
+        Of `vectors_at`, at "word".
+    template : str
+        The sentence that they stand in. It comes first, and where it is among the further ones, it counts once.
+    sentences : Tensors
+        The open file `data/sentences.safetensors`.
+
+    Returns
+    -------
+    names : list of str
+        `OWN_SENTENCE`, and those of `sentences.templates`.
+    Layers
+        By name: ndarray of float32, shape (sentences, words + reference words, units).
+    """
+    listed = sentences.record["templates"]
+    further = [place for place, other in enumerate(listed) if other != template]
+
+    def read(place: int) -> dict[str, np.ndarray]:
+        found = {}
+        for name, values in own.read(place).items():
+            others = sentences[f"attn_{own.numbers[place]}_{name}"][:].reshape(len(listed), *values.shape)
+            found[name] = np.concatenate([values[None], others[further]])
+        return found
+
+    names = sentences.record["names"]
+    return [OWN_SENTENCE, *(names[place] for place in further)], Layers(own.numbers, read)
 
 
 def read_biases(activations: Tensors) -> dict[str, np.ndarray]:

@@ -31,6 +31,11 @@ class Layers:
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return map(self.read, range(len(self)))
 
+    @property
+    def record(self) -> dict[str, list[int]]:
+        """What a file of tensors says of a hybrid's ``layers``: those of others count from 0, and it says nothing."""
+        return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
+
     def __getitem__(self, some: slice) -> dict[str, np.ndarray]:
         """Return the arrays of some layers, each of shape (layers, ...)."""
         return stack(map(self.read, range(len(self))[some]))

@@ -10,8 +10,10 @@ import numpy as np
 from stages.artefacts.files import read_json
 from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import open_tensors, read_record
+from stages.geometry.comparison import same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
+from stages.geometry.scaling import MANY_WORDS, word_maps
 from stages.pipeline.settings import check_layer
 
 
@@ -42,7 +44,8 @@ class Results:
     spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
         Likewise.
     inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
-        Likewise; ``nulls`` of (measure, matrix or pair, rung or step).
+        Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
+        name of the sentence or ``all``).
     claims : mapping
         `metrics/claims.json`.
     """
@@ -51,6 +54,7 @@ class Results:
     inference, controls = _table("inference"), _table("controls")
     robustness, heads = _table("robustness"), _table("heads")
     nulls, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
+    sentences = _table("sentences")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 
     def __init__(
@@ -74,6 +78,27 @@ class Results:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
             return {name: tensors[name][self.place] for name in MATRICES}
+
+    @cached_property
+    def units(self) -> dict[str, np.ndarray]:
+        """Activations at focus layer and context token, by matrix, flattened: of one word where all are alike."""
+        with open_tensors(self.find("data/context.safetensors")) as context:
+            units = {name: context[name][self.place] for name in MATRICES}
+        one = 1 if same_rows(units["q"]) else None
+        return {name: np.ravel(values[:one]) for name, values in units.items()}
+
+    @cached_property
+    def maps(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix.
+
+        Turned as those of all layers are, unless there are many words.
+        """
+        few = len(self.record["words"]) < MANY_WORDS
+        some, at = (slice(None), self.place) if few else (slice(self.place, self.place + 1), 0)
+        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
+            similarity = np.stack([tensors[name][some] for name in MATRICES], axis=1)
+        points, stress = word_maps(similarity, self.record["metric"])
+        return dict(zip(MATRICES, points[at], strict=True)), dict(zip(MATRICES, stress[at].tolist(), strict=True))
 
     @cached_property
     def mean_similarity(self) -> dict[str, float]:

@@ -106,6 +106,14 @@ TABLES = {
         optional=("low", "high", "p", "p_familywise"),
         switch="nulls.enabled",
     ),
+    # Single sentences have no interval; where a matrix is not reliable at all, there is nothing to correct by.
+    "sentences.csv": Table(
+        ("value", "low", "high"),
+        names=(*MEASURES, "sentence"),
+        optional=("low", "high"),
+        gaps="rsa_corrected *",
+        switch="sentences.enabled",
+    ),
     "spectra.csv": Table(
         (
             *(f"{name}_participation" for name in MATRICES),
@@ -282,10 +290,20 @@ def _of_nulls(scores: Scores, layers: Sequence[int]) -> list[str]:
     return [f"low, high and p are empty for {', '.join(undrawn)}, which are not drawn"]
 
 
+def _of_sentences(scores: Scores, layers: Sequence[int]) -> list[str]:
+    return [
+        f"rsa_corrected of {pair}: a matrix is not reliable over sentences in layers {in_short(empty)}"
+        for (measure, pair, _), cells in scores.items()
+        if measure == "rsa_corrected"
+        and (empty := [layers[place] for place in np.flatnonzero(np.isnan(cells["value"]))])
+    ]
+
+
 REASONS = {
     "correlation.csv": _of_correlation,
     "inference.csv": _of_inference,
     "controls.csv": _of_controls,
+    "sentences.csv": _of_sentences,
     "heads.csv": _of_heads,
     "nulls.csv": _of_nulls,
     "head_nulls.csv": _of_heads,

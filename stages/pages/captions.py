@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.artefacts.results import Results
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS
+from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.names import COMPARISON_LABELS, FIGURES, number
 
 
@@ -49,22 +50,22 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             f"Figure 2. Activations, {focus}",
-            f"Correlation of units at token {context}, in {focus}: {_at(PAIRS, run.correlation, run.place)}.{without}",
+            f"Correlation of units at token {context}: {_at(PAIRS, run.correlation, run.place)}.{without}",
             "A scatter plot of activations for each pair of Q, K and V, a point a unit",
         ),
         Caption(
             "Figure 3. Correlation of activations over layers",
-            f"Over {run.layers} layers: {_ranges(PAIRS, run.correlation, run.numbers)}.{without}",
+            f"{_ranges(PAIRS, run.correlation, run.numbers)}.{without}",
             "Lines over layers: correlation of activations of Q–K, Q–V and K–V",
         ),
         Caption(
             f"Figure 4. Similarity matrices, {focus}",
-            f"Mean similarity of two words in {focus}: {_numbers(run.mean_similarity)}.",
+            f"In the mean over pairs of words: {_numbers(run.mean_similarity)}.",
             "Three square maps of the similarities of all word pairs in Q, K and V, with lines between categories",
         ),
         Caption(
             f"Figure 5. Similarities of two matrices, {focus}",
-            f"RSA score ({score}) over {pairs} word pairs in {focus}: {_at(PAIRS, run.rsa, run.place)}.",
+            f"RSA score ({score}) over {pairs} pairs of words: {_at(PAIRS, run.rsa, run.place)}.",
             "A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
         ),
         Caption(
@@ -74,7 +75,7 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             f"Figure 7. Similarities within and across categories, {focus}",
-            f"Cohen's d, within against across, in {focus}: {_at(MATRICES, run.separability, run.place)}.",
+            f"Cohen's d: {_at(MATRICES, run.separability, run.place)}.",
             "For Q, K and V, the distribution of similarities within categories and that across categories",
         ),
         Caption(
@@ -109,6 +110,16 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
             "Figure 13. Every attention head",
             _heads(run.heads, run.numbers) if run.heads else "Not computed: heads.enabled is false.",
             "Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
+        ),
+        Caption(
+            f"Figure 14. A map of the words, {focus}",
+            f"Near each other: alike. Stress, 0 where the plane keeps every distance: {_numbers(run.maps[1])}.",
+            "For Q, K and V, the words as points in a plane, coloured by category",
+        ),
+        Caption(
+            "Figure 15. The same words in other sentences",
+            _sentences(run) if run.sentences else "Not computed: sentences.enabled is false.",
+            "Lines over layers, one a sentence, and means: RSA of each pair, reliability and Cohen's d of each matrix",
         ),
     ]
     return dict(zip(FIGURES, written, strict=True))
@@ -185,6 +196,20 @@ def _robustness(table: Mapping[str, np.ndarray]) -> str:
     return (
         f"Mean RSA (Pearson's r) of vectors {', '.join(f'{label} {number(rsa[c])}' for c, label in choices.items())}; "
         f"mean Cohen's d {', '.join(f'{label} {number(d[c])}' for c, label in choices.items())}."
+    )
+
+
+def _sentences(run: Results) -> str:
+    """Say in means over layers how reliable the geometries are, and what that leaves of their agreement."""
+
+    def means(measure: str, names: Sequence[str]) -> str:
+        return _numbers({name: np.nanmean(run.sentences[measure, name, ALL_SENTENCES]["value"]) for name in names})
+
+    sentences = len({sentence for *_, sentence in run.sentences} - {ALL_SENTENCES})
+    return (
+        f"Means over layers. Correlation of the similarities in two of {sentences} sentences: "
+        f"{means('reliability', MATRICES)}. RSA within a sentence {means('rsa', PAIRS)}; across sentences "
+        f"{means('rsa_across', PAIRS)}; corrected for attenuation {means('rsa_corrected', PAIRS)}."
     )
 
 

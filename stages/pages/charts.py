@@ -9,6 +9,7 @@ import numpy as np
 from stages.artefacts.files import DECIMALS, rounded
 from stages.geometry.names import LABELS, MATRICES
 from stages.geometry.pairs import choose_words
+from stages.geometry.scaling import clustered, distances, word_maps
 
 #: A matrix of more words would have cells of two pixels, and 48 layers of it would make the page too large.
 MOST_WORDS = 100
@@ -69,6 +70,37 @@ def matrices(
     }
 
 
+def maps(read: Callable[[str, int], np.ndarray], layers: int, words: int, metric: str, focus: int) -> dict[str, Any]:
+    """Lay the words out in the plane, in every layer, and in the order in which alike ones stand together.
+
+    Parameters
+    ----------
+    read, layers
+        As of `matrices`, whose words are shown here too.
+    words : int
+    metric : str
+        A key of `stages.geometry.similarity.METRICS`.
+    focus : int
+        The layer whose mean similarity over the matrices orders the words.
+
+    Returns
+    -------
+    dict
+        ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
+        ``clustered`` (places of words).
+    """
+    chosen = chosen_words(words)
+    values = np.array(
+        [[choose_words(read(name, layer), words, chosen) for name in MATRICES] for layer in range(layers)]
+    )
+    points, stress = word_maps(values, metric)
+    return {
+        "points": {name: np.round(points[:, place], 3).tolist() for place, name in enumerate(MATRICES)},
+        "stress": {name: np.round(stress[:, place], 2).tolist() for place, name in enumerate(MATRICES)},
+        "clustered": clustered(distances(values[focus].mean(axis=0), metric)).tolist(),
+    }
+
+
 def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:
     """Specify one similarity matrix; the page sets its layer's ``values``, colour limits, and the chosen cell.
 
@@ -89,7 +121,7 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
     scale = {"domain": [0, words], "nice": False}
     axis = {
         "values": [float(place) for place in names],
-        "labelExpr": "names[toString(datum.value)] || names[datum.value + '.0']",
+        "labelExpr": "names[toString(datum.value)] || names[datum.value + '.0'] || ''",
         "labelLimit": 90,
         "labelOverlap": True,
         "ticks": False,

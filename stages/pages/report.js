@@ -6,7 +6,8 @@
   const names = Object.keys(values);
   const count = words.length;
   const element = id => document.getElementById(id);
-  const slider = element("layer"), first = element("word-a"), second = element("word-b"), colours = element("colours");
+  const slider = element("layer"), first = element("word-a"), second = element("word-b"), colours = element("colours"),
+    ordering = element("order");
   const signed = (value, digits) => value.toFixed(digits).replace("-", "−");
 
   // The place of a pair of words in the order in which they are stored: row by row above the diagonal.
@@ -14,14 +15,155 @@
     const [i, j] = a < b ? [a, b] : [b, a];
     return i === j ? -1 : i * count - i * (i + 1) / 2 + j - i - 1;
   };
-  const cells = [];
-  for (let row = 0; row < count; row++) {
-    for (let column = 0; column < count; column++) {
-      cells.push({row, column, pair: pairOf(row, column), words: `${words[row]} – ${words[column]}`});
-    }
+  // Which word stands at each place of the matrices, and where each word stands.
+  const orders = {category: words.map((_, place) => place), clustered: data.map.clustered};
+  const places = Object.fromEntries(Object.entries(orders).map(([name, order]) => {
+    const inverse = [];
+    order.forEach((word, place) => { inverse[word] = place; });
+    return [name, inverse];
+  }));
+  function cellsOf(order) {
+    return order.flatMap((a, row) => order.map((b, column) =>
+      ({row, column, a, b, pair: pairOf(a, b), words: `${words[a]} – ${words[b]}`})));
   }
 
   let matrices = {}, profiles = [], drawn = 0;
+
+  // The map. Sizes are those of the drawings' viewBox.
+  const size = 320, margin = 26, many = 100, extremes = 12, bold = 1.35;
+  const kinds = [...new Set(categories)];
+  const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
+                  "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
+  const hues = ["--first", "--second", "--third", "--fourth", "--fifth"];
+  const svg = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  function markOf(kind) {
+    const fill = kinds.length <= hues.length ? `var(${hues[kind]})` : `hsl(${360 * kind / kinds.length} var(--hue))`;
+    const mark = svg("path", {d: shapes[kind % shapes.length]});
+    mark.style.fill = fill;
+    return mark;
+  }
+  kinds.forEach((kind, place) => {
+    const entry = document.createElement("li"), picture = svg("svg", {viewBox: "-6 -6 12 12", "aria-hidden": "true"});
+    picture.append(markOf(place));
+    entry.append(picture, ` ${kind}`);
+    element("legend").append(entry);
+  });
+  // A layer's three maps fill their frames together, so that they can be laid over each other.
+  const frames = data.map.points[names[0]].map((_, layer) => {
+    const all = names.flatMap(name => data.map.points[name][layer]);
+    const ends = [0, 1].map(side => [Math.min(...all.map(p => p[side])), Math.max(...all.map(p => p[side]))]);
+    const extent = Math.max(...ends.map(([low, high]) => high - low)) || 1;
+    return {scale: (size - 2 * margin) / extent, middle: ends.map(([low, high]) => (low + high) / 2)};
+  });
+  const maps = Object.fromEntries(names.map(name => {
+    const holder = element(`map-${name}`);
+    const groups = words.map((word, place) => {
+      const group = svg("g", {class: "word"}), label = svg("text", {});
+      label.textContent = word;
+      group.append(markOf(kinds.indexOf(categories[place])), label);
+      holder.append(group);
+      return group;
+    });
+    const nearest = event => {
+      const box = holder.getBoundingClientRect(), scale = size / box.width;
+      const [x, y] = [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
+      const away = pointsOf(name).map(([u, v]) => Math.hypot(u - x, v - y));
+      const place = away.indexOf(Math.min(...away));
+      if (away[place] > 24 || place === Number(first.value)) return;
+      first.value = place;
+      showPair();
+    };
+    holder.addEventListener("pointermove", nearest);
+    holder.addEventListener("click", nearest);
+    return [name, groups];
+  }));
+  const widths = maps[names[0]].map(group => group.lastChild.getComputedTextLength() || 30);
+
+  function pointsOf(name) {
+    const layer = Number(slider.value), {scale, middle} = frames[layer];
+    return data.map.points[name][layer].map(([x, y]) =>
+      [size / 2 + scale * (x - middle[0]), size / 2 - scale * (y - middle[1])]);
+  }
+
+  // Where a name may stand around its point: above, below, beside, and between these.
+  const spots = [[0, -6, "middle"], [0, 12, "middle"], [6, 3, "start"], [-6, 3, "end"],
+                 [4, -5, "start"], [-4, -5, "end"], [4, 10, "start"], [-4, 10, "end"]];
+  function boxAt([x, y], width, [dx, dy, anchor], larger = 1) {
+    const half = larger * width / 2 + 1, centre = x + dx + {start: half, middle: 0, end: -half}[anchor];
+    return [centre - half, centre + half, y + dy - 8 * larger, y + dy + 2 * larger];
+  }
+  const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
+  const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
+  const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
+  function put(group, [x, y, anchor]) {
+    for (const [key, value] of Object.entries({x, y, "text-anchor": anchor})) group.lastChild.setAttribute(key, value);
+  }
+
+  // A name stands where it covers no point and no other name; where there is no such spot, it is shown when chosen.
+  const taken = {};
+  function showMap() {
+    const layer = Number(slider.value);
+    for (const name of names) {
+      const points = pointsOf(name), middle = size / 2, boxes = taken[name] = {};
+      const far = points.map(([x, y]) => Math.hypot(x - middle, y - middle));
+      for (const place of [...points.keys()].sort((a, b) => far[b] - far[a])) {
+        const group = maps[name][place], [x, y] = points[place];
+        group.style.transform = `translate(${x}px, ${y}px)`;
+        const full = count >= many && Object.keys(boxes).length >= extremes;
+        const free = full ? undefined : spots.find(spot => {
+          const box = boxAt(points[place], widths[place], spot);
+          return inside(box) && Object.values(boxes).every(other => apart(box, other))
+            && points.every((point, other) => other === place || apart(box, around(point)));
+        });
+        group.classList.toggle("crowded", !free);
+        group.spot = free || spots[0];
+        if (free) boxes[place] = boxAt(points[place], widths[place], free);
+      }
+      element(`stress-${name}`).textContent = `stress ${data.map.stress[name][layer].toFixed(2)}`;
+    }
+    element("nearest").tBodies[0].replaceChildren(...words.map((word, a) => {
+      const row = document.createElement("tr"), head = document.createElement("th");
+      head.scope = "row";
+      head.textContent = word;
+      row.append(head, ...names.map(name => {
+        const cell = document.createElement("td"), alike = b => values[name][layer][pairOf(a, b)];
+        const best = words.map((_, b) => b).filter(b => b !== a).reduce((b, c) => alike(c) > alike(b) ? c : b);
+        cell.textContent = `${words[best]} (${signed(alike(best), 2)})`;
+        return cell;
+      }));
+      return row;
+    }));
+  }
+
+  // The chosen words' names are larger: they take the spot that covers fewest points, and hide names that they cover.
+  function markChosen() {
+    const pair = [...new Set([Number(first.value), Number(second.value)])];
+    for (const name of names) {
+      const points = pointsOf(name), chosen = {};
+      for (const place of pair) {
+        const covered = spot => {
+          const box = boxAt(points[place], widths[place], spot, bold);
+          return points.filter((point, other) => other !== place && !apart(box, around(point))).length
+            + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
+        };
+        const group = maps[name][place];
+        const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor]).reduce((best, next) => covered(next) < covered(best) ? next : best);
+        chosen[place] = boxAt(points[place], widths[place], spot, bold);
+        if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
+        put(group, spot);
+      }
+      maps[name].forEach((group, place) => {
+        const box = taken[name][place];
+        group.classList.toggle("chosen", place in chosen);
+        group.classList.toggle("covered", Boolean(box) && Object.values(chosen).some(other => !apart(box, other)));
+        if (!(place in chosen)) put(group, group.spot);
+      });
+    }
+  }
 
   function look() {
     const style = getComputedStyle(document.documentElement);
@@ -53,15 +195,20 @@
   async function draw() {
     const turn = ++drawn;
     const options = {actions: false, renderer: "canvas", config: look(), mode: "vega-lite"};
+    const cells = cellsOf(orders[ordering.value]), grouped = ordering.value === "category";
     for (const name of names) {
       const holder = element(`matrix-${name}`), size = cellSize(holder) * count;
       const spec = {...data.matrices[name], width: size, height: size, datasets: {cells}};
+      if (!grouped) {  // no lines and names: categories do not stand together
+        spec.layer = spec.layer.filter(layer => layer.mark.type !== "rule");
+        spec.params = spec.params.map(param => param.name === "names" ? {name: "names", value: {}} : param);
+      }
       const {view} = await vegaEmbed(holder, spec, options);
       if (turn !== drawn) return;
       const choose = (event, item) => {
         if (item && item.datum && item.datum.words !== undefined) {
-          first.value = item.datum.row;
-          second.value = item.datum.column;
+          first.value = item.datum.a;
+          second.value = item.datum.b;
           showPair();
         }
       };
@@ -77,6 +224,7 @@
     await showLayer();
     await showPair();
     document.documentElement.dataset.drawn = turn;
+    document.querySelectorAll(".map").forEach(map => map.classList.add("moving"));  // from now on
   }
 
   async function showLayer() {
@@ -84,6 +232,7 @@
     slider.setAttribute("aria-valuetext", `layer ${layer}`);
     element("layer-number").textContent = layer;
     element("layer-scores").textContent = data.scores[place];
+    showMap();
     await Promise.all(Object.entries(matrices).map(([name, view]) => {
       const [low, high] = colourLimits(name, place);
       return view.signal("low", low).signal("high", high).signal("values", values[name][place]).runAsync();
@@ -100,12 +249,15 @@
     for (const name of names) {
       element(`pair-${name}`).textContent = signed(pair < 0 ? own : values[name][place][pair], 6);
     }
+    markChosen();
+    const order = places[ordering.value];
     return Promise.all(Object.values(matrices).map(view =>
-      view.signal("chosen_row", a).signal("chosen_column", b).runAsync()));
+      view.signal("chosen_row", order[a]).signal("chosen_column", order[b]).runAsync()));
   }
 
   slider.addEventListener("input", showLayer);
   colours.addEventListener("change", showLayer);
+  ordering.addEventListener("change", draw);
   first.addEventListener("change", showPair);
   second.addEventListener("change", showPair);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -11,6 +11,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.artefacts.results import Results
+from stages.findings.answer import answer
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
@@ -18,18 +19,21 @@ from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.pages.captions import captions
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
-from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
+#: The figure that carries the answer, at the top.
+LEAD = "fig6_rsa_profile"
 
 
 def page(
     run: Results,
     captured: Mapping[str, Any],
     similarity: Mapping[str, Any],
+    word_map: Mapping[str, Any],
     settings: Mapping[str, Any],
-    images: Mapping[str, bytes],
+    images: Mapping[str, tuple[bytes, bytes]],
     vega: str,
 ) -> str:
     """Write the report.
@@ -41,10 +45,12 @@ def page(
         `data/capture.json`.
     similarity : mapping
         Of `charts.matrices`.
+    word_map : mapping
+        Of `charts.maps`.
     settings : mapping of str to value
         By key of `params.yaml`: all.
-    images : mapping of str to bytes
-        By name, PNG: the figures.
+    images : mapping of str to two of bytes
+        By name, PNG: the figures, in the theme of ``figures.theme`` and in the other.
     vega : str
         The plotting library, which stands in the page as it is.
 
@@ -55,7 +61,9 @@ def page(
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [
-        f"{stage}.enabled" for stage in ("inference", "nulls", "controls", "heads") if not settings[f"{stage}.enabled"]
+        f"{stage}.enabled"
+        for stage in ("inference", "nulls", "controls", "heads", "sentences")
+        if not settings[f"{stage}.enabled"]
     ]
     asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
     profiles = [
@@ -71,6 +79,9 @@ def page(
     )
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
+    figures = [
+        _figure(name, caption, *images[name]) for name, caption in captions(run, settings["tokens.context"]).items()
+    ]
     pairs = zip(captured["words"], captured["categories"], strict=True)
     blocks = [
         {"category": category, "words": [word for word, _ in entries]}
@@ -96,14 +107,16 @@ def page(
         shown=len(similarity["words"]),
         percent=f"{100 * (1 - run.alpha):g} %",
         profiles=profiles,
-        figures=[
-            _figure(name, caption, images[name]) for name, caption in captions(run, settings["tokens.context"]).items()
-        ],
+        answer=answer(run),
+        lead=next(figure for figure in figures if figure["name"] == LEAD),
+        figures=[figure for figure in figures if figure["name"] != LEAD],
+        other_theme=OTHER_THEME[settings["figures.theme"]],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
         settings={key: _written(value) for key, value in settings.items()},
         data={
             "similarity": {**similarity, "own": metric.own},
+            "map": word_map,
             "matrices": {name: matrix_spec(LABELS[name], metric.long, similarity, metric.own) for name in MATRICES},
             "profiles": {profile["id"]: profile["spec"] for profile in profiles},
             "layers": [*run.numbers],
@@ -137,8 +150,6 @@ def steps(
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
-    other_theme = "light" if settings["figures.theme"] == "dark" else "dark"
-    found.append((f"Draw the figures in the {other_theme} theme.", f"figures.theme={other_theme}"))
     return [{"why": why, "command": f"dvc exp run -S {setting}"} for why, setting in found]
 
 
@@ -187,10 +198,10 @@ def _profile(
     }
 
 
-def _figure(name: str, caption: Any, image: bytes) -> dict[str, Any]:
+def _figure(name: str, caption: Any, image: bytes, other: bytes) -> dict[str, Any]:
     width, height = struct.unpack(">II", image[16:24])  # of the PNG's first chunk
-    encoded = base64.b64encode(image).decode("ascii")
-    return {"name": name, "caption": caption, "image": encoded, "width": width, "height": height}
+    image, other = (base64.b64encode(png).decode("ascii") for png in (image, other))
+    return {"name": name, "caption": caption, "image": image, "other": other, "width": width, "height": height}
 
 
 def _scores(run: Results, place: int) -> str:

@@ -6,6 +6,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from stages.pipeline.word_lists import check_words
 
+#: In the place of a sentence's name, in `metrics/sentences.csv`: all of them, and that of `prompt.template`.
+ALL_SENTENCES, OWN_SENTENCE = "all", "prompt"
+
 
 class Section(BaseModel):
     """A block of params.yaml: no unknown key, no key left out, no silent conversion."""
@@ -26,6 +29,7 @@ def _has_word(template: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
+Template = Annotated[str, AfterValidator(_has_word)]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
@@ -54,7 +58,7 @@ class Model(Section):
 class Prompt(Section):
     """The sentence around each word."""
 
-    template: Annotated[str, AfterValidator(_has_word)]
+    template: Template
     multi_token: Literal["error", "last", "mean"]
 
 
@@ -77,6 +81,7 @@ class Similarity(Section):
     metric: Literal["cosine", "correlation", "euclidean"]
     transform: Literal["none", "center", "zscore"]
     reference_words: Words
+    average_sentences: bool
 
     @field_validator("reference_words")
     @classmethod
@@ -86,6 +91,26 @@ class Similarity(Section):
         if twice := sorted({word for word in words if words.count(word) > 1}):
             raise ValueError(f"{twice[0]!r} is listed twice")
         return words
+
+
+class Sentences(Section):
+    """Further sentences around each word."""
+
+    enabled: bool
+    templates: dict[Text, Template] = Field(
+        min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
+    )
+    bootstraps: int = Field(ge=20)
+
+    @field_validator("templates")
+    @classmethod
+    def _different(cls, templates: dict[str, str]) -> dict[str, str]:
+        if taken := {ALL_SENTENCES, OWN_SENTENCE} & set(templates):
+            raise ValueError(f"a sentence cannot be called {min(taken)}: the table of results does so otherwise")
+        listed = list(templates.values())
+        if twice := sorted({template for template in listed if listed.count(template) > 1}):
+            raise ValueError(f"{twice[0]!r} is listed twice")
+        return templates
 
 
 class Rsa(Section):
@@ -149,6 +174,7 @@ class Settings(Section):
     nulls: Nulls
     controls: Controls
     heads: Heads
+    sentences: Sentences
     figures: Figures
     words_file: Text
     words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")
@@ -156,6 +182,14 @@ class Settings(Section):
     @model_validator(mode="after")
     def _enough_words(self) -> "Settings":
         check_words(self.words)
+        return self
+
+    @model_validator(mode="after")
+    def _sentences_to_average(self) -> "Settings":
+        if self.similarity.average_sentences and not self.sentences.enabled:
+            raise ValueError("similarity.average_sentences: there is nothing to average, sentences.enabled is false")
+        if self.similarity.average_sentences and self.tokens.target != "word":
+            raise ValueError("similarity.average_sentences: words are then compared at their own: tokens.target: word")
         return self
 
     @model_validator(mode="after")

@@ -17,7 +17,13 @@ FIGURES = (
     "fig11_controls",
     "fig12_robustness",
     "fig13_heads",
+    "fig14_word_map",
+    "fig15_sentences",
 )
+
+
+#: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
+OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 #: What is drawn. A new stream goes to the end: the earlier ones keep their numbers.
-STREAMS = ("words", "labels", "bootstrap", "nulls", "matching")
+STREAMS = ("words", "labels", "bootstrap", "nulls", "matching", "sentences", "halves")
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

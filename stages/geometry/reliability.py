@@ -1,0 +1,151 @@
+"""How reliable a geometry is over sentences, and what that leaves of the agreement of two geometries."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.geometry.names import MATRICES, PAIRS, Scores
+
+#: Measures that are correlations, and those that are shares of a variance.
+CORRELATIONS = frozenset({"reliability", "reliability_halves", "ceiling_lower", "ceiling_upper", "rsa", "rsa_across"})
+SHARES = ("share_words", "share_sentence", "share_rest")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments over word pairs of the similarities of every matrix in every sentence, for each resample of words.
+
+    Attributes
+    ----------
+    n : ndarray, shape (resamples,)
+        Sum of the pairs' weights.
+    means : ndarray, shape (resamples, 3 * sentences)
+        Of Q in every sentence, then K, then V.
+    covariance : ndarray, shape (resamples, 3 * sentences, 3 * sentences)
+        n - 1 in the denominator.
+    d : ndarray, shape (resamples, 3 * sentences)
+        Cohen's d, within against across categories.
+    """
+
+    n: np.ndarray
+    means: np.ndarray
+    covariance: np.ndarray
+    d: np.ndarray
+
+    def of(self, name: str) -> slice:
+        """Return where a matrix stands."""
+        sentences = self.means.shape[1] // len(MATRICES)
+        return slice(MATRICES.index(name) * sentences, (MATRICES.index(name) + 1) * sentences)
+
+
+def reliability(sums: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores:
+    r"""Return every statistic over sentences, of resamples of words, of sentences, or of both.
+
+    With :math:`s_c` the similarities of a matrix in sentence c and :math:`r(\cdot,\cdot)` their Pearson correlation
+    over word pairs; means run over sentences, or over ordered pairs of distinct sentences :math:`c \ne e`:
+
+    ``reliability``
+        .. math:: \rho = \overline{r(s_c, s_e)}
+    ``reliability_halves``
+        The mean over splits of the sentences in two of :math:`2 r / (1 + r)`, r being the correlation of the halves'
+        mean similarities: the reliability of the mean over all sentences (Spearman–Brown).
+    ``share_words``, ``share_sentence``, ``share_rest``
+        Variance components of :math:`s_{cp}`, two-way without replication, as shares of their sum: what a word pair
+        keeps in every sentence (mean covariance of two sentences), by how much a sentence raises all pairs, and the
+        rest, a pair in a sentence. A negative estimate counts as 0.
+    ``ceiling_lower``, ``ceiling_upper``
+        The noise ceiling: mean correlation of a sentence with the mean of the standardised others, and of all. No
+        geometry can on average agree better with single sentences than the upper bound.
+    ``d``
+        The mean Cohen's d.
+    ``rsa``, ``rsa_across``, ``rsa_corrected``
+        For two matrices a and b, within a sentence, across sentences, and corrected for attenuation:
+
+        .. math:: \overline{r(a_c, b_c)}, \qquad \overline{r(a_c, b_e)}, \qquad
+                  \frac{\overline{r(a_c, b_e)}}{\sqrt{\rho_a \rho_b}}
+
+        The correction starts from the agreement across sentences, which nothing but the words can make. It is NaN
+        where a reliability is not positive, and may exceed 1.
+
+    Copies of a sentence in a resample are never compared with each other.
+
+    Parameters
+    ----------
+    sums : Moments
+    counts : ndarray of int, shape (resamples, sentences)
+        How often each sentence counts; as many resamples as `sums` has, or one of the two has a single one.
+    halves : ndarray of bool, shape (splits, sentences)
+
+    Returns
+    -------
+    Scores
+        By measure and matrix or pair: ndarray, shape (resamples,).
+
+    References
+    ----------
+    Spearman, C. (1904), doi:10.2307/1412159 (attenuation). Spearman, C. (1910), doi:10.1111/j.2044-8295.1910.tb00206.x,
+    and Brown, W. (1910), doi:10.1111/j.2044-8295.1910.tb00207.x (halves). Shavelson, R. J. & Webb, N. M. (1991).
+    Generalizability Theory: A Primer (variance components). Nili, H. et al. (2014), doi:10.1371/journal.pcbi.1003553
+    (noise ceiling).
+    """
+    m = np.asarray(counts, dtype=np.float64)
+    own = m / m.sum(axis=1, keepdims=True)
+    two = m[:, :, None] * m[:, None, :] * (1 - np.eye(m.shape[1]))  # distinct sentences
+    two /= two.sum(axis=(1, 2), keepdims=True)
+    spread = np.sqrt(np.diagonal(sums.covariance, axis1=1, axis2=2))
+    r = sums.covariance / (spread[:, :, None] * spread[:, None, :])
+    scores = {}
+    for name in MATRICES:
+        at = sums.of(name)
+        alike, covariance = r[:, at, at], sums.covariance[:, at, at]
+        scores["reliability", name] = _sum(two * alike)
+        scores["reliability_halves", name] = _halves(covariance, m, halves)
+        shares = _components(covariance, sums.means[:, at], sums.n, own, two)
+        scores |= {(share, name): part for share, part in zip(SHARES, shares, strict=True)}
+        lower, upper = _ceilings(alike, m, own)
+        scores |= {("ceiling_lower", name): lower, ("ceiling_upper", name): upper}
+        scores["d", name] = (own * sums.d[:, at]).sum(axis=1)
+    for pair in PAIRS:
+        first, second = pair
+        between = r[:, sums.of(first), sums.of(second)]
+        scores["rsa", pair] = (own * np.diagonal(between, axis1=1, axis2=2)).sum(axis=1)
+        scores["rsa_across", pair] = _sum(two * between)
+        reliable = [scores["reliability", name] for name in pair]
+        attenuation = np.sqrt(np.where(np.minimum(*reliable) > 0, np.multiply(*reliable), np.nan))
+        scores["rsa_corrected", pair] = scores["rsa_across", pair] / attenuation
+    return scores
+
+
+def _sum(matrices: np.ndarray) -> np.ndarray:
+    return matrices.sum(axis=(1, 2))
+
+
+def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.ndarray:
+    """Return the mean over splits of Spearman and Brown's reliability; a split with an empty half does not count."""
+    first, second = m[:, None] * halves, m[:, None] * ~halves  # (resamples, splits, sentences)
+    of_first, of_second = first @ covariance, second @ covariance
+    product = (of_first * second).sum(axis=2)
+    variances = (of_first * first).sum(axis=2) * (of_second * second).sum(axis=2)
+    whole = variances > 0
+    r = product / np.sqrt(np.where(whole, variances, 1))
+    splits = whole.sum(axis=1)
+    return np.where(whole, 2 * r / (1 + r), 0).sum(axis=1) / np.where(splits, splits, np.nan)
+
+
+def _components(
+    covariance: np.ndarray, means: np.ndarray, n: np.ndarray, own: np.ndarray, two: np.ndarray
+) -> list[np.ndarray]:
+    """Return the shares of words, sentence and rest, each of shape (resamples,)."""
+    words = _sum(two * covariance)
+    rest = (own * np.diagonal(covariance, axis1=1, axis2=2)).sum(axis=1) - words
+    sentence = _sum(two * np.square(means[:, :, None] - means[:, None, :])) / 2 - rest / n
+    parts = np.maximum(np.broadcast_arrays(words, sentence, rest), 0)
+    return list(parts / parts.sum(axis=0))
+
+
+def _ceilings(r: np.ndarray, m: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean correlation of a sentence with the mean of the others, and of all."""
+    with_all = (r @ m[:, :, None])[..., 0]
+    total = (m * with_all).sum(axis=1, keepdims=True)
+    with_others, others = with_all - m, total - 2 * m * with_all + np.square(m)
+    return (own * with_others / np.sqrt(others)).sum(axis=1), (own * with_all / np.sqrt(total)).sum(axis=1)

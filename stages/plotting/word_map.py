@@ -1,0 +1,146 @@
+"""Figure 14: words as points in a plane, and names that do not hide each other."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import rcParams
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from stages.geometry.names import LABELS
+from stages.geometry.scaling import MANY_WORDS
+from stages.plotting.names import number
+from stages.plotting.style import panels
+
+#: How many words are named where only extremes are.
+EXTREMES = 12
+#: Points of room that a name keeps from a mark.
+ROOM = 3.0
+#: Where a name may stand around its point, the better first; if need be in rings so many points farther off.
+SPOTS = np.array(
+    [(0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    + [(x, y) for y in (1, -1) for x in (0.5, -0.5)]
+    + [(x, y) for x in (1, -1) for y in (0.5, -0.5)]
+)
+RINGS, STEP = 6, 6.0
+MARKERS = "os^DvPX"
+
+
+def word_map(
+    points: Mapping[str, np.ndarray],
+    stress: Mapping[str, float],
+    words: Sequence[str],
+    categories: Sequence[str],
+    layer: int,
+) -> Figure:
+    """Draw Figure 14: the words' map in each matrix.
+
+    Parameters
+    ----------
+    points : mapping of "q", "k", "v" to ndarray, shape (words, 2)
+        Laid over each other.
+    stress : mapping of "q", "k", "v" to float
+    words, categories : sequence of str, length words
+    layer : int
+    """
+    figure, axes = panels(3, width=13, height=5.5)
+    order = list(dict.fromkeys(categories))
+    places = np.array([order.index(category) for category in categories])
+    looks = [(colour, MARKERS[place % len(MARKERS)]) for place, colour in enumerate(colours(len(order)))]
+    everything = np.concatenate(list(points.values()))
+    centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
+    reach = 1.1 * np.ptp(everything, axis=0).max() / 2
+    for axis, (name, values) in zip(axes, points.items(), strict=True):
+        for place, (colour, marker) in enumerate(looks):
+            some = values[places == place].T
+            axis.plot(*some, marker, color=colour, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
+        axis.spines[:].set_visible(False)
+        axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
+        axis.set(xlim=centre[0] + [-reach, reach], ylim=centre[1] + [-reach, reach], aspect="equal")
+    keys = [
+        Line2D([], [], color=colour, marker=marker, linestyle="", label=category)
+        for category, (colour, marker) in zip(order, looks, strict=True)
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 8), fontsize=10)
+    figure.suptitle(f"Which words are near each other, layer {layer}")
+    figure.draw_without_rendering()  # where the names go depends on where the axes have come to lie
+    figure.set_layout_engine("none")
+    for axis, values in zip(axes, points.values(), strict=True):
+        named = np.arange(len(words)) if len(words) < MANY_WORDS else extremes(values)
+        write_names(axis, values, [words[place] for place in named], named)
+    return figure
+
+
+def colours(categories: int) -> list:
+    """Return a colour for each category: the theme's, or of more than it has, evenly spaced hues."""
+    cycle = rcParams["axes.prop_cycle"].by_key()["color"]
+    return (
+        cycle[:categories]
+        if categories <= len(cycle)
+        else list(matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, categories)))
+    )
+
+
+def extremes(points: np.ndarray) -> np.ndarray:
+    """Return the word farthest out in each direction."""
+    sector = np.floor((np.arctan2(points[:, 1], points[:, 0]) / (2 * np.pi) % 1) * EXTREMES).astype(int)
+    far = np.linalg.norm(points, axis=1)
+    return np.array([max(np.flatnonzero(sector == one), key=far.__getitem__) for one in np.unique(sector)])
+
+
+def write_names(axis: Axes, points: np.ndarray, names: Sequence[str], named: np.ndarray) -> None:
+    """Write names beside their points, where there is room; a line leads to one that stands farther off."""
+    scale = axis.figure.dpi / 72
+    style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+    texts = [
+        axis.annotate(name, points[place], xytext=(0, 0), **style) for name, place in zip(names, named, strict=True)
+    ]
+    boxes = [text.get_window_extent() for text in texts]
+    half = np.array([[box.width, box.height] for box in boxes]) / scale / 2
+    shown = axis.transData.transform(points) / scale
+    frame = axis.get_window_extent().get_points() / scale
+    for text, place, centre, size in zip(texts, named, beside(shown, named, half, frame), half, strict=True):
+        text.set_position(centre - shown[place])
+        edge = np.clip(shown[place], centre - size, centre + size)
+        if np.linalg.norm(edge - shown[place]) > 2 * ROOM:
+            ends = axis.transData.inverted().transform(edge * scale)
+            axis.plot(*np.transpose([points[place], ends]), color="grey", linewidth=0.6, zorder=0.5)
+
+
+def beside(points: np.ndarray, named: np.ndarray, half: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Choose for each name the nearest of `SPOTS` where it covers no point and no other name.
+
+    Names that have the fewest such spots beside their points choose first. One that finds none takes the spot that
+    covers least, names before points.
+
+    Parameters
+    ----------
+    points : ndarray, shape (points, 2)
+    named : ndarray of int, shape (names,)
+        Whose names they are.
+    half : ndarray, shape (names, 2)
+        Half of their width and height.
+    frame : ndarray, shape (2, 2)
+        Lower left and upper right corner of where they may be.
+
+    Returns
+    -------
+    ndarray of float64, shape (names, 2)
+        Their centres, in the unit of the points.
+    """
+    away = np.concatenate([SPOTS * ring for ring in range(RINGS)])
+    centres = points[named][:, None] + np.tile(SPOTS, (RINGS, 1)) * (half + ROOM)[:, None] + STEP * away
+    hidden = _overlaps(centres[:, :, None], points, half[:, None, None] + ROOM - 0.5).sum(axis=-1)
+    outside = ((centres - half[:, None] < frame[0]) | (centres + half[:, None] > frame[1])).any(axis=-1)
+    cost = hidden + len(named) * outside
+    chosen = np.full((len(named), 2), np.inf)
+    for name in np.argsort((cost[:, : len(SPOTS)] == 0).sum(axis=1), kind="stable"):
+        covered = _overlaps(centres[name][:, None], chosen, half[name] + half + 0.5).sum(axis=1)
+        chosen[name] = centres[name, np.argmin(cost[name] + len(named) * covered)]
+    return chosen
+
+
+def _overlaps(one: np.ndarray, other: np.ndarray, room: np.ndarray) -> np.ndarray:
+    return (np.abs(one - other) < room).all(axis=-1)

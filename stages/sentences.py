@@ -1,0 +1,79 @@
+"""Ask how much of the geometries, and of their agreement, is the words' and how much is the sentence's."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.activations import vectors_at, vectors_in_sentences
+from stages.artefacts.files import read_json
+from stages.artefacts.layerwise import each_layer
+from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
+from stages.geometry.names import WITH_INPUT, Scores
+from stages.geometry.pairs import pairs_of, within_category
+from stages.geometry.similarity import similarities
+from stages.pipeline.progress import stack
+from stages.pipeline.stage import Stage, run
+from stages.statistics.sentences import by_sentence, draw, two_way
+
+MEAN = "data/mean_similarity.safetensors"
+
+
+def main(stage: Stage) -> None:
+    scores, layers = compute(stage) if stage.settings.sentences.enabled else ({}, [])
+    if scores:
+        print(*empty_cells("sentences.csv", scores, layers), sep="\n")
+    else:
+        print("sentences.enabled is false: sentences.csv holds its header only")
+        write_no_tensors(stage.output(MEAN))
+    write_table(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
+
+
+def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
+    """Return what the table holds and the layers' numbers; write the mean similarities where they are asked for."""
+    captured, chosen, inference = (
+        read_json(stage.input("data/capture.json")),
+        stage.settings.similarity,
+        stage.settings.inference,
+    )
+    words, categories = captured["words"], captured["categories"]
+    choices = {"metric": chosen.metric, "transform": chosen.transform}
+    with (
+        open_tensors(stage.input("data/activations.safetensors")) as activations,
+        open_tensors(stage.input("data/reference.safetensors")) as reference,
+        open_tensors(stage.input("data/sentences.safetensors")) as further,
+    ):
+        own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
+        names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
+        draws = draw(categories, len(names), stage.settings.sentences.bootstraps, inference.seed)
+        statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
+        singly = partial(by_sentence, within=within_category(categories), names=names)
+        work = partial(of_layer, compare=partial(similarities, words=len(words), **choices), asked=(statistics, singly))
+        averaged = WITH_INPUT if chosen.average_sentences else ()
+        shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
+        record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
+        record = {**record, **vectors.record, "sentences": names} if averaged else {}
+        scores = []
+        with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
+            for place, (found, mean) in enumerate(each_layer("sentences", work, vectors)):
+                scores.append(found)
+                for name in averaged:
+                    file.write(name, place, mean[name][None])
+    return {key: stack(layer[key] for layer in scores) for key in scores[0]}, vectors.numbers
+
+
+def of_layer(
+    vectors: Mapping[str, np.ndarray],
+    compare: Callable[[np.ndarray], np.ndarray],
+    asked: tuple[Callable[..., Any], ...],
+) -> tuple[Scores, dict[str, np.ndarray]]:
+    """Return what is asked of one layer's similarities, and by matrix their mean over sentences."""
+    similarity = {name: compare(values) for name, values in vectors.items()}
+    scores = {key: cells for ask in asked for key, cells in ask(similarity).items()}
+    return scores, {name: values.mean(axis=0) for name, values in similarity.items()}
+
+
+if __name__ == "__main__":
+    run("sentences", main, __doc__)

@@ -1,0 +1,270 @@
+"""Geometries of the same words in several sentences: two-way bootstrap, over words and over sentences.
+
+Every statistic of `stages.geometry.reliability` is a function of means, variances and covariances, over word pairs,
+of the similarities of each matrix in each sentence. A resample of words changes these moments; a resample of sentences
+changes how often each sentence counts. So the moments of all resamples of words are one matrix product a layer.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from stages.geometry.comparison import fisher_z, pairwise
+from stages.geometry.effects import cohens_d
+from stages.geometry.names import MATRICES, Scores
+from stages.geometry.pairs import within_category
+from stages.geometry.reliability import CORRELATIONS, SHARES, Moments, reliability
+from stages.pipeline.progress import blocks
+from stages.pipeline.schema import ALL_SENTENCES
+from stages.statistics.bootstrap import resample_words
+from stages.statistics.seeds import stream
+
+#: Bytes of pair weights that are held at a time.
+CHUNK = 2**24
+#: How often the sentences are split in two halves.
+SPLITS = 50
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is drawn for the statistics over sentences, the same in every layer.
+
+    Attributes
+    ----------
+    words : ndarray of int, shape (resamples, words)
+        How often each word was drawn, in its category.
+    sentences : ndarray of int, shape (resamples, sentences)
+        How often each sentence was drawn.
+    halves : ndarray of bool, shape (splits, sentences)
+        Which sentences are in the first half.
+    """
+
+    words: np.ndarray
+    sentences: np.ndarray
+    halves: np.ndarray
+
+
+def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, splits: int = SPLITS) -> Draws:
+    """Draw words, sentences and halves of the sentences, from streams of their own."""
+    rng = stream(seed, "sentences")
+    words, _ = resample_words(categories, resamples, rng)
+    return Draws(words, resample_sentences(sentences, resamples, rng), halve(sentences, splits, stream(seed, "halves")))
+
+
+def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw sentences with replacement; a resample of one sentence alone, which cannot be compared, is drawn again.
+
+    Parameters
+    ----------
+    sentences : int
+        At least 2.
+    resamples : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int, shape (resamples, sentences)
+        How often each was drawn.
+    """
+    counts = np.zeros((resamples, sentences), dtype=np.int16)
+    open_rows = np.arange(resamples)
+    while len(open_rows):
+        counts[open_rows] = rng.multinomial(sentences, np.full(sentences, 1 / sentences), size=len(open_rows))
+        open_rows = open_rows[(counts[open_rows] > 0).sum(axis=1) < 2]
+    return counts
+
+
+def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw halves of the sentences; of an odd number, one half has one more.
+
+    Returns
+    -------
+    ndarray of bool, shape (splits, sentences)
+        True in the first half.
+    """
+    first = np.arange(sentences) < sentences // 2
+    return rng.permuted(np.tile(first, (splits, 1)), axis=1)
+
+
+def moments(similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray) -> Moments:
+    r"""Take the moments of one layer's similarities over word pairs, weighted by resamples of words.
+
+    A pair of distinct words weighs :math:`w_i w_j`; a word's pairs with its own copies are left out.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+    categories : sequence of str, length words
+    counts : ndarray of int, shape (resamples, words)
+        How often each word was drawn.
+
+    Returns
+    -------
+    Moments
+    """
+    within = within_category(categories)
+    values = np.concatenate([np.asarray(similarity[name], dtype=np.float64) for name in MATRICES])
+    centre = values.mean(axis=1)
+    values = values - centre[:, None]  # far from 0, sums of squares lose digits
+    one, other = np.triu_indices(len(values))
+    features = np.concatenate([np.ones((1, values.shape[1])), values, values[one] * values[other]]).T
+    inside = np.concatenate([np.ones((1, within.sum())), values[:, within], np.square(values[:, within])]).T
+    rows, columns = np.triu_indices(counts.shape[1], 1)
+    sums, sums_within = np.empty((len(counts), features.shape[1])), np.empty((len(counts), inside.shape[1]))
+    for part in blocks(len(counts), CHUNK // (8 * len(rows))):
+        drawn = counts[part].astype(np.float64)
+        weights = drawn[:, rows] * drawn[:, columns]
+        sums[part], sums_within[part] = weights @ features, weights[:, within] @ inside
+    n, totals = sums[:, :1], sums[:, 1 : len(values) + 1]
+    products = np.empty((len(counts), len(values), len(values)))
+    products[:, one, other] = products[:, other, one] = sums[:, len(values) + 1 :]
+    means = totals / n
+    covariance = (products - n[..., None] * means[:, :, None] * means[:, None, :]) / (n[..., None] - 1)
+    squares = np.diagonal(products, axis1=1, axis2=2)
+    d = _cohens_d(n, totals, squares, *np.split(sums_within, [1, len(values) + 1], axis=1))
+    return Moments(n[:, 0], means + centre, covariance, d)
+
+
+def _cohens_d(
+    n: np.ndarray,
+    totals: np.ndarray,
+    squares: np.ndarray,
+    n_within: np.ndarray,
+    totals_within: np.ndarray,
+    squares_within: np.ndarray,
+) -> np.ndarray:
+    """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within."""
+    n_across, totals_across = n - n_within, totals - totals_within
+    within, across = totals_within / n_within, totals_across / n_across
+    scatter = squares - n_within * np.square(within) - n_across * np.square(across)
+    return (within - across) / np.sqrt(scatter / (n - 2))
+
+
+def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
+    """Return the statistics of one layer over sentences, with intervals over words and sentences together.
+
+    Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
+    three. The interval is the value, on Fisher's scale where it is a correlation, plus and minus Student's t times the
+    standard error. Degrees of freedom are those of words (one less for each category) or of sentences (one less),
+    whichever are fewer.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+        Of one layer.
+    categories : sequence of str, length words
+    draws : Draws
+    alpha : float
+        The intervals hold 1 - alpha.
+
+    Returns
+    -------
+    Scores
+        By measure, matrix or pair, and `ALL_SENTENCES`: ``value``, ``low``, ``high``, floats.
+
+    References
+    ----------
+    Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
+    """
+    once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
+    observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
+    values = reliability(observed, once["sentences"], draws.halves)
+    spreads = [
+        {names: _variance(scaled(names[0], drawn)) for names, drawn in found.items()}
+        for found in (
+            reliability(resampled, once["sentences"], draws.halves),
+            reliability(observed, draws.sentences, draws.halves),
+            reliability(resampled, draws.sentences, draws.halves),
+        )
+    ]
+    words, sentences = draws.words.shape[1], draws.sentences.shape[1]
+    freedom = words - len(set(categories)), sentences - 1
+    t, factors = stdtrit(min(freedom), 1 - alpha / 2), (words / freedom[0], sentences / freedom[1])
+    errors = {names: np.sqrt(combine(*(of[names] for of in spreads), *factors)) for names in values}
+    return {
+        (*names, ALL_SENTENCES): _interval(names[0], value[0], t * errors[names]) for names, value in values.items()
+    }
+
+
+def combine(words: float, sentences: float, both: float, of_words: float, of_sentences: float) -> float:
+    r"""Return the variance of a statistic over words and sentences, from its variances in three bootstraps.
+
+    A resample of n units varies by a factor :math:`f = n / (n - 1)` too little. And what belongs to a single word in a
+    single sentence, :math:`\hat\sigma^2_{rest}`, is in the variance over words, in that over sentences, and once more
+    in that of both, which the plain sum would count twice and the bootstrap of both three times:
+
+    .. math:: \hat\sigma^2 = f_w \hat\sigma^2_w + f_s \hat\sigma^2_s - \hat\sigma^2_{rest}, \qquad
+              \hat\sigma^2_{rest} = f_w f_s (\hat\sigma^2_{both} - \hat\sigma^2_w - \hat\sigma^2_s)
+
+    For large n this is :math:`2 (\hat\sigma^2_w + \hat\sigma^2_s) - \hat\sigma^2_{both}`. It is the corrected
+    two-factor bootstrap of Schütt et al. with words as conditions and sentences as subjects. It differs from theirs in
+    three points: words are drawn within categories, so that :math:`f_w = n / (n - categories)`; the rest is kept
+    between 0 and the smaller of the other two, where they keep the result below the uncorrected variance of both,
+    which takes the factors away again where there is no rest; and with no model to fit, nothing is cross-validated.
+
+    Parameters
+    ----------
+    words, sentences, both : float
+        Variance over resamples of words, of sentences, and of both at once.
+    of_words, of_sentences : float
+        :math:`f_w` and :math:`f_s`.
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    Schütt, H. H. et al. (2023), doi:10.7554/eLife.82566.
+    """
+    alone = of_words * words, of_sentences * sentences
+    return sum(alone) - np.clip(of_words * of_sentences * (both - words - sentences), 0, np.minimum(*alone))
+
+
+def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
+    """Return the RSA and Cohen's d of every sentence by itself, and the lowest and highest of them.
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
+        Of one layer.
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+    names : sequence of str
+        Of the sentences.
+
+    Returns
+    -------
+    Scores
+        By measure, matrix or pair, and sentence: ``value``, a float.
+    """
+    rsa = {("rsa", pair): values for pair, values in pairwise(similarity).items()}
+    d = {("d", name): cohens_d(similarity[name], within) for name in MATRICES}
+    found = {}
+    for (measure, of), values in (rsa | d).items():
+        ends = {"lowest": values.min(), "highest": values.max()}
+        found |= {(f"{measure}_{end}", of, ALL_SENTENCES): {"value": value} for end, value in ends.items()}
+        found |= {(measure, of, name): {"value": value} for name, value in zip(names, values, strict=True)}
+    return found
+
+
+def scaled(measure: str, values: np.ndarray) -> np.ndarray:
+    """Put correlations on Fisher's scale; leave what is none as it is."""
+    return fisher_z(values) if measure in CORRELATIONS else values
+
+
+def _variance(drawn: np.ndarray) -> float:
+    """Return the variance over the resamples in which a statistic is defined."""
+    known = drawn[np.isfinite(drawn)]
+    return known.var(ddof=1) if len(known) > 1 else np.nan
+
+
+def _interval(measure: str, value: float, half: float) -> dict[str, float]:
+    ends = scaled(measure, value) + half * np.array([-1, 1])
+    if measure in CORRELATIONS:
+        ends = np.tanh(ends)
+    elif measure in SHARES:
+        ends = np.clip(ends, 0, 1)
+    return {"value": float(value), "low": float(ends[0]), "high": float(ends[1])}

@@ -1,0 +1,113 @@
+"""Words as points in a plane: known planes come back, orientations agree, and no name hides another."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy.spatial import procrustes
+from scipy.spatial.distance import pdist, squareform
+
+from stages.geometry.scaling import classical_scaling, clustered, distances, lay_over, stress
+from stages.geometry.similarity import METRICS
+from stages.plotting import word_map
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_distances_are_those_of_the_vectors(rng: np.random.Generator, metric: str) -> None:
+    vectors = rng.normal(size=(7, 5))
+    found = distances(METRICS[metric](vectors), metric)
+    if metric == "correlation":
+        vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    if metric != "euclidean":
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(found, pdist(vectors), atol=1e-7)
+
+
+def test_a_plane_comes_back(rng: np.random.Generator) -> None:
+    plane = rng.normal(size=(3, 12, 2)) * [3, 1]
+    condensed = np.stack([pdist(points) for points in plane])
+    found = classical_scaling(condensed)
+    assert found.shape == (3, 12, 2)
+    np.testing.assert_allclose([pdist(points) for points in found], condensed, atol=1e-9)
+    np.testing.assert_allclose(stress(found, condensed), 0, atol=1e-6)
+    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-9)
+    assert (found.var(axis=1)[:, 0] >= found.var(axis=1)[:, 1]).all()
+
+
+def test_scaling_and_stress_are_those_of_their_formulas(rng: np.random.Generator) -> None:
+    condensed = pdist(rng.normal(size=(9, 6)))
+    centring = np.eye(9) - 1 / 9
+    values, vectors = np.linalg.eigh(-0.5 * centring @ squareform(condensed) ** 2 @ centring)
+    expected = vectors[:, [-1, -2]] * np.sqrt(values[[-1, -2]])
+    found = classical_scaling(condensed)
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-9)
+    scales = np.linspace(0.5, 3, 20001)
+    shown = scales[:, None] * pdist(found)
+    tried = np.sqrt(np.square(shown - condensed).sum(axis=1) / np.square(shown).sum(axis=1))
+    assert stress(found, condensed) == pytest.approx(tried.min(), abs=1e-6)
+
+
+def test_turned_mirrored_and_scaled_maps_lie_over_each_other(rng: np.random.Generator) -> None:
+    points = rng.normal(size=(10, 2)) * [2, 1]
+    points -= points.mean(axis=0)
+    turns = [np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(6)]
+    found = lay_over(np.stack([size * points @ turn for size, turn in enumerate(turns, 1)]).reshape(2, 3, 10, 2))
+    np.testing.assert_allclose(found, np.broadcast_to(found[0, 0], found.shape), atol=1e-9)
+    np.testing.assert_allclose(procrustes(found[0, 0], points)[2], 0, atol=1e-9)
+
+
+def test_laid_over_noisy_maps_are_as_near_as_procrustes_brings_them(rng: np.random.Generator) -> None:
+    points = rng.normal(size=(20, 2)) * [2, 1]
+    turns = [np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(8)]
+    maps = np.stack([(points + 0.2 * rng.normal(size=points.shape)) @ turn for turn in turns])
+    found = lay_over(maps - maps.mean(axis=1, keepdims=True))
+    for one, other in combinations(found, 2):
+        apart = np.square(one - other).sum() / np.square(one).sum()
+        assert apart <= 2 * procrustes(one, other)[2] + 0.02
+    np.testing.assert_array_equal(found, lay_over(maps - maps.mean(axis=1, keepdims=True)))
+
+
+def test_the_clustered_order_brings_groups_together(rng: np.random.Generator) -> None:
+    groups = rng.permutation(np.repeat([0, 1, 2], 6))
+    points = 10 * np.eye(3)[groups] + rng.normal(size=(18, 3))
+    order = clustered(pdist(points))
+    assert sorted(order) == list(range(18))
+    assert (np.diff(groups[order]) != 0).sum() == 2
+
+
+NAMES = [f"word{n}" for n in range(34)]
+
+
+def drawn(rng: np.random.Generator, words: int) -> Figure:
+    points = {name: rng.normal(size=(words, 2)) for name in "qkv"}
+    names = [f"word{n}" for n in range(words)]
+    return word_map.word_map(points, dict.fromkeys("qkv", 0.25), names, ["a", "b"] * (words // 2), 3)
+
+
+def test_names_do_not_overlap_and_are_all_there(rng: np.random.Generator) -> None:
+    figure = drawn(rng, 34)
+    figure.draw_without_rendering()
+    for axis in figure.axes[:3]:
+        labels = [text for text in axis.texts if text.get_text() in NAMES]
+        assert sorted(text.get_text() for text in labels) == sorted(NAMES)
+        boxes = [text.get_window_extent() for text in labels]
+        assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+        marks = [
+            axis.transData.transform(xy)
+            for line in axis.lines
+            for xy in line.get_xydata()
+            if line.get_marker() != "None"
+        ]
+        assert len(marks) == 34
+        assert sum(box.contains(*mark) for box in boxes for mark in marks) <= 1
+
+
+def test_of_many_words_only_the_extremes_are_named(rng: np.random.Generator) -> None:
+    for axis in drawn(rng, 200).axes[:3]:
+        assert 4 <= len([text for text in axis.texts if text.get_text().startswith("word")]) <= word_map.EXTREMES

@@ -1,0 +1,319 @@
+"""The same words in several sentences: statistics against plain loops and planted answers, and the stages."""
+
+from collections.abc import Mapping
+from itertools import combinations, permutations, product
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import InProcess, Project
+from safetensors.numpy import load_file
+from scipy.special import stdtrit
+
+from stages.artefacts.tensors import read_record
+from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.pairs import condense, within_category
+from stages.geometry.reliability import reliability
+from stages.geometry.similarity import cosine
+from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
+from stages.statistics.bootstrap import resample_words
+from stages.statistics.sentences import by_sentence, combine, draw, halve, moments, resample_sentences, two_way
+
+WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
+NAMES = ["one", "two", "three", "four"]
+
+
+def geometries(
+    rng: np.random.Generator, sentences: int, categories: list[str], noise: float = 1.0
+) -> Mapping[str, np.ndarray]:
+    """Make similarities whose words, sentences and words in a sentence all matter, and matrices that share some."""
+    words, units = len(categories), 20
+    meaning = (
+        rng.normal(size=(words, units))
+        + 0.7 * rng.normal(size=(3, units))[np.unique(categories, return_inverse=True)[1]]
+    )
+    found = {}
+    for name in MATRICES:
+        own = meaning + 0.7 * rng.normal(size=(words, units))
+        vectors = (
+            own + noise * rng.normal(size=(sentences, words, units)) + 0.3 * rng.normal(size=(sentences, 1, units))
+        )
+        found[name] = cosine(vectors)
+    return found
+
+
+def plain(similarity: Mapping[str, np.ndarray], categories: list[str], halves: np.ndarray) -> dict:
+    """Work out every statistic with loops over sentences."""
+    sentences, within = len(similarity["q"]), within_category(categories)
+    r, expected = lambda a, b: np.corrcoef(a, b)[0, 1], {}
+    for name in MATRICES:
+        s = similarity[name]
+        expected["reliability", name] = np.mean([r(s[a], s[b]) for a, b in combinations(range(sentences), 2)])
+        rs = [r(s[half].mean(axis=0), s[~half].mean(axis=0)) for half in halves]
+        expected["reliability_halves", name] = np.mean([2 * value / (1 + value) for value in rs])
+        # Two-way analysis of variance without replication, by sums of squares.
+        pairs, grand = s.shape[1], s.mean()
+        rows, columns = s.mean(axis=1, keepdims=True), s.mean(axis=0, keepdims=True)
+        of_pairs = sentences * np.square(columns - grand).sum() / (pairs - 1)
+        of_sentences = pairs * np.square(rows - grand).sum() / (sentences - 1)
+        rest = np.square(s - rows - columns + grand).sum() / ((pairs - 1) * (sentences - 1))
+        parts = np.array([(of_pairs - rest) / sentences, (of_sentences - rest) / pairs, rest]).clip(0)
+        for share, part in zip(("share_words", "share_sentence", "share_rest"), parts / parts.sum(), strict=True):
+            expected[share, name] = part
+        z = (s - rows) / s.std(axis=1, keepdims=True)
+        expected["ceiling_upper", name] = np.mean([r(z[c], z.mean(axis=0)) for c in range(sentences)])
+        others = [z[np.arange(sentences) != c].mean(axis=0) for c in range(sentences)]
+        expected["ceiling_lower", name] = np.mean([r(z[c], others[c]) for c in range(sentences)])
+        ds = []
+        for values in s:
+            inside, outside = values[within], values[~within]
+            squares = sum(np.square(part - part.mean()).sum() for part in (inside, outside))
+            ds.append((inside.mean() - outside.mean()) / np.sqrt(squares / (pairs - 2)))
+        expected["d", name] = np.mean(ds)
+    for a, b in PAIRS:
+        first, second = similarity[a], similarity[b]
+        expected["rsa", a + b] = np.mean([r(x, y) for x, y in zip(first, second, strict=True)])
+        across = np.mean([r(first[c], second[e]) for c, e in permutations(range(sentences), 2)])
+        expected["rsa_across", a + b] = across
+        attenuation = np.sqrt(expected["reliability", a] * expected["reliability", b])
+        expected["rsa_corrected", a + b] = across / attenuation
+    return expected
+
+
+@pytest.mark.parametrize("sentences", [2, 5])
+def test_every_statistic_is_that_of_plain_loops(sentences: int) -> None:
+    rng = np.random.default_rng(1)
+    similarity = geometries(rng, sentences, WORDS)
+    halves = halve(sentences, 7, rng)
+    found = reliability(moments(similarity, WORDS, np.ones((1, len(WORDS)), int)), np.ones((1, sentences), int), halves)
+    expected = plain(similarity, WORDS, halves)
+    assert set(found) == set(expected)
+    for names, value in expected.items():
+        assert found[names] == pytest.approx(value, abs=1e-9), names
+
+
+def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None:
+    """Counts stand for copies; pairs of a word with its copy, and of a sentence with its copy, are left out."""
+    rng = np.random.default_rng(2)
+    similarity = geometries(rng, 4, WORDS)
+    words, sentences = np.array([[2, 0, 1, 1, 3, 1, 0, 1, 0, 1, 1, 1]]), np.array([[2, 0, 1, 1]])
+    found = reliability(moments(similarity, WORDS, words), sentences, halve(4, 3, rng))
+    taken = np.repeat(np.arange(12), words[0])
+    place = {pair: i for i, pair in enumerate(combinations(range(12), 2))}
+    pairs = [place[min(a, b), max(a, b)] for a, b in combinations(taken, 2) if a != b]
+    kept = {name: values[:, pairs] for name, values in similarity.items()}
+    copies = np.repeat(np.arange(4), sentences[0])
+    distinct = [(c, e) for c, e in product(copies, copies) if c != e]
+    for name in MATRICES:
+        r = np.corrcoef(kept[name])
+        assert found["reliability", name] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
+        z = (kept[name] - kept[name].mean(axis=1, keepdims=True)) / kept[name].std(axis=1, keepdims=True)
+        lower = [np.corrcoef(z[c], z[copies[copies != c]].mean(axis=0))[0, 1] for c in copies]
+        assert found["ceiling_lower", name] == pytest.approx(np.mean(lower), abs=1e-9)
+    for a, b in PAIRS:
+        r = np.corrcoef(kept[a], kept[b])[:4, 4:]
+        assert found["rsa", a + b] == pytest.approx(np.mean([r[c, c] for c in copies]), abs=1e-9)
+        assert found["rsa_across", a + b] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
+
+
+def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> dict:
+    """Return the statistics of all words and sentences."""
+    sentences = len(similarity["q"])
+    sums = moments(similarity, categories, np.ones((1, len(categories)), int))
+    found = reliability(sums, np.ones((1, sentences), int), halve(sentences, 20, np.random.default_rng(0)))
+    return {names: value[0] for names, value in found.items()}
+
+
+def test_a_planted_reliability_is_found() -> None:
+    """Words of variance 1, rest of variance 1/3: reliability 3/4, and of a mean of eight 24/25."""
+    rng = np.random.default_rng(3)
+    categories = ["a"] * 60 + ["b"] * 60
+    words = rng.normal(size=120 * 119 // 2)
+    noisy = lambda base: base + rng.normal(scale=np.sqrt(1 / 3), size=(8, len(words)))  # noqa: E731
+    other = 0.6 * words + 0.8 * rng.normal(size=len(words))
+    found = values_of({"q": noisy(words), "k": noisy(other), "v": noisy(words)}, categories)
+    assert found["reliability", "q"] == pytest.approx(0.75, abs=0.02)
+    assert found["reliability_halves", "q"] == pytest.approx(24 / 25, abs=0.01)
+    assert found["share_words", "q"] == pytest.approx(0.75, abs=0.02)
+    assert found["rsa", "qk"] == pytest.approx(0.75 * 0.6, abs=0.02)
+    assert found["rsa_corrected", "qk"] == pytest.approx(0.6, abs=0.02)
+    assert found["rsa_corrected", "qv"] == pytest.approx(1, abs=0.02)
+    assert found["ceiling_lower", "q"] < np.sqrt(0.75) < found["ceiling_upper", "q"]
+
+
+def test_a_sentence_that_raises_all_pairs_is_the_sentences() -> None:
+    rng = np.random.default_rng(4)
+    words = rng.normal(size=(1, 66))
+    level = rng.normal(scale=3, size=(40, 1))
+    found = values_of(dict.fromkeys(MATRICES, words + level + 1e-6 * rng.normal(size=(40, 66))), WORDS)
+    parts = words.var(ddof=1), level.var(ddof=1)
+    assert found["share_sentence", "q"] == pytest.approx(parts[1] / sum(parts), abs=1e-4)
+    assert found["share_rest", "q"] == pytest.approx(0, abs=1e-6)
+    assert found["reliability", "q"] == pytest.approx(1, abs=1e-6)
+
+
+def test_agreement_made_by_the_sentences_does_not_cross_them() -> None:
+    """Q and K share what a sentence does to the pairs, and nothing of the words."""
+    rng = np.random.default_rng(5)
+    shared = rng.normal(size=(8, 120 * 119 // 2))
+    q, k = (rng.normal(size=shared.shape[1]) + shared for _ in "qk")
+    found = values_of({"q": q, "k": k, "v": q}, ["a"] * 60 + ["b"] * 60)
+    assert found["rsa", "qk"] == pytest.approx(0.5, abs=0.03)
+    assert found["rsa_across", "qk"] == pytest.approx(0, abs=0.03)
+
+
+def test_intervals_hold_what_they_promise_over_words_and_sentences() -> None:
+    """Words and sentences are drawn anew each time; the truth is that of very many of both."""
+    rng, few, many = (
+        np.random.default_rng(6),
+        ["a"] * 10 + ["b"] * 10 + ["c"] * 10,
+        ["a"] * 25 + ["b"] * 25 + ["c"] * 25,
+    )
+    weights, directions = rng.normal(size=(3, 20, 20)) / np.sqrt(20), rng.normal(size=(3, 20))
+
+    def world(words: list[str], sentences: int) -> Mapping[str, np.ndarray]:
+        meaning = rng.normal(size=(len(words), 20)) + 0.5 * directions[np.unique(words, return_inverse=True)[1]]
+        twist = 0.5 * rng.normal(size=(sentences, 20, 20)) / np.sqrt(20)  # what a sentence does to every word
+        inputs = meaning + meaning @ twist + 0.5 * rng.normal(size=(sentences, len(words), 20))
+        return {name: cosine(inputs @ weight) for name, weight in zip(MATRICES, weights, strict=True)}
+
+    worlds = [values_of(world(many, 15), many) for _ in range(12)]
+    asked = [("reliability", name) for name in MATRICES] + [("rsa_across", pair) for pair in PAIRS]
+    truth = [np.mean([found[names] for found in worlds]) for names in asked]
+    trials = [two_way(world(few, 9), few, draw(few, 9, 150, trial, splits=2), 0.05) for trial in range(60)]
+    value, low, high = (
+        np.array([[found[(*names, ALL_SENTENCES)][end] for names in asked] for found in trials])
+        for end in ("value", "low", "high")
+    )
+    assert ((low <= truth) & (truth <= high)).mean(axis=0).min() >= 0.9
+    # Not by being wide: the standard errors are about how much the values of the trials vary.
+    errors = (np.arctanh(high) - np.arctanh(low)).mean(axis=0) / 2 / stdtrit(8, 0.975)
+    assert (errors / np.arctanh(value).std(axis=0)).min() >= 0.8
+    assert (errors / np.arctanh(value).std(axis=0)).max() <= 1.6
+
+
+def test_the_variance_of_three_bootstraps_is_that_of_the_mean_over_words_and_sentences() -> None:
+    """Of a mean over words (in categories), sentences and their rest the variance is known."""
+    rng, categories, found, of_many = np.random.default_rng(9), ["a"] * 7 + ["b"] * 5, [], []
+    for _ in range(400):
+        values = rng.normal(size=(12, 1)) + rng.normal(size=6) + rng.normal(size=(12, 6))
+        words, sentences = resample_words(categories, 300, rng)[0] / 12, resample_sentences(6, 300, rng) / 6
+        drawn = words @ values.mean(axis=1), sentences @ values.mean(axis=0), ((words @ values) * sentences).sum(axis=1)
+        spreads = [of.var(ddof=1) for of in drawn]
+        found.append(combine(*spreads, 12 / (12 - 2), 6 / (6 - 1)))
+        of_many.append(2 * (spreads[0] + spreads[1]) - spreads[2])
+    truth = 1 / 12 + 1 / 6 + 1 / 72
+    assert np.mean(found) == pytest.approx(truth, rel=0.07)
+    assert np.mean(of_many) < 0.9 * truth
+
+
+def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
+    rng = np.random.default_rng(7)
+    counts = resample_sentences(3, 500, rng)
+    assert (counts.sum(axis=1) == 3).all()
+    assert ((counts > 0).sum(axis=1) >= 2).all()
+    halves = halve(9, 40, rng)
+    assert (halves.sum(axis=1) == 4).all()
+    assert len(np.unique(halves, axis=0)) > 20
+
+
+def test_single_sentences_and_their_ends() -> None:
+    similarity = geometries(np.random.default_rng(8), 4, WORDS)
+    found = by_sentence(similarity, within_category(WORDS), NAMES)
+    rs = [np.corrcoef(similarity["q"][c], similarity["v"][c])[0, 1] for c in range(4)]
+    np.testing.assert_allclose([found["rsa", "qv", name]["value"] for name in NAMES], rs)
+    assert found["rsa_lowest", "qv", ALL_SENTENCES]["value"] == pytest.approx(min(rs))
+    assert found["rsa_highest", "qv", ALL_SENTENCES]["value"] == pytest.approx(max(rs))
+
+
+# The stages.
+
+
+def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
+    """In each sentence they are those that capture finds with that sentence as the prompt."""
+    further, record = (load(tiny.root / "data/sentences.safetensors") for load in (load_file, read_record))
+    templates = record["templates"]
+    assert dict(zip(record["names"], templates, strict=True)) == tiny.params["sentences"]["templates"]
+    assert not any(name.endswith("_bias") for name in further)
+    for place in (0, len(templates) - 1):
+        tiny.set(prompt__template=templates[place])
+        tiny.repro("capture")
+        own = load_file(tiny.root / "data/activations.safetensors")
+        record = read_record(tiny.root / "data/activations.safetensors")
+        position = record["positions"].index(record["word_position"])
+        for name in ("attn_0_x", "attn_1_q", "attn_1_v"):
+            rows = further[name].reshape(len(templates), 6, -1)[place]
+            np.testing.assert_allclose(rows, own[name][:, position], atol=1e-5)
+
+
+def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
+    table = (
+        pd.read_csv(tiny_template.root / "metrics/sentences.csv")
+        .set_index(["measure", "matrix_or_pair", "sentence", "layer"])["value"]
+        .sort_index()
+    )
+    own = OWN_SENTENCE
+    rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
+    for pair in PAIRS:
+        np.testing.assert_allclose(table["rsa", pair, own], rsa[pair], atol=1e-6)
+        sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
+        np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
+        np.testing.assert_allclose(table["rsa_lowest", pair, ALL_SENTENCES], sentences.min(), atol=2e-6)
+    for name in MATRICES:
+        np.testing.assert_allclose(table["d", name, own], d[name], atol=1e-6)
+    assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
+
+
+def test_the_mean_over_sentences_as_the_input_of_all_else(tiny: Project) -> None:
+    nulls = (tiny.root / "metrics/nulls.csv").read_bytes()
+    tiny.set(similarity__average_sentences=True)
+    ran = tiny.repro("similarity")
+    assert ran == ["check", "sentences", "similarity"]
+    mean, record = (load(tiny.root / "data/similarity.safetensors") for load in (load_file, read_record))
+    assert record["sentences"] == [OWN_SENTENCE, *tiny.params["sentences"]["templates"]]
+    own, further = (load_file(tiny.root / f"data/{name}.safetensors") for name in ("activations", "sentences"))
+    position = read_record(tiny.root / "data/activations.safetensors")["word_position"]
+    for name in ("x", "v"):
+        sentences = [own[f"attn_1_{name}"][:, position], *further[f"attn_1_{name}"].reshape(8, 6, -1)]
+        units = [rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in sentences]
+        np.testing.assert_allclose(mean[name][1], np.mean([condense(u @ u.T) for u in units], axis=0), atol=1e-6)
+    # Nulls are made of the prompt's own sentence, and so is what they are held against.
+    assert tiny.repro("nulls") == ["nulls"]
+    assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
+
+
+SAW, ATE = "I saw {word}", "I ate {word}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"sentences__templates": {"saw": SAW, "it": "I saw it"}},
+            "sentences.templates.it: 'I saw it' must hold {word} exactly once",
+        ),
+        (
+            {"sentences__templates": [SAW, ATE]},
+            "sentences.templates: write a name for each of two or more sentences, and behind it the sentence",
+        ),
+        ({"sentences__templates": {"saw": SAW}}, "sentences.templates: write a name for each of two or more sentences"),
+        ({"sentences__templates": {"saw": SAW, "ate": SAW}}, "sentences.templates: 'I saw {word}' is listed twice"),
+        ({"sentences__templates": {"saw": SAW, "all": ATE}}, "sentences.templates: a sentence cannot be called all"),
+        ({"sentences__enabled": False, "similarity__average_sentences": True}, "sentences.enabled is false"),
+        ({"similarity__average_sentences": True, "tokens__target": -1}, "tokens.target: word"),
+    ],
+)
+def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dict, said: str) -> None:
+    tiny_stage.project.set(**settings)
+    code, errors = tiny_stage.run("check")
+    assert code == 1
+    assert said in errors
+
+
+def test_words_of_several_tokens_in_a_sentence_are_told(tiny_stage: InProcess) -> None:
+    before = tiny_stage.project.outputs()
+    tiny_stage.project.set(sentences__templates={"saw": SAW, "said": "They said{word}"})
+    code, errors = tiny_stage.run("capture_sentences")
+    assert code == 1
+    assert "sentences.templates.said, 'They said{word}': words of several tokens: " in errors
+    assert tiny_stage.project.outputs() == before
