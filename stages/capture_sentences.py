@@ -23,12 +23,13 @@ def main(stage: Stage) -> None:
         write_no_tensors(path)
         return
     loaded, multi_token = load_chosen(stage.settings.model), stage.settings.prompt.multi_token
+    model, choices = loaded.model, (multi_token, getattr(loaded.model, "start", None))
     words, _ = flatten(read_words(stage.input("data/word_list.csv")))
     words = [*words, *stage.settings.similarity.reference_words]
     names, templates = list(chosen.templates), list(chosen.templates.values())
     # All are tokenised before the first is run: a mistake in the last does not cost the time of the others.
-    prompts = [tokenised(loaded.tokenizer, words, *named, multi_token) for named in chosen.templates.items()]
-    model, projections = loaded.model, find_projections(loaded.model)
+    prompts = [tokenised(loaded.tokenizer, words, *named, *choices) for named in chosen.templates.items()]
+    projections = find_projections(model)
     prove(model, projections, prompts[0].ids[0])
     sizes = {
         name: shape
@@ -42,10 +43,10 @@ def main(stage: Stage) -> None:
             print(f"{names[place]:18} {len(words)} prompts {way}")
 
 
-def tokenised(tokenizer: Any, words: list[str], name: str, template: str, multi_token: str) -> Prompts:
+def tokenised(tokenizer: Any, words: list[str], name: str, template: str, *choices: Any) -> Prompts:
     """Tokenise the words in a sentence; a mistake names it."""
     try:
-        return tokenise(tokenizer, words, template, multi_token)
+        return tokenise(tokenizer, words, template, *choices)
     except UserError as error:
         raise UserError(f"sentences.templates.{name}, {template!r}: {error}") from None
 

@@ -19,8 +19,8 @@ from stages.models.load import load
 
 LAYERS = [1, 3, 5]
 STAGES = (
-    *("check", "capture", "similarity", "correlation", "rsa", "separability", "inference", "nulls", "controls"),
-    *("heads", "claims", "figures", "matrices", "report"),
+    *("check", "capture", "capture_sentences", "sentences", "similarity", "correlation", "rsa", "separability"),
+    *("inference", "nulls", "controls", "heads", "claims", "figures", "matrices", "report"),
 )
 
 
