@@ -48,7 +48,7 @@ def examine(model_type: str, part: str = "encoder") -> dict[str, str]:
     try:
         model = build(model_type)
     except Exception as error:  # any: what transformers itself does not build
-        reason = " ".join((str(error).strip() or type(error).__name__).split())[:160]
+        reason = " ".join((str(error).strip() or type(error).__name__).split()).split(". ")[0][:160]
         return row | {"verdict": "refused", "reason": f"transformers does not build it: {reason}"}
     try:
         model = text_part(model, part)

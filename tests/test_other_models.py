@@ -79,7 +79,7 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(hybrid: InProce
 
     hybrid.project.set(focus_layer=2)
     code, said = hybrid.run("figures")
-    assert (code, said.strip()) == (1, "focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
+    assert (code, said.strip()) == (1, "figures: focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
 
 
 def test_the_decoder_of_an_encoder_decoder_is_captured(tiny_stage: InProcess) -> None:

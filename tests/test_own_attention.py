@@ -7,13 +7,16 @@ import pytest
 import torch
 from model_types import PROMPTS, WORDS
 from own_model import OwnConfig, OwnModel
+from tiny_models import build
 from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from stages.models.attentions import text_part
 from stages.models.capture import capture, shapes
+from stages.models.intervene import intervene
 from stages.models.projections import Projection, find_projections
-from stages.models.prove import prove
+from stages.models.prove import TOLERANCE, prove
+from stages.models.watch import watch
 from stages.pipeline.errors import UserError
 
 BY = "its output when they are changed"
@@ -96,3 +99,23 @@ def test_a_class_that_is_registered_is_loaded_and_captured(tmp_path) -> None:
             expected = projections[1].modules["k"](model.layers[1]["norm"](x))[0, PROMPTS.sources()[row]]
             np.testing.assert_allclose(into["attn_1_k"][row], expected.numpy(), atol=1e-5)
     assert way in ("padded", "single")
+
+
+@pytest.mark.parametrize("model_type", ["bert", "bloom", "falcon", "gpt_oss", "gptj", "llama4", "phi3", "gpt_bigcode"])
+def test_what_can_be_watched_agrees(model_type: str) -> None:
+    """ALiBi, sinks, shared keys, rotations, fused and interleaved units; and the same taken for other heads."""
+    model = text_part(build(model_type))
+    projections = find_projections(model)
+    with watch(model, projections) as seen, torch.no_grad():
+        model(input_ids=torch.tensor([PROMPTS.ids[2]]), use_cache=False)
+    right, call = projections[-1], seen[-1].call
+    assert intervene(right, *call, TOLERANCE) is None
+    for heads, kv_heads in ((8, 4), (8, 8), (4, 4), (4, 2), (4, 1), (2, 2), (2, 1), (1, 1)):
+        if (heads, kv_heads) != (right.heads, right.kv_heads):
+            wrong = dataclasses.replace(right, heads=heads, kv_heads=kv_heads)
+            assert "heads" in intervene(wrong, *call, TOLERANCE)
+
+
+def test_attention_that_does_not_run_by_itself_is_refused() -> None:
+    _, projections = own()
+    assert intervene(projections[0], (), {}, TOLERANCE) == "it does not run by itself"
