@@ -11,9 +11,9 @@ from stages.artefacts.tables import TABLES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, word_map, words
-from stages.plotting.names import FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
+from stages.plotting.names import AT_TARGET, FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import draw_all
-from stages.plotting.style import switched_off
+from stages.plotting.style import switched_off, titled
 from stages.plotting.uncertainty import Uncertainty
 
 
@@ -22,9 +22,9 @@ def main(stage: Stage) -> None:
     results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
     drawings = draw_layer(results) | draw_layers(results, shown) | draw_controls(results)
+    drawings |= {name: partial(titled, results.aside, drawings[name]) for name in FIGURES[AT_TARGET:]}
     draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
-    # For the report, which follows its reader's setting.
-    folder, dpi = stage.folder("plots/other_theme"), min(look.dpi, OTHER_DPI)
+    folder, dpi = stage.folder("plots/other_theme"), min(look.dpi, OTHER_DPI)  # for the report's readers
     draw_all(OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, dpi)
 
 

@@ -1,5 +1,6 @@
 """Lists of words as CSV files: what is right is read as it stands, every mistake is named with its line."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from PIL import Image
 from safetensors.numpy import load_file
 
 from stages.artefacts.tensors import read_record
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
+from stages.plotting.names import FIGURES
 
 GOOD = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
 WORDS = {"fruit": ["pear", "lime"], "tools": ["saw", "axe", "hammer"]}
@@ -170,6 +174,31 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
         said[target] = tiny_stage.log
     assert "tokens.target" not in said["word"] + said[3]
     assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
+
+
+def test_figures_and_report_say_where_words_are_compared(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles = []
+
+    def note_titles(theme: str, drawings: dict[Path, Callable[[], Figure]], dpi: int) -> None:
+        titles.append({path.name.split(".")[1]: draw().get_suptitle() for path, draw in drawings.items()})
+        for path in drawings:
+            Image.new("L", (1, 1)).save(path, "png")
+
+    monkeypatch.setattr("stages.figures.draw_all", note_titles)
+    aside = "words compared at token 6, not at their own, 3"
+    tiny_stage.project.set(prompt__template=AFTER)
+    pages = []
+    for target in ("word", -1):
+        tiny_stage.project.set(tokens__target=target)
+        for stage in ("check", "capture", "similarity", "figures", "report"):
+            assert tiny_stage.run(stage)[0] == 0
+        pages.append(Path("plots/report.html").read_text(encoding="utf-8"))
+    plain, marked = titles[0], titles[2]
+    assert not any(aside in title for title in plain.values())
+    assert [name for name, title in marked.items() if aside in title] == [*FIGURES[3:]]
+    assert [aside.capitalize() in page for page in pages] == [False, True]
 
 
 def numbers(project: Project) -> dict:

@@ -73,6 +73,12 @@ class Results:
         """What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``."""
         return read_record(self.find("data/similarity.safetensors"))
 
+    @property
+    def aside(self) -> str:
+        """What titles say where words are compared at another token than their own; empty where they are not."""
+        token, own = self.record.get("target"), self.record.get("word_position")
+        return "" if token == own else f"words compared at token {token}, not at their own, {own}"
+
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""

@@ -30,7 +30,11 @@ def answer(run: Results) -> list[str]:
     rsa = run.rsa_by_layer()
     word = next(word for least, word in ANSWERS if rsa.mean() >= least)
     low, high = int(rsa.argmin()), int(rsa.argmax())
-    ends = f", from {number(rsa[low])} in layer {low} to {number(rsa[high])} in layer {high}" if len(rsa) > 1 else ""
+    ends = (
+        f", from {number(rsa[low])} in layer {run.numbers[low]} to {number(rsa[high])} in layer {run.numbers[high]}"
+        if len(rsa) > 1
+        else ""
+    )
     mean = number(rsa.mean())
     said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
     if run.nulls:

@@ -108,6 +108,7 @@ def page(
         percent=f"{100 * (1 - run.alpha):g} %",
         profiles=profiles,
         answer=answer(run),
+        aside=run.aside,
         lead=next(figure for figure in figures if figure["name"] == LEAD),
         figures=[figure for figure in figures if figure["name"] != LEAD],
         other_theme=OTHER_THEME[settings["figures.theme"]],

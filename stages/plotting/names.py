@@ -24,6 +24,8 @@ FIGURES = (
 
 #: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
 OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
+#: From this one on they show words as they are compared at `tokens.target`.
+AT_TARGET = 3
 
 
 @dataclass(frozen=True)

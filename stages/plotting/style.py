@@ -91,6 +91,14 @@ def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
     axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
 
 
+def titled(aside: str, draw: Callable[[], Figure]) -> Figure:
+    """Draw a figure, with an aside below its title unless that is empty."""
+    figure = draw()
+    if aside:
+        figure.suptitle("\n".join(filter(None, [figure.get_suptitle(), aside])), fontsize="medium")
+    return figure
+
+
 def switched_off(setting: str) -> Figure:
     """Say in the place of a figure that a setting leaves it out."""
     figure, (axis,) = panels(1, width=8, height=2.5)
