@@ -11,7 +11,7 @@ from stages.artefacts.tables import empty_cells, write_table
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import ROTATION_INVARIANT, similarities
+from stages.geometry.similarity import ROTATION_INVARIANT, Similar
 from stages.models.load import load_chosen
 from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, rotate, spectra, weights
@@ -48,7 +48,7 @@ def compute(stage: Stage) -> dict[str, dict]:
     ):
         record, biases = tensors.record, read_biases(activations)
         choices = {key: record[key] for key in ("metric", "transform")}
-        similar = partial(similarities, words=len(record["words"]), **choices)
+        similar = Similar(len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
         rungs = partial(draw_rungs, draws=chosen.draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
@@ -63,7 +63,7 @@ def compute(stage: Stage) -> dict[str, dict]:
 
 def of_layer(
     vectors: Mapping, bias: Mapping, trained: Mapping, matrices: Mapping,
-    similar: Callable, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
+    similar: Similar, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
 ) -> tuple:  # fmt: skip
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
     x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}

@@ -8,17 +8,18 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from tiny_models import build
 
+from stages.geometry.agreement import agreement
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import rotate, weights
 from stages.pipeline.progress import join
 from stages.statistics.nulls import (
-    crossed_scores,
+    crossed,
     draw_rungs,
     familywise_p,
     ladder,
@@ -32,8 +33,7 @@ CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
 WITHIN = within_category(CATEGORIES)
 
 
-def similar(vectors: np.ndarray) -> np.ndarray:
-    return similarities(vectors, WORDS, "cosine", "none")
+similar = Similar(WORDS, "cosine", "none")
 
 
 def rotation(units: int, rng: np.random.Generator) -> np.ndarray:
@@ -109,7 +109,7 @@ def test_compressed_rows_have_the_same_dot_products() -> None:
 
 def test_crossed_scores_are_those_of_every_other_draw() -> None:
     similarity = {n: similar(np.random.default_rng(i).standard_normal((4, WORDS, 6))) for i, n in enumerate(MATRICES)}
-    found = crossed_scores(similarity, WITHIN)
+    found = crossed(agreement([np.concatenate([similarity[name] for name in MATRICES])], WITHIN))
     for measure, kind in {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}.items():
         for a, b in PAIRS:
             brute = [

@@ -5,14 +5,14 @@ copies are left out). Every statistic here is a function of weighted sums over p
 are a few matrix products: features (layers, pairs) times weights (pairs, resamples).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from stages.geometry.names import MATRICES, PAIRS, Scores
-from stages.geometry.pairs import pairs_of, within_category
+from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
 #: Bytes of pair weights that are held at a time: about what a processor's cache holds.
@@ -156,7 +156,7 @@ def moments(
     counts = np.ascontiguousarray(weigh.T, dtype=np.float64)
     inside, every = np.zeros((2, 1 + len(names) * layers, len(weigh)))
     wide = max(1, min(1024, chunk // (8 * words)))
-    for first in progress(list(_rows(words, chunk // (8 * wide)))):
+    for first in progress(list(row_blocks(words, chunk // (8 * wide)))):
         start, stop = (pairs_of(words) - pairs_of(words - row) for row in (first.start, first.stop))
         some = {name: values[:, start:stop] for name, values in similarity.items()}
         features = [some[name] if len(name) == 1 else some[name[0]] * some[name[1]] for name in names]
@@ -170,15 +170,6 @@ def moments(
     every -= inside
     split = ((sums[0, :, None], sums[1:].reshape(len(names), layers, -1).swapaxes(1, 2)) for sums in (inside, every))
     return tuple(Moments(n, dict(zip(names, sums, strict=True))) for n, sums in split)
-
-
-def _rows(words: int, pairs: int) -> Iterator[slice]:
-    """Cut the words into slices whose pairs with later words are about as many as told."""
-    start = 0
-    while start < words - 1:
-        stop = min(words - 1, start + max(1, pairs // (words - 1 - start)))
-        yield slice(start, stop)
-        start = stop
 
 
 def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
