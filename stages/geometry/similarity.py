@@ -15,7 +15,7 @@ from stages.geometry.transforms import TRANSFORMS
 #: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
 BLOCK = 2**18
 #: Bytes of similarities that are made at a time where all are not kept.
-PIECE = 2**23
+PIECE = 2**24
 
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
