@@ -103,7 +103,7 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
     nulls = HeadNulls(heads, SIMILAR, WITHIN)
     for _ in range(4):
         frames = haar_frames(100, len(x), 24, rng)
-        nulls.add(factor(x), {name: frames @ w for name, w in weights.items()})
+        nulls.add({name: factor(x) @ frames @ w for name, w in weights.items()})
     found = nulls.ranges(0.1)
     for head in range(heads):
         places = {"q": head, "k": head * groups // heads}
@@ -128,7 +128,7 @@ def pooled_sd(similarity: np.ndarray) -> float:
 def test_the_null_of_a_dead_head_is_empty() -> None:
     nulls = HeadNulls(2, SIMILAR, WITHIN)
     rows = np.random.default_rng(0).normal(size=(9, 9, 8))
-    nulls.add(np.eye(9), {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
+    nulls.add({"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
     found = nulls.ranges(0.1)
     assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
     assert np.isfinite(found["qk_null"]).all()

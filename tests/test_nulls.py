@@ -26,7 +26,7 @@ from stages.statistics.nulls import (
     monte_carlo_p,
     paired_scores,
 )
-from stages.statistics.projections import compress, factor, haar_frames
+from stages.statistics.projections import factor, haar_frames
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
@@ -95,16 +95,6 @@ def test_a_rotated_input_keeps_its_gram_matrix() -> None:
     x = words(rng)
     rotated = factor(x) @ haar_frames(4, WORDS, UNITS, rng)
     np.testing.assert_allclose(rotated @ rotated.swapaxes(1, 2), np.broadcast_to(x @ x.T, (4, WORDS, WORDS)), rtol=2e-6)
-
-
-def test_compressed_rows_have_the_same_dot_products() -> None:
-    rows = np.random.default_rng(2).standard_normal((3, 5, 20))
-    short = compress(rows)
-    assert short.shape == (3, 5, 5)
-    np.testing.assert_allclose(short @ short.swapaxes(1, 2), rows @ rows.swapaxes(1, 2), atol=1e-10)
-    assert compress(rows[..., :9]) is not rows
-    narrow = rows[..., :9].copy()
-    assert compress(narrow) is narrow
 
 
 def test_crossed_scores_are_those_of_every_other_draw() -> None:

@@ -141,29 +141,26 @@ class HeadNulls:
         self._heads, self._similar, self._within = heads, similar, within
         self._drawn: dict[str, list[np.ndarray]] = {}
 
-    def add(self, root: np.ndarray, rows: Mapping[str, np.ndarray]) -> None:
+    def add(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Score a block of draws.
 
         Parameters
         ----------
-        root : ndarray, shape (words, rank)
-            L of x = L F.
-        rows : mapping of "q", "k", "v" to ndarray, shape (draws, rank, units)
-            F W of each draw.
+        vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
         """
-        draws, other = len(rows["q"]), ~np.eye(len(rows["q"]), dtype=bool)
-        head_units = rows["q"].shape[-1] // self._heads
-        groups = rows["k"].shape[-1] // head_units  # values may have heads of another size
+        draws, other = len(vectors["q"]), ~np.eye(len(vectors["q"]), dtype=bool)
+        head_units = vectors["q"].shape[-1] // self._heads
+        groups = vectors["k"].shape[-1] // head_units  # values may have heads of another size
         of_group = self._heads // groups
         found: dict[str, list[np.ndarray]] = {}
         for group in range(groups):
-            vectors = []
-            for name, part in rows.items():
+            own: list[np.ndarray] = []
+            for name in MATRICES:
+                part = vectors[name]
                 size = part.shape[-1] // groups if name == "v" else head_units
-                cut = np.moveaxis(part.reshape(*part.shape[:2], groups, -1, size)[:, :, group], 2, 0)
-                vectors += [root @ head for head in cut.astype(np.float64)]
-            scores = agreement(self._similar.pieces(vectors, strict=False), self._within, strict=False)
-            r, d = scores.r["rsa"].reshape(len(vectors), draws, len(vectors), draws), scores.d.reshape(-1, draws)
+                own.extend(np.moveaxis(part.reshape(*part.shape[:2], groups, -1, size)[:, :, group], 2, 0))
+            scores = agreement(self._similar.pieces(own, strict=False), self._within, strict=False)
+            r, d = scores.r["rsa"].reshape(len(own), draws, len(own), draws), scores.d.reshape(-1, draws)
             places = {"q": np.arange(of_group), "k": np.full(of_group, of_group), "v": np.full(of_group, of_group + 1)}
             for name, place in places.items():
                 found.setdefault(name, []).append(d[place])

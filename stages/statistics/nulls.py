@@ -22,7 +22,7 @@ from stages.geometry.agreement import Agreement, agreement
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
-from stages.statistics.projections import compress, factor, haar_frames, project, ranges
+from stages.statistics.projections import factor, haar_frames, project, ranges
 
 #: The rungs that are drawn, and all of them, in their order.
 DRAWN = ("gaussian", "spectrum", "orientation")
@@ -140,7 +140,7 @@ def draw_rungs(
     draws: int,
     rng: np.random.Generator,
     up_to_rotation: bool,
-    look: Callable[[np.ndarray, Mapping[str, np.ndarray]], None] = lambda root, rows: None,
+    look: Callable[[Mapping[str, np.ndarray]], None] = lambda vectors: None,
     chunk: int = CHUNK,
 ) -> dict[str, Rung]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer.
@@ -158,7 +158,7 @@ def draw_rungs(
     up_to_rotation : bool
         Whether a rotation of the units leaves what `similar` gives as it is; much is then faster.
     look : callable
-        Is shown each block's L, shape (words, rank), and F W as `rotated` gave it.
+        Is shown each block's L F W: "q", "k", "v", shape (draws, words, width).
     chunk : int
         Decides how many draws make a block.
 
@@ -175,11 +175,10 @@ def draw_rungs(
     blocks: list[dict[str, tuple[Draws, Draws]]] = []
     for size in _sizes(draws, 8 * (3 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
         rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
-        look(root, rows)
-        widths = {name: part.shape[-1] for name, part in rows.items()}
-        gaussian = [project(root, widths[name], size, rng, up_to_rotation) for name in MATRICES]
-        turned = [root @ (compress(rows[name]) if up_to_rotation else rows[name]) for name in MATRICES]
-        free, shared = (agreement(similar.pieces(vectors), within) for vectors in (gaussian, turned))
+        gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
+        turned = {name: root @ rows[name] for name in MATRICES}
+        look(turned)
+        free, shared = (agreement(similar.pieces(vectors), within) for vectors in (gaussian, [*turned.values()]))
         found = {rung: (paired(scores),) * 2 for rung, scores in (("gaussian", free), ("orientation", shared))}
         blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
