@@ -41,8 +41,8 @@ D_STEPS = {
     "bias": ("unbiased", "trained"),
 }
 
-#: Bytes that the similarities and projections of a block of draws would take: of blocks of many draws, nearly all time
-#: would go into pairing them with each other.
+#: Bytes of projections that are held at a time. Similarities count eight times what they would take if they were kept:
+#: of large blocks, nearly all time would go into pairing draws with each other.
 CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung pairs them with each other.
 FEWEST = 8
@@ -173,7 +173,7 @@ def draw_rungs(
     """
     root = factor(x)
     blocks: list[dict[str, tuple[Draws, Draws]]] = []
-    for size in _sizes(draws, 8 * (3 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
+    for size in _sizes(draws, 8 * (24 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
         rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
         gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         turned = {name: root @ rows[name] for name in MATRICES}
