@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.layerwise import layers_of
 from stages.artefacts.tables import empty_cells, write_table
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
@@ -42,19 +41,19 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
     ):
         categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
-        similarity = layers_of(tensors, WITH_INPUT)
+        similarity = {name: tensors[name] for name in WITH_INPUT}
         counts, _ = resample_words(categories, inference.bootstraps, stream(inference.seed, "bootstrap"))
-        alike = {"categories": categories, "alpha": inference.alpha}
+        bar = progress("bootstrap")
+        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, progress=bar)
         rng = stream(inference.seed, "matching")
-        matched = partial(range_matched, bins=chosen.bins, draws=chosen.matches, rng=rng, **alike)
-        interval = partial(bootstrap, counts=counts, statistics=against_input, products=PRODUCTS, **alike)
+        matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=chosen.matches, rng=rng)
         found = []
         for part in progress("controls")(list(blocks(layers, min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))))):
-            compared = similarity[part]
+            compared = {name: tensors[name][part] for name in MATRICES}
             robust = robustness(vectors[part], categories, tensors.record["metric"])
-            found.append((interval(compared) | matched(compared), robust))
-    scores, robust = (join(parts) for parts in zip(*found, strict=True))
-    return scores, robust, similarity.numbers
+            found.append((matched(compared, alpha=inference.alpha), robust))
+    ranges, robust = (join(parts) for parts in zip(*found, strict=True))
+    return scores | ranges, robust, vectors.numbers
 
 
 if __name__ == "__main__":

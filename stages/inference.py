@@ -15,7 +15,7 @@ from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.permutation import permute_labels, permute_words
+from stages.statistics.permutation import CROSSED_ABOVE, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
 
@@ -44,13 +44,15 @@ def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: 
 
 def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:
     """Return p and family-wise p of RSA and of Cohen's d."""
-    words, labels = stream(chosen.seed, "words"), stream(chosen.seed, "labels")
-    return {
-        **permute_words(similarity, chosen.permutations, words, progress=progress("permutations of words")),
-        **permute_labels(
-            similarity, categories, chosen.permutations, labels, progress=progress("permutations of labels")
-        ),
-    }
+    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > CROSSED_ABOVE)
+    words, labels = (
+        {
+            "orders": draw_orders(len(categories), chosen.permutations, stream(chosen.seed, name), crossed),
+            "progress": progress(f"permutations of {name}"),
+        }
+        for name in ("words", "labels")
+    )
+    return permute_words(similarity, **words) | permute_labels(similarity, categories, **labels)
 
 
 def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:

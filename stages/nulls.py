@@ -11,7 +11,7 @@ from stages.artefacts.tables import empty_cells, write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import ROTATION_INVARIANT, similarities
+from stages.geometry.similarity import ROTATION_INVARIANT, Similar
 from stages.models.load import load_chosen
 from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, rotate, spectra, weights
@@ -47,7 +47,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
     ):
         record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
         choices = {key: record[key] for key in ("metric", "transform")}
-        similar = partial(similarities, words=len(record["words"]), **choices)
+        similar = Similar(len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
         rungs = partial(draw_rungs, draws=chosen.draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
@@ -62,7 +62,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
 
 def of_layer(
     vectors: Mapping, bias: Mapping, matrices: Mapping,
-    similar: Callable, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
+    similar: Similar, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
 ) -> tuple:  # fmt: skip
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
     x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}

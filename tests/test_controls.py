@@ -19,6 +19,7 @@ from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.pipeline.schema import Rsa, Similarity
+from stages.statistics import matching
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, project
@@ -366,3 +367,34 @@ def test_ranges_that_do_not_overlap_cannot_be_matched() -> None:
     found = range_matched(similarity, categories, 10, 20, 0.05, rng)
     assert np.isnan(found["rsa_gap_matched_first", "qk"]["value"][0])
     assert np.isnan(found["rsa_gap_matched_first", "qk"]["low"][0])
+
+
+def test_of_many_pairs_shuffles_are_shared_out_and_change_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same data with every bin taken for one of many pairs: means and ranges stay, but for chance."""
+    similarity, categories = two_kinds(2, 1.0)
+
+    def matched(seed: int) -> dict:
+        return range_matched(similarity, categories, 6, 2000, 0.1, np.random.default_rng(seed))
+
+    few = matched(0)
+    monkeypatch.setattr(matching, "MANY", 0)
+    monkeypatch.setattr(matching, "CHUNK", 2**14)
+    many = matched(1)
+    assert many["rsa_across_matched_first", "qk"]["low"][0] != few["rsa_across_matched_first", "qk"]["low"][0]
+    for names, cell in few.items():
+        spread = cell["high"] - cell["low"]
+        for column, error in {"value": 0.05, "low": 0.12, "high": 0.12}.items():
+            assert abs(many[names][column] - cell[column])[0] <= error * spread[0] + 1e-9, (names, column)
+
+
+@pytest.mark.parametrize(("members", "size"), [(7, 7), (20, 3), (20, 13)])
+@pytest.mark.parametrize("many", [0, 100])
+def test_places_are_chosen_without_replacement_and_alike_often(
+    members: int, size: int, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "MANY", many)
+    rows = np.concatenate(list(matching._choose(members, size, 6000, np.random.default_rng(0))))
+    assert len(rows) >= 6000 or (size == members and len(rows) == 1)
+    assert all(len(set(row)) == size for row in rows)
+    share = np.bincount(rows.ravel(), minlength=members) / len(rows)
+    np.testing.assert_allclose(share, size / members, atol=0.03)

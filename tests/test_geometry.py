@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
+from stages.geometry.agreement import agreement
 from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, separability
 from stages.geometry.pairs import category_masks, condense, square, within_category
-from stages.geometry.similarity import METRICS, correlation, cosine, euclidean
+from stages.geometry.similarity import METRICS, Similar, correlation, cosine, euclidean
+from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Similarity
 from stages.pipeline.settings import load
 from stages.pipeline.word_lists import flatten
@@ -190,3 +192,43 @@ def test_separability_is_of_each_layer_by_itself() -> None:
 def test_cohens_d_of_constants_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match="do not vary"):
         cohens_d(np.full(9, 0.1), np.arange(9) < 4)
+
+
+# Many geometries, pairs piece by piece
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("chunk", [1, 1000, 2**20])
+def test_pieces_put_together_are_the_similarities(metric: str, transform: str, chunk: int) -> None:
+    rng, similar = np.random.default_rng(0), Similar(8, metric, transform)
+    stacks = [rng.normal(size=(2, 11, 5)), rng.normal(size=(3, 11, 4))]  # the last three words are a reference
+    found = np.concatenate(list(similar.pieces(stacks, chunk=chunk)), axis=1)
+    np.testing.assert_allclose(found, np.concatenate([similar(some) for some in stacks]), atol=1e-12)
+
+
+def test_a_geometry_with_a_zero_vector_has_no_pieces_and_leaves_the_others_theirs() -> None:
+    vectors, similar = np.random.default_rng(0).normal(size=(2, 5, 3)), Similar(5, "cosine", "none")
+    vectors[1, 2] = 0
+    with pytest.raises(FloatingPointError, match="zero"):
+        list(similar.pieces([vectors]))
+    scores = agreement(similar.pieces([vectors], strict=False), within_category(list("aabbb")), strict=False)
+    assert np.isfinite(scores.d).tolist() == [True, False]
+    assert np.isfinite(scores.r["rsa_within"]).tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("spread", [1, 1e-6])
+@pytest.mark.parametrize("cuts", [[], [4], [1, 2, 30]])
+def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: list[int]) -> None:
+    """Also where a matrix hardly tells words apart: similarities from 0.999999 to 1."""
+    within = within_category(list("aaaabbbccc"))
+    values = 1 - spread * np.random.default_rng(1).random((4, 45))
+    scores = agreement([piece.copy() for piece in np.split(values, cuts, axis=1)], within)
+    for measure, kind in {"rsa": within | True, "rsa_within": within, "rsa_across": ~within}.items():
+        np.testing.assert_allclose(scores.r[measure], np.corrcoef(values[:, kind]), atol=1e-9)
+    np.testing.assert_allclose(scores.d, cohens_d(values, within), atol=1e-9)
+    values[2] = 0.7
+    with pytest.raises(FloatingPointError, match="do not vary"):
+        agreement([values.copy()], within)
+    loose = agreement([values.copy()], within, strict=False)
+    assert np.isnan(loose.d).tolist() == [False, False, True, False]

@@ -14,12 +14,13 @@ from stages.artefacts.tensors import read_record
 from stages.findings.summary import strongest
 from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import METRICS, cosine
+from stages.geometry.similarity import METRICS, Similar, cosine
 from stages.statistics.heads import HeadNulls, head_scores, in_groups
 from stages.statistics.projections import factor, haar_frames
 
 CATEGORIES = list("aaabbbbcc")
 WITHIN = within_category(CATEGORIES)
+SIMILAR = Similar(len(CATEGORIES), "cosine", "none")
 
 
 def vectors(seed: int, heads: int, kv_heads: int, units: int = 4, v_units: int = 4) -> dict[str, np.ndarray]:
@@ -102,10 +103,10 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
     x = rng.normal(size=(len(CATEGORIES), 24))
     widths = {"q": heads * units, "k": groups * units, "v": groups * units}
     weights = {name: rng.normal(size=(24, width)) * 0.5 ** np.arange(24)[:, None] for name, width in widths.items()}
-    nulls = HeadNulls(heads, cosine, WITHIN)
+    nulls = HeadNulls(heads, SIMILAR, WITHIN)
     for _ in range(4):
         frames = haar_frames(100, len(x), 24, rng)
-        nulls.add(factor(x), {name: frames @ w for name, w in weights.items()})
+        nulls.add({name: factor(x) @ frames @ w for name, w in weights.items()})
     found = nulls.ranges(0.1)
     for head in range(heads):
         places = {"q": head, "k": head * groups // heads}
@@ -128,9 +129,9 @@ def pooled_sd(similarity: np.ndarray) -> float:
 
 
 def test_the_null_of_a_dead_head_is_empty() -> None:
-    nulls = HeadNulls(2, cosine, WITHIN)
+    nulls = HeadNulls(2, SIMILAR, WITHIN)
     rows = np.random.default_rng(0).normal(size=(9, 9, 8))
-    nulls.add(np.eye(9), {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
+    nulls.add({"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
     found = nulls.ranges(0.1)
     assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
     assert np.isfinite(found["qk_null"]).all()

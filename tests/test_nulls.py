@@ -8,32 +8,32 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from tiny_models import build
 
+from stages.geometry.agreement import agreement
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import rotate, weights
 from stages.pipeline.progress import join
 from stages.statistics.nulls import (
-    crossed_scores,
+    crossed,
     draw_rungs,
     familywise_p,
     ladder,
     monte_carlo_p,
     paired_scores,
 )
-from stages.statistics.projections import compress, factor, haar_frames
+from stages.statistics.projections import factor, haar_frames
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
 WITHIN = within_category(CATEGORIES)
 
 
-def similar(vectors: np.ndarray) -> np.ndarray:
-    return similarities(vectors, WORDS, "cosine", "none")
+similar = Similar(WORDS, "cosine", "none")
 
 
 def rotation(units: int, rng: np.random.Generator) -> np.ndarray:
@@ -97,19 +97,9 @@ def test_a_rotated_input_keeps_its_gram_matrix() -> None:
     np.testing.assert_allclose(rotated @ rotated.swapaxes(1, 2), np.broadcast_to(x @ x.T, (4, WORDS, WORDS)), rtol=2e-6)
 
 
-def test_compressed_rows_have_the_same_dot_products() -> None:
-    rows = np.random.default_rng(2).standard_normal((3, 5, 20))
-    short = compress(rows)
-    assert short.shape == (3, 5, 5)
-    np.testing.assert_allclose(short @ short.swapaxes(1, 2), rows @ rows.swapaxes(1, 2), atol=1e-10)
-    assert compress(rows[..., :9]) is not rows
-    narrow = rows[..., :9].copy()
-    assert compress(narrow) is narrow
-
-
 def test_crossed_scores_are_those_of_every_other_draw() -> None:
     similarity = {n: similar(np.random.default_rng(i).standard_normal((4, WORDS, 6))) for i, n in enumerate(MATRICES)}
-    found = crossed_scores(similarity, WITHIN)
+    found = crossed(agreement([np.concatenate([similarity[name] for name in MATRICES])], WITHIN))
     for measure, kind in {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}.items():
         for a, b in PAIRS:
             brute = [

@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from stages.geometry.pairs import condense, within_category
-from stages.statistics.permutation import permute_labels, permute_words, permuted_d, permuted_rsa
+from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words, permuted_d, permuted_rsa
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaaabbbbcccccc")
@@ -30,54 +30,99 @@ def unrelated(seed: int, layers: int, words: int) -> dict[str, np.ndarray]:
     return {name: word_effects(rng, layers, words) for name in "qkv"}
 
 
+def orders_of(words: int) -> Orders:
+    return Orders(*(np.random.default_rng(seed).permuted(np.tile(np.arange(words), (3, 1)), axis=1) for seed in (1, 2)))
+
+
+def steps_of(words: int) -> list[tuple[slice, slice]]:
+    """Uneven blocks of three orders, and of pairs."""
+    pairs = words * (words - 1) // 2
+    return [(some, part) for some in (slice(0, 2), slice(2, 3)) for part in (slice(0, 7), slice(7, pairs))]
+
+
 def test_permuted_rsa_equals_a_plain_loop() -> None:
-    similarity = unrelated(0, 2, 9)
-    orders = np.stack([np.random.default_rng(seed).permutation(9) for seed in range(5)])
-    found = np.concatenate(list(permuted_rsa(similarity, orders, chunk=1000)))
-    assert found.shape == (5, 2, 3)
-    for p, order in enumerate(orders):
-        for layer in range(2):
-            for test, (first, second) in enumerate(("qk", "qv", "kv")):
-                a, b = squareform(similarity[first][layer]), squareform(similarity[second][layer])
-                x, y = [], []
-                for i in range(9):
-                    for j in range(i + 1, 9):
-                        x.append(a[i, j])
-                        y.append(b[order[i], order[j]])
-                assert found[p, layer, test] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-10)
+    similarity, orders = unrelated(0, 2, 9), orders_of(9)
+    found = permuted_rsa(similarity, orders, steps_of(9))
+    assert found.shape == (3, 3, 2, 3)
+    for row, column, layer in np.ndindex(3, 3, 2):
+        for test, (first, second) in enumerate(("qk", "qv", "kv")):
+            a, b = squareform(similarity[first][layer]), squareform(similarity[second][layer])
+            one, other, x, y = orders.first[row], orders.second[column], [], []
+            for i in range(9):
+                for j in range(i + 1, 9):
+                    x.append(a[one[i], one[j]])
+                    y.append(b[other[i], other[j]])
+            assert found[row, column, layer, test] == pytest.approx(np.corrcoef(x, y)[0, 1], abs=1e-10)
 
 
 def test_permuted_d_equals_pingouins_after_relabelling() -> None:
-    similarity = unrelated(0, 2, len(CATEGORIES))
-    orders = np.stack([np.random.default_rng(seed).permutation(len(CATEGORIES)) for seed in range(5)])
-    found = np.concatenate(list(permuted_d(similarity, CATEGORIES, orders, chunk=1000)))
-    for p, order in enumerate(orders):
-        within = within_category([CATEGORIES[i] for i in order])
-        for layer in range(2):
-            for matrix, name in enumerate("qkv"):
-                values = similarity[name][layer]
-                expected = pingouin.compute_effsize(values[within], values[~within], eftype="cohen")
-                assert found[p, layer, matrix] == pytest.approx(expected, abs=1e-10)
+    words = len(CATEGORIES)
+    similarity, orders = unrelated(0, 2, words), orders_of(words)
+    found = permuted_d(similarity, orders, steps_of(words), within_category(CATEGORIES))
+    for row, column, layer in np.ndindex(3, 3, 2):
+        within = within_category([CATEGORIES[i] for i in orders.second[column]])
+        for matrix, name in enumerate("qkv"):
+            values = condense(squareform(similarity[name][layer])[np.ix_(orders.first[row], orders.first[row])])
+            expected = pingouin.compute_effsize(values[within], values[~within], eftype="cohen")
+            assert found[row, column, layer, matrix] == pytest.approx(expected, abs=1e-10)
 
 
-def test_p_values_count_the_permutations_that_reach_the_score() -> None:
-    similarity = unrelated(1, 4, 7)
-    tested = permute_words(similarity, 60, np.random.default_rng(5), chunk=3000, block=2000)
-    orders = np.random.default_rng(5).permuted(np.tile(np.arange(7, dtype=np.int32), (60, 1)), axis=1)
-    permuted = np.concatenate(list(permuted_rsa(similarity, orders)))
+@pytest.mark.parametrize("crossed", [False, True])
+def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool) -> None:
+    similarity, orders = unrelated(1, 4, 7), draw_orders(7, 60, np.random.default_rng(5), crossed)
+    tested = permute_words(similarity, orders, chunk=3000, block=2000)
+    permuted = permuted_rsa(similarity, orders, [(slice(0, len(orders.second)), slice(0, 21))]).reshape(-1, 4, 3)
+    assert len(permuted) == (63 if crossed else 61)  # seven orders by nine
     for test, (a, b) in enumerate(("qk", "qv", "kv")):
         for layer in range(4):
             r = np.corrcoef(similarity[a][layer], similarity[b][layer])[0, 1]
             cell = tested["rsa", a + b]
             assert cell["value"][layer] == pytest.approx(r, abs=1e-12)
-            assert cell["p"][layer] == (1 + sum(permuted[:, layer, test] >= r)) / 61
-            assert cell["p_familywise"][layer] == (1 + sum(permuted.max(axis=(1, 2)) >= r)) / 61
+            assert cell["p"][layer] == np.mean(permuted[:, layer, test] >= r - 1e-12)
+            assert cell["p_familywise"][layer] == np.mean(permuted.max(axis=(1, 2)) >= r - 1e-12)
+
+
+def test_orders_drawn_one_by_one_are_numpys_and_those_of_a_grid_are_as_many_and_uniform() -> None:
+    alone = draw_orders(6, 50, np.random.default_rng(3), crossed=False)
+    expected = np.random.default_rng(3).permuted(np.tile(np.arange(6, dtype=np.int32), (50, 1)), axis=1)
+    np.testing.assert_array_equal(alone.second[1:], expected)
+    for orders in (alone, draw_orders(6, 50, np.random.default_rng(3), crossed=True)):
+        assert len(orders.first) * len(orders.second) >= 51
+        for side in orders:
+            np.testing.assert_array_equal(side[0], np.arange(6))
+    # Words' places under the permutations that a grid makes, and under any two of its cells together.
+    cells = []
+    for seed in range(600):
+        rows, columns = draw_orders(4, 8, np.random.default_rng(seed), crossed=True)
+        cells.append([column[np.argsort(row)] for row in rows for column in columns][1:])
+    cells = np.array(cells)  # (600, 8 permutations, 4)
+    codes = np.unique(cells.reshape(-1, 4), axis=0, return_inverse=True)[1].reshape(600, 8)
+    for cell in range(8):
+        assert stats.chisquare(np.bincount(codes[:, cell], minlength=24)).pvalue > 1e-4
+        for other in range(cell):
+            joint = np.histogram2d(codes[:, cell] // 4, codes[:, other] // 4, bins=6)[0]
+            assert stats.chisquare(joint.ravel()).pvalue > 1e-4
+
+
+def test_a_grid_counts_as_sharply_as_permutations_drawn_one_by_one() -> None:
+    """Over seeds, the variance of p is that of as many independent permutations: p (1 - p) / P."""
+    similarity = unrelated(7, 1, 12)
+    similarity["k"] += 0.1 * similarity["q"]
+    p = np.array(
+        [
+            permute_words(similarity, draw_orders(12, 399, np.random.default_rng(seed), True))["rsa", "qk"]["p"][0]
+            for seed in range(300 * SIZE)
+        ]
+    )
+    assert 0.05 < p.mean() < 0.6
+    ratio = p.var(ddof=1) / (p.mean() * (1 - p.mean()) / 399)
+    assert stats.chi2.ppf(0.001, len(p)) < ratio * len(p) < stats.chi2.ppf(0.999, len(p))
 
 
 def test_permutations_that_change_nothing_count_as_ties() -> None:
     """Similarities that tell three categories of two words apart and nothing else: many orders leave them alone."""
     model = within_category(list("aabbcc")).astype(float)[None]
-    tested = permute_words({"q": model, "k": model, "v": model}, 999, np.random.default_rng(0))
+    tested = permute_words({"q": model, "k": model, "v": model}, draw_orders(6, 999, np.random.default_rng(0), False))
     automorphisms = 2**3 * 6 / 720  # swaps within each category, and orders of the categories
     assert tested["rsa", "qk"]["value"][0] == pytest.approx(1)
     assert tested["rsa", "qk"]["p"][0] == pytest.approx(automorphisms, abs=0.03)
@@ -89,21 +134,24 @@ def test_memory_limits_change_nothing_and_seeds_do(test: str) -> None:
     similarity = unrelated(2, 5, len(CATEGORIES))
 
     def run(seed: int, **limits: int) -> np.ndarray:
-        rng = np.random.default_rng(seed)
+        orders = draw_orders(len(CATEGORIES), 200, np.random.default_rng(seed), seed > 0)
         if test == "words":
-            found = permute_words(similarity, 200, rng, **limits)
+            found = permute_words(similarity, orders, **limits)
         else:
-            found = permute_labels(similarity, CATEGORIES, 200, rng, **limits)
+            found = permute_labels(similarity, CATEGORIES, orders, **limits)
         return np.array([[cell["p"], cell["p_familywise"]] for cell in found.values()])
 
-    np.testing.assert_array_equal(run(0), run(0, chunk=1, block=1))
+    for seed in (0, 1):
+        np.testing.assert_array_equal(run(seed), run(seed, chunk=20_000, block=1))
     assert (run(0) != run(1)).any()
 
 
-def test_word_permutation_keeps_its_level_where_the_parametric_test_does_not() -> None:
+@pytest.mark.parametrize("crossed", [False, True])
+def test_word_permutation_keeps_its_level_where_the_parametric_test_does_not(crossed: bool) -> None:
     sets = 400 * SIZE
     similarity = unrelated(3, sets, 34)
-    p = permute_words(similarity, 999, np.random.default_rng(0))["rsa", "qk"]["p"]
+    orders = draw_orders(34, 999, np.random.default_rng(0), crossed)
+    p = permute_words(similarity, orders)["rsa", "qk"]["p"]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     assert abs(np.mean(p <= 0.05) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / sets)
     pairs = zip(similarity["q"], similarity["k"], strict=True)
@@ -115,7 +163,7 @@ def test_label_permutation_keeps_its_level_where_the_t_test_does_not() -> None:
     sets = 400 * SIZE
     similarity = {"q": unrelated(4, sets, 16)["q"]}
     categories = list("aaaaaaaaaabbbccc")  # of unequal size: pairs within are mostly those of ten words
-    p = permute_labels(similarity, categories, 999, np.random.default_rng(0))["d", "q"]["p"]
+    p = permute_labels(similarity, categories, draw_orders(16, 999, np.random.default_rng(0), False))["d", "q"]["p"]
     assert stats.kstest(p, "uniform").pvalue > 0.01
     within = within_category(categories)
     t_test = [stats.ttest_ind(s[within], s[~within], alternative="greater").pvalue for s in similarity["q"]]
@@ -126,7 +174,9 @@ def test_familywise_p_errs_once_in_twenty_families() -> None:
     families = 300 * SIZE
     smallest, smallest_alone = [], []
     for family in range(families):
-        tested = permute_words(unrelated(family, 4, 9), 199, np.random.default_rng([family, 1]))
+        # Of a small grid, in half of them: the level holds cell by cell.
+        orders = draw_orders(9, 199, np.random.default_rng([family, 1]), family % 2 == 1)
+        tested = permute_words(unrelated(family, 4, 9), orders)
         smallest.append(min(cell["p_familywise"].min() for cell in tested.values()))
         smallest_alone.append(min(cell["p"].min() for cell in tested.values()))
     assert abs(np.mean(np.array(smallest) <= 0.05) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / families)
@@ -137,10 +187,11 @@ def test_shared_structure_is_found() -> None:
     rng = np.random.default_rng(0)
     shared = word_effects(rng, 3, 15)
     similarity = {name: shared + 0.5 * word_effects(rng, 3, 15) for name in "qkv"}
-    for cell in permute_words(similarity, 999, rng).values():
+    orders = draw_orders(15, 999, rng, False)
+    for cell in permute_words(similarity, orders).values():
         np.testing.assert_allclose(cell["p"], 0.001, atol=1e-12)
     separated = {name: values + 4 * within_category(CATEGORIES) for name, values in similarity.items()}
-    for cell in permute_labels(separated, CATEGORIES, 999, rng).values():
+    for cell in permute_labels(separated, CATEGORIES, orders).values():
         np.testing.assert_allclose(cell["p_familywise"], 0.001, atol=1e-12)
 
 
@@ -148,6 +199,7 @@ def test_constant_similarities_are_an_error() -> None:
     similarity = unrelated(0, 2, 9)
     similarity["v"][1] = 0.5
     with pytest.raises(FloatingPointError, match="constant"):
-        permute_words(similarity, 9, np.random.default_rng(0))
+        permute_words(similarity, draw_orders(9, 9, np.random.default_rng(0), False))
+    orders = draw_orders(len(CATEGORIES), 9, np.random.default_rng(0), False)
     with pytest.raises(FloatingPointError, match="neither kind of pair varies"):
-        permute_labels({"q": within_category(CATEGORIES)[None]}, CATEGORIES, 9, np.random.default_rng(0))
+        permute_labels({"q": within_category(CATEGORIES)[None]}, CATEGORIES, orders)

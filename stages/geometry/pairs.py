@@ -66,6 +66,15 @@ def _rows(words: int) -> Iterator[tuple[int, slice]]:
         start = stop
 
 
+def row_blocks(words: int, pairs: int) -> Iterator[slice]:
+    """Cut the words into slices whose pairs with later words are about as many as told, or those of one word."""
+    start = 0
+    while start < words - 1:
+        stop = min(words - 1, start + max(1, pairs // (words - 1 - start)))
+        yield slice(start, stop)
+        start = stop
+
+
 def pairs_of(words: int) -> int:
     """Return how many pairs so many words have."""
     return words * (words - 1) // 2

@@ -4,15 +4,18 @@ A metric takes vectors of shape (..., words, units) and gives float64 of shape (
 `stages.geometry.pairs` tells.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from stages.geometry.pairs import condense
+from stages.geometry.pairs import condense, row_blocks
 from stages.geometry.transforms import TRANSFORMS
 
 #: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
 BLOCK = 2**18
+#: Bytes of similarities that are made at a time where all are not kept.
+PIECE = 2**24
 
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
@@ -22,16 +25,21 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
 
     It does not change under a rotation of the units nor under a positive scaling of single words.
     """
+    return condense(_products(directions(vectors)))
+
+
+def directions(vectors: np.ndarray, strict: bool = True) -> np.ndarray:
+    """Scale vectors to length 1; a vector that is zero is an error, or becomes NaN if not `strict`."""
     rows = vectors.reshape(-1, vectors.shape[-1])
-    directions = np.empty(rows.shape)
+    found = np.empty(rows.shape)
     step = max(1, BLOCK // (8 * rows.shape[-1]))
     for start in range(0, len(rows), step):
         block = rows[start : start + step].astype(np.float64)
         norms = np.linalg.norm(block, axis=-1, keepdims=True)
-        if not norms.all():
+        if strict and not norms.all():
             raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
-        np.divide(block, norms, out=directions[start : start + step])
-    return condense(_products(directions.reshape(vectors.shape)))
+        np.divide(block, np.where(norms, norms, np.nan), out=found[start : start + step])
+    return found.reshape(vectors.shape)
 
 
 def correlation(vectors: np.ndarray) -> np.ndarray:
@@ -41,8 +49,7 @@ def correlation(vectors: np.ndarray) -> np.ndarray:
 
     It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
-    return cosine(vectors - vectors.mean(axis=-1, keepdims=True))
+    return cosine(_centred(vectors, -1))
 
 
 def euclidean(vectors: np.ndarray) -> np.ndarray:
@@ -52,15 +59,19 @@ def euclidean(vectors: np.ndarray) -> np.ndarray:
 
     It does not change under a rotation of the units nor under a translation of all words.
     """
-    vectors = np.asarray(vectors, dtype=np.float64)
     # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    products = _products(vectors - vectors.mean(axis=-2, keepdims=True))
+    products = _products(_centred(vectors, -2))
     squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
     products *= -2
     products += squares[..., :, None]
     products += squares[..., None, :]
     squared = condense(products)
     return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+
+
+def _centred(vectors: np.ndarray, axis: int) -> np.ndarray:
+    vectors = np.asarray(vectors, dtype=np.float64)
+    return vectors - vectors.mean(axis=axis, keepdims=True)
 
 
 def _products(vectors: np.ndarray) -> np.ndarray:
@@ -102,8 +113,71 @@ def similarities(vectors: np.ndarray, words: int, metric: str, transform: str) -
     FloatingPointError
         As the metric does.
     """
+    return METRICS[metric](transformed(vectors, words, transform))
+
+
+def transformed(vectors: np.ndarray, words: int, transform: str) -> np.ndarray:
+    """Return the vectors of the first `words` words after a transform, as `similarities` tells."""
     own, reference = vectors[..., :words, :], vectors[..., words:, :]
-    return METRICS[metric](TRANSFORMS[transform](own, reference if reference.shape[-2] else own))
+    return TRANSFORMS[transform](own, reference if reference.shape[-2] else own)
+
+
+#: What a metric takes dot products of.
+_ROWS: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
+    "cosine": directions,
+    "correlation": lambda vectors, strict: directions(_centred(vectors, -1), strict),
+    "euclidean": lambda vectors, strict: _centred(vectors, -2),
+}
+
+
+@dataclass(frozen=True)
+class Similar:
+    """`similarities` with its choices made: called with vectors, it gives those of all pairs.
+
+    Attributes
+    ----------
+    words, metric, transform
+        As there.
+    """
+
+    words: int
+    metric: str
+    transform: str
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the similarities of all pairs: (..., words + reference words, units) to (..., pairs)."""
+        return similarities(vectors, self.words, self.metric, self.transform)
+
+    def pieces(self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE) -> Iterator[np.ndarray]:
+        """Yield the similarities of many geometries over some pairs at a time: those of thousands of words are large.
+
+        Parameters
+        ----------
+        vectors : sequence of ndarray, shape (draws, words + reference words, units)
+            Units may differ.
+        strict : bool
+            Whether a vector that has no direction is an error; otherwise all of its geometry is NaN.
+        chunk : int
+            Bytes of similarities held at a time.
+
+        Yields
+        ------
+        ndarray of float64, shape (all draws, some pairs)
+            Over consecutive pairs of the condensed order.
+        """
+        rows = [_ROWS[self.metric](transformed(some, self.words, self.transform), strict) for some in vectors]
+        squares = [np.square(some).sum(axis=-1)[:, None] for some in rows] if self.metric == "euclidean" else rows
+        geometries = sum(map(len, rows))
+        for first in row_blocks(self.words, chunk // (8 * geometries)):
+            found = np.empty((geometries, first.stop - first.start, self.words - first.start))
+            place = 0
+            for some, lengths in zip(rows, squares, strict=True):
+                products = found[place : (place := place + len(some))]
+                np.matmul(some[:, first], some[:, first.start :].swapaxes(-1, -2), out=products)
+                if self.metric == "euclidean":
+                    both = lengths[:, 0, first, None] + lengths[:, :, first.start :]
+                    np.negative(np.sqrt(np.maximum(both - 2 * products, 0)), out=products)
+            yield np.concatenate([found[:, row, row + 1 :] for row in range(found.shape[1])], axis=1)
 
 
 def dissimilarity(similarity: np.ndarray, metric: str) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 A resample is a vector of word counts w; a pair of distinct words weighs :math:`w_i w_j` (a word's pairs with its own
 copies are left out). Every statistic here is a function of weighted sums over pairs, so that those of all resamples
-are a few matrix products: weights (resamples, pairs) times features (pairs, layers).
+are a few matrix products: features (layers, pairs) times weights (pairs, resamples).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,13 @@ from functools import cached_property
 import numpy as np
 
 from stages.geometry.names import MATRICES, PAIRS, Scores
-from stages.geometry.pairs import within_category
-from stages.pipeline.progress import BLOCK, Progress, blocks, join
+from stages.geometry.pairs import pairs_of, row_blocks, within_category
+from stages.pipeline.progress import Progress, blocks, join
 
-#: Bytes of pair weights that are held at a time.
+#: Bytes of pair weights that are held at a time: about what a processor's cache holds.
 CHUNK = 2**22
+#: Bytes of similarities and sums that are held at a time: for each block of layers weights are made anew.
+BLOCK = 2**29
 
 #: By measure and matrix or pair: an array of shape (resamples, layers).
 Statistics = dict[tuple[str, str], np.ndarray]
@@ -117,10 +119,11 @@ class Moments:
 def moments(
     similarity: Mapping[str, np.ndarray],
     products: Sequence[str],
-    pairs: np.ndarray,
+    within: np.ndarray,
     weigh: np.ndarray,
     chunk: int = CHUNK,
-) -> Moments:
+    progress: Progress = iter,
+) -> tuple[Moments, Moments]:
     r"""Sum similarities, their squares and products over word pairs, weighted by every resample's counts.
 
     .. math:: \sum_{(i,j)} w_i w_j, \quad \sum_{(i,j)} w_i w_j\, a_{ij}, \quad \sum_{(i,j)} w_i w_j\, a_{ij} b_{ij}
@@ -131,28 +134,39 @@ def moments(
         By matrix. Best centred: far from 0, sums of squares lose digits.
     products : sequence of str
         Which products of two matrices are needed ("qk"); squares always are.
-    pairs : ndarray of bool, shape (pairs,)
-        Which pairs are summed over.
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
     weigh : ndarray of int, shape (resamples, words)
         Counts, as `resample_words` gives them.
     chunk : int
         Bytes of pair weights held at a time.
+    progress : callable
+        Takes the list of steps, gives them one by one: for a bar.
 
     Returns
     -------
-    Moments
+    within, across : Moments
+        Over the pairs within categories, and over those across.
     """
-    rows, columns = (index[pairs] for index in np.triu_indices(weigh.shape[1], 1))
-    values = {name: np.asarray(array[:, pairs], dtype=np.float64) for name, array in similarity.items()}
-    features = values | {a + b: values[a] * values[b] for a, b in [*((name, name) for name in values), *products]}
-    layers = len(next(iter(values.values())))
-    stacked = np.concatenate([np.ones((1, len(rows))), *features.values()]).T
-    sums = np.empty((len(weigh), stacked.shape[1]))
-    for part in blocks(len(weigh), chunk // (8 * max(1, len(rows)))):
-        counts = weigh[part].astype(np.float64)
-        sums[part] = (counts[:, rows] * counts[:, columns]) @ stacked
-    split = sums[:, 1:].reshape(len(weigh), len(features), layers)
-    return Moments(sums[:, :1], {name: split[:, i] for i, name in enumerate(features)})
+    names = [*similarity, *(name + name for name in similarity), *products]
+    layers, words = len(next(iter(similarity.values()))), weigh.shape[1]
+    counts = np.ascontiguousarray(weigh.T, dtype=np.float64)
+    inside, every = np.zeros((2, 1 + len(names) * layers, len(weigh)))
+    wide = max(1, min(1024, chunk // (8 * words)))
+    for first in progress(list(row_blocks(words, chunk // (8 * wide)))):
+        start, stop = (pairs_of(words) - pairs_of(words - row) for row in (first.start, first.stop))
+        some = {name: values[:, start:stop] for name, values in similarity.items()}
+        features = [some[name] if len(name) == 1 else some[name[0]] * some[name[1]] for name in names]
+        stacked, kind = np.concatenate([np.ones((1, stop - start)), *features]), within[start:stop]
+        stacked_inside = stacked[:, kind]
+        for draws in blocks(len(weigh), wide):
+            own = counts[:, draws]
+            weights = np.concatenate([own[row] * own[row + 1 :] for row in range(first.start, first.stop)])
+            every[:, draws] += stacked @ weights
+            inside[:, draws] += stacked_inside @ weights[kind]
+    every -= inside
+    split = ((sums[0, :, None], sums[1:].reshape(len(names), layers, -1).swapaxes(1, 2)) for sums in (inside, every))
+    return tuple(Moments(n, dict(zip(names, sums, strict=True))) for n, sums in split)
 
 
 def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
@@ -212,7 +226,7 @@ def bootstrap(
     products : sequence of str
         The products that it needs.
     chunk, block : int
-        Bytes of pair weights, and of features, held at a time: they change the speed, not the result.
+        Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
 
@@ -234,11 +248,11 @@ def bootstrap(
     within = within_category(categories)
     layers, pairs = next(iter(similarity.values())).shape
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
-    features = 2 * len(similarity) + len(products)
+    numbers = pairs * len(similarity) + 6 * len(weigh) * (2 * len(similarity) + len(products))
     parts = []
-    for part in progress(list(blocks(layers, block // (8 * pairs * features)))):
+    for part in blocks(layers, block // (8 * numbers)):
         some = {name: _centred(values[part]) for name, values in similarity.items()}
-        sums = [moments(some, products, which, weigh, chunk) for which in (within, ~within)]
+        sums = moments(some, products, within, weigh, chunk, progress)
         parts.append({names: _interval(values, alpha) for names, values in statistics(*sums).items()})
     return join(parts)
 

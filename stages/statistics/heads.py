@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from stages.geometry.agreement import agreement
 from stages.geometry.comparison import product_sum, unit_norm
 from stages.geometry.effects import d_of_sums
 from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.similarity import Similar
 from stages.pipeline.progress import blocks
 from stages.statistics.projections import ranges
 
@@ -130,46 +132,40 @@ class HeadNulls:
     ----------
     heads : int
         Query heads.
-    similar : callable
-        As of `head_scores`.
+    similar : Similar
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
     """
 
-    def __init__(self, heads: int, similar: Callable[[np.ndarray], np.ndarray], within: np.ndarray) -> None:
+    def __init__(self, heads: int, similar: Similar, within: np.ndarray) -> None:
         self._heads, self._similar, self._within = heads, similar, within
         self._drawn: dict[str, list[np.ndarray]] = {}
 
-    def add(self, root: np.ndarray, rows: Mapping[str, np.ndarray]) -> None:
+    def add(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Score a block of draws.
 
         Parameters
         ----------
-        root : ndarray, shape (words, rank)
-            L of x = L F.
-        rows : mapping of "q", "k", "v" to ndarray, shape (draws, rank, units)
-            F W of each draw.
+        vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
         """
-        draws, other = len(rows["q"]), ~np.eye(len(rows["q"]), dtype=bool)
-        head_units = rows["q"].shape[-1] // self._heads
-        groups = rows["k"].shape[-1] // head_units  # values may have heads of another size
+        draws, other = len(vectors["q"]), ~np.eye(len(vectors["q"]), dtype=bool)
+        head_units = vectors["q"].shape[-1] // self._heads
+        groups = vectors["k"].shape[-1] // head_units  # values may have heads of another size
+        of_group = self._heads // groups
         found: dict[str, list[np.ndarray]] = {}
         for group in range(groups):
-            units = {}
-            for name, part in rows.items():
+            own: list[np.ndarray] = []
+            for name in MATRICES:
+                part = vectors[name]
                 size = part.shape[-1] // groups if name == "v" else head_units
-                cut = part.reshape(*part.shape[:2], groups, -1, size)[:, :, group]
-                vectors = root @ np.moveaxis(cut, 2, 0).astype(np.float64)
-                similarity = _similarities(vectors, self._similar, len(self._within))
-                units[name] = unit_norm(similarity, strict=False)
-            inside, kind = int(self._within.sum()), self._within.astype(np.float64)
-            for name, values in units.items():
-                d = d_of_sums(values @ kind, inside, len(kind) - inside)
-                found.setdefault(name, []).append(np.broadcast_to(d, (self._heads // groups, draws)))
+                own.extend(np.moveaxis(part.reshape(*part.shape[:2], groups, -1, size)[:, :, group], 2, 0))
+            scores = agreement(self._similar.pieces(own, strict=False), self._within, strict=False)
+            r, d = scores.r["rsa"].reshape(len(own), draws, len(own), draws), scores.d.reshape(-1, draws)
+            places = {"q": np.arange(of_group), "k": np.full(of_group, of_group), "v": np.full(of_group, of_group + 1)}
+            for name, place in places.items():
+                found.setdefault(name, []).append(d[place])
             for a, b in PAIRS:
-                crossed = np.clip(units[a] @ units[b].swapaxes(-1, -2), -1, 1)[..., other]
-                shared = np.broadcast_to(crossed, (self._heads // groups, crossed.shape[-1]))
-                found.setdefault(a + b, []).append(shared)
+                found.setdefault(a + b, []).append(r[places[a], :, places[b]][:, other])
         for name, parts in found.items():
             self._drawn.setdefault(name, []).append(np.concatenate(parts))
 

@@ -1,15 +1,21 @@
 """Within against across categories at the same range of similarities: r falls when the spread alone does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from stages.geometry.comparison import NOISE, product_sum
 from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import within_category
+from stages.pipeline.progress import blocks
 from stages.statistics.projections import ranges
 
 #: Fewer pairs than these of either kind, and a matched correlation is not computed.
 FEWEST = 3
+#: Of more pairs than these in a bin, shuffles are shared out among draws.
+MANY = 512
+#: Bytes of chosen places and values that are held at a time.
+CHUNK = 2**22
 
 
 def range_matched(
@@ -78,13 +84,14 @@ def _matched(
         return undefined
     scores = []
     for values, place in zip(kinds, places, strict=True):
-        taken = [_choose(np.flatnonzero(place == b), size, draws, rng) for b, size in enumerate(sizes) if size]
-        first, second = values[:, np.concatenate(taken, axis=1)]
-        first, second = (part - part.mean(axis=1, keepdims=True) for part in (first, second))
-        spread = np.sqrt(np.square(first).sum(axis=1) * np.square(second).sum(axis=1))
-        if not (spread > 0).all():
+        values = values - values.mean(axis=1, keepdims=True)
+        taken = [_sums(values[:, place == b], size, draws, rng) for b, size in enumerate(sizes) if size]
+        x, y, xx, yy, xy = sum(taken)
+        n = sizes.sum()
+        spread = np.array([xx - x * x / n, yy - y * y / n])
+        if (spread <= NOISE * np.array([xx, yy])).any():
             return undefined
-        scores.append((first * second).sum(axis=1) / spread)
+        scores.append((xy - x * y / n) / np.sqrt(spread.prod(axis=0)))
     return np.stack([*scores, scores[0] - scores[1]])
 
 
@@ -94,9 +101,27 @@ def _bins(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.where((values >= edges[0]) & (values <= edges[-1]), place, -1)
 
 
-def _choose(members: np.ndarray, size: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw `size` of `members` without replacement, anew in each row of (draws, size)."""
-    if size == len(members):
-        return np.broadcast_to(members, (draws, size))
-    keys = rng.random((draws, len(members)))
-    return members[np.argpartition(keys, size, axis=1)[:, :size]]
+def _sums(values: np.ndarray, size: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Sum x, y, x², y² and xy over `size` pairs drawn without replacement, draw by draw: shape (5, draws)."""
+    parts = [
+        np.stack([*chosen.sum(axis=-1), *(product_sum(chosen[a], chosen[b]) for a, b in ((0, 0), (1, 1), (0, 1)))])
+        for chosen in (values.take(places, axis=1) for places in _choose(values.shape[1], size, draws, rng))
+    ]
+    return np.broadcast_to(np.concatenate(parts, axis=1)[:, :draws], (5, draws))
+
+
+def _choose(members: int, size: int, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Choose `size` places without replacement, anew in each row: blocks of rows, which together are `draws` at least.
+
+    One row is enough where all are taken. Of many places, each shuffle is cut into as many rows as it holds: each has
+    the law of a row of its own, and together they are spread the more evenly.
+    """
+    if size == members:
+        yield np.arange(members)[None]
+    elif members <= MANY:
+        yield np.argpartition(rng.random((draws, members)), size, axis=1)[:, :size]
+    else:
+        rows = members // size
+        for some in blocks(-(-draws // rows), CHUNK // (8 * members)):
+            orders = np.repeat(np.arange(members)[None], some.stop - some.start, axis=0)
+            yield rng.permuted(orders, axis=1, out=orders)[:, : rows * size].reshape(-1, size)

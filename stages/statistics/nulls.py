@@ -18,11 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.geometry.comparison import pairwise, unit_norm
-from stages.geometry.effects import cohens_d
+from stages.geometry.agreement import Agreement, agreement
 from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
-from stages.statistics.projections import compress, factor, haar_frames, project, ranges
+from stages.statistics.projections import factor, haar_frames, project, ranges
 
 #: The rungs that are drawn, and all of them, in their order.
 DRAWN = ("gaussian", "spectrum", "orientation")
@@ -41,7 +41,8 @@ D_STEPS = {
     "bias": ("unbiased", "trained"),
 }
 
-#: Bytes of similarities and projections that are held at a time.
+#: Bytes of projections that are held at a time. Similarities count eight times what they would take if they were kept:
+#: of large blocks, nearly all time would go into pairing draws with each other.
 CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung pairs them with each other.
 FEWEST = 8
@@ -64,18 +65,33 @@ def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> d
     dict of (measure, name) to ndarray, shape (draws,)
         ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair of matrices, ``d`` by matrix.
     """
-    return {
-        **{
-            (measure, pair): r
-            for measure, kind in _kinds(within).items()
-            for pair, r in pairwise({name: values[:, kind] for name, values in similarity.items()}).items()
-        },
-        **{("d", name): cohens_d(values, within) for name, values in similarity.items()},
-    }
+    every = np.concatenate([similarity[name] for name in MATRICES])
+    return paired(agreement([every], within))
 
 
-def crossed_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Score each draw of a matrix with every *other* draw of the second: draws i and j are independent for i ≠ j.
+def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarray]:
+    """Take draws of Q, K and V that belong together: draw i of Q with i - 1 of K and i - 2 of V, if 1 `apart`.
+
+    Parameters
+    ----------
+    scores : Agreement
+        Of all draws of Q, then of K, then of V.
+    apart : int
+        By how many draws matrices are shifted against each other.
+
+    Returns
+    -------
+    dict of (measure, name) to ndarray, shape (draws,)
+        As `paired_scores`.
+    """
+    draws = len(scores.d) // len(MATRICES)
+    places = {name: m * draws + (np.arange(draws) - apart * m) % draws for m, name in enumerate(MATRICES)}
+    found = {(measure, a + b): r[places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
+    return found | {("d", name): scores.d[place] for name, place in places.items()}
+
+
+def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
+    """Take each draw of a matrix with every *other* draw of the second: draws i and j are independent for i ≠ j.
 
     All pairs i ≠ j of D frames make a two-sample U-statistic. Pairs that share a frame are correlated, so that it is
     not worth D (D - 1) draws: of the variance over D independent draws the mean keeps the part that one frame alone
@@ -83,24 +99,21 @@ def crossed_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> 
 
     Parameters
     ----------
-    similarity, within
-        As `paired_scores`.
+    scores : Agreement
+        Of all draws of Q, then of K, then of V.
 
     Returns
     -------
     dict of (measure, name) to ndarray
         As `paired_scores`; shape (draws × (draws - 1),) by pair, (draws,) by matrix.
     """
-    other = ~np.eye(len(similarity["q"]), dtype=bool)
-    found = {("d", name): cohens_d(values, within) for name, values in similarity.items()}
-    for measure, kind in _kinds(within).items():
-        units = {name: unit_norm(values[:, kind]) for name, values in similarity.items()}
-        found |= {(measure, a + b): np.clip(units[a] @ units[b].T, -1, 1)[other] for a, b in PAIRS}
+    draws = len(scores.d) // len(MATRICES)
+    own, other = np.split(np.arange(len(scores.d)), len(MATRICES)), ~np.eye(draws, dtype=bool)
+    places = dict(zip(MATRICES, own, strict=True))
+    found = {("d", name): scores.d[place] for name, place in places.items()}
+    for measure, r in scores.r.items():
+        found |= {(measure, a + b): r[np.ix_(places[a], places[b])][other] for a, b in PAIRS}
     return found
-
-
-def _kinds(within: np.ndarray) -> dict[str, np.ndarray]:
-    return {"rsa": np.ones_like(within), "rsa_within": within, "rsa_across": ~within}
 
 
 @dataclass(frozen=True)
@@ -122,12 +135,12 @@ class Rung:
 def draw_rungs(
     x: np.ndarray,
     rotated: Callable[[np.ndarray], Mapping[str, np.ndarray]],
-    similar: Callable[[np.ndarray], np.ndarray],
+    similar: Similar,
     within: np.ndarray,
     draws: int,
     rng: np.random.Generator,
     up_to_rotation: bool,
-    look: Callable[[np.ndarray, Mapping[str, np.ndarray]], None] = lambda root, rows: None,
+    look: Callable[[Mapping[str, np.ndarray]], None] = lambda vectors: None,
     chunk: int = CHUNK,
 ) -> dict[str, Rung]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer.
@@ -138,17 +151,16 @@ def draw_rungs(
         The layer's input at the target token; words behind those of `within` are a reference for `similar`.
     rotated : callable
         Takes Haar frames, shape (draws, rank, units), gives F W of "q", "k", "v", shape (draws, rank, width).
-    similar : callable
-        Takes vectors (draws, words, units), gives condensed similarities (draws, pairs).
+    similar : Similar
     within : ndarray of bool, shape (pairs,)
     draws : int
     rng : numpy.random.Generator
     up_to_rotation : bool
         Whether a rotation of the units leaves what `similar` gives as it is; much is then faster.
     look : callable
-        Is shown each block's L, shape (words, rank), and F W as `rotated` gave it.
+        Is shown each block's L F W: "q", "k", "v", shape (draws, words, width).
     chunk : int
-        Bytes held at a time.
+        Decides how many draws make a block.
 
     Returns
     -------
@@ -161,17 +173,14 @@ def draw_rungs(
     """
     root = factor(x)
     blocks: list[dict[str, tuple[Draws, Draws]]] = []
-    for size in _sizes(draws, 8 * (3 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
+    for size in _sizes(draws, 8 * (24 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
         rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
-        look(root, rows)
-        widths = {name: part.shape[-1] for name, part in rows.items()}
-        gaussian = {n: similar(project(root, width, size, rng, up_to_rotation)) for n, width in widths.items()}
-        similarity = {n: similar(root @ (compress(part) if up_to_rotation else part)) for n, part in rows.items()}
-        # Three frames that differ: draw i of Q, i - 1 of K, i - 2 of V.
-        apart = {name: np.roll(similarity[name], shift, axis=0) for shift, name in enumerate(MATRICES)}
-        scores = {"gaussian": paired_scores(gaussian, within), "orientation": paired_scores(similarity, within)}
-        found = {rung: (values, values) for rung, values in scores.items()}
-        blocks.append(found | {"spectrum": (crossed_scores(similarity, within), paired_scores(apart, within))})
+        gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
+        turned = {name: root @ rows[name] for name in MATRICES}
+        look(turned)
+        free, shared = (agreement(similar.pieces(vectors), within) for vectors in (gaussian, [*turned.values()]))
+        found = {rung: (paired(scores),) * 2 for rung, scores in (("gaussian", free), ("orientation", shared))}
+        blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
 
 

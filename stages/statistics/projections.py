@@ -96,25 +96,6 @@ def _orthonormal(rows: np.ndarray) -> np.ndarray:
     return np.linalg.inv(np.linalg.cholesky(gram)).astype(rows.dtype) @ rows
 
 
-def compress(rows: np.ndarray) -> np.ndarray:
-    """Replace rows by shorter ones with the same dot products, where that is worth while.
-
-    Parameters
-    ----------
-    rows : ndarray, shape (draws, rank, units)
-
-    Returns
-    -------
-    ndarray of float64, shape (draws, rank, rank), or `rows` as they are where units are few
-        Whatever does not change when units are rotated is the same.
-    """
-    if rows.shape[-1] < 2 * rows.shape[-2]:
-        return rows
-    rows = np.asarray(rows, dtype=np.float64)
-    values, vectors = np.linalg.eigh(rows @ rows.swapaxes(-1, -2))
-    return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
-
-
 def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Return mean and central range of draws.
 

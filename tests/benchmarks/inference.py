@@ -20,7 +20,7 @@ from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import Moments, Statistics, bootstrap, resample_words
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
-from stages.statistics.permutation import permute_labels, permute_words
+from stages.statistics.permutation import CROSSED_ABOVE, Orders, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
 LAYERS, TIMES = 48, 10_000
@@ -36,7 +36,7 @@ def data(words: int, layers: int) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def rsa(within: Moments, across: Moments) -> Statistics:
     """Only the scores over all pairs."""
-    return {"rsa": {pair: (within + across).correlation(*pair) for pair in PAIRS}}
+    return {("rsa", pair): (within + across).correlation(*pair) for pair in PAIRS}
 
 
 def row(name: str, work: Callable[[], object], bar: str = "", runs: int = 3) -> None:
@@ -63,11 +63,14 @@ def main() -> None:
     matrices = {name: similarity[name] for name in "qkv"}
     counts, _ = resample_words(categories, TIMES, stream(0, "bootstrap"))
 
+    def orders(name: str, times: int) -> Orders:
+        return draw_orders(len(categories), times, stream(0, name), len(categories) > CROSSED_ABOVE)
+
     def words(times: int) -> Callable[[], object]:
-        return lambda: permute_words(matrices, times, stream(0, "words"))
+        return lambda: permute_words(matrices, orders("words", times))
 
     def labels(times: int) -> Callable[[], object]:
-        return lambda: permute_labels(matrices, categories, times, stream(0, "labels"))
+        return lambda: permute_labels(matrices, categories, orders("labels", times))
 
     row("34 words: 144 tests x 10,000 word permutations", words(TIMES), "3 s, 500 MB")
     row(
@@ -92,8 +95,8 @@ def main() -> None:
     similarity, categories = data(500, 8)
     matrices = {name: similarity[name] for name in "qkv"}
     counts, _ = resample_words(categories, 1000, stream(0, "bootstrap"))
-    row("500 words: 24 tests x 200 word permutations", words(200), "bounded: 500 MB", 2)
-    row("500 words: 24 d x 200 label permutations", labels(200), "bounded: 500 MB", 2)
+    row("500 words: 24 tests x 10,000 word permutations", words(TIMES), "bounded: 500 MB", 2)
+    row("500 words: 24 d x 10,000 label permutations", labels(TIMES), "bounded: 500 MB", 2)
     row(
         "500 words: 1,000 bootstraps of all of inference.csv",
         lambda: bootstrap(matrices, categories, counts, 0.05),

@@ -17,9 +17,9 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
-from stages.geometry.comparison import MATRICES, PAIRS  # noqa: E402
+from stages.geometry.names import MATRICES, PAIRS  # noqa: E402
 from stages.geometry.pairs import within_category  # noqa: E402
-from stages.geometry.similarity import similarities  # noqa: E402
+from stages.geometry.similarity import Similar  # noqa: E402
 from stages.models.rotated import rotate, spectra  # noqa: E402
 from stages.statistics.heads import HeadNulls  # noqa: E402
 from stages.statistics.nulls import draw_rungs  # noqa: E402
@@ -37,7 +37,7 @@ def main() -> None:
     x = rng.standard_normal((WORDS, UNITS))
     weights = {name: torch.from_numpy(rng.standard_normal((UNITS, UNITS), dtype=np.float32)) for name in MATRICES}
     within = within_category(["a"] * 10 + ["b"] * 13 + ["c"] * 11)
-    similar = partial(similarities, words=WORDS, metric="cosine", transform="none")
+    similar = Similar(WORDS, "cosine", "none")
     rows = torch.randn(arguments.draws * WORDS, UNITS)
 
     def products() -> None:

@@ -1,8 +1,10 @@
 """Run every stage on a model of GPT-2-XL's shape, with random weights: time and peak memory of each.
 
-    python tests/benchmarks/xl.py [--folder FOLDER]
+    python tests/benchmarks/xl.py [--folder FOLDER] [--words FILE]
 
 The weights (48 layers, 1600 units, 25 heads, 50,257 tokens: 6.2 GB in float32) are made once in FOLDER, which stays.
+With `--folder data/models/gpt2-mini` it is the embedded model that runs; `--words` takes a list such as `words.py`
+writes in the place of the 34 words.
 The stages run in a temporary copy of the repository; Linux and macOS only (peak memory of child processes).
 """
 
@@ -48,6 +50,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "gpt2-xl-shaped")
+    parser.add_argument("--words", type=Path, help="a words_file in the place of the 34 words")
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.make:
@@ -61,6 +64,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         project = copy_repository(Path(temporary) / "repository")
         project.set(model__name=str(folder))
+        if arguments.words:
+            shutil.copyfile(arguments.words, project.root / "words.csv")
+            project.set(words_file="words.csv")
         print(f"{'stage':14}{'seconds':>9}{'peak GB':>9}")
         total = 0.0
         for stage in project.pipeline:
