@@ -107,7 +107,7 @@ MISTAKES = [
     ("heads", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens"),
     ("heads", setting(heads__enabled="yes"), "params.yaml: heads.enabled: 'yes'"),
     ("claims", corrupt("metrics/heads.csv", 200), "metrics/heads.csv is cut short or not a table"),
-    ("claims", setting(focus_layer=2), "focus_layer: 2 is not a layer of this model, which has 0 to 1"),
+    ("claims", setting(focus_layer=2), "focus_layer: 2 is not a layer of this model, which has 0, 1"),
     ("claims", corrupt("metrics/rsa.csv", 60), "metrics/rsa.csv is cut short or not a table"),
     ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
     ("figures", corrupt("data/context.safetensors", 99), "data/context.safetensors is cut short"),
