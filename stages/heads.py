@@ -10,7 +10,7 @@ from stages.artefacts.tables import empty_cells, write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.heads import head_scores
@@ -33,7 +33,7 @@ def compute(stage: Stage) -> tuple[dict, Sequence[int]]:
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
     record = read_record(stage.input("data/similarity.safetensors"))
     choices = {key: record[key] for key in ("metric", "transform")}
-    similar = partial(similarities, words=len(record["words"]), **choices)
+    similar = Similar(len(record["words"]), **choices)
     score = partial(head_scores, heads=heads, similar=similar, within=within_category(record["categories"]))
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,

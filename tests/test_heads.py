@@ -30,13 +30,12 @@ def vectors(seed: int, heads: int, kv_heads: int, units: int = 4, v_units: int =
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("chunk", [1, 2**26])
 @pytest.mark.parametrize(
     ("heads", "kv_heads", "v_units"), [(6, 6, 4), (6, 2, 4), (6, 1, 4), (1, 1, 4), (6, 2, 3), (6, 6, 7)]
 )
-def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, chunk: int, metric: str) -> None:
+def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, metric: str) -> None:
     given, units = vectors(0, heads, kv_heads, v_units=v_units), {"q": 4, "k": 4, "v": v_units}
-    found = head_scores(given, heads, METRICS[metric], WITHIN, chunk)
+    found = head_scores(given, heads, Similar(len(CATEGORIES), metric, "none"), WITHIN)
     assert set(found) == {"q", "k", "v", "qk", "qv", "kv"}
     for head in range(heads):
         own = {"q": head, "k": head // (heads // kv_heads), "v": head // (heads // kv_heads)}
@@ -52,10 +51,10 @@ def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, chunk
 
 def test_scores_of_one_head_do_not_depend_on_the_others() -> None:
     given = vectors(1, 4, 4)
-    before = head_scores(given, 4, cosine, WITHIN)
+    before = head_scores(given, 4, SIMILAR, WITHIN)
     for values in given.values():
         values[:, 8:12] += 5
-    after = head_scores(given, 4, cosine, WITHIN)
+    after = head_scores(given, 4, SIMILAR, WITHIN)
     for name in before:
         np.testing.assert_array_equal(before[name] != after[name], [False, False, True, False], name)
 
@@ -69,16 +68,15 @@ def test_heads_of_a_group_stand_together() -> None:
 def test_widths_that_are_no_whole_heads_are_refused(width: int, kv_width: int) -> None:
     given = {name: np.ones((9, width if name == "q" else kv_width)) for name in "qkv"}
     with pytest.raises(ValueError, match="cannot be cut into"):
-        head_scores(given, 3, cosine, WITHIN)
+        head_scores(given, 3, SIMILAR, WITHIN)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-@pytest.mark.parametrize("chunk", [1, 2**26])
-def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(value: float, chunk: int) -> None:
+def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(value: float) -> None:
     given = vectors(2, 4, 2)
-    before = head_scores(given, 4, cosine, WITHIN, chunk)
+    before = head_scores(given, 4, SIMILAR, WITHIN)
     given["k"][:, :4] = value  # the first two query heads share it
-    after = head_scores(given, 4, cosine, WITHIN, chunk)
+    after = head_scores(given, 4, SIMILAR, WITHIN)
     for name, scores in after.items():
         dead = np.array([True, True, False, False]) & ("k" in name)
         np.testing.assert_array_equal(np.isnan(scores), dead, name)

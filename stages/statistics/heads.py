@@ -1,19 +1,14 @@
 """The geometry of single attention heads: each has its own slice of the units of Q, K and V."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from stages.geometry.agreement import agreement
-from stages.geometry.comparison import product_sum, unit_norm
-from stages.geometry.effects import d_of_sums
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
-from stages.pipeline.progress import blocks
+from stages.pipeline.progress import join
 from stages.statistics.projections import ranges
-
-#: Bytes of square similarity matrices that are held at a time.
-CHUNK = 2**24
 
 _SUFFIXES = {"value": "", "low": "_low", "high": "_high"}
 
@@ -26,7 +21,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
 
     Parameters
     ----------
-    vectors : ndarray, shape (words, units)
+    vectors : ndarray, shape (..., words, units)
     head_units : int
         Units of one head.
     groups : int
@@ -34,7 +29,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
 
     Returns
     -------
-    ndarray, shape (groups, heads of a group, words, head_units)
+    ndarray, shape (groups, heads of a group, ..., words, head_units)
         A view where NumPy can.
 
     Raises
@@ -47,18 +42,14 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
     >>> in_groups(np.arange(8)[None], head_units=2, groups=2)[1, 0]
     array([[4, 5]])
     """
-    words, units = vectors.shape
+    *lead, units = vectors.shape
     if units % (groups * head_units):
         raise ValueError(f"{units} units cannot be cut into {groups} groups of heads of {head_units} units")
-    return np.moveaxis(vectors.reshape(words, groups, -1, head_units), 0, 2)
+    return np.moveaxis(vectors.reshape(*lead, groups, -1, head_units), (-3, -2), (0, 1))
 
 
 def head_scores(
-    vectors: Mapping[str, np.ndarray],
-    heads: int,
-    similar: Callable[[np.ndarray], np.ndarray],
-    within: np.ndarray,
-    chunk: int = CHUNK,
+    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Separability and RSA of every head of a layer.
 
@@ -67,17 +58,13 @@ def head_scores(
 
     Parameters
     ----------
-    vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words, units)
-        K and V may be narrower than Q, and heads of V of another size than those of Q and K. Behind the words may stand
-        those that `similar` takes as a reference.
+    vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words + reference words, units)
+        K and V may be narrower than Q, and heads of V of another size than those of Q and K.
     heads : int
         Query heads.
-    similar : callable
-        Takes vectors of a head's units, shape (..., words, units), gives condensed similarities, shape (..., pairs).
+    similar : Similar
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    chunk : int
-        Bytes of square similarity matrices held at a time; at least one group is.
 
     Returns
     -------
@@ -90,36 +77,29 @@ def head_scores(
     ValueError
         If the widths of Q, K and V are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
-    words, width = vectors["q"].shape
+    alone = {name: vectors[name][None] for name in MATRICES}
+    return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
+
+
+def _scores(
+    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Score every head of many draws: d of shape (heads, draws), r of each with each of shape (heads, draws, draws)."""
+    draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)
     units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
-    parts = {name: in_groups(vectors[name], units[name], groups) for name in MATRICES}
-    columns = {name: np.empty((groups, heads // groups)) for name in (*MATRICES, *PAIRS)}
-    for block in blocks(groups, chunk // (8 * words**2 * (heads // groups))):
-        similarity = {name: _similarities(part[block], similar, len(within)) for name, part in parts.items()}
-        for name, scores in _scores(similarity, within).items():
-            columns[name][block] = scores  # broadcasts what a group shares to each of its query heads
-    return {name: values.ravel() for name, values in columns.items()}
-
-
-def _similarities(vectors: np.ndarray, similar: Callable[[np.ndarray], np.ndarray], pairs: int) -> np.ndarray:
-    """Similarities of many heads; NaN for a head that has none, as a vector of it is zero or constant."""
-    try:
-        return similar(vectors)
-    except FloatingPointError:
-        if vectors.ndim == 2:
-            return np.full(pairs, np.nan)
-        return np.stack([_similarities(part, similar, pairs) for part in vectors])
-
-
-def _scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
-    """Score similarities of shape (..., pairs), axes before the last being broadcast; NaN where one does not vary."""
-    units = {name: unit_norm(values, strict=False) for name, values in similarity.items()}
-    inside, kind = int(within.sum()), within.astype(np.float64)
-    return {
-        **{name: d_of_sums(values @ kind, inside, len(within) - inside) for name, values in units.items()},
-        **{a + b: np.clip(product_sum(units[a], units[b]), -1, 1) for a, b in PAIRS},
-    }
+    parts = [in_groups(vectors[name], units[name], groups) for name in MATRICES]
+    # The query heads of a group share its key and value head, which come behind them.
+    shared = heads // groups
+    places = {"q": np.arange(shared), "k": np.full(shared, shared), "v": np.full(shared, shared + 1)}
+    found = []
+    for group in range(groups):
+        own = [head for part in parts for head in part[group]]
+        scores = agreement(similar.pieces(own, strict=False), within, strict=False)
+        d, r = scores.d.reshape(-1, draws), scores.r["rsa"].reshape(len(own), draws, len(own), draws)
+        of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}
+        found.append({name: d[place] for name, place in places.items()} | of_pairs)
+    return join(found)
 
 
 class HeadNulls:
@@ -148,26 +128,9 @@ class HeadNulls:
         ----------
         vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
         """
-        draws, other = len(vectors["q"]), ~np.eye(len(vectors["q"]), dtype=bool)
-        head_units = vectors["q"].shape[-1] // self._heads
-        groups = vectors["k"].shape[-1] // head_units  # values may have heads of another size
-        of_group = self._heads // groups
-        found: dict[str, list[np.ndarray]] = {}
-        for group in range(groups):
-            own: list[np.ndarray] = []
-            for name in MATRICES:
-                part = vectors[name]
-                size = part.shape[-1] // groups if name == "v" else head_units
-                own.extend(np.moveaxis(part.reshape(*part.shape[:2], groups, -1, size)[:, :, group], 2, 0))
-            scores = agreement(self._similar.pieces(own, strict=False), self._within, strict=False)
-            r, d = scores.r["rsa"].reshape(len(own), draws, len(own), draws), scores.d.reshape(-1, draws)
-            places = {"q": np.arange(of_group), "k": np.full(of_group, of_group), "v": np.full(of_group, of_group + 1)}
-            for name, place in places.items():
-                found.setdefault(name, []).append(d[place])
-            for a, b in PAIRS:
-                found.setdefault(a + b, []).append(r[places[a], :, places[b]][:, other])
-        for name, parts in found.items():
-            self._drawn.setdefault(name, []).append(np.concatenate(parts))
+        other = ~np.eye(len(vectors["q"]), dtype=bool)
+        for name, values in _scores(vectors, self._heads, self._similar, self._within).items():
+            self._drawn.setdefault(name, []).append(values[:, other] if name in PAIRS else values)
 
     def ranges(self, alpha: float) -> dict[str, np.ndarray]:
         """Return mean and range of the draws.

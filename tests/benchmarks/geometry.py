@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.pairs import pairs_of, within_category
-from stages.geometry.similarity import correlation, cosine
+from stages.geometry.similarity import Similar, correlation, cosine
 from stages.statistics.heads import head_scores
 
 WORDS, UNITS = 1854, 1600
@@ -132,7 +132,7 @@ def heads() -> None:
     vectors = [{name: rng.normal(size=(34, UNITS)).astype(np.float32) for name in "qkvx"} for _ in range(LAYERS)]
     start = time.perf_counter()
     for layer in vectors:
-        head_scores({name: layer[name] for name in "qkv"}, HEADS, cosine, within)
+        head_scores({name: layer[name] for name in "qkv"}, HEADS, Similar(len(layer["q"]), "cosine", "none"), within)
     scored = time.perf_counter()
     print(f"\n{'48 × 25 heads, 34 words':40}{'s':>9}")
     print(f"{'scores':40}{scored - start:9.2f}")
