@@ -81,7 +81,7 @@ def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served:
     assert analyst.repro("--pull", "--allow-missing") == []
     analyst.run("git", "restore", "data/models/gpt2-mini")  # what settings of others name is there, the model is not
     analyst.set(similarity__transform="center", nulls__enabled=False)
-    expected = {"check", "similarity", "rsa", "nulls"}
+    expected = {"check", "sentences", "similarity", "rsa", "nulls"}
     assert set(analyst.repro("--pull", "--allow-missing", "rsa", "nulls")) == expected
     assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
     assert address not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
