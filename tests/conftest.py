@@ -234,6 +234,45 @@ def make_tiny(root: Path) -> None:
     commit(project)
 
 
+#: In the place of each figure a dot that names what it would be drawn from: it changes when the figure would, at once.
+UNDRAWN = """
+import hashlib
+import pickle
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+
+def draw_all(theme, drawings, dpi):
+    sheet = Path(__file__).with_name(f"{theme}.mplstyle").read_bytes()
+    for path, draw in drawings.items():
+        source = PngImagePlugin.PngInfo()
+        source.add_text("source", hashlib.sha256(pickle.dumps((sheet, dpi, draw))).hexdigest())
+        Image.new("L", (1, 1)).save(path, "png", pnginfo=source)
+"""
+
+
+@pytest.fixture(scope="session")
+def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny run without the ten seconds that drawing takes, for where figures are not the point; to look at only."""
+
+    def make(root: Path) -> None:
+        shutil.copytree(tiny_template.root, root, symlinks=True)
+        project = Project(root)
+        (root / "stages/plotting/parallel.py").write_text(UNDRAWN, encoding="utf-8")
+        assert project.repro() == ["figures", "report"]
+        commit(project)
+
+    return once(tmp_path_factory, "undrawn", make)
+
+
+@pytest.fixture
+def undrawn(undrawn_template: Project, tmp_path: Path) -> Project:
+    """A copy of the tiny run without drawings, to change at will."""
+    shutil.copytree(undrawn_template.root, tmp_path / "repository", symlinks=True)
+    return Project(tmp_path / "repository")
+
+
 @pytest.fixture
 def tiny(tiny_template: Project, tmp_path: Path) -> Project:
     """A copy of the tiny run, to change at will."""

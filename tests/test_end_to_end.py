@@ -153,11 +153,11 @@ def test_text_artefacts_end_lines_alike_everywhere(embedded: Project) -> None:
         assert b"\r" not in content, path
 
 
-def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(tiny: Project) -> None:
-    before = tiny.outputs()
-    assert tiny.repro() == []
-    assert set(tiny.repro("--force")) == set(tiny.pipeline)
-    assert tiny.outputs() == before
+def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(undrawn: Project) -> None:
+    before = undrawn.outputs()
+    assert undrawn.repro() == []
+    assert set(undrawn.repro("--force")) == set(undrawn.pipeline)
+    assert undrawn.outputs() == before
 
 
 def test_a_fresh_clone_recomputes_what_git_does_not_hold(embedded: Project, tmp_path: Path) -> None:

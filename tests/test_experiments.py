@@ -11,10 +11,10 @@ from stages.pipeline.settings import load
 
 
 @pytest.fixture(scope="module")
-def clone(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def clone(undrawn_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """What someone else gets: only what Git tracks, no cache; quick settings are committed."""
     root = tmp_path_factory.mktemp("experiments") / "repository"
-    tiny_template.run("git", "clone", "-q", str(tiny_template.root), str(root))
+    undrawn_template.run("git", "clone", "-q", str(undrawn_template.root), str(root))
     project = Project(root)
     project.set(inference__enabled=False, controls__enabled=False, heads__enabled=False)
     commit(project)

@@ -280,18 +280,18 @@ def test_an_encoders_context_token_differs_from_word_to_word(tokenizers: dict[bo
     assert not np.allclose(captured["attn_1_q"][0, 1], captured["attn_1_q"][1, 1])
 
 
-def test_the_whole_pipeline_on_grouped_query_attention(tiny: Project) -> None:
+def test_the_whole_pipeline_on_grouped_query_attention(undrawn: Project) -> None:
     """K and V are narrower than Q: what pairs their units is empty, with its reason; all else is there."""
-    folder = tiny.root / "data/models/tiny"
+    folder = undrawn.root / "data/models/tiny"
     (folder / "config.json").unlink()
     AutoConfig.for_model("llama", **GROUPED).save_pretrained(folder)
-    tiny.set(similarity__metric="correlation")  # capture does not watch this folder: force it
-    said = tiny.dvc("repro", "-f").stdout
+    undrawn.set(similarity__metric="correlation")  # capture does not watch this folder: force it
+    said = undrawn.dvc("repro", "-f").stdout
     assert "correlation.csv: qk, qv are empty: the matrices differ in their number of units (q 32, k 16, v 16)" in said
-    header, first, *_ = (tiny.root / "metrics/correlation.csv").read_text(encoding="utf-8").splitlines()
+    header, first, *_ = (undrawn.root / "metrics/correlation.csv").read_text(encoding="utf-8").splitlines()
     cells = dict(zip(header.split(","), first.split(","), strict=True))
     assert [name for name, cell in cells.items() if cell == ""] == ["qk", "qv", "qk_target", "qv_target"]
-    summary = json.loads((tiny.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    summary = json.loads((undrawn.root / "metrics/summary.json").read_text(encoding="utf-8"))
     note = "correlation.csv: qk, qv are empty: the matrices differ in their number of units"
     assert note in summary["notes"]
     assert "qk_r" not in summary

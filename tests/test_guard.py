@@ -58,7 +58,7 @@ def run_and_meanwhile(stage: str, project: Project, meanwhile) -> str:
 
 
 @pytest.fixture
-def undrawn(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+def undrawn_stage(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess:
     """Stages in this process, without the seconds that the figures take: what is in them is not the point here."""
 
     def touch(theme: str, drawings: dict[Path, object], dpi: int) -> None:
@@ -70,10 +70,10 @@ def undrawn(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess
 
 
 @pytest.mark.parametrize("stage", OTHER)
-def test_a_setting_that_changes_meanwhile_stops_the_stage(undrawn: InProcess, stage: str) -> None:
+def test_a_setting_that_changes_meanwhile_stops_the_stage(undrawn_stage: InProcess, stage: str) -> None:
     key, value = OTHER[stage]
     change = {key.replace(".", "__"): value}
-    said = run_and_meanwhile(stage, undrawn.project, lambda: undrawn.project.set(**change))
+    said = run_and_meanwhile(stage, undrawn_stage.project, lambda: undrawn_stage.project.set(**change))
     assert said.splitlines() == [
         f"changed while the stage ran: {key} in params.yaml; nothing was written",
         "run `dvc repro` again",
@@ -84,8 +84,8 @@ def test_a_setting_that_changes_meanwhile_stops_the_stage(undrawn: InProcess, st
     ("stage", "kind"),
     [(stage, kind) for stage in PIPELINE for kind in ("source", "data") if (stage, kind) != ("vega", "data")],
 )
-def test_a_file_that_changes_meanwhile_stops_the_stage(undrawn: InProcess, stage: str, kind: str) -> None:
-    deps = undrawn.project.paths(stage, "deps")
+def test_a_file_that_changes_meanwhile_stops_the_stage(undrawn_stage: InProcess, stage: str, kind: str) -> None:
+    deps = undrawn_stage.project.paths(stage, "deps")
     path = next(path for path in reversed(deps) if path.startswith("stages/") == (kind == "source"))
     if Path(path).is_dir():  # a room: any file in it counts
         path = max(Path(path).glob("*.py")).as_posix()
@@ -94,7 +94,7 @@ def test_a_file_that_changes_meanwhile_stops_the_stage(undrawn: InProcess, stage
         with Path(path).open("ab") as file:
             file.write(b"\n")
 
-    said = run_and_meanwhile(stage, undrawn.project, edit)
+    said = run_and_meanwhile(stage, undrawn_stage.project, edit)
     assert f"changed while the stage ran: {path}; nothing was written" in said
 
 
@@ -116,8 +116,8 @@ def test_a_setting_of_others_may_change_meanwhile(tiny_stage: InProcess, stage: 
     assert tiny_stage.project.outputs() == before
 
 
-def test_a_setting_spoilt_meanwhile_is_named(undrawn: InProcess) -> None:
-    said = run_and_meanwhile("figures", undrawn.project, lambda: undrawn.project.set(figures__theme="blue"))
+def test_a_setting_spoilt_meanwhile_is_named(undrawn_stage: InProcess) -> None:
+    said = run_and_meanwhile("figures", undrawn_stage.project, lambda: undrawn_stage.project.set(figures__theme="blue"))
     assert "figures.theme: 'blue' is not known" in said
 
 
@@ -243,29 +243,31 @@ def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project)
     assert tiny.outputs() == expected
 
 
-def test_killed_first_run_starts_over(tiny: Project) -> None:
-    expected = tiny.outputs()
+def test_killed_first_run_starts_over(undrawn: Project) -> None:
+    expected = undrawn.outputs()
     for path in expected:
-        remove(tiny.root / path)
-    tiny.run("git", "rm", "-q", "--cached", "dvc.lock")
-    (tiny.root / "dvc.lock").unlink()
-    running = tiny.popen(sys.executable, "-m", "dvc", "repro")
-    wait_for(tiny.root / STARTED[0][1], running)
+        remove(undrawn.root / path)
+    undrawn.run("git", "rm", "-q", "--cached", "dvc.lock")
+    (undrawn.root / "dvc.lock").unlink()
+    running = undrawn.popen(sys.executable, "-m", "dvc", "repro")
+    wait_for(undrawn.root / STARTED[0][1], running)
     for child in psutil.Process(running.pid).children(recursive=True):
         child.kill()
     running.communicate()
-    assert tiny.repro()[0] == "capture"
-    assert tiny.outputs() == expected
+    assert undrawn.repro()[0] == "capture"
+    assert undrawn.outputs() == expected
 
 
-@pytest.mark.parametrize("edit", ["setting", "style sheet"])
-def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project, edit: str) -> None:
+def test_a_style_sheet_edited_meanwhile_stops_the_figures(undrawn_stage: InProcess) -> None:
+    sheet = ("stages/plotting/dark.mplstyle", "font.size: 12", "font.size: 9")
+    said = run_and_meanwhile("figures", undrawn_stage.project, lambda: undrawn_stage.project.replace(*sheet))
+    assert f"changed while the stage ran: {sheet[0]}; nothing was written" in said
+
+
+def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project) -> None:
     before = tiny.outputs()
     running = start(tiny, *STARTED[1])
-    if edit == "setting":
-        tiny.set(focus_layer=0)
-    else:
-        tiny.replace("stages/plotting/dark.mplstyle", "font.size: 12", "font.size: 9")
+    tiny.set(focus_layer=0)
     said, _ = running.communicate()
     assert running.returncode == 255, said
     assert "figures: changed while the stage ran" in said

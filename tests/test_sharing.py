@@ -88,12 +88,12 @@ def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served:
     assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
 
 
-def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
+def test_a_grid_split_over_machines_is_collected(undrawn: Project) -> None:
     """Two clones without the model run an experiment each and push it; a third pulls both and sees their numbers."""
-    home = tiny.root.parent
+    home = undrawn.root.parent
     bare, store = home / "bare.git", home / "store"
-    tiny.run("git", "clone", "-q", "--bare", str(tiny.root), str(bare))
-    push(tiny, store)
+    undrawn.run("git", "clone", "-q", "--bare", str(undrawn.root), str(bare))
+    push(undrawn, store)
     found = {}
     for measure in ("spearman", "cka_debiased"):
         machine = without_model(clone(bare, home / measure, store))
