@@ -37,9 +37,12 @@ def main(stage: Stage) -> None:
         if not name.endswith("_bias")  # the same in every sentence, and not asked for
     }
     with TensorWriter(path, sizes, {"names": names, "templates": templates}) as file:
+        way = ""
         for place, sentence in enumerate(prompts):
             write = partial(write_rows, file, sizes, place * len(words))
-            way, _ = capture(model, projections, sentence, write, [sentence.word_position], multi_token)
+            # What has held in the first sentence is held against one whole prompt in the others.
+            rows = [len(words) - 1] if way in ("packed", "cached") else []
+            way, _ = capture(model, projections, sentence, write, [sentence.word_position], multi_token, rows)
             print(f"{names[place]:18} {len(words)} prompts {way}")
 
 

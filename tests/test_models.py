@@ -159,6 +159,40 @@ def test_words_are_packed_behind_what_their_prompts_share(model: GPT2Model, prom
     assert seen == [1, 2, 3, 4] + [5] * len(prompts.ids)  # a word sees what is shared, and itself
 
 
+def test_packs_end_with_the_last_token_that_is_read(model: GPT2Model, tokenizer: PreTrainedTokenizerBase) -> None:
+    prompts = tokenise(tokenizer, WORDS, "The next word is {word} today", "error")
+    shapes = [plan(model, prompts, [*kept], "packed")[0]().inputs["input_ids"].shape for kept in ([4], [0, 4], [4, 5])]
+    assert shapes == [(1, 4 + len(WORDS)), (1, 4 + len(WORDS)), (1, 4 + 2 * len(WORDS))]
+
+
+def test_one_whole_prompt_is_enough_to_refuse_a_faster_way(model: GPT2Model, prompts: Prompts) -> None:
+    """Further sentences are held against one; where packs leak into each other it must notice."""
+    projections, last = find_projections(model), [len(prompts.ids) - 1]
+    found = {name: np.zeros(shape, np.float32) for name, shape in shapes(projections, len(prompts.ids), 1).items()}
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        found[name][row : row + len(block)] = block
+
+    assert capturing.capture(model, projections, prompts, write, [4], "error", last) == ("packed", {})
+    for name, values in capture(model, prompts).items():
+        np.testing.assert_allclose(found[name], values if name.endswith("bias") else values[:, 4:], atol=1e-5)
+    packed = capturing.plan
+
+    def leak(model: GPT2Model, prompts: Prompts, positions: range, way: str) -> list:
+        parts = packed(model, prompts, positions, way)
+        if way != "packed":
+            return parts
+        part = parts[0]()
+        part.inputs["attention_mask"].copy_(torch.zeros_like(part.inputs["attention_mask"]).tril())
+        return [lambda: part]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(capturing, "plan", leak)
+        way, refused = capturing.capture(model, projections, prompts, write, [4], "error", last)
+    assert way == "cached"
+    assert "differs by" in refused["packed"]
+
+
 def test_packs_fit_into_the_window(model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.config, "sliding_window", 6, raising=False)
     passes = [make() for make in plan(model, prompts, range(5), "packed")]

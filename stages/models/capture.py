@@ -46,6 +46,7 @@ def capture(
     write: Write,
     positions: Sequence[int],
     multi_token: str,
+    rows: Sequence[int] = (),
 ) -> tuple[str, dict[str, str]]:
     """Run all prompts and keep what every layer's projection takes and gives.
 
@@ -67,6 +68,8 @@ def capture(
         Which positions are kept, counted from 0.
     multi_token : {"error", "last", "mean"}
         "mean": a word's vector is the mean over its tokens; otherwise that of its last token.
+    rows : sequence of int, optional
+        Prompts that faster ways are held against, run whole; by default those that differ most in what might go wrong.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def capture(
     FloatingPointError
         If an activation is not finite.
     """
-    mean, rows = multi_token == "mean", _held_rows(prompts)
+    mean, rows = multi_token == "mean", rows or _held_rows(prompts)
     held: dict[str, dict[int, np.ndarray]] = {}
     whole = plan(model, prompts, range(prompts.positions), "single")
     for row in rows:

@@ -144,8 +144,10 @@ def _room(model: nn.Module) -> float:
 
 
 def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], shared: int, rows: range) -> Pass:
-    """Make one sequence of the shared tokens and those of some prompts."""
-    own = [prompts.ids[row][shared:] for row in rows]
+    """Make one sequence of the shared tokens and those of some prompts, up to the last that is read of each."""
+    sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
+    ends = np.maximum(sources.max(axis=1) + 1, [prompts.words[row].stop for row in rows]).tolist()
+    own = [prompts.ids[row][shared:end] for row, end in zip(rows, ends, strict=True)]  # none sees what is behind it
     ids = [*prompts.ids[0][:shared], *(token for part in own for token in part)]
     # Which prompt a token belongs to; the shared ones to none.
     owner = torch.tensor([-1] * shared + [prompt for prompt, part in enumerate(own) for _ in part])
@@ -159,7 +161,6 @@ def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], shared
         "use_cache": False,
     }
     offsets = np.cumsum([0, *map(len, own[:-1])])  # how much farther back a prompt's own tokens are than in itself
-    sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
     tokens = torch.from_numpy(np.where(sources < shared, sources, sources + offsets[:, None]))
     return _of_words(prompts, positions, rows, inputs, list(range(len(positions))), tokens, offsets)
 
