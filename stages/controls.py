@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.empty import empty_cells
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness

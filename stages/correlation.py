@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from stages.artefacts.activations import vectors_at
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry.comparison import pairwise
 from stages.geometry.names import MATRICES

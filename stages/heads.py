@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.layerwise import each_layer, layers_of
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.geometry.effects import anosim_r, common_language
 from stages.geometry.names import MATRICES, Scores

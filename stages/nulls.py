@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 
 from stages.artefacts.activations import read_biases, vectors_at
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category

@@ -9,7 +9,7 @@ import numpy as np
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
 from stages.artefacts.tensors import Tensors, open_tensors
-from stages.pages.charts import maps, matrices
+from stages.pages.contents import maps, matrices
 from stages.pages.report import page
 from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run

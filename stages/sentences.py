@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.activations import vectors_at, vectors_in_sentences
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import empty_cells, write_table
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category

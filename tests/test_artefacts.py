@@ -9,8 +9,9 @@ from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
 from stages.artefacts.activations import layer_numbers, vectors_at
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json, write_json
-from stages.artefacts.tables import TABLES, empty_cells, read_table, write_table
+from stages.artefacts.tables import TABLES, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
 from stages.pipeline.errors import UserError
 

@@ -22,7 +22,7 @@ from stages.artefacts.tensors import read_record
 from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
-from stages.pages import charts
+from stages.pages import contents
 from stages.plotting.names import FIGURES
 
 TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
@@ -188,14 +188,14 @@ def test_long_word_lists_are_sampled_and_the_page_says_so() -> None:
     words = [f"word{n}" for n in range(1000)]
     categories = ["a"] * 700 + ["b"] * 300
     values = np.random.default_rng(0).uniform(-1, 1, 1000 * 999 // 2)
-    data = charts.matrices(lambda name, layer: values, 48, words, categories)
-    assert len(data["words"]) == charts.MOST_WORDS
+    data = contents.matrices(lambda name, layer: values, 48, words, categories)
+    assert len(data["words"]) == contents.MOST_WORDS
     assert [block["end"] - block["start"] for block in data["blocks"]] == pytest.approx([70, 30], abs=1)
     assert len(json.dumps(data, separators=(",", ":"))) < 8e6
     places = [int(word.removeprefix("word")) for word in data["words"]]
     expected = square(values, 1.0)[np.ix_(places, places)][np.triu_indices(len(places), 1)]
     np.testing.assert_array_equal(data["values"]["k"][47], expected.round(6))
-    assert charts.chosen_words(34) == list(range(34))
+    assert contents.chosen_words(34) == list(range(34))
 
 
 def test_the_page_is_whole_and_loads_nothing(page: Page) -> None:

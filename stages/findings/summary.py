@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from stages.artefacts.empty import empty_cells
 from stages.artefacts.results import Results
-from stages.artefacts.tables import empty_cells
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
 from stages.geometry.names import MATRICES, PAIRS

@@ -44,9 +44,9 @@ def page(
     captured : mapping
         `data/capture.json`.
     similarity : mapping
-        Of `charts.matrices`.
+        Of `contents.matrices`.
     word_map : mapping
-        Of `charts.maps`.
+        Of `contents.maps`.
     settings : mapping of str to value
         By key of `params.yaml`: all.
     images : mapping of str to two of bytes
