@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
 from tensor_files import write_tensors
 
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import read_record
 from stages.compare import __main__ as compare
 from stages.compare import nulls
@@ -282,6 +283,18 @@ def test_no_nulls_at_all_are_told(tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(UserError, match="none of these runs has nulls"):
         nulls.draw([Experiment("workspace", {}, {})], tmp_path / "grid.png", "dark")
     assert not (tmp_path / "grid.png").exists()
+
+
+def test_nulls_of_a_hybrid_whose_layers_are_numbered_otherwise_are_found(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nulls.NULLS.parent.mkdir()
+    generator = np.random.default_rng(0)
+    found = {("rsa", pair, rung): {"value": generator.uniform(-1, 1, 3)} for pair in PAIRS for rung in RUNGS}
+    write_table(nulls.NULLS, "nulls.csv", found, [1, 3, 5])
+    read = nulls.nulls_of("workspace")
+    assert set(read) == set(found)
+    for names, cells in found.items():
+        np.testing.assert_allclose(read[names]["value"], cells["value"], atol=1e-6)
 
 
 def test_the_figure_has_every_layer_and_the_means() -> None:

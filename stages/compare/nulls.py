@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -53,16 +54,18 @@ def nulls_of(revision: str) -> Scores:
 
     try:
         if revision == WORKSPACE:
-            return _whole(read_table(NULLS))
+            return _read(NULLS)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / NULLS.name
             copy.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
-            return _whole(read_table(copy))
-    except (FileNotFoundError, UserError):
+            return _read(copy)
+    except (FileNotFoundError, ValueError, UserError):
         return {}
 
 
-def _whole(nulls: Scores) -> Scores:
+def _read(path: Path) -> Scores:
+    layers = pd.read_csv(path, usecols=["layer"])["layer"].unique().tolist()  # a hybrid's are not counted from 0
+    nulls = read_table(path, layers)
     return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
 
 
