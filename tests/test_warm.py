@@ -1,5 +1,6 @@
 """The warm `python` of tests/warm.py does what a real one does: output, exit code, signals, modules of its folder."""
 
+import json
 import os
 import signal
 import subprocess
@@ -78,3 +79,26 @@ def test_a_signal_reaches_the_fork(project: Project, number: signal.Signals) -> 
     assert asking.returncode == (130 if number == signal.SIGINT else -number)
     psutil.wait_procs([fork], timeout=20)
     assert not fork.is_running()
+
+
+def test_dvc_writes_the_same_lock(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.run("git", "init", "-q")
+    project.dvc("init", "-q")
+    stages = {
+        "first": {"cmd": "echo 'a: \"b\" # c' > data", "outs": ["data"], "params": ["text", "list", "numbers"]},
+        "second": {"cmd": "mkdir folder && cp data folder", "deps": ["data"], "outs": ["folder"], "desc": "of ü"},
+    }
+    settings = {
+        "text": "null",
+        "list": ["a: b", "", None],
+        "numbers": {"day": "2020-01-01", "n": 1e-5, "long": "x y " * 60},
+    }
+    (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    locks = []
+    for cold in (False, True):
+        project.dvc("repro", "--force", cold=cold)
+        locks.append((tmp_path / "dvc.lock").read_bytes())
+        (tmp_path / "dvc.lock").unlink()
+    assert locks[0] == locks[1]

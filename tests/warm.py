@@ -2,7 +2,8 @@
 
 A server imports them once. What takes the place of `python` on the projects' PATH (`ask`) sends it its arguments,
 folder, environment and open files; the server forks, and the fork goes on as `python -m MODULE` or `python FILE` would:
-a process of its own, with an exit code of its own, which runs DVC or its project's `stages` from the first line.
+a process of its own, with an exit code of its own, which runs DVC or its project's `stages` from the first line. DVC
+there reads its lock file with the C library of its YAML package (`quick_locks`).
 Signals go on to it, and when the one who asked is killed, so is the fork. Anything else (`-c`, `-X`) runs in a real
 interpreter; so does what is about start-up, imports or kills (`cold` in tests/conftest.py), and all of it where there
 is no server. tests/test_warm.py holds the two side by side.
@@ -52,6 +53,21 @@ def ask(address: str, arguments: list[str]) -> None:
     os._exit(code)
 
 
+def quick_locks() -> None:
+    """Let DVC read dvc.lock by its YAML package's C library, not by its parser in Python, which keeps comments.
+
+    It does so after every stage, to write it anew: a third of a second, and there are no comments.
+    """
+    from dvc.utils.serialize import _yaml
+
+    slow = _yaml.parse_yaml_for_update
+
+    def parse(text: str, path: str) -> dict:
+        return (_yaml.parse_yaml if str(path).endswith("dvc.lock") else slow)(text, path)
+
+    _yaml.parse_yaml_for_update = parse
+
+
 def serve(address: str) -> None:
     """Import the libraries when the first one asks; fork for every one, until standard input closes."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -65,6 +81,7 @@ def serve(address: str) -> None:
         if not imported:
             for name in LIBRARIES:
                 importlib.import_module(name)
+            quick_locks()
             gc.freeze()  # a collection in a fork would copy every page
             imported = True
         connection, _ = listener.accept()
