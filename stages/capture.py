@@ -1,4 +1,4 @@
-"""Run every word's prompt through the model and catch the query, key and value vectors of every layer with hooks."""
+"""Run every word's prompts through the model and catch the query, key and value vectors of every layer with hooks."""
 
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
@@ -7,13 +7,15 @@ from stages.models.load import load_chosen, overview
 from stages.models.projections import describe, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
 from stages.models.prove import prove
+from stages.models.sentences import capture_sentences, sentence_shapes, tokenise_sentences
 from stages.pipeline.settings import find_token
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:
-    prompt, loaded = stage.settings.prompt, load_chosen(stage.settings.model)
+    prompt, sentences = stage.settings.prompt, stage.settings.sentences
+    loaded = load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
     shape = overview(model)
     print(model)
@@ -21,11 +23,13 @@ def main(stage: Stage) -> None:
 
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
-    choices = (prompt.template, prompt.multi_token, getattr(model, "start", None))
-    prompts, reference = tokenise(loaded.tokenizer, words, *choices), None
+    how = (prompt.multi_token, getattr(model, "start", None))
+    prompts, reference, further = tokenise(loaded.tokenizer, words, prompt.template, *how), None, {}
     if listed:
-        reference = tokenise(loaded.tokenizer, listed, *choices, setting="similarity.reference_words")
+        reference = tokenise(loaded.tokenizer, listed, prompt.template, *how, setting="similarity.reference_words")
         check_same_frame(prompts, reference)
+    if sentences.enabled:
+        further = tokenise_sentences(loaded.tokenizer, [*words, *listed], sentences.templates, *how)
 
     chosen, length = stage.settings.capture.positions, prompts.positions
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
@@ -46,6 +50,12 @@ def main(stage: Stage) -> None:
 
     catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
+    named = {"names": [*further], "templates": [sentences.templates[name] for name in further]}
+    sizes = sentence_shapes(projections, further)
+    with TensorWriter(stage.output("data/sentences.safetensors"), sizes, named) as file:
+        ways = capture_sentences(model, projections, further, file.write, prompt.multi_token, attention["prompts"])
+    said = [f"sentence {name}: prompts {way}" for name, way in ways.items()]
+    print(*(said or ["sentences.enabled is false: no further sentence is run"]), sep="\n")
     write_json(
         stage.output("data/capture.json"),
         {

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = list(PIPELINE["stages"])
 #: The stages that run a model: they alone import torch.
-CAPTURING = ("capture", "capture_sentences", "nulls")
+CAPTURING = ("capture", "nulls")
 #: Keys of params.yaml below which the keys are the user's.
 USERS = {"words", "sentences.templates"}
 OPTIONS = {"persist": True}

@@ -20,7 +20,6 @@ PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8")
 #: A stage's setting, and another value that passes the check.
 OTHER = {
     "capture": ("prompt.template", "The word is {word}"),
-    "capture_sentences": ("prompt.multi_token", "last"),
     "sentences": ("sentences.bootstraps", 30),
     "similarity": ("similarity.metric", "euclidean"),
     "correlation": ("tokens.context", 2),

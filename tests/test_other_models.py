@@ -19,7 +19,7 @@ from stages.models.load import load
 
 LAYERS = [1, 3, 5]
 STAGES = (
-    *("check", "capture", "capture_sentences", "sentences", "similarity", "correlation", "rsa", "separability"),
+    *("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability"),
     *("inference", "nulls", "controls", "heads", "claims", "figures", "matrices", "report"),
 )
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, TINY_WORDS, Project, digest
 
 #: What is between the settings and the similarities.
-LEADING = {"check", "capture", "capture_sentences", "sentences", "similarity"}
+LEADING = {"check", "capture", "sentences", "similarity"}
 ALL = "all but "
 
 

@@ -313,7 +313,7 @@ def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dic
 def test_words_of_several_tokens_in_a_sentence_are_told(tiny_stage: InProcess) -> None:
     before = tiny_stage.project.outputs()
     tiny_stage.project.set(sentences__templates={"saw": SAW, "said": "They said{word}"})
-    code, errors = tiny_stage.run("capture_sentences")
+    code, errors = tiny_stage.run("capture")
     assert code == 1
     assert "sentences.templates.said, 'They said{word}': words of several tokens: " in errors
     assert tiny_stage.project.outputs() == before
