@@ -12,7 +12,7 @@ from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, word_map, words
 from stages.plotting.names import AT_TARGET, FIGURES, METRIC_LABELS, OTHER_DPI, OTHER_THEME
-from stages.plotting.parallel import draw_all
+from stages.plotting.parallel import Drawing, draw_all
 from stages.plotting.style import switched_off, titled
 from stages.plotting.uncertainty import Uncertainty
 
@@ -23,9 +23,9 @@ def main(stage: Stage) -> None:
     shown = Uncertainty(results.inference, results.alpha, look.bands, look.marks)
     drawings = draw_layer(results) | draw_layers(results, shown) | draw_controls(results)
     drawings |= {name: partial(titled, results.aside, drawings[name]) for name in FIGURES[AT_TARGET:]}
-    draw_all(look.theme, {stage.output(f"plots/figures/{name}.png"): drawings[name] for name in FIGURES}, look.dpi)
     folder, dpi = stage.folder("plots/other_theme"), min(look.dpi, OTHER_DPI)  # for the report's readers
-    draw_all(OTHER_THEME[look.theme], {folder / f"{name}.png": drawings[name] for name in FIGURES}, dpi)
+    own = [Drawing(look.theme, drawings[n], stage.output(f"plots/figures/{n}.png"), look.dpi) for n in FIGURES]
+    draw_all([*own, *(Drawing(OTHER_THEME[look.theme], drawings[n], folder / f"{n}.png", dpi) for n in FIGURES)])
 
 
 def draw_layer(run: Results) -> dict[str, Callable[[], Figure]]:

@@ -243,9 +243,13 @@ from pathlib import Path
 from PIL import Image, PngImagePlugin
 
 
-def draw_all(theme, drawings, dpi):
-    sheet = Path(__file__).with_name(f"{theme}.mplstyle").read_bytes()
-    for path, draw in drawings.items():
+def Drawing(*values):
+    return values
+
+
+def draw_all(drawings):
+    for theme, draw, path, dpi in drawings:
+        sheet = Path(__file__).with_name(f"{theme}.mplstyle").read_bytes()
         source = PngImagePlugin.PngInfo()
         source.add_text("source", hashlib.sha256(pickle.dumps((sheet, dpi, draw))).hexdigest())
         Image.new("L", (1, 1)).save(path, "png", pnginfo=source)

@@ -21,7 +21,7 @@ from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Figures
 from stages.plotting import controls, ladder, maps, profiles, scatter, style, words
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
-from stages.plotting.parallel import draw_all
+from stages.plotting.parallel import Drawing, draw_all
 from stages.plotting.uncertainty import Uncertainty
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
@@ -149,7 +149,8 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
 
 def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
     draw = partial(profiles.rsa_profile, RSA, LAYERS)
-    draw_all("light", {tmp_path / "a.png": draw, tmp_path / "b.png": partial(style.switched_off, "x")}, 60)
+    other = partial(style.switched_off, "x")
+    draw_all([Drawing("light", draw, tmp_path / "a.png", 60), Drawing("dark", other, tmp_path / "b.png", 60)])
     style.themed("light", draw, tmp_path / "c.png", 60)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
     assert (tmp_path / "b.png").exists()
@@ -157,7 +158,7 @@ def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> Non
 
 def test_an_error_while_several_are_drawn_is_told(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
-        draw_all("light", {tmp_path / "a.png": partial(profiles.rsa_profile, {}, LAYERS)}, 60)
+        draw_all([Drawing("light", partial(profiles.rsa_profile, {}, LAYERS), tmp_path / "a.png", 60)])
 
 
 @pytest.mark.parametrize(

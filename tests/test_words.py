@@ -1,6 +1,6 @@
 """Lists of words as CSV files: what is right is read as it stands, every mistake is named with its line."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,6 @@ import pytest
 from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -16,6 +15,7 @@ from stages.artefacts.tensors import read_record
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
 from stages.plotting.names import FIGURES
+from stages.plotting.parallel import Drawing
 
 GOOD = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
 WORDS = {"fruit": ["pear", "lime"], "tools": ["saw", "axe", "hammer"]}
@@ -181,10 +181,12 @@ def test_figures_and_report_say_where_words_are_compared(
 ) -> None:
     titles = []
 
-    def note_titles(theme: str, drawings: dict[Path, Callable[[], Figure]], dpi: int) -> None:
-        titles.append({path.name.split(".")[1]: draw().get_suptitle() for path, draw in drawings.items()})
-        for path in drawings:
-            Image.new("L", (1, 1)).save(path, "png")
+    def note_titles(drawings: Sequence[Drawing]) -> None:
+        titles.append(
+            {drawing.path.name.split(".")[1]: drawing.draw().get_suptitle() for drawing in drawings[: len(FIGURES)]}
+        )
+        for drawing in drawings:
+            Image.new("L", (1, 1)).save(drawing.path, "png")
 
     monkeypatch.setattr("stages.figures.draw_all", note_titles)
     aside = "words compared at token 6, not at their own, 3"
@@ -195,7 +197,7 @@ def test_figures_and_report_say_where_words_are_compared(
         for stage in ("check", "capture", "similarity", "figures", "report"):
             assert tiny_stage.run(stage)[0] == 0
         pages.append(Path("plots/report.html").read_text(encoding="utf-8"))
-    plain, marked = titles[0], titles[2]
+    plain, marked = titles
     assert not any(aside in title for title in plain.values())
     assert [name for name, title in marked.items() if aside in title] == [*FIGURES[3:]]
     assert [aside.capitalize() in page for page in pages] == [False, True]

@@ -5,9 +5,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 
 from matplotlib.figure import Figure
 from tqdm import tqdm
@@ -18,24 +19,23 @@ from stages.plotting.style import themed
 MOST_PROCESSES = 4
 
 
-def draw_all(theme: str, drawings: Mapping[Path, Callable[[], Figure]], dpi: int) -> None:
-    """Draw figures in a theme and save them as PNG, on as many cores as there are (at most four).
+class Drawing(NamedTuple):
+    """A figure to be saved: the arguments of `themed`; what draws it can be pickled."""
 
-    Parameters
-    ----------
-    theme : str
-        Name of a style sheet in this folder.
-    drawings : mapping of Path to callable
-        Where to; gives the Figure, and can be pickled.
-    dpi : int
-        Dots an inch.
-    """
+    theme: str
+    draw: Callable[[], Figure]
+    path: Path
+    dpi: int
+
+
+def draw_all(drawings: Sequence[Drawing]) -> None:
+    """Draw figures and save them as PNG, on as many cores as there are (at most four)."""
     # Forking keeps what is imported; elsewhere than on Linux it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = min(os.cpu_count() or 1, len(drawings), MOST_PROCESSES)
     with ProcessPoolExecutor(processes, context, _leave_with_the_parent) as pool:
         try:
-            futures = [pool.submit(themed, theme, draw, path, dpi) for path, draw in drawings.items()]
+            futures = [pool.submit(themed, *drawing) for drawing in drawings]
             for future in tqdm(as_completed(futures), total=len(futures), desc="figures", unit="figure"):
                 future.result()
         except BaseException:
