@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from PIL import Image
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
@@ -305,6 +306,25 @@ class InProcess:
             code = exit_.code
         self.log, errors = self._capsys.readouterr()
         return code, errors
+
+
+@pytest.fixture
+def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have stages of this process draw the named figures, in the run's own theme, and a dot in the place of others."""
+
+    from stages.plotting.style import themed
+
+    def draw_only(*names: str) -> None:
+        def draw_some(drawings: Sequence[tuple]) -> None:
+            for theme, draw, path, dpi in drawings:
+                if path.parent.name == "figures" and path.name.split(".")[1] in names:
+                    themed(theme, draw, path, dpi)
+                else:
+                    Image.new("L", (1, 1)).save(path, "png")
+
+        monkeypatch.setattr("stages.figures.draw_all", draw_some)
+
+    return draw_only
 
 
 @pytest.fixture

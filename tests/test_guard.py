@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 
 from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage
-from stages.plotting.parallel import Drawing
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 #: A stage's setting, and another value that passes the check.
@@ -59,14 +58,9 @@ def run_and_meanwhile(stage: str, project: Project, meanwhile) -> str:
 
 
 @pytest.fixture
-def undrawn_stage(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> InProcess:
+def undrawn_stage(tiny_stage: InProcess, draw_only: Callable[..., None]) -> InProcess:
     """Stages in this process, without the seconds that the figures take: what is in them is not the point here."""
-
-    def touch(drawings: Sequence[Drawing]) -> None:
-        for drawing in drawings:
-            drawing.path.touch()
-
-    monkeypatch.setattr("stages.figures.draw_all", touch)
+    draw_only()
     return tiny_stage
 
 

@@ -1,6 +1,7 @@
 """Single heads: each against plain loops over its own units, also where query heads share a key and value head."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pingouin
@@ -199,7 +200,10 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
         assert table["qk"][layer, head] == pytest.approx(r, abs=1e-5)
 
 
-def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tiny_stage: InProcess) -> None:
+def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(
+    tiny_stage: InProcess, draw_only: Callable[..., None]
+) -> None:
+    draw_only("fig13_heads")
     figure = tiny_stage.project.root / "plots/figures/fig13_heads.png"
     before = figure.read_bytes()
     tiny_stage.project.set(heads__enabled=False)
@@ -212,7 +216,8 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(tin
     assert figure.read_bytes() != before
 
 
-def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess) -> None:
+def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
+    draw_only("fig13_heads")
     path = tiny_stage.project.root / "data/activations.safetensors"
     tensors, record = load_file(path), read_record(path)
     tensors["attn_1_v"][..., 8:] = 0

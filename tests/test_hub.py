@@ -87,45 +87,48 @@ LOAD = """
 import json, sys
 from stages.pipeline.errors import UserError
 from stages.models.load import load
-try:
-    loaded = load(sys.argv[1], sys.argv[2], "pretrained", 0, "float32", "cpu")
-    print(json.dumps({**loaded.provenance, "tokens": len(loaded.tokenizer("The next word is moon")["input_ids"])}))
-except UserError as error:
-    print(json.dumps({"error": str(error)}))
+for name, revision in zip(sys.argv[1::2], sys.argv[2::2]):
+    try:
+        loaded = load(name, revision, "pretrained", 0, "float32", "cpu")
+        tokens = len(loaded.tokenizer("The next word is moon")["input_ids"])
+        print("loaded:" + json.dumps({**loaded.provenance, "tokens": tokens}))
+    except UserError as error:
+        print("loaded:" + json.dumps({"error": str(error)}))
 """
 
 
-def load(name: str, revision: str, port: int, home: Path, **env: str) -> dict:
-    """Load in a process of its own: the client reads its environment when it is imported."""
+def load(*names: str, port: int, home: Path, **env: str) -> list[dict]:
+    """Load names, each with a revision, in a process of its own: the client reads its environment when imported."""
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(home), **env}
     environment.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in env else None
     done = subprocess.run(
-        [sys.executable, "-c", LOAD, name, revision], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", LOAD, *names], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    return [json.loads(line.removeprefix("loaded:")) for line in done.stdout.splitlines() if line.startswith("loaded:")]
 
 
-def test_a_hub_model_is_fetched_once_and_its_commit_recorded(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
+def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_is_told(
+    hub: ThreadingHTTPServer, tmp_path: Path
+) -> None:
     port = hub.server_address[1]
-    found = load("org/mini", "main", port, tmp_path)
+    found, no_name, no_revision = load(
+        *("org/mini", "main", "org/none", "main", "org/mini", "v9"), port=port, home=tmp_path
+    )
     assert found.get("revision") == COMMIT, found
     assert found["weights"] == {"model.safetensors": hashlib.sha256(FILES["model.safetensors"]).hexdigest()}
     assert found["tokens"] == 5
     assert hub.fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert "org/none here, and no model of that name" in no_name["error"]
+    assert "model.revision: org/mini has no revision 'v9'" in no_revision["error"]
     hub.shutdown()
     hub.server_close()
-    assert load("org/mini", "main", port, tmp_path, HF_HUB_OFFLINE="1") == found
-
-
-def test_names_and_revisions_that_are_not_there(hub: ThreadingHTTPServer, tmp_path: Path) -> None:
-    port = hub.server_address[1]
-    assert "org/none here, and no model of that name" in load("org/none", "main", port, tmp_path)["error"]
-    assert "model.revision: org/mini has no revision 'v9'" in load("org/mini", "v9", port, tmp_path)["error"]
+    assert load("org/mini", "main", port=port, home=tmp_path, HF_HUB_OFFLINE="1") == [found]
 
 
 def test_no_network_says_how_to_get_the_model(tmp_path: Path) -> None:
-    said = load("gpt2-xl", "main", 9, tmp_path)["error"]  # port 9 answers nobody
+    (found,) = load("gpt2-xl", "main", port=9, home=tmp_path)  # port 9 answers nobody
+    said = found["error"]
     assert "no folder gpt2-xl here, and the Hugging Face hub cannot be reached" in said
     assert "hf download gpt2-xl --revision main" in said
     assert len(said.splitlines()) == 2

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from transformers import BartConfig, JambaConfig, PreTrainedConfig
 
 from stages.artefacts.tables import TABLES
 from stages.models.load import load
+from stages.plotting.names import FIGURES
 
 LAYERS = [1, 3, 5]
 STAGES = (
@@ -38,8 +39,9 @@ def run_stages(stage: InProcess, stages: Sequence[str], config: PreTrainedConfig
 
 
 @pytest.fixture
-def hybrid(tiny_stage: InProcess) -> InProcess:
+def hybrid(tiny_stage: InProcess, draw_only: Callable[..., None]) -> InProcess:
     """Run every stage on a Jamba whose layers attend and do not, in turn."""
+    draw_only(*FIGURES)
     config = tiny_config(JambaConfig, {"num_hidden_layers": 6, "attn_layer_period": 2, "attn_layer_offset": 1})
     run_stages(tiny_stage, STAGES, config, focus_layer=3, nulls__draws=20)
     return tiny_stage

@@ -251,16 +251,16 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
     assert tiny_stage.project.outputs() == before
 
 
-def test_stages_that_are_switched_off_are_named(tiny: Project) -> None:
-    tiny.set(
+def test_stages_that_are_switched_off_are_named(undrawn: Project) -> None:
+    undrawn.set(
         inference__enabled=False,
         nulls__enabled=False,
         controls__enabled=False,
         heads__enabled=False,
         sentences__enabled=False,
     )
-    assert tiny.repro()[-1] == "report"
-    page = read_page(tiny)
+    assert undrawn.repro()[-1] == "report"
+    page = read_page(undrawn)
     for setting in ("inference", "nulls", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run -S {setting}.enabled=true" in page.said

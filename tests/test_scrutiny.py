@@ -1,6 +1,7 @@
 """The stages inference and controls, and the claims on them: against other tables, plain formulas, known answers."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -176,7 +177,10 @@ def read_json(tiny_stage: InProcess, path: str) -> dict:
     return json.loads((tiny_stage.project.root / path).read_text(encoding="utf-8"))
 
 
-def test_stages_that_are_switched_off_write_headers_and_say_so(tiny_stage: InProcess) -> None:
+def test_stages_that_are_switched_off_write_headers_and_say_so(
+    tiny_stage: InProcess, draw_only: Callable[..., None]
+) -> None:
+    draw_only("fig10_ladder", "fig11_controls", "fig12_robustness")
     root = tiny_stage.project.root
     tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
     log = log_of(tiny_stage, "inference", "nulls", "controls", "claims", "figures")
@@ -242,7 +246,10 @@ def test_reference_words_must_be_words_of_the_model(tiny_stage: InProcess) -> No
 
 
 @pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])
-def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, comparison: str) -> None:
+def test_another_comparison_is_of_all_pairs_alone(
+    tiny_stage: InProcess, draw_only: Callable[..., None], comparison: str
+) -> None:
+    draw_only("fig6_rsa_profile")
     root = tiny_stage.project.root
     before = pd.read_csv(root / "metrics/rsa.csv")
     tiny_stage.project.set(rsa__comparison=comparison)
