@@ -19,7 +19,7 @@ from stages.models.rotated import check_weights, rotate, spectra, weights
 from stages.pipeline.progress import join, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.heads import HeadNulls
-from stages.statistics.nulls import draw_rungs, ladder, paired_scores
+from stages.statistics.nulls import draw_rungs, draws_of, ladder, paired_scores
 from stages.statistics.seeds import stream
 
 EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": {}}
@@ -50,14 +50,15 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         choices = {key: record[key] for key in ("metric", "transform")}
         similar = Similar(len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
-        rungs = partial(draw_rungs, draws=chosen.draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
+        draws = draws_of(len(record["words"])) if chosen.draws == "auto" else chosen.draws
+        rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
         bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
         matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
         found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    tables = ladder(drawn, join(unbiased), join(trained), chosen.draws, alpha), stack(spectrum), stack(of_heads)
+    tables = ladder(drawn, join(unbiased), join(trained), draws, alpha), stack(spectrum), stack(of_heads)
     return dict(zip(EMPTY, tables, strict=True)), vectors.numbers
 
 

@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     python.chmod(0o755)
     server = subprocess.Popen(
         [sys.executable, warm, "serve", address],
-        env={**os.environ, **OFFLINE, "HF_HOME": str(folder / "hub")},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hub")},
         stdin=subprocess.PIPE,  # its end is the server's end
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -213,8 +213,8 @@ def test_a_geometry_with_a_zero_vector_has_no_pieces_and_leaves_the_others_their
     with pytest.raises(FloatingPointError, match="zero"):
         list(similar.pieces([vectors]))
     scores = agreement(similar.pieces([vectors], strict=False), within_category(list("aabbb")), strict=False)
-    assert np.isfinite(scores.d).tolist() == [True, False]
-    assert np.isfinite(scores.r["rsa_within"]).tolist() == [[True, False], [False, False]]
+    assert np.isfinite(scores.d[0]).tolist() == [True, False]
+    assert np.isfinite(scores.r["rsa_within"][0]).tolist() == [[True, False], [False, False]]
 
 
 @pytest.mark.parametrize("spread", [1, 1e-6])
@@ -225,10 +225,21 @@ def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: lis
     values = 1 - spread * np.random.default_rng(1).random((4, 45))
     scores = agreement([piece.copy() for piece in np.split(values, cuts, axis=1)], within)
     for measure, kind in {"rsa": within | True, "rsa_within": within, "rsa_across": ~within}.items():
-        np.testing.assert_allclose(scores.r[measure], np.corrcoef(values[:, kind]), atol=1e-9)
-    np.testing.assert_allclose(scores.d, cohens_d(values, within), atol=1e-9)
+        np.testing.assert_allclose(scores.r[measure][0], np.corrcoef(values[:, kind]), atol=1e-9)
+    np.testing.assert_allclose(scores.d[0], cohens_d(values, within), atol=1e-9)
     values[2] = 0.7
     with pytest.raises(FloatingPointError, match="do not vary"):
         agreement([values.copy()], within)
     loose = agreement([values.copy()], within, strict=False)
-    assert np.isnan(loose.d).tolist() == [False, False, True, False]
+    assert np.isnan(loose.d[0]).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("cuts", [[], [1, 2, 30]])
+def test_agreement_within_sets_is_that_of_each_set_alone(cuts: list[int]) -> None:
+    within, values = within_category(list("aaaabbbccc")), np.random.default_rng(1).random((3, 4, 45))
+    found = agreement([piece.copy() for piece in np.split(values.reshape(12, 45), cuts, axis=1)], within, sets=4)
+    for place in range(4):
+        alone = agreement([values[:, place].copy()], within)
+        np.testing.assert_allclose(found.d[place], alone.d[0], rtol=1e-12)
+        for measure, r in alone.r.items():
+            np.testing.assert_allclose(found.r[measure][place], r[0], rtol=1e-12)

@@ -21,6 +21,7 @@ from stages.pipeline.progress import join
 from stages.statistics.nulls import (
     crossed,
     draw_rungs,
+    draws_of,
     familywise_p,
     ladder,
     monte_carlo_p,
@@ -193,6 +194,13 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
         ]
         assert (to_input > 0.95) if aligned else (to_input < 0.7)
         assert step > 0.02 if aligned else step < -0.02
+
+
+def test_draws_that_the_settings_leave_open_are_enough_for_a_p_below_5_percent() -> None:
+    for words in (34, 100, 101, 1854):
+        draws = draws_of(words)
+        assert monte_carlo_p(1.0, np.zeros(draws), draws) < 0.05
+    assert draws_of(101) < draws_of(100)
 
 
 def test_monte_carlo_p_is_uniform_and_family_wise_error_is_what_it_promises() -> None:

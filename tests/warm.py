@@ -123,6 +123,7 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     code: object = None
     try:
         if arguments[0] == "-m":

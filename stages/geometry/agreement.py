@@ -1,4 +1,4 @@
-"""How well many geometries of the same words agree, every one with every other, from pairs that come piece by piece."""
+"""How well many geometries of the same words agree, each with each other, from pairs that come piece by piece."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -9,13 +9,13 @@ from stages.geometry.comparison import NOISE
 
 
 class Agreement(NamedTuple):
-    """Scores of n geometries.
+    """Scores of geometries, n in each set.
 
     Attributes
     ----------
-    r : dict of str to ndarray, shape (n, n)
-        Pearson correlations of all pairs of geometries: ``rsa``, ``rsa_within``, ``rsa_across``.
-    d : ndarray, shape (n,)
+    r : dict of str to ndarray, shape (sets, n, n)
+        Pearson correlations of all pairs of geometries of a set: ``rsa``, ``rsa_within``, ``rsa_across``.
+    d : ndarray, shape (sets, n)
         Cohen's d.
     """
 
@@ -23,7 +23,7 @@ class Agreement(NamedTuple):
     d: np.ndarray
 
 
-def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = True) -> Agreement:
+def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = True, sets: int = 1) -> Agreement:
     r"""Correlate similarities over all pairs of words, within and across categories, and take Cohen's d.
 
     All follow from sums S of products and s of similarities, over all N pairs and over those within:
@@ -35,12 +35,15 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
 
     Parameters
     ----------
-    pieces : iterable of ndarray, shape (n, some pairs)
-        Similarities of n geometries over consecutive pairs, which together are all; they are overwritten.
+    pieces : iterable of ndarray, shape (n × sets, some pairs)
+        Similarities over consecutive pairs, which together are all; they are overwritten. The first geometry of each
+        set comes first, then the second of each.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
     strict : bool
         Whether similarities that do not vary, of either kind, are an error; otherwise their scores are NaN.
+    sets : int
+        Geometries of different sets are not compared.
 
     Returns
     -------
@@ -56,22 +59,28 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
         shift = shift if start else piece.mean(axis=1, keepdims=True)
         piece -= shift
         part = within[start : (start := start + piece.shape[1])]
-        kinds = (piece, np.compress(part, piece, axis=1))
-        sums = sums + np.stack([values.sum(axis=1) for values in kinds])
-        products = products + np.stack([values @ values.T for values in kinds])
+        kinds = [_in_sets(some, sets) for some in (piece, np.compress(part, piece, axis=1))]
+        sums = sums + np.stack([values.sum(axis=-1) for values in kinds])
+        products = products + np.stack([values @ values.swapaxes(-1, -2) for values in kinds])
     inside = int(within.sum())
-    n = np.array([len(within), inside, len(within) - inside])
+    n = np.array([len(within), inside, len(within) - inside])[:, None, None]
+    shift = _in_sets(shift, sets)[..., 0]
     sums, products = (np.stack([every, own, every - own]) for every, own in (sums, products))
-    scatter = products - sums[:, :, None] * sums[:, None, :] / n[:, None, None]
-    squares = np.diagonal(scatter, axis1=1, axis2=2)
-    lengths = np.diagonal(products, axis1=1, axis2=2) + 2 * shift.T * sums + n[:, None] * np.square(shift.T)
+    scatter = products - sums[..., :, None] * sums[..., None, :] / n[..., None]
+    squares = np.diagonal(scatter, axis1=-1, axis2=-2)
+    lengths = np.diagonal(products, axis1=-1, axis2=-2) + 2 * shift * sums + n * np.square(shift)
     flat = ~(squares > NOISE**2 * lengths)
     if strict and flat.any():
         raise FloatingPointError("a correlation is undefined: the similarities of one of its sides do not vary")
     norms = np.sqrt(np.where(flat, np.nan, squares))
-    r = np.clip(scatter / (norms[:, :, None] * norms[:, None, :]), -1, 1)
-    means = sums / n[:, None]
+    r = np.clip(scatter / (norms[..., :, None] * norms[..., None, :]), -1, 1)
+    means = sums / n
     pooled = np.where(flat[0], np.nan, squares[1] + squares[2]) / (len(within) - 2)
     return Agreement(
         dict(zip(("rsa", "rsa_within", "rsa_across"), r, strict=True)), (means[1] - means[2]) / np.sqrt(pooled)
     )
+
+
+def _in_sets(values: np.ndarray, sets: int) -> np.ndarray:
+    """Put the geometries of a set together: (n × sets, pairs) to (sets, n, pairs)."""
+    return values.reshape(-1, sets, values.shape[1]).swapaxes(0, 1)

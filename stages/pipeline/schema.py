@@ -142,7 +142,7 @@ class Nulls(Section):
     """The ladder of nulls."""
 
     enabled: bool
-    draws: int = Field(ge=20)
+    draws: Literal["auto"] | Annotated[int, Field(ge=20)]
     seed: int = Field(ge=0)
 
 

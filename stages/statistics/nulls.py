@@ -47,8 +47,16 @@ CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung pairs them with each other.
 FEWEST = 8
 
+#: Words above which `draws_of` takes fewer draws: the least with which a p can be below 0.05.
+MANY = 100
+
 #: By measure and matrix or pair (``draws["rsa", "qk"]``): one value a draw, shape (draws,).
 Draws = Mapping[tuple[str, str], np.ndarray]
+
+
+def draws_of(words: int) -> int:
+    """Return how many draws there are where the settings leave it open: fewer of many words, whose draws take long."""
+    return 100 if words <= MANY else 40
 
 
 def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -65,8 +73,15 @@ def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> d
     dict of (measure, name) to ndarray, shape (draws,)
         ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair of matrices, ``d`` by matrix.
     """
-    every = np.concatenate([similarity[name] for name in MATRICES])
-    return paired(agreement([every], within))
+    draws = len(similarity["q"])
+    return joint(agreement([np.concatenate([similarity[name] for name in MATRICES])], within, sets=draws))
+
+
+def joint(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
+    """Take the scores of draws, each a set of Q, K and V, as `paired_scores`."""
+    places = {name: place for place, name in enumerate(MATRICES)}
+    found = {(measure, a + b): r[:, places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
+    return found | {("d", name): scores.d[:, place] for name, place in places.items()}
 
 
 def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarray]:
@@ -75,7 +90,7 @@ def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarra
     Parameters
     ----------
     scores : Agreement
-        Of all draws of Q, then of K, then of V.
+        Of one set: all draws of Q, then of K, then of V.
     apart : int
         By how many draws matrices are shifted against each other.
 
@@ -84,10 +99,10 @@ def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarra
     dict of (measure, name) to ndarray, shape (draws,)
         As `paired_scores`.
     """
-    draws = len(scores.d) // len(MATRICES)
+    draws = scores.d.size // len(MATRICES)
     places = {name: m * draws + (np.arange(draws) - apart * m) % draws for m, name in enumerate(MATRICES)}
-    found = {(measure, a + b): r[places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
-    return found | {("d", name): scores.d[place] for name, place in places.items()}
+    found = {(measure, a + b): r[0, places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
+    return found | {("d", name): scores.d[0, place] for name, place in places.items()}
 
 
 def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
@@ -100,18 +115,18 @@ def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
     Parameters
     ----------
     scores : Agreement
-        Of all draws of Q, then of K, then of V.
+        As `paired`.
 
     Returns
     -------
     dict of (measure, name) to ndarray
         As `paired_scores`; shape (draws × (draws - 1),) by pair, (draws,) by matrix.
     """
-    draws = len(scores.d) // len(MATRICES)
-    own, other = np.split(np.arange(len(scores.d)), len(MATRICES)), ~np.eye(draws, dtype=bool)
+    draws = scores.d.size // len(MATRICES)
+    own, other = np.split(np.arange(scores.d.size), len(MATRICES)), ~np.eye(draws, dtype=bool)
     places = dict(zip(MATRICES, own, strict=True))
-    found = {("d", name): scores.d[place] for name, place in places.items()}
-    for measure, r in scores.r.items():
+    found = {("d", name): scores.d[0, place] for name, place in places.items()}
+    for measure, (r,) in scores.r.items():
         found |= {(measure, a + b): r[np.ix_(places[a], places[b])][other] for a, b in PAIRS}
     return found
 
@@ -176,10 +191,11 @@ def draw_rungs(
     for size in _sizes(draws, 8 * (24 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
         rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
         gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
-        turned = {name: root @ rows[name] for name in MATRICES}
+        turned = {name: root.astype(rows[name].dtype) @ rows[name] for name in MATRICES}
         look(turned)
-        free, shared = (agreement(similar.pieces(vectors), within) for vectors in (gaussian, [*turned.values()]))
-        found = {rung: (paired(scores),) * 2 for rung, scores in (("gaussian", free), ("orientation", shared))}
+        free = joint(agreement(similar.pieces(gaussian), within, sets=size))
+        shared = agreement(similar.pieces([*turned.values()]), within)
+        found = {rung: (scores, scores) for rung, scores in (("gaussian", free), ("orientation", paired(shared)))}
         blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
 
