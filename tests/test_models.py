@@ -19,6 +19,7 @@ from stages.models.load import load, overview
 from stages.models.passes import plan, ways
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
+from stages.models.rotated import check_weights, weights
 from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
@@ -274,6 +275,21 @@ def test_bfloat16_is_close_and_is_stored_as_float32(prompts: Prompts, activation
     found = capture(half, prompts)["attn_2_v"]
     assert found.dtype == np.float32
     assert 0 < np.abs(found - activations["attn_2_v"]).mean() < 0.05 * np.abs(found).mean()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_weights_are_told_from_another_models_by_what_was_captured(prompts: Prompts, dtype: str) -> None:
+    model, another = (load(*arguments(weights=chosen, dtype=dtype)).model for chosen in ("pretrained", "random"))
+    captured = capture(model, prompts)
+    said = r"^model\.name: the weights \({}\) are not those that were captured\nrun `dvc repro -f capture`: "
+    for layer, projections in enumerate(zip(find_projections(model), find_projections(another), strict=True)):
+        same, other = map(weights, projections)
+        x, *qkv = (captured[f"attn_{layer}_{name}"][:, prompts.word_position] for name in "xqkv")
+        unbiased = {n: values - captured[f"attn_{layer}_{n}_bias"] for n, values in zip("qkv", qkv, strict=True)}
+        check_weights(same, x, unbiased)  # half precision rounds what was captured, and is no other model
+        for name in "qkv":
+            with pytest.raises(UserError, match=said.format(name)):
+                check_weights({**same, name: other[name]}, x, unbiased)
 
 
 def test_random_weights_are_seeded_and_need_no_weights_file(tmp_path: Path) -> None:
