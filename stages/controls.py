@@ -12,6 +12,7 @@ from stages.geometry.robustness import robustness
 from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.device import choose
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
 from stages.statistics.seeds import stream
@@ -44,8 +45,10 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
         similarity = {name: tensors[name] for name in WITH_INPUT}
         counts, _ = resample_words(categories, inference.bootstraps, stream(inference.seed, "bootstrap"))
-        bar = progress("bootstrap")
-        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, progress=bar)
+        device = choose(inference.device, len(categories))
+        print(f"sums over word pairs are taken by {device.name}")
+        where = {"device": device, "progress": progress("bootstrap")}
+        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, **where)
         rng = stream(inference.seed, "matching")
         matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=chosen.matches, rng=rng)
         found = []

@@ -16,6 +16,7 @@ from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.device import Device, choose
 from stages.statistics.permutation import CROSSED_ABOVE, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
@@ -25,8 +26,10 @@ def main(stage: Stage) -> None:
     if chosen.enabled:
         with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
             similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
-            scores = intervals(similarity, categories, chosen)
-            for names, tested in permutation_tests(similarity, categories, chosen).items():
+            device = choose(chosen.device, len(categories))
+            print(f"sums over word pairs are taken by {device.name}")
+            scores = intervals(similarity, categories, chosen, device)
+            for names, tested in permutation_tests(similarity, categories, chosen, device).items():
                 scores[names] |= {column: tested[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
             layers = tensors.layers
@@ -36,20 +39,21 @@ def main(stage: Stage) -> None:
     write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
-def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:
+def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> dict:
     """Return the scores of the words as they are, with bootstrap intervals."""
     counts, redrawn = resample_words(categories, chosen.bootstraps, stream(chosen.seed, "bootstrap"))
     print(f"bootstrap: {chosen.bootstraps} resamples, {redrawn} without three pairs of a kind drawn again")
-    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"))
+    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"), device=device)
 
 
-def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:
+def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> Scores:
     """Return p and family-wise p of RSA and of Cohen's d."""
     crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > CROSSED_ABOVE)
     words, labels = (
         {
             "orders": draw_orders(len(categories), chosen.permutations, stream(chosen.seed, name), crossed),
             "progress": progress(f"permutations of {name}"),
+            "device": device,
         }
         for name in ("words", "labels")
     )

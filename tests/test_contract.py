@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
 STAGES = list(PIPELINE["stages"])
-#: The stages that run a model: they alone import torch.
+#: The stages that run a model: they alone import torch whatever the settings.
 CAPTURING = ("capture", "nulls")
 #: Keys of params.yaml below which the keys are the user's.
 USERS = {"words", "sentences.templates"}
@@ -159,11 +159,13 @@ def test_what_dvc_caches_is_ignored_by_git(tiny_template: Project) -> None:
             assert ignored != in_git(path), path
 
 
-def test_only_capture_and_models_import_torch() -> None:
+def test_only_capture_models_and_one_function_import_torch() -> None:
     for path in (ROOT / "stages").rglob("*.py"):
         name = path.relative_to(ROOT / "stages").as_posix()
         if not name.startswith("models/") and path.stem not in CAPTURING:
             text = path.read_text(encoding="utf-8")
+            if name == "statistics/device.py":  # within functions: the next test, and those of test_device.py
+                text = text.replace("    import torch", "")
             assert "import torch" not in text, name
             assert "transformers" not in text, name
 

@@ -14,6 +14,7 @@ import numpy as np
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
+from stages.statistics.device import NUMPY, Device
 
 #: Bytes of pair weights that are held at a time: about what a processor's cache holds.
 CHUNK = 2**22
@@ -123,6 +124,7 @@ def moments(
     weigh: np.ndarray,
     chunk: int = CHUNK,
     progress: Progress = iter,
+    device: Device = NUMPY,
 ) -> tuple[Moments, Moments]:
     r"""Sum similarities, their squares and products over word pairs, weighted by every resample's counts.
 
@@ -142,6 +144,8 @@ def moments(
         Bytes of pair weights held at a time.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
+    device : Device
+        Where sums are taken.
 
     Returns
     -------
@@ -150,22 +154,26 @@ def moments(
     """
     names = [*similarity, *(name + name for name in similarity), *products]
     layers, words = len(next(iter(similarity.values()))), weigh.shape[1]
-    counts = np.ascontiguousarray(weigh.T, dtype=np.float64)
-    inside, every = np.zeros((2, 1 + len(names) * layers, len(weigh)))
+    counts = device.put(np.ascontiguousarray(weigh.T, dtype=np.float64))
+    similarity = {name: device.put(values) for name, values in similarity.items()}
+    sums = device.put(np.zeros((2, 1 + len(names) * layers, len(weigh))))
+    inside, every = sums
     wide = max(1, min(1024, chunk // (8 * words)))
     for first in progress(list(row_blocks(words, chunk // (8 * wide)))):
         start, stop = (pairs_of(words) - pairs_of(words - row) for row in (first.start, first.stop))
         some = {name: values[:, start:stop] for name, values in similarity.items()}
         features = [some[name] if len(name) == 1 else some[name[0]] * some[name[1]] for name in names]
-        stacked, kind = np.concatenate([np.ones((1, stop - start)), *features]), within[start:stop]
+        stacked = device.concatenate([device.put(np.ones((1, stop - start))), *features])
+        kind = device.put(within[start:stop])
         stacked_inside = stacked[:, kind]
         for draws in blocks(len(weigh), wide):
             own = counts[:, draws]
-            weights = np.concatenate([own[row] * own[row + 1 :] for row in range(first.start, first.stop)])
+            weights = device.concatenate([own[row] * own[row + 1 :] for row in range(first.start, first.stop)])
             every[:, draws] += stacked @ weights
             inside[:, draws] += stacked_inside @ weights[kind]
     every -= inside
-    split = ((sums[0, :, None], sums[1:].reshape(len(names), layers, -1).swapaxes(1, 2)) for sums in (inside, every))
+    kinds = device.get(sums)
+    split = ((sums[0, :, None], sums[1:].reshape(len(names), layers, -1).swapaxes(1, 2)) for sums in kinds)
     return tuple(Moments(n, dict(zip(names, sums, strict=True))) for n, sums in split)
 
 
@@ -205,6 +213,7 @@ def bootstrap(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
+    device: Device = NUMPY,
 ) -> Scores:
     """Return statistics of the words as they are, and percentile intervals over resamples of the words.
 
@@ -229,6 +238,8 @@ def bootstrap(
         Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
+    device : Device
+        Where sums are taken, with `chunk` times ``device.larger`` bytes of pair weights held at a time.
 
     Returns
     -------
@@ -252,7 +263,7 @@ def bootstrap(
     parts = []
     for part in blocks(layers, block // (8 * numbers)):
         some = {name: _centred(values[part]) for name, values in similarity.items()}
-        sums = moments(some, products, within, weigh, chunk, progress)
+        sums = moments(some, products, within, weigh, chunk * device.larger, progress, device)
         parts.append({names: _interval(values, alpha) for names, values in statistics(*sums).items()})
     return join(parts)
 

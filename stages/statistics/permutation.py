@@ -32,6 +32,7 @@ from stages.geometry.effects import d_of_sums
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
+from stages.statistics.device import NUMPY, Device
 
 #: Values at least this close count as equal: a permutation that changes nothing must not lose to rounding.
 TIE = 1e-12
@@ -89,6 +90,7 @@ def permute_words(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
+    device: Device = NUMPY,
 ) -> Scores:
     r"""Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
@@ -104,6 +106,8 @@ def permute_words(
         Bytes of working memory: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
+    device : Device
+        Where sums are taken, in steps of `chunk` times ``device.larger`` bytes.
 
     Returns
     -------
@@ -115,17 +119,19 @@ def permute_words(
     FloatingPointError
         If the similarities of a layer are constant.
     """
-    return _test(similarity, permuted_rsa, orders, [("rsa", pair) for pair in PAIRS], chunk, block, progress)
+    return _test(similarity, permuted_rsa, orders, [("rsa", pair) for pair in PAIRS], chunk, block, progress, device)
 
 
-def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps) -> np.ndarray:
+def permuted_rsa(
+    similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, device: Device = NUMPY
+) -> np.ndarray:
     """Return RSA scores after reordering the words of either matrix of each pair; formula in `permute_words`.
 
     Parameters
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
     orders : Orders
-    steps : iterable
+    steps, device
         As `sums_of_products`.
 
     Returns
@@ -136,7 +142,7 @@ def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: Orders, steps: St
     units = {name: unit_norm(similarity[name]) for name in MATRICES}
     firsts, seconds = (sorted({pair[side] for pair in PAIRS}) for side in (0, 1))
     sides = (np.stack([units[name] for name in names], axis=1) for names in (firsts, seconds))
-    found = sums_of_products(*sides, orders, steps)
+    found = sums_of_products(*sides, orders, steps, device)
     return np.stack([found[..., firsts.index(a), seconds.index(b)] for a, b in PAIRS], axis=-1)
 
 
@@ -147,6 +153,7 @@ def permute_labels(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
+    device: Device = NUMPY,
 ) -> Scores:
     """Test every layer's separability: category labels are permuted over the words.
 
@@ -158,7 +165,7 @@ def permute_labels(
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By matrix ("q", "k", "v").
     categories : sequence of str, length words
-    orders, chunk, block, progress
+    orders, chunk, block, progress, device
         As `permute_words`; so are errors.
 
     Returns
@@ -167,10 +174,12 @@ def permute_labels(
         ``d`` by matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
     """
     statistic = partial(permuted_d, within=within_category(categories))
-    return _test(similarity, statistic, orders, [("d", name) for name in similarity], chunk, block, progress)
+    return _test(similarity, statistic, orders, [("d", name) for name in similarity], chunk, block, progress, device)
 
 
-def permuted_d(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray) -> np.ndarray:
+def permuted_d(
+    similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray, device: Device = NUMPY
+) -> np.ndarray:
     """Return Cohen's d after reordering the words of the similarities, the labels, or both.
 
     The numbers of pairs within and across stay, and so does the spread of all of them: a sum is enough, as `d_of_sums`
@@ -185,6 +194,7 @@ def permuted_d(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Step
         As `sums_of_products`.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
+    device : Device
 
     Returns
     -------
@@ -192,14 +202,16 @@ def permuted_d(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Step
         In standard deviations.
     """
     units = np.stack([unit_norm(values) for values in similarity.values()], axis=1)
-    sums = sums_of_products(units, within[None, None].astype(np.float64), orders, steps)[..., 0]
+    sums = sums_of_products(units, within[None, None].astype(np.float64), orders, steps, device)[..., 0]
     d = d_of_sums(sums, int(within.sum()), int((~within).sum()))
     if np.isnan(d).any():
         raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
     return d
 
 
-def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Steps) -> np.ndarray:
+def sums_of_products(
+    firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Steps, device: Device = NUMPY
+) -> np.ndarray:
     r"""Sum products over pairs under all orders of the words of one side and all of the other.
 
     .. math:: \sum_{i<j} a_{\rho(i)\rho(j)} b_{\gamma(i)\gamma(j)}
@@ -212,6 +224,8 @@ def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, st
     orders : Orders
     steps : iterable of (slice, slice)
         Blocks of ``orders.second`` and of pairs, which together hold all.
+    device : Device
+        Where they are carried out.
 
     Returns
     -------
@@ -219,30 +233,33 @@ def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, st
     """
     rows, columns = (len(side) for side in orders)
     (layers, g, _), h, words = firsts.shape, seconds.shape[1], orders.first.shape[1]
-    found = np.zeros((layers, g, rows, h, columns))
+    found = device.put(np.zeros((layers, g, rows, h, columns)))
     # A row of a square matrix is short enough for the cache: gathering along it is fast.
-    firsts, seconds = (square(values, 0).reshape(*values.shape[:2], -1) for values in (firsts, seconds))
+    firsts, seconds = (device.put(square(values, 0).reshape(*values.shape[:2], -1)) for values in (firsts, seconds))
+    orders = Orders(*map(device.put, orders))
     for some, part in steps:
-        i, j = members(words, part.start, part.stop)
+        i, j = map(device.put, members(words, part.start, part.stop))
         to_first, to_second = (order[:, i] * words + order[:, j] for order in (orders.first, orders.second[some]))
         for layer in range(layers):
-            first = firsts[layer].take(to_first, axis=1).reshape(g * rows, -1)
+            first = device.take(firsts[layer], to_first).reshape(g * rows, -1)
             if layer < len(seconds):
-                second = seconds[layer].take(to_second, axis=1).reshape(h * len(to_second), -1)
+                second = device.take(seconds[layer], to_second).reshape(h * len(to_second), -1)
             found[layer, ..., some] += (first @ second.T).reshape(g, rows, h, -1)
-    return found.transpose(2, 4, 0, 1, 3)
+    return device.get(found).transpose(2, 4, 0, 1, 3)
 
 
 def _test(
     similarity: Mapping[str, np.ndarray],
-    statistic: Callable[[Mapping[str, np.ndarray], Orders, Steps], np.ndarray],
+    statistic: Callable[..., np.ndarray],
     orders: Orders,
     names: Sequence[tuple[str, str]],
     chunk: int,
     block: int,
     progress: Progress,
+    device: Device,
 ) -> Scores:
     """Hold the statistics of the words as they are against those of all orders, some layers at a time."""
+    chunk *= device.larger
     layers, pairs = next(iter(similarity.values())).shape
     wide = max(1, min(pairs, chunk // (8 * FEWEST)))
     of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
@@ -250,7 +267,7 @@ def _test(
     found = []
     for part, own in groupby(progress(steps), key=lambda step: step[0]):
         some = {name: matrix[part] for name, matrix in similarity.items()}
-        found.append(statistic(some, orders, (step[1:] for step in own)))
+        found.append(statistic(some, orders, (step[1:] for step in own), device=device))
     permuted = np.concatenate(found, axis=2).reshape(-1, layers, len(names))
     value, largest = permuted[0], np.sort(permuted.max(axis=(1, 2)))
     reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p

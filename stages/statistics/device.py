@@ -1,0 +1,97 @@
+"""Where sums over word pairs are taken: by NumPy, or by torch on an accelerator; in float64 with either.
+
+Random numbers are always NumPy's, drawn on the processor, so that a seed means the same everywhere. What is done with
+them is written once: arrays of both libraries are sliced, indexed, multiplied and reshaped alike, and a `Device` holds
+the few functions that are not spelled alike.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stages.pipeline.errors import UserError
+
+#: Words above which "auto" looks for an accelerator: torch and CUDA take three to six seconds to start, about as long
+#: as NumPy takes in a stage for so many words in a dozen layers.
+WORTH_ABOVE = 300
+#: Signs of a driver that torch knows as CUDA (of NVIDIA, AMD, Windows' Linux, Windows): looking at them costs nothing.
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "C:/Windows/System32/nvcuda.dll")
+#: By how much a step may be larger on an accelerator, which needs long steps, than what fits a processor's cache.
+LARGER = 64
+
+
+class Device(NamedTuple):
+    """What NumPy's arrays and torch's do not share.
+
+    Attributes
+    ----------
+    name : str
+    put, get : callable
+        Take an ndarray to the device, and an array of the device back.
+    take : callable
+        Takes an array of shape (n, m) and indices: what stands there in each row, shape (n, *shape of the indices).
+    concatenate : callable
+        Joins arrays along their first axis.
+    larger : int
+        How many times as many bytes as on a processor one step may take.
+    """
+
+    name: str
+    put: Callable[[np.ndarray], Any]
+    get: Callable[[Any], np.ndarray]
+    take: Callable[[Any, Any], Any]
+    concatenate: Callable[[list], Any]
+    larger: int
+
+
+NUMPY = Device("NumPy", np.asarray, np.asarray, partial(np.take, axis=1), np.concatenate, 1)
+
+
+def choose(setting: str, words: int) -> Device:
+    """Return the device that `inference.device` names; torch is imported only where it is used, or likely to be.
+
+    Parameters
+    ----------
+    setting : str
+        "cpu" is NumPy; "auto" torch's CUDA for more than `WORTH_ABOVE` words, where there is one, otherwise NumPy; any
+        other is torch's name of a device.
+    words : int
+
+    Raises
+    ------
+    UserError
+        If torch cannot use the device, or the device does not know float64.
+    """
+    auto = setting == "auto" and words > WORTH_ABOVE and any(Path(sign).exists() for sign in DRIVERS)
+    if setting == "cpu" or (setting == "auto" and not auto):
+        return NUMPY
+    import torch  # here alone: it takes two seconds
+
+    if auto and not torch.cuda.is_available():
+        return NUMPY
+    return with_torch("cuda" if auto else setting)
+
+
+def with_torch(name: str) -> Device:
+    """Return a device of torch's; errors as `choose`."""
+    import torch
+
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name).cpu()
+    except TypeError:  # as Apple's mps says it
+        raise UserError(f"inference.device: {name} has no float64, which the sums need; cpu has it") from None
+    except (RuntimeError, AssertionError, ImportError):  # torch has a way for each: no such name, build or machine
+        raise UserError(
+            f"inference.device: there is no {name} that torch can use on this machine; auto takes what there is"
+        ) from None
+    return Device(
+        f"torch on {name}",
+        partial(torch.as_tensor, device=name),
+        lambda values: values.cpu().numpy(),
+        lambda values, at: values[:, at],
+        torch.concatenate,
+        LARGER,
+    )
