@@ -92,7 +92,7 @@ def category_distributions(
         A key of `METRIC_LABELS`.
     layer : int
     """
-    figure, axes = panels(3)
+    figure, axes = panels(3, width=12)
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):
         for label, pairs, colour, marker in (("Within", within, "C0", "s"), ("Across", ~within, "C2", "^")):
             centres, density = _density(values[pairs])
@@ -103,7 +103,7 @@ def category_distributions(
         axis.set_ylim(bottom=0)
         axis.locator_params(axis="x", nbins=5)
     axes[0].set_ylabel("Density")
-    axes[0].legend(loc="best")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     figure.suptitle(f"Category-specific similarity distributions, layer {layer}")
     return figure
 
