@@ -1,0 +1,349 @@
+"""The report and the page of `dvc plots show` in a real browser: they can be read, pointed at and operated."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import InProcess, Project
+from report_page import NASTY, make_nasty, read_page
+from safetensors.numpy import load_file
+
+from stages.geometry.pairs import square
+from stages.plotting.names import FIGURES
+
+PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    chrome = webdriver.Chrome(options=options, service=Service(driver))
+    yield chrome
+    chrome.quit()
+
+
+def show(browser, path: Path, width: int = 1200, scheme: str = "light", ready: str = "") -> None:
+    """Open a page and wait until it is drawn."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    browser.get(path.as_uri())
+    drawn = ready or "return document.documentElement.dataset.drawn !== undefined"
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(drawn))
+
+
+def is_quiet(browser) -> None:
+    """Check that nothing was logged and nothing asked of a network."""
+    assert [entry["message"] for entry in browser.get_log("browser")] == []
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
+    assert asked
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+def pixels(browser, name: str) -> str:
+    return browser.execute_script(f"return document.querySelector('#matrix-{name} canvas').toDataURL()")
+
+
+def text(browser, name: str) -> str:
+    return browser.find_element("id", name).text
+
+
+def cell(browser, name: str, row: int, column: int, words: int) -> tuple:
+    """Give the canvas of a matrix and where a cell is, from its centre."""
+    canvas = browser.find_element("css selector", f"#matrix-{name} canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    x, y, size = browser.execute_script(
+        f"""const holder = document.getElementById('matrix-{name}');
+        const size = Math.floor((holder.clientWidth - 30) / {words}) * {words};
+        const [x, y] = document.getElementById('matrix-{name}').view.origin();
+        return [x, y, size]"""
+    )
+    middle = [x + size * (column + 0.5) / words, y + size * (row + 0.5) / words]
+    return canvas, round(middle[0] - canvas.size["width"] / 2), round(middle[1] - canvas.size["height"] / 2)
+
+
+@pytest.fixture
+def report(tiny_template: Project) -> Path:
+    return tiny_template.root / "plots/report.html"
+
+
+def test_the_slider_changes_the_matrices(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    show(browser, report)
+    before = {name: pixels(browser, name) for name in "qkv"}
+    slider = browser.find_element("id", "layer")
+    assert slider.get_attribute("type") == "range"
+    assert text(browser, "layer-number") == "1"
+    assert text(browser, "pair-v") == f"{similarity['v'][1][0]:.6f}".replace("-", "−")
+    slider.send_keys(Keys.ARROW_LEFT)
+    assert text(browser, "layer-number") == "0"
+    assert slider.get_attribute("aria-valuetext") == "layer 0"
+    assert text(browser, "pair-v") == f"{similarity['v'][0][0]:.6f}".replace("-", "−")
+    assert text(browser, "layer-scores").startswith("Layer 0: RSA ")
+    assert all(pixels(browser, name) != before[name] for name in "qkv")
+    browser.find_element("id", "colours").send_keys("each")
+    after = pixels(browser, "q")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert pixels(browser, "q") != after
+    is_quiet(browser)
+
+
+def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver import ActionChains
+
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    show(browser, report)
+    for name, row, column in (("q", 1, 4), ("v", 5, 2), ("k", 3, 3)):
+        canvas, x, y = cell(browser, name, row, column, 6)
+        ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
+        tip = browser.find_element("id", "vg-tooltip-element").text
+        value = f"{square(similarity[name][1], 1.0)[row, column]:.6f}".replace("-", "−")
+        words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
+        assert f"{words[row]} – {words[column]}" in tip
+        assert value in tip
+        assert f"{words[row]} – {words[column]}" in text(browser, "pair-words")
+        assert text(browser, f"pair-{name}") == value
+    is_quiet(browser)
+
+
+def chosen(browser, name: str) -> set[str]:
+    """Return the words that a map marks."""
+    return set(
+        browser.execute_script(
+            f"return [...document.querySelectorAll('#map-{name} .chosen text')].map(t => t.textContent)"
+        )
+    )
+
+
+def place(browser, name: str, word: str) -> str:
+    """Return where a word is on its way to."""
+    script = (
+        "return [...document.querySelectorAll(arguments[0])].find(g => g.textContent === arguments[1]).style.transform"
+    )
+    return browser.execute_script(script, f"#map-{name} .word", word)
+
+
+def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, report: Path) -> None:
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    show(browser, report)
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) == "0.7s"
+    browser.find_element("id", "order").send_keys("alike")  # names the focus layer
+    before = {name: place(browser, name, "moon") for name in "qkv"}
+    nearest = browser.find_element("id", "nearest").get_attribute("textContent")
+    browser.find_element("id", "layer").send_keys(Keys.ARROW_LEFT)
+    assert all(place(browser, name, "moon") != before[name] for name in "qkv")
+    assert browser.find_element("id", "nearest").get_attribute("textContent") != nearest
+    for name, word in (("q", "pear"), ("v", "star")):
+        holder = browser.find_element("id", f"map-{name}")
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", holder)
+        x, y = (float(part) for part in re.findall(r"[-\d.]+(?=px)", place(browser, name, word)))
+        scale = holder.size["width"] / 320
+        ActionChains(browser).move_to_element_with_offset(
+            holder, round((x - 160) * scale), round((y - 160) * scale)
+        ).perform()
+        assert text(browser, "pair-words").startswith(f"{word} – ")
+        assert all(word in chosen(browser, other) for other in "qkv")
+    is_quiet(browser)
+
+
+def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
+    overlaps = """return [...document.querySelectorAll('.map')].flatMap(map => {
+        const boxes = [...map.querySelectorAll('text')].filter(t => getComputedStyle(t).visibility === 'visible')
+            .map(t => t.getBoundingClientRect());
+        return boxes.flatMap((a, i) => boxes.slice(i + 1).filter(b =>
+            Math.min(a.right, b.right) > Math.max(a.left, b.left)
+            && Math.min(a.bottom, b.bottom) - 3 > Math.max(a.top, b.top)));
+    }).length"""
+    choose = """for (const [id, value] of Object.entries(arguments[0])) {
+        const control = document.getElementById(id);
+        control.value = value;
+        control.dispatchEvent(new Event(id === 'layer' ? 'input' : 'change'));
+    }"""
+    show(browser, report)
+    browser.execute_script("document.querySelectorAll('.map').forEach(map => map.classList.remove('moving'))")
+    for layer, (a, b) in product(range(2), combinations(range(6), 2)):
+        browser.execute_script(choose, {"layer": layer, "word-a": a, "word-b": b})
+        assert browser.execute_script(overlaps) == 0, (layer, a, b)
+        assert all(len(chosen(browser, name)) == 2 for name in "qkv")
+
+
+def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -> None:
+    show(browser, report)
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
+    assert browser.execute_script(style) in ("0s", "")
+
+
+def test_alike_together_shows_the_same_pairs_in_another_order(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver import ActionChains
+
+    show(browser, report)
+    drawn = browser.execute_script("return document.documentElement.dataset.drawn")
+    before = pixels(browser, "q")
+    browser.find_element("id", "order").send_keys("alike")
+    waited = f"return document.documentElement.dataset.drawn !== '{drawn}'"
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script(waited))
+    assert pixels(browser, "q") != before
+    order = read_page(tiny_template).data["map"]["clustered"]
+    words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    canvas, x, y = cell(browser, "k", 1, 4, 6)
+    ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
+    assert text(browser, "pair-words").startswith(f"{words[order[1]]} – {words[order[4]]}")
+    value = f"{square(similarity['k'][1], 1.0)[order[1], order[4]]:.6f}".replace("-", "−")
+    assert text(browser, "pair-k") == value
+    is_quiet(browser)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_figures_are_in_the_readers_theme(browser, report: Path, scheme: str) -> None:
+    show(browser, report, scheme=scheme)
+    corner = browser.execute_script(
+        """const image = document.querySelector('#fig6_rsa_profile img'), canvas = document.createElement('canvas');
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""
+    )
+    assert corner == {"light": [255, 255, 255], "dark": [40, 42, 44]}[scheme]
+
+
+def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_template: Project) -> None:
+    from selenium.webdriver import ActionChains
+
+    rsa = pd.read_csv(tiny_template.root / "metrics/rsa.csv")
+    show(browser, report)
+    canvas = browser.find_element("css selector", "#profile-rsa canvas")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    ActionChains(browser).move_to_element_with_offset(canvas, canvas.size["width"] // 2 - 60, 0).perform()
+    tip = browser.find_element("id", "vg-tooltip-element").text
+    for pair, label in PAIRS.items():
+        assert re.search(rf"{label}\W+{rsa.loc[1, pair]:.3f}".replace("-0", "−0"), tip), tip
+    is_quiet(browser)
+
+
+def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
+    """Everything that can be pointed at is reached with Tab, shows where the focus is, and can be operated."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+    show(browser, report)
+    reached = []
+    for _ in range(60):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        here = browser.switch_to.active_element
+        style = "return getComputedStyle(arguments[0]).outlineStyle"
+        assert here.tag_name == "body" or browser.execute_script(style, here) != "none"
+        reached.append(here.get_attribute("id") or here.tag_name)
+        if reached[-1] == "layer":
+            here.send_keys(Keys.HOME)
+        if reached[-1] == "word-b":
+            here.send_keys("lime")
+    assert {"layer", "word-a", "word-b", "colours", "order", "summary", "a"} <= set(reached)
+    assert "galaxy – lime" in text(browser, "pair-words")
+    value = square(similarity["k"][0], 1.0)[0, 5]
+    assert text(browser, "pair-k") == f"{value:.6f}".replace("-", "−")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_and_in_dark_and_light(browser, report: Path, scheme: str) -> None:
+    show(browser, report, 360, scheme)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+    lead = browser.find_element("css selector", "header figure .wide")
+    assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", lead)  # seen whole
+    back, ink = browser.execute_script("const s = getComputedStyle(document.body); return [s.backgroundColor, s.color]")
+    assert contrast(back, ink) >= 7
+    for selector in (".yes", ".no", ".quiet", "a", "figcaption"):
+        style = f"return getComputedStyle(document.querySelector('{selector}')).color"
+        assert contrast(back, browser.execute_script(style)) >= 4.5, selector
+    drawn = browser.execute_script(
+        """const canvas = document.querySelector('#profile-rsa canvas');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        const seen = new Set();
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
+        return [...seen]"""
+    )
+    axis_text = {"light": "31,35,40", "dark": "221,226,244"}[scheme]
+    assert axis_text in drawn
+    is_quiet(browser)
+
+
+def contrast(one: str, other: str) -> float:
+    """The WCAG contrast of two CSS colours."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_words_that_are_markup_are_shown_as_they_are(browser, tiny_stage: InProcess) -> None:
+    make_nasty(tiny_stage.project)
+    assert tiny_stage.run("report")[0] == 0
+    show(browser, tiny_stage.project.root / "plots/report.html")
+    assert text(browser, "pair-words").startswith(f"{NASTY[0]} – {NASTY[1]} (both <i>x)")
+    is_quiet(browser)
+
+
+DRAWN = "return document.querySelectorAll('canvas, svg.marks').length === 5"
+
+
+def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    tiny.dvc("plots", "show")
+    show(browser, tiny.root / "dvc_plots/index.html", ready=DRAWN)
+    blank = """return [...document.querySelectorAll('canvas')].filter(canvas =>
+        !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
+    assert browser.execute_script(blank) == 0
+    images = browser.find_elements("tag name", "img")
+    assert len(images) == len(FIGURES) + 6
+    assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
+    assert all(image.get_attribute("alt") for image in images)
+    matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
+    assert [image.is_displayed() for image in matrices] == [True, False] * 3
+    slider = browser.find_element("css selector", "fieldset input[type=range]")
+    slider.send_keys(Keys.ARROW_RIGHT)
+    assert [image.is_displayed() for image in matrices] == [False, True, True, False, True, False]
+    is_quiet(browser)
+
+
+def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> None:
+    (tiny.root / "plots/vega.js").unlink()
+    tiny.dvc("plots", "show")
+    show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
+    assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
+    assert len(browser.find_elements("tag name", "img")) == len(FIGURES) + 6
