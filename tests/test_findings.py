@@ -125,6 +125,15 @@ def test_too_few_layers_are_said_not_guessed(layers: int, unjudged: int) -> None
         assert f"the model has {layers}" in verdict.reason
 
 
+def test_a_rank_correlation_on_the_edge_is_not_decided_by_rounding() -> None:
+    """Of seven layers it can be 1/2 itself, which arithmetic makes 0.4999999999999999."""
+    run = as_in_the_post()
+    for pair in ("qk", "qv", "kv"):
+        run.rsa[pair] = 0.8 + 0.01 * np.array([-9, 0, 1, 3, 6, 5, 4, 2])
+    run.numbers = range(8)
+    assert judge(run)["rsa_flat"] == Verdict(0.5, False)
+
+
 def test_where_layer_0_does_not_attend_no_layer_is_excepted() -> None:
     run = as_in_the_post()
     run.numbers = range(3, 3 + LAYERS)
