@@ -136,7 +136,8 @@ def test_spectra_are_those_of_the_singular_values(embedded: Project, tables: dic
         expected = np.trace(first @ second) / np.sqrt(np.trace(first @ first) * np.trace(second @ second))
         assert tables["spectra"][f"{a}{b}_overlap"][3] == pytest.approx(expected, rel=1e-4)
         sizes = [tables["spectra"][f"{m}_participation"][3] for m in (a, b)]
-        assert tables["spectra"][f"{a}{b}_overlap_random"][3] == pytest.approx(np.sqrt(np.prod(sizes)) / 160, rel=1e-4)
+        random = np.sqrt(np.prod(sizes)) / len(w[a])
+        assert tables["spectra"][f"{a}{b}_overlap_random"][3] == pytest.approx(random, rel=1e-4)
 
 
 def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:

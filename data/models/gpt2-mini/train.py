@@ -1,8 +1,9 @@
-"""Train a small GPT-2 and its tokenizer from a text file with one passage a line.
+r"""Train a small GPT-2 and its tokenizer from a text file with one passage a line.
 
 The committed weights were made with
 
-    python train.py corpus.txt --out gpt2-mini --work work --steps 10000 --precision bfloat16 --compile
+    python train.py corpus.txt --out gpt2-mini --work work --device cuda --precision bfloat16 --compile \
+        --width 170 --batch 128 --steps 11773 --decay 0.3204
 
 and a model folder is judged, on the passages that were held out, with
 
