@@ -17,6 +17,7 @@ from stages.gate import verdicts
 from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Cells, Tolerances, Verdict
 from stages.pipeline.settings import read_yaml
+from stages.statistics.nulls import draws_of
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
 LONG = "layer,measure,matrix_or_pair,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"
@@ -398,12 +399,15 @@ def test_the_committed_tolerances_are_all_used() -> None:
 
 def test_the_committed_tolerances_let_one_draw_cross_a_score_and_not_two() -> None:
     settings = read_yaml(ROOT / "params.yaml")
-    shuffles, draws = settings["inference"]["permutations"], settings["nulls"]["draws"]
+    shuffles, draws = settings["inference"]["permutations"], draws_of(sum(map(len, settings["words"].values())))
+    assert settings["nulls"]["draws"] == "auto"
     tolerances = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml")
     steps = {
         "inference.csv layer 0 rsa qk p": 1 / (shuffles + 1),
         "inference.csv layer 0 d q p_familywise": 1 / (shuffles + 1),
-        "nulls.csv layer 0 rsa qk orientation p": 2 / (draws + 1),
+        "nulls.csv layer 0 rsa qk gaussian p": 2 / (draws + 1),
+        "nulls.csv layer 0 rsa_within kv orientation p": 2 / (draws + 1),
+        "nulls.csv layer 0 d q spectrum p": 2 / (draws + 1),
         "nulls.csv layer 0 rsa qk orientation p_familywise": 1 / (draws + 1),
         "nulls.csv layer 0 d q spectrum p_familywise": 1 / (draws + 1),
     }
