@@ -22,11 +22,10 @@ from stages.statistics.nulls import (
     crossed,
     draw_rungs,
     draws_of,
-    familywise_p,
     ladder,
-    monte_carlo_p,
     paired_scores,
 )
+from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.projections import factor, haar_frames
 
 WORDS, UNITS = 12, 40

@@ -151,7 +151,12 @@ def run(arguments: list[str], folder: str, environment: dict[str, str], files: l
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "serve":
+    if sys.argv[1] == "compile":
+        import importlib
+
+        for name in LIBRARIES:
+            importlib.import_module(name)
+    elif sys.argv[1] == "serve":
         import atexit
         import contextlib
         import gc
