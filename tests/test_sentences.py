@@ -124,6 +124,15 @@ def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> di
     return {names: value[0] for names, value in found.items()}
 
 
+def test_pairs_taken_piece_by_piece_give_the_same_moments() -> None:
+    rng = np.random.default_rng(4)
+    similarity = {name: rng.random((3, len(WORDS) * (len(WORDS) - 1) // 2)) for name in MATRICES}
+    counts, _ = resample_words(WORDS, 30, rng)
+    whole, pieces = moments(similarity, WORDS, counts), moments(similarity, WORDS, counts, piece=4000)
+    for name, values in vars(whole).items():
+        np.testing.assert_allclose(getattr(pieces, name), values, rtol=1e-10)
+
+
 def test_a_planted_reliability_is_found() -> None:
     """Words of variance 1, rest of variance 1/3: reliability 3/4, and of a mean of eight 24/25."""
     rng = np.random.default_rng(3)

@@ -21,8 +21,9 @@ from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.seeds import stream
 
-#: Bytes of pair weights that are held at a time.
-CHUNK = 2**24
+#: Bytes of pair weights that are held at a time, and of similarities and their products, which of thousands of words
+#: are gigabytes.
+CHUNK, PIECE = 2**24, 2**26
 #: How often the sentences are split in two halves.
 SPLITS = 50
 
@@ -88,7 +89,9 @@ def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(np.tile(first, (splits, 1)), axis=1)
 
 
-def moments(similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray) -> Moments:
+def moments(
+    similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray, piece: int = PIECE
+) -> Moments:
     r"""Take the moments of one layer's similarities over word pairs, weighted by resamples of words.
 
     A pair of distinct words weighs :math:`w_i w_j`; a word's pairs with its own copies are left out.
@@ -99,6 +102,8 @@ def moments(similarity: Mapping[str, np.ndarray], categories: Sequence[str], cou
     categories : sequence of str, length words
     counts : ndarray of int, shape (resamples, words)
         How often each word was drawn.
+    piece : int
+        Bytes of similarities and products held at a time: they change the memory, not the result.
 
     Returns
     -------
@@ -109,14 +114,20 @@ def moments(similarity: Mapping[str, np.ndarray], categories: Sequence[str], cou
     centre = values.mean(axis=1)
     values = values - centre[:, None]  # far from 0, sums of squares lose digits
     one, other = np.triu_indices(len(values))
-    features = np.concatenate([np.ones((1, values.shape[1])), values, values[one] * values[other]]).T
-    inside = np.concatenate([np.ones((1, within.sum())), values[:, within], np.square(values[:, within])]).T
     rows, columns = np.triu_indices(counts.shape[1], 1)
-    sums, sums_within = np.empty((len(counts), features.shape[1])), np.empty((len(counts), inside.shape[1]))
-    for part in blocks(len(counts), CHUNK // (8 * len(rows))):
-        drawn = counts[part].astype(np.float64)
-        weights = drawn[:, rows] * drawn[:, columns]
-        sums[part], sums_within[part] = weights @ features, weights[:, within] @ inside
+    sums, sums_within = (
+        np.zeros((len(counts), 1 + len(values) + len(one))),
+        np.zeros((len(counts), 1 + 2 * len(values))),
+    )
+    for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
+        some, kind = values[:, pairs], within[pairs]
+        features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]]).T
+        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind], np.square(some[:, kind])]).T
+        for part in blocks(len(counts), CHUNK // (8 * len(kind))):
+            drawn = counts[part].astype(np.float64)
+            weights = drawn[:, rows[pairs]] * drawn[:, columns[pairs]]
+            sums[part] += weights @ features
+            sums_within[part] += weights[:, kind] @ inside
     n, totals = sums[:, :1], sums[:, 1 : len(values) + 1]
     products = np.empty((len(counts), len(values), len(values)))
     products[:, one, other] = products[:, other, one] = sums[:, len(values) + 1 :]
