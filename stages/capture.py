@@ -38,17 +38,18 @@ def main(stage: Stage) -> None:
     attention = {**describe(model, projections), "proof": prove(model, projections, prompts.ids[0])}
     print(*(f"{name:18} {value}" for name, value in attention.items()), sep="\n")
 
-    def catch(path: str, prompts: Prompts | None) -> None:
+    def catch(path: str, prompts: Prompts | None) -> str:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
         with TensorWriter(stage.output(path), sizes, record) as file:
-            if prompts:
-                way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
-                attention["prompts"] = way
-                print(*(f"prompts not {way}: {why}" for way, why in refused.items()), f"prompts {way}", sep="\n")
-                first = f"attn_{projections[0].layer}_q"
-                print(f"{first:18} {sizes[first]} (words, tokens, units)")
+            if not prompts:
+                return ""
+            way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
+        print(*(f"prompts not {name}: {why}" for name, why in refused.items()), f"prompts {way}", sep="\n")
+        first = f"attn_{projections[0].layer}_q"
+        print(f"{first:18} {sizes[first]} (words, tokens, units)")
+        return way
 
-    catch("data/activations.safetensors", prompts)
+    attention["prompts"] = catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
     named = {"names": [*further], "templates": [sentences.templates[name] for name in further]}
     sizes = sentence_shapes(projections, further)

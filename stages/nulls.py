@@ -50,7 +50,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         choices = {key: record[key] for key in ("metric", "transform")}
         similar = Similar(len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
-        draws = draws_of(len(record["words"])) if chosen.draws == "auto" else chosen.draws
+        draws = draws_of(chosen.draws, len(record["words"]))
         rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)

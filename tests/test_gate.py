@@ -399,8 +399,8 @@ def test_the_committed_tolerances_are_all_used() -> None:
 
 def test_the_committed_tolerances_let_one_draw_cross_a_score_and_not_two() -> None:
     settings = read_yaml(ROOT / "params.yaml")
-    shuffles, draws = settings["inference"]["permutations"], draws_of(sum(map(len, settings["words"].values())))
-    assert settings["nulls"]["draws"] == "auto"
+    words = sum(map(len, settings["words"].values()))
+    shuffles, draws = settings["inference"]["permutations"], draws_of(settings["nulls"]["draws"], words)
     tolerances = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml")
     steps = {
         "inference.csv layer 0 rsa qk p": 1 / (shuffles + 1),

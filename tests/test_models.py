@@ -382,3 +382,15 @@ def test_a_model_with_a_head_loads_as_its_base(tmp_path: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(MINI / name, tmp_path / name)
     assert type(load(*arguments(name=str(tmp_path))).model) is GPT2Model
+
+
+@pytest.mark.parametrize("kind", [ImportError, AttributeError, AssertionError, NotImplementedError])
+def test_a_model_that_transformers_cannot_build_is_not_called_damaged(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
+) -> None:
+    def build(*_: object) -> None:
+        raise kind("no such layer")
+
+    monkeypatch.setattr("stages.models.load._build", build)
+    with pytest.raises(UserError, match=r"transformers cannot build .*: no such layer"):
+        load(*arguments())

@@ -197,9 +197,10 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
 
 def test_draws_that_the_settings_leave_open_are_enough_for_a_p_below_5_percent() -> None:
     for words in (34, 100, 101, 1854):
-        draws = draws_of(words)
+        draws = draws_of("auto", words)
         assert monte_carlo_p(1.0, np.zeros(draws), draws) < 0.05
-    assert draws_of(101) < draws_of(100)
+    assert draws_of("auto", 101) < draws_of("auto", 100)
+    assert draws_of(20, 1854) == 20
 
 
 def test_monte_carlo_p_is_uniform_and_family_wise_error_is_what_it_promises() -> None:

@@ -16,6 +16,7 @@ from stages.artefacts.results import Results
 from stages.artefacts.tables import read_table
 from stages.findings.claims import Verdict
 from stages.findings.evidence import TESTS, position
+from stages.models.capture import capture
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
@@ -244,6 +245,21 @@ def test_reference_words_must_be_words_of_the_model(tiny_stage: InProcess) -> No
     code, said = tiny_stage.run("capture")
     assert code == 1
     assert "capture: similarity.reference_words of several tokens: zyzzyva" in said
+
+
+def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = iter(["the words' way", "the reference's"])
+
+    def run(*arguments: object) -> tuple[str, dict]:
+        capture(*arguments)
+        return next(ways), {}
+
+    monkeypatch.setattr("stages.capture.capture", run)
+    tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"])
+    log_of(tiny_stage, "capture")
+    assert read_json(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
 
 
 @pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])

@@ -110,12 +110,13 @@ def load(
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
         model = _build(folder, config, weights, seed, getattr(torch, dtype), spread, part)
+    # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
+    except (ImportError, AttributeError, AssertionError, NotImplementedError) as error:
+        raise UserError(f"model.name: transformers cannot build {name}: {_reason(error)}") from None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise UserError(
             f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {_reason(error)}"
         ) from None
-    except (ImportError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"model.name: transformers cannot build {name}: {_reason(error)}") from None
     provenance = {
         "model": name,
         "revision": commit,

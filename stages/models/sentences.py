@@ -38,7 +38,18 @@ def tokenise_sentences(
 
 
 def sentence_shapes(projections: Sequence[Projection], sentences: Mapping[str, Prompts]) -> dict[str, tuple[int, ...]]:
-    """Tell what `capture_sentences` fills, as `shapes`: one position a prompt; a bias, the same in all, is left out."""
+    """Tell what `capture_sentences` fills: name → shape.
+
+    ``attn_{layer}_{q,k,v,x}``, shape (sentences × words, 1, units), sentence behind sentence; a bias, the same in all,
+    is left out. Of no sentences, nothing.
+
+    Parameters
+    ----------
+    projections : sequence of Projection
+        One a layer.
+    sentences : mapping of str to Prompts
+        By name.
+    """
     prompts = sum(len(some.ids) for some in sentences.values())
     every = shapes(projections, prompts, 1) if prompts else {}
     return {name: shape for name, shape in every.items() if not name.endswith("_bias")}

@@ -20,7 +20,19 @@ MOST_PROCESSES = 4
 
 
 class Drawing(NamedTuple):
-    """A figure to be saved: the arguments of `themed`; what draws it can be pickled."""
+    """A figure to be saved, in the order of the arguments of `themed`.
+
+    Attributes
+    ----------
+    theme : str
+        Name of a style sheet in this folder.
+    draw : callable
+        Gives the Figure, and can be pickled.
+    path : Path
+        Where to.
+    dpi : int
+        Dots an inch.
+    """
 
     theme: str
     draw: Callable[[], Figure]
@@ -29,7 +41,12 @@ class Drawing(NamedTuple):
 
 
 def draw_all(drawings: Sequence[Drawing]) -> None:
-    """Draw figures and save them as PNG, on as many cores as there are (at most four)."""
+    """Draw figures and save them as PNG, on as many cores as there are (at most four).
+
+    Parameters
+    ----------
+    drawings : sequence of Drawing
+    """
     # Forking keeps what is imported; elsewhere than on Linux it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = min(os.cpu_count() or 1, len(drawings), MOST_PROCESSES)

@@ -55,9 +55,9 @@ MANY = 100
 Draws = Mapping[tuple[str, str], np.ndarray]
 
 
-def draws_of(words: int) -> int:
-    """Return how many draws there are where the settings leave it open: fewer of many words, whose draws take long."""
-    return 100 if words <= MANY else 40
+def draws_of(setting: str | int, words: int) -> int:
+    """Return how many draws `nulls.draws` asks for; "auto" takes fewer of many words, whose draws take long."""
+    return (100 if words <= MANY else 40) if setting == "auto" else setting
 
 
 def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
@@ -79,7 +79,18 @@ def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> d
 
 
 def joint(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
-    """Take the scores of draws, each a set of Q, K and V, as `paired_scores`."""
+    """Take the scores of draws, each of them a set of Q, K and V.
+
+    Parameters
+    ----------
+    scores : Agreement
+        Of as many sets as draws, n = 3.
+
+    Returns
+    -------
+    dict of (measure, name) to ndarray, shape (draws,)
+        As `paired_scores`.
+    """
     places = {name: place for place, name in enumerate(MATRICES)}
     found = {(measure, a + b): r[:, places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
     return found | {("d", name): scores.d[:, place] for name, place in places.items()}
