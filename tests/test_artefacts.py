@@ -292,7 +292,7 @@ def test_a_hybrids_rows_have_the_models_own_numbers(tmp_path: Path) -> None:
     for wrong in (None, [3], [3, 7], [3, 11, 19]):
         with pytest.raises(UserError, match="not a row for each layer and head, in order"):
             read_table(path, wrong)
-    with pytest.raises(ValueError, match="Length of values"):
+    with pytest.raises(ValueError, match="same length"):
         write_table(path, "heads.csv", HEADS, [3])
 
 

@@ -11,10 +11,7 @@ is no server. tests/test_warm.py holds the two side by side.
 
 import marshal
 import os
-import signal
-import socket
 import sys
-from pathlib import Path
 
 #: What stages and DVC import from elsewhere; `stages` itself is never among it: every fork imports its own project's.
 LIBRARIES = [
@@ -32,23 +29,28 @@ LARGEST = 1 << 17
 
 def ask(address: str, arguments: list[str]) -> None:
     """Run what `python *arguments` would, by the server at this address; leave with its exit code or signal."""
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    import _signal
+    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket  # the modules around them take longer
+    from array import array
+
+    server = socket(AF_UNIX, SOCK_SEQPACKET)
     try:
         if not (arguments[:1] == ["-m"] or (arguments and arguments[0].endswith(".py"))):
             raise ConnectionError
         server.connect(address)
     except OSError:
         os.execv(sys.executable, [sys.executable, *arguments])
-    handed_on = (signal.SIGINT, signal.SIGTERM)
-    signal.pthread_sigmask(signal.SIG_BLOCK, handed_on)  # what comes before the fork is known waits
-    socket.send_fds(server, [marshal.dumps((arguments, str(Path.cwd()), dict(os.environ)))], [0, 1, 2])
+    handed_on = (_signal.SIGINT, _signal.SIGTERM)
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, handed_on)  # what comes before the fork is known waits
+    asked = marshal.dumps((arguments, os.getcwd(), dict(os.environ)))  # noqa: PTH109
+    server.sendmsg([asked], [(SOL_SOCKET, SCM_RIGHTS, array("i", [0, 1, 2]))])
     for number in handed_on:
-        signal.signal(number, lambda number, _: server.send(bytes([number])))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, handed_on)
+        _signal.signal(number, lambda number, _: server.send(bytes([number])))
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, handed_on)
     code = marshal.loads(server.recv(LARGEST) or marshal.dumps(1))
     if code < 0:
-        if code != -signal.SIGKILL:
-            signal.signal(-code, signal.SIG_DFL)
+        if code != -_signal.SIGKILL:
+            _signal.signal(-code, _signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     os._exit(code)
 
@@ -69,50 +71,52 @@ def quick_locks() -> None:
 
 
 def serve(address: str) -> None:
-    """Import the libraries when the first one asks; fork for every one, until standard input closes."""
+    """Import the libraries when the first one asks; fork for every one, until standard input closes.
+
+    Signals go on to the fork, and its end back to the one who asked.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(address)
     listener.listen(64)
     imported = False
+    forks: dict[int, tuple[int, socket.socket]] = {}  # what ends with the fork → its process, and who asked
     while True:
-        ready, _, _ = select.select([0, listener], [], [])
+        asking = {connection: pid for pid, connection in forks.values()}
+        ready, _, _ = select.select([0, listener, *forks, *asking], [], [])
         if 0 in ready:
             return
-        if not imported:
-            for name in LIBRARIES:
-                importlib.import_module(name)
-            quick_locks()
-            gc.freeze()  # a collection in a fork would copy every page
-            imported = True
-        connection, _ = listener.accept()
-        if os.fork() == 0:
-            listener.close()
-            return keep(connection)
-        connection.close()
-        with contextlib.suppress(ChildProcessError):
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
+        for connection in asking.keys() & ready:
+            number = connection.recv(1)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(asking[connection], number[0] if number else signal.SIGKILL)  # nothing: who asked was killed
+        for ended in forks.keys() & ready:
+            pid, connection = forks.pop(ended)
+            os.close(ended)
+            with contextlib.suppress(BrokenPipeError), connection:
+                connection.send(marshal.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+        if listener in ready:
+            if not imported:
+                prepare()
+                imported = True
+            connection, _ = listener.accept()
+            message, files, _, _ = socket.recv_fds(connection, LARGEST, 3)
+            pid = os.fork()
+            if pid == 0:
+                for other in (listener, connection, *asking):
+                    other.close()
+                return run(*marshal.loads(message), files)
+            for file in files:
+                os.close(file)  # a pipe ends when the last one who holds it does
+            forks[os.pidfd_open(pid)] = pid, connection
 
 
-def keep(connection: socket.socket) -> None:
-    """Start what was asked for; hand signals on to it, and its end back to the one who asked."""
-    message, files, _, _ = socket.recv_fds(connection, LARGEST, 3)
-    pid = os.fork()
-    if pid == 0:
-        connection.close()
-        return run(*marshal.loads(message), files)
-    for file in (0, 1, 2, *files):
-        os.close(file)  # a pipe ends when the last one who holds it does
-    ended = os.pidfd_open(pid)
-    while ended not in select.select([connection, ended], [], [])[0]:
-        number = connection.recv(1)
-        os.kill(pid, number[0] if number else signal.SIGKILL)  # nothing: the one who asked was killed
-        if not number:
-            break
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(BrokenPipeError):
-        connection.send(marshal.dumps(code))
-    os._exit(0)
+def prepare() -> None:
+    """Import the libraries, and have forks begin and end without touching what they share with the server."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    quick_locks()
+    weakref.finalize._registry.clear()
+    gc.freeze()  # a collection in a fork would copy every page
 
 
 def run(arguments: list[str], folder: str, environment: dict[str, str], files: list[int]) -> None:
@@ -163,8 +167,12 @@ if __name__ == "__main__":
         import importlib
         import runpy
         import select
+        import signal
+        import socket
         import threading
         import traceback
+        import weakref
+        from pathlib import Path
 
         serve(sys.argv[2])
     else:

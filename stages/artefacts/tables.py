@@ -166,11 +166,10 @@ def _rows(
     ]:
         of = f" of {' '.join(names)}" if names else ""
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
-    places = [*layers, *map(range, arrays[given[0]].shape[len(layers) :])]
-    rows = pd.MultiIndex.from_product(places, names=table.places)
-    numbers = pd.DataFrame({column: values.ravel() for column, values in arrays.items()}, rows)
-    keys = rows.to_frame(index=False).assign(**dict(zip(table.names, names, strict=True)))
-    return pd.concat([keys, rounded(numbers.reindex(columns=list(table.columns))).reset_index(drop=True)], axis=1)
+    places = product(*layers, *map(range, arrays[given[0]].shape[len(layers) :]))
+    keys = dict(zip(table.places, zip(*places, strict=True), strict=True)) | dict(zip(table.names, names, strict=True))
+    numbers = {column: rounded(arrays[column].ravel()) if column in arrays else np.nan for column in table.columns}
+    return pd.DataFrame(keys | numbers)
 
 
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
@@ -205,27 +204,30 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
             return {}
         if rows.empty:
             raise ValueError("no row")
+        places, numbers = rows[[*table.places]].to_numpy(dtype=int), rows[[*table.columns]].to_numpy(dtype=float)
         if not table.names:
-            return _columns(rows, table, (), layers)
-        parts = rows.groupby([*table.names], sort=False)
-        found = {names: _columns(part, table, names, layers) for names, part in parts}
-        if len({len(part) for _, part in parts}) > 1:
+            return _columns(places, numbers, table, (), layers)
+        parts = sorted(rows.groupby([*table.names]).indices.items(), key=lambda part: part[1][0])  # as they come
+        found = {names: _columns(places[some], numbers[some], table, names, layers) for names, some in parts}
+        if len({len(some) for _, some in parts}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         return found
 
 
 def _columns(
-    rows: pd.DataFrame, table: Table, names: tuple[str, ...], layers: Sequence[int] | None
+    places: np.ndarray, numbers: np.ndarray, table: Table, names: tuple[str, ...], layers: Sequence[int] | None
 ) -> dict[str, np.ndarray]:
-    """Return the columns of some names as arrays."""
-    columns = [column for column in table.columns if column not in table.optional or rows[column].notna().any()]
-    values = rows[columns].to_numpy(dtype=float)
-    if not (table.may_have_gaps(names) or np.isfinite(values).all()):
+    """Return the columns of some names as arrays, from their rows' places and numbers."""
+    kept = {
+        column: values
+        for column, values in zip(table.columns, numbers.T, strict=True)
+        if column not in table.optional or not np.isnan(values).all()
+    }
+    if not (table.may_have_gaps(names) or all(np.isfinite(values).all() for values in kept.values())):
         raise ValueError("an empty cell")
-    found = rows[[*table.places]].to_numpy(dtype=int)
-    first, *others = (range(most + 1) for most in found.max(axis=0))
-    places = [layers or first, *others]
-    shape = tuple(map(len, places))
-    if math.prod(shape) != len(rows) or not np.array_equal(found, list(product(*places))):
+    first, *others = (range(most + 1) for most in places.max(axis=0))
+    expected = [layers or first, *others]
+    shape = tuple(map(len, expected))
+    if math.prod(shape) != len(places) or not np.array_equal(places, list(product(*expected))):
         raise ValueError(f"not a row for each {' and '.join(table.places)}, in order")
-    return {column: values[:, place].reshape(shape) for place, column in enumerate(columns)}
+    return {column: values.reshape(shape) for column, values in kept.items()}
