@@ -101,7 +101,7 @@ class Project:
 
     def repro(self, *arguments: str) -> list[str]:
         """Run `dvc repro` and list the stages that ran."""
-        return re.findall(r"Running stage '(\w+)'", self.dvc("repro", *arguments).stdout)
+        return stages_run(self.dvc("repro", *arguments).stdout)
 
     def popen(self, *command: str) -> subprocess.Popen:
         """Start a command that will be killed or interrupted: no warm interpreter anywhere in it."""
@@ -155,6 +155,11 @@ class Project:
         file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def stages_run(said: str) -> list[str]:
+    """List the stages that DVC says it ran."""
+    return re.findall(r"Running stage '(\w+)'", said)
+
+
 def digest(path: Path) -> str | None:
     """Digest a file, or the names and contents of a folder's files."""
     if path.is_dir():
@@ -204,13 +209,18 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The repository as it is, everything recomputed by `dvc repro --force` in real interpreters; to look at only."""
+    """The repository as it is, every stage recomputed; to look at only."""
     return once(tmp_path_factory, "embedded", make_embedded)
 
 
 def make_embedded(root: Path) -> None:
-    said = copy_repository(root).dvc("repro", "--force", cold=True).stdout
-    root.with_name("log.txt").write_text(said, encoding="utf-8")
+    """Run what a fresh clone runs by itself, then the stages whose results are in Git, then what follows from them."""
+    project = copy_repository(root)
+    by_itself = project.repro()
+    others = [stage for stage in project.pipeline if stage not in by_itself]
+    forced = project.repro("--force", "--single-item", *others) if others else []
+    log = json.dumps([by_itself, forced, project.repro()])
+    root.with_name("log.json").write_text(log, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -231,6 +241,7 @@ def make_tiny(root: Path) -> None:
         model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
     )
     project.set(inference__permutations=999, inference__bootstraps=500, controls__matches=100)  # what is quick
+    project.set(nulls__draws=40, sentences__bootstraps=100)
     project.repro()
     commit(project)
 
@@ -238,7 +249,9 @@ def make_tiny(root: Path) -> None:
 #: In the place of each figure a dot that names what it would be drawn from: it changes when the figure would, at once.
 UNDRAWN = """
 import hashlib
+import os
 import pickle
+import time
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
@@ -254,21 +267,29 @@ def draw_all(drawings):
         source = PngImagePlugin.PngInfo()
         source.add_text("source", hashlib.sha256(pickle.dumps((sheet, dpi, draw))).hexdigest())
         Image.new("L", (1, 1)).save(path, "png", pnginfo=source)
+        time.sleep(float(os.environ.get("SECONDS_A_FIGURE", 0)))
 """
 
 
 @pytest.fixture(scope="session")
 def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny run without the ten seconds that drawing takes, for where figures are not the point; to look at only."""
+    """The tiny run without the seconds that drawing takes, for where figures are not the point; to look at only."""
 
     def make(root: Path) -> None:
         shutil.copytree(tiny_template.root, root, symlinks=True)
         project = Project(root)
-        (root / "stages/plotting/parallel.py").write_text(UNDRAWN, encoding="utf-8")
-        assert project.repro() == ["figures", "report"]
+        undraw(project)
+        assert project.repro() == ["figures", "vega", "report"]
         commit(project)
 
     return once(tmp_path_factory, "undrawn", make)
+
+
+def undraw(project: Project) -> None:
+    """Have a project draw dots, and not bundle the plotting library, which takes a second and a half."""
+    (project.root / "stages/plotting/parallel.py").write_text(UNDRAWN, encoding="utf-8")
+    project.replace("stages/vega.py", "import vl_convert\n", "")
+    project.replace("stages/vega.py", "vl_convert.javascript_bundle()", "''")
 
 
 @pytest.fixture
