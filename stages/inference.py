@@ -15,9 +15,10 @@ from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
+from stages.statistics.amounts import MANY
 from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.device import Device, choose
-from stages.statistics.permutation import CROSSED_ABOVE, draw_orders, permute_labels, permute_words
+from stages.statistics.permutation import draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
 
@@ -48,7 +49,7 @@ def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: 
 
 def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> Scores:
     """Return p and family-wise p of RSA and of Cohen's d."""
-    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > CROSSED_ABOVE)
+    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > MANY)
     words, labels = (
         {
             "orders": draw_orders(len(categories), chosen.permutations, stream(chosen.seed, name), crossed),

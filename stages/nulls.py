@@ -18,8 +18,9 @@ from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, rotate, spectra, weights
 from stages.pipeline.progress import join, stack
 from stages.pipeline.stage import Stage, run
+from stages.statistics.amounts import amount
 from stages.statistics.heads import HeadNulls
-from stages.statistics.nulls import draw_rungs, draws_of, ladder, paired_scores
+from stages.statistics.nulls import draw_rungs, ladder, paired_scores
 from stages.statistics.seeds import stream
 
 EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": {}}
@@ -50,7 +51,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         choices = {key: record[key] for key in ("metric", "transform")}
         similar = Similar(len(record["words"]), **choices)
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
-        draws = draws_of(chosen.draws, len(record["words"]))
+        draws = amount("nulls.draws", chosen.draws, len(record["words"]))
         rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)

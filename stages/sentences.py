@@ -17,6 +17,7 @@ from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import similarities
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
+from stages.statistics.amounts import amount
 from stages.statistics.sentences import by_sentence, draw, two_way
 
 MEAN = "data/mean_similarity.safetensors"
@@ -48,7 +49,8 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     ):
         own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
         names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
-        draws = draw(categories, len(names), stage.settings.sentences.bootstraps, inference.seed)
+        resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words))
+        draws = draw(categories, len(names), resamples, inference.seed)
         statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
         singly = partial(by_sentence, within=within_category(categories), names=names)
         work = partial(of_layer, compare=partial(similarities, words=len(words), **choices), asked=(statistics, singly))

@@ -91,7 +91,8 @@ class Project:
         """Run a command; `sys.executable` stands for the `python` on the path, real from its start if `cold`."""
         if command[0] == sys.executable and not cold and WARM in os.environ:
             command = (str(Path(os.environ[WARM]) / "python"), *command[1:])
-        done = subprocess.run(command, cwd=self.root, env=self._env(cold), capture_output=True, text=True, **kwargs)
+        kwargs = {"capture_output": True, "text": True, **kwargs}
+        done = subprocess.run(command, cwd=self.root, env=self._env(cold), **kwargs)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done

@@ -17,7 +17,7 @@ from stages.gate import verdicts
 from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Cells, Tolerances, Verdict
 from stages.pipeline.settings import read_yaml
-from stages.statistics.nulls import draws_of
+from stages.statistics.amounts import amount
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
 LONG = "layer,measure,matrix_or_pair,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"
@@ -400,7 +400,7 @@ def test_the_committed_tolerances_are_all_used() -> None:
 def test_the_committed_tolerances_let_one_draw_cross_a_score_and_not_two() -> None:
     settings = read_yaml(ROOT / "params.yaml")
     words = sum(map(len, settings["words"].values()))
-    shuffles, draws = settings["inference"]["permutations"], draws_of(settings["nulls"]["draws"], words)
+    shuffles, draws = settings["inference"]["permutations"], amount("nulls.draws", settings["nulls"]["draws"], words)
     tolerances = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml")
     steps = {
         "inference.csv layer 0 rsa qk p": 1 / (shuffles + 1),

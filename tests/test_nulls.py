@@ -18,10 +18,10 @@ from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import rotate, weights
 from stages.pipeline.progress import join
+from stages.statistics.amounts import AUTO, MANY, amount
 from stages.statistics.nulls import (
     crossed,
     draw_rungs,
-    draws_of,
     ladder,
     paired_scores,
 )
@@ -197,10 +197,14 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
 
 def test_draws_that_the_settings_leave_open_are_enough_for_a_p_below_5_percent() -> None:
     for words in (34, 100, 101, 1854):
-        draws = draws_of("auto", words)
+        draws = amount("nulls.draws", "auto", words)
         assert monte_carlo_p(1.0, np.zeros(draws), draws) < 0.05
-    assert draws_of("auto", 101) < draws_of("auto", 100)
-    assert draws_of(20, 1854) == 20
+
+
+@pytest.mark.parametrize("key", AUTO)
+def test_many_words_are_drawn_less_often_unless_the_settings_say_how_often(key: str) -> None:
+    assert amount(key, "auto", MANY) > amount(key, "auto", MANY + 1)
+    assert amount(key, 20, 1854) == 20
 
 
 def test_monte_carlo_p_is_uniform_and_family_wise_error_is_what_it_promises() -> None:

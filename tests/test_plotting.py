@@ -85,7 +85,7 @@ def test_too_many_points_are_shown_as_their_density() -> None:
 @pytest.mark.parametrize(("categories", "named"), [(3, 3), (17, 17), (73, 25), (400, 28)])
 def test_names_of_categories_do_not_run_into_each_other(categories: int, named: int) -> None:
     """As many as have room are named; the first is always among them."""
-    labels = [f"name {i:03d}" for i in range(categories) for _ in range(10)]
+    labels = [f"name {i:03d}" for i in range(categories) for _ in range(2)]
     figure = words.similarity_matrices(dict.fromkeys("qkv", np.eye(len(labels))), labels, "cosine", 6)
     figure.draw_without_rendering()
     axis = figure.axes[0]

@@ -103,7 +103,7 @@ class Sentences(Section):
     templates: dict[Text, Template] = Field(
         min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
     )
-    bootstraps: int = Field(ge=20)
+    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
 
     @field_validator("templates")
     @classmethod

@@ -48,16 +48,8 @@ CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung pairs them with each other.
 FEWEST = 8
 
-#: Words above which `draws_of` takes fewer draws: the least with which a p can be below 0.05.
-MANY = 100
-
 #: By measure and matrix or pair (``draws["rsa", "qk"]``): one value a draw, shape (draws,).
 Draws = Mapping[tuple[str, str], np.ndarray]
-
-
-def draws_of(setting: str | int, words: int) -> int:
-    """Return how many draws `nulls.draws` asks for; "auto" takes fewer of many words, whose draws take long."""
-    return (100 if words <= MANY else 40) if setting == "auto" else setting
 
 
 def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:

@@ -42,9 +42,6 @@ CHUNK = 2**21
 #: Orders that one step carries out at least, where there are as many.
 FEWEST = 128
 
-#: Words above which permutations are crossed where the settings leave it open: fewer take a second.
-CROSSED_ABOVE = 100
-
 #: Slices of orders and of pairs: what one step sums over.
 Steps = Iterable[tuple[slice, slice]]
 

@@ -17,10 +17,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.names import PAIRS
 from stages.geometry.similarity import cosine
+from stages.statistics.amounts import MANY
 from stages.statistics.bootstrap import Moments, Statistics, bootstrap, resample_words
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
-from stages.statistics.permutation import CROSSED_ABOVE, Orders, draw_orders, permute_labels, permute_words
+from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
 LAYERS, TIMES = 48, 10_000
@@ -64,7 +65,7 @@ def main() -> None:
     counts, _ = resample_words(categories, TIMES, stream(0, "bootstrap"))
 
     def orders(name: str, times: int) -> Orders:
-        return draw_orders(len(categories), times, stream(0, name), len(categories) > CROSSED_ABOVE)
+        return draw_orders(len(categories), times, stream(0, name), len(categories) > MANY)
 
     def words(times: int) -> Callable[[], object]:
         return lambda: permute_words(matrices, orders("words", times))
