@@ -11,6 +11,7 @@ from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
 from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
+from stages.statistics.amounts import amount
 from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.device import choose
 from stages.statistics.matching import range_matched
@@ -44,7 +45,8 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
         similarity = {name: tensors[name] for name in WITH_INPUT}
-        counts, _ = resample_words(categories, inference.bootstraps, stream(inference.seed, "bootstrap"))
+        resamples = amount("inference.bootstraps", inference.bootstraps, len(categories))
+        counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
         device = choose(inference.device, len(categories))
         print(f"sums over word pairs are taken by {device.name}")
         where = {"device": device, "progress": progress("bootstrap")}

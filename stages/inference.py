@@ -15,7 +15,7 @@ from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import MANY
+from stages.statistics.amounts import MANY, amount
 from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.device import Device, choose
 from stages.statistics.permutation import draw_orders, permute_labels, permute_words
@@ -42,8 +42,9 @@ def main(stage: Stage) -> None:
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> dict:
     """Return the scores of the words as they are, with bootstrap intervals."""
-    counts, redrawn = resample_words(categories, chosen.bootstraps, stream(chosen.seed, "bootstrap"))
-    print(f"bootstrap: {chosen.bootstraps} resamples, {redrawn} without three pairs of a kind drawn again")
+    resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories))
+    counts, redrawn = resample_words(categories, resamples, stream(chosen.seed, "bootstrap"))
+    print(f"bootstrap: {resamples} resamples, {redrawn} without three pairs of a kind drawn again")
     return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"), device=device)
 
 

@@ -1,42 +1,53 @@
 """Draw the similarity matrices of Q, K and V in every layer: numbered images, for viewers with a layer slider."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 
 from stages.artefacts.tensors import Tensor, open_tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
-from stages.pipeline.progress import progress
+from stages.pipeline.progress import blocks
 from stages.pipeline.stage import Stage, run
 from stages.plotting.names import METRIC_LABELS
+from stages.plotting.parallel import share_out
 from stages.plotting.style import POST_LIMITS, sheet, widened
 from stages.plotting.words import similarity_series
 
 #: Dots an inch: 640 pixels wide, 40 kB an image.
 DPI = 100
+#: Layers that one process draws in a row: it lays out the first of them only.
+LAYERS = 4
 
 
 def main(stage: Stage) -> None:
-    folder = stage.folder("plots/matrices")
-    with open_tensors(stage.input("data/similarity.safetensors")) as similarity, sheet("dark"):
-        categories, metric = (similarity.record[key] for key in ("categories", "metric"))
-        label, layers = METRIC_LABELS[metric], similarity.layers
-        digits = max(2, len(str(layers[-1])))
-        with progress("matrices", "image", total=len(MATRICES) * len(layers))(None) as bar:
-            for name in MATRICES:
-                (folder / name).mkdir()
-                values = similarity[name]
-                limits = limits_of(values, POST_LIMITS if label.bounded else None)
-                # Layer by layer: all layers of thousands of words would not fit into memory.
-                squares = (square(values[place], label.own) for place in range(len(layers)))
-                figures = similarity_series(name, squares, categories, metric, limits, layers)
-                for layer, figure in zip(layers, figures, strict=True):
-                    figure.savefig(folder / name / f"{layer:0{digits}}.png", format="png", dpi=DPI)
-                    bar.update()
+    folder, path = stage.folder("plots/matrices"), stage.input("data/similarity.safetensors")
+    tasks = []
+    with open_tensors(path) as similarity:
+        least = POST_LIMITS if METRIC_LABELS[similarity.record["metric"]].bounded else None
+        for name in MATRICES:
+            (folder / name).mkdir()
+            draw = partial(draw_layers, path, folder / name, name, limits_of(similarity[name], least))
+            tasks += [partial(draw, part) for part in blocks(len(similarity.layers), LAYERS)]
+    share_out(tasks, "matrices", "part")
 
 
 def limits_of(values: Tensor, least: tuple[float, float] | None) -> tuple[float, float]:
     """Return limits that hold a matrix's similarities in all layers."""
     return widened([end(values[layer]) for layer in range(len(values)) for end in (np.min, np.max)], least)
+
+
+def draw_layers(path: Path, folder: Path, name: str, limits: tuple[float, float], part: slice) -> None:
+    """Draw one matrix in some of the layers of a file of similarities, one by one: thousands of words are large."""
+    with open_tensors(path) as similarity, sheet("dark"):
+        categories, metric = (similarity.record[key] for key in ("categories", "metric"))
+        layers, own = similarity.layers, METRIC_LABELS[metric].own
+        digits = max(2, len(str(layers[-1])))
+        squares = (square(similarity[name][place], own) for place in range(len(layers))[part])
+        figures = similarity_series(name, squares, categories, metric, limits, layers[part])
+        for layer, figure in zip(layers[part], figures, strict=True):
+            figure.savefig(folder / f"{layer:0{digits}}.png", format="png", dpi=DPI)
 
 
 if __name__ == "__main__":

@@ -269,6 +269,11 @@ def draw_all(drawings):
         source.add_text("source", hashlib.sha256(pickle.dumps((sheet, dpi, draw))).hexdigest())
         Image.new("L", (1, 1)).save(path, "png", pnginfo=source)
         time.sleep(float(os.environ.get("SECONDS_A_FIGURE", 0)))
+
+
+def share_out(tasks, name, unit):
+    for task in tasks:
+        task()
 """
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from conftest import ROOT, TINY_WORDS, Project, digest
 
-#: What is between the settings and the similarities.
+#: What stands between the settings and the similarities.
 LEADING = {"check", "capture", "sentences", "similarity"}
 ALL = "all but "
 
@@ -48,6 +48,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
     "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=30)],
     "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],
+    "`capture.positions`": [lambda p: p.set(capture__positions=[1, 2, -1])],
     "`similarity.metric`, `similarity.transform`": [
         lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
     ],
@@ -55,7 +56,6 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`similarity.reference_words`, with a transform": [
         lambda p: p.set(similarity__reference_words=["moon", "pear", "sofa", "lamp"])
     ],
-    "`capture.positions`": [lambda p: p.set(capture__positions=[1, 2, -1])],
     "`similarity.average_sentences`": [lambda p: p.set(similarity__average_sentences=True)],
     "the prompt": [lambda p: p.set(prompt__template="The last word is {word}")],
     "a word, the order of categories, the model": [
@@ -95,22 +95,45 @@ def project(undrawn_template: Project, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.mark.parametrize(("change", "step"), [(name, i) for name, steps in CHANGES.items() for i in range(len(steps))])
 def test_a_change_reruns_what_the_readme_says(project: Project, change: str, step: int) -> None:
+    """All that follows changed similarities runs once, at the end of the table: every time would take minutes."""
     params = (project.root / "params.yaml").read_bytes()
     CHANGES[change][step](project)
-    promised = table()[change]
-    named, everything = set(re.findall(r"\w+", promised.removeprefix(ALL))), promised.startswith(ALL)
-    stages, targets = set(project.pipeline) - named if everything else named - {"none"}, ()
-    first = next(name for name, promised in table().items() if promised.startswith(ALL))
-    if list(CHANGES).index(change) >= list(CHANGES).index(first):
-        # All that follows similarity runs once more at the end: every time would take minutes.
-        stages, targets = stages & LEADING, ("similarity",)
+    stages, targets, leading = promised(project, change), (), [name for name in CHANGES if moves_all(project, name)]
     before = digest(project.root / "data/similarity.safetensors")
+    if change in leading:
+        later = following(project, "similarity")
+        assert later <= stages - LEADING <= later | {"correlation"}
+    if list(CHANGES).index(change) >= list(CHANGES).index(leading[0]):
+        stages, targets = stages & LEADING, ("similarity",)
     ran = project.repro(*targets)
-    expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
-    if everything:  # and so does all that depends on it
+    if change in leading:
         assert digest(project.root / "data/similarity.safetensors") != before
+    expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
     assert set(ran) == expected
     assert len(ran) == len(expected)
+
+
+def promised(project: Project, change: str) -> set[str]:
+    """Return the stages that the README names beside a change."""
+    said = table()[change]
+    named = set(re.findall(r"\w+", said.removeprefix(ALL)))
+    return set(project.pipeline) - named if said.startswith(ALL) else named - {"none"}
+
+
+def moves_all(project: Project, change: str) -> bool:
+    """Return whether a change makes other similarities, and with them other results of all kinds."""
+    return {"similarity", "rsa"} <= promised(project, change)
+
+
+def following(project: Project, stage: str) -> set[str]:
+    """Return the stages that depend on a stage, or on what depends on it."""
+    reached = set(project.paths(stage, "outs"))
+    found: set[str] = set()
+    for name in project.pipeline:  # each stands below those that it depends on
+        if any(out == dep or out.startswith(f"{dep}/") for dep in project.paths(name, "deps") for out in reached):
+            reached |= set(project.paths(name, "outs"))
+            found.add(name)
+    return found
 
 
 def test_what_follows_similarity_runs_after_all_of_them_and_then_nothing_is_left(project: Project) -> None:

@@ -128,7 +128,7 @@ class Inference(Section):
     enabled: bool
     permutations: int = Field(ge=19)
     shuffles: Literal["auto", "independent", "crossed"]
-    bootstraps: int = Field(ge=20)
+    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
     alpha: float = Field(gt=0, le=0.5)
     seed: int = Field(ge=0)
     device: Device

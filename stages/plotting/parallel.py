@@ -1,4 +1,4 @@
-"""Several figures at once: drawing is most of what `dvc repro` waits for when only the look changes."""
+"""Drawing side by side: it is most of what `dvc repro` waits for when only the look changes."""
 
 import multiprocessing
 import os
@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,19 +42,32 @@ class Drawing(NamedTuple):
 
 
 def draw_all(drawings: Sequence[Drawing]) -> None:
-    """Draw figures and save them as PNG, on as many cores as there are (at most four).
+    """Draw figures and save them as PNG, side by side.
 
     Parameters
     ----------
     drawings : sequence of Drawing
     """
+    share_out([partial(themed, *drawing) for drawing in drawings], "figures", "figure")
+
+
+def share_out(tasks: Sequence[Callable[[], object]], name: str, unit: str) -> None:
+    """Carry out tasks in processes of their own, on as many cores as there are (at most four), with a bar.
+
+    Parameters
+    ----------
+    tasks : sequence of callable
+        They can be pickled.
+    name, unit : str
+        What the bar says is done, and what a task is called.
+    """
     # Forking keeps what is imported; elsewhere than on Linux it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    processes = min(os.cpu_count() or 1, len(drawings), MOST_PROCESSES)
+    processes = min(os.cpu_count() or 1, len(tasks), MOST_PROCESSES)
     with ProcessPoolExecutor(processes, context, _leave_with_the_parent) as pool:
         try:
-            futures = [pool.submit(themed, *drawing) for drawing in drawings]
-            for future in tqdm(as_completed(futures), total=len(futures), desc="figures", unit="figure"):
+            futures = [pool.submit(task) for task in tasks]
+            for future in tqdm(as_completed(futures), total=len(futures), desc=name, unit=unit):
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)

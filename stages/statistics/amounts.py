@@ -2,9 +2,8 @@
 
 #: Words above which there are many.
 MANY = 100
-#: Setting → what its `auto` stands for, up to so many words and above: the draws with which a p can be below 0.05, and
-#: resamples with which a standard error is off by 4.5 % (1 / sqrt(2 n), as the README of this room tells).
-AUTO = {"nulls.draws": (100, 40), "sentences.bootstraps": (1000, 250)}
+#: Setting → what its `auto` stands for, up to so many words and above. The README of this room has the errors.
+AUTO = {"inference.bootstraps": (10000, 2000), "nulls.draws": (100, 40), "sentences.bootstraps": (1000, 250)}
 
 
 def amount(key: str, setting: str | int, words: int) -> int:

@@ -21,9 +21,9 @@ from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.seeds import stream
 
-#: Bytes of pair weights that are held at a time, and of similarities and their products, which of thousands of words
-#: are gigabytes.
-CHUNK, PIECE = 2**24, 2**26
+#: Bytes of pair weights, similarities and their products that are held at a time: of thousands of words they are
+#: gigabytes, and what a processor's cache holds is read faster.
+PIECE = 2**23
 #: How often the sentences are split in two halves.
 SPLITS = 50
 
@@ -115,19 +115,18 @@ def moments(
     values = values - centre[:, None]  # far from 0, sums of squares lose digits
     one, other = np.triu_indices(len(values))
     rows, columns = np.triu_indices(counts.shape[1], 1)
+    drawn = counts.T.astype(np.float64)  # so that what a pair takes lies side by side
     sums, sums_within = (
         np.zeros((len(counts), 1 + len(values) + len(one))),
         np.zeros((len(counts), 1 + 2 * len(values))),
     )
-    for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
+    for pairs in blocks(len(rows), piece // (8 * sum(sums.shape))):
         some, kind = values[:, pairs], within[pairs]
-        features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]]).T
-        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind], np.square(some[:, kind])]).T
-        for part in blocks(len(counts), CHUNK // (8 * len(kind))):
-            drawn = counts[part].astype(np.float64)
-            weights = drawn[:, rows[pairs]] * drawn[:, columns[pairs]]
-            sums[part] += weights @ features
-            sums_within[part] += weights[:, kind] @ inside
+        features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]])
+        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind], np.square(some[:, kind])])
+        weights = drawn[rows[pairs]] * drawn[columns[pairs]]
+        sums += weights.T @ features.T
+        sums_within += weights[kind].T @ inside.T
     n, totals = sums[:, :1], sums[:, 1 : len(values) + 1]
     products = np.empty((len(counts), len(values), len(values)))
     products[:, one, other] = products[:, other, one] = sums[:, len(values) + 1 :]
