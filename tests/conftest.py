@@ -285,7 +285,7 @@ def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFa
         shutil.copytree(tiny_template.root, root, symlinks=True)
         project = Project(root)
         undraw(project)
-        assert project.repro() == ["figures", "vega", "report"]
+        assert project.repro() == ["figures", "matrices", "vega", "report"]
         commit(project)
 
     return once(tmp_path_factory, "undrawn", make)
