@@ -13,7 +13,7 @@ from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.device import choose
+from stages.statistics.device import sums_on
 from stages.statistics.matching import range_matched
 from stages.statistics.partial import PRODUCTS, against_input
 from stages.statistics.seeds import stream
@@ -47,10 +47,9 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         similarity = {name: tensors[name] for name in WITH_INPUT}
         resamples = amount("inference.bootstraps", inference.bootstraps, len(categories))
         counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
-        device = choose(inference.device, len(categories))
-        print(f"sums over word pairs are taken by {device.name}")
-        where = {"device": device, "progress": progress("bootstrap")}
-        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, **where)
+        with sums_on(inference.device, len(categories)) as device:
+            where = {"device": device, "progress": progress("bootstrap")}
+            scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, **where)
         rng = stream(inference.seed, "matching")
         matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=chosen.matches, rng=rng)
         found = []

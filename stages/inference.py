@@ -17,7 +17,7 @@ from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import MANY, amount
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.device import Device, choose
+from stages.statistics.device import Device, sums_on
 from stages.statistics.permutation import draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
@@ -27,11 +27,11 @@ def main(stage: Stage) -> None:
     if chosen.enabled:
         with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
             similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
-            device = choose(chosen.device, len(categories))
-            print(f"sums over word pairs are taken by {device.name}")
-            scores = intervals(similarity, categories, chosen, device)
-            for names, tested in permutation_tests(similarity, categories, chosen, device).items():
-                scores[names] |= {column: tested[column] for column in ("p", "p_familywise")}
+            with sums_on(chosen.device, len(categories)) as device:
+                scores = intervals(similarity, categories, chosen, device)
+                tested = permutation_tests(similarity, categories, chosen, device)
+            for names, cells in tested.items():
+                scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
             layers = tensors.layers
         print(*empty_cells("inference.csv", scores, layers), sep="\n")

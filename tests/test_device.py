@@ -124,3 +124,24 @@ def test_a_device_without_float64_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(torch, "zeros", zeros)
     with pytest.raises(UserError, match=r"inference\.device: mps has no float64, which the sums need; cpu has it"):
         choose("mps", 6)
+
+
+@pytest.mark.parametrize("stage", ["inference", "controls"])
+def test_too_little_memory_on_the_device_is_told(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    def put(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    before = tiny_stage.project.outputs()
+    tiny_stage.project.set(inference__device="cpu:0")
+    monkeypatch.setattr(torch, "as_tensor", put)
+    code, said = tiny_stage.run(stage)
+    assert code == 1
+    assert "inference.device: torch on cpu:0 has too little free memory for 6 words" in said
+    assert tiny_stage.project.outputs() == before
+
+
+def test_other_errors_on_the_device_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), device.sums_on("cpu", 6):
+        raise RuntimeError("a bug")

@@ -5,7 +5,8 @@ them is written once: arrays of both libraries are sliced, indexed, multiplied a
 the few functions that are not spelled alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -48,6 +49,33 @@ class Device(NamedTuple):
 
 
 NUMPY = Device("NumPy", np.asarray, np.asarray, partial(np.take, axis=1), np.concatenate, 1)
+
+
+@contextmanager
+def sums_on(setting: str, words: int) -> Iterator[Device]:
+    """Say which device takes the sums, lend it, and turn a lack of memory there into plain words.
+
+    Parameters
+    ----------
+    setting, words
+        As `choose`.
+
+    Raises
+    ------
+    UserError
+        As `choose`; or if an accelerator's memory does not suffice.
+    """
+    device = choose(setting, words)
+    print(f"sums over word pairs are taken by {device.name}")
+    try:
+        yield device
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, by name: where NumPy computes, torch is not imported
+            raise
+        raise UserError(
+            f"inference.device: {device.name} has too little free memory for {words:,} words;\n"
+            "end what else uses it, or set inference.device to cpu"
+        ) from None
 
 
 def choose(setting: str, words: int) -> Device:
