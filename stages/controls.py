@@ -51,7 +51,8 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
             where = {"device": device, "progress": progress("bootstrap")}
             scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, **where)
         rng = stream(inference.seed, "matching")
-        matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=chosen.matches, rng=rng)
+        draws = amount("controls.matches", chosen.matches, len(categories))
+        matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=draws, rng=rng)
         found = []
         for part in progress("controls")(list(blocks(layers, min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))))):
             compared = {name: tensors[name][part] for name in MATRICES}

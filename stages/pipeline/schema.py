@@ -139,7 +139,7 @@ class Controls(Section):
 
     enabled: bool
     bins: int = Field(ge=2, le=1000)
-    matches: int = Field(ge=20)
+    matches: Literal["auto"] | Annotated[int, Field(ge=20)]
 
 
 class Nulls(Section):

@@ -3,7 +3,12 @@
 #: Words above which there are many.
 MANY = 100
 #: Setting → what its `auto` stands for, up to so many words and above. The README of this room has the errors.
-AUTO = {"inference.bootstraps": (10000, 2000), "nulls.draws": (100, 40), "sentences.bootstraps": (1000, 250)}
+AUTO = {
+    "inference.bootstraps": (10000, 2000),
+    "controls.matches": (1000, 200),
+    "nulls.draws": (100, 40),
+    "sentences.bootstraps": (1000, 250),
+}
 
 
 def amount(key: str, setting: str | int, words: int) -> int:
