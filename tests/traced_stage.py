@@ -25,7 +25,7 @@ def main(name: str, report: str) -> None:
 
     stage.Declared.__getattr__, stage.Stage.input = reading, opening
     sys.argv = [f"stages.{name}"]
-    runpy.run_module(f"stages.{name}", run_name="__main__")
+    runpy.run_module(f"stages.{name}", run_name="__main__", alter_sys=True)  # processes of its own look there
     modules = {
         module.__file__.replace("\\", "/").split("/stages/", 1)[1]
         for key, module in sys.modules.items()
