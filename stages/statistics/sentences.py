@@ -21,9 +21,9 @@ from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.seeds import stream
 
-#: Bytes of pair weights, similarities and their products that are held at a time: of thousands of words they are
-#: gigabytes, and what a processor's cache holds is read faster.
-PIECE = 2**23
+#: Bytes of similarities and their products that are held at a time: of thousands of words they are gigabytes, and what
+#: a processor's cache holds is read faster.
+PIECE = 2**21
 #: How often the sentences are split in two halves.
 SPLITS = 50
 
@@ -120,7 +120,7 @@ def moments(
         np.zeros((len(counts), 1 + len(values) + len(one))),
         np.zeros((len(counts), 1 + 2 * len(values))),
     )
-    for pairs in blocks(len(rows), piece // (8 * sum(sums.shape))):
+    for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
         some, kind = values[:, pairs], within[pairs]
         features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]])
         inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind], np.square(some[:, kind])])
