@@ -5,6 +5,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from conftest import InProcess
 from scipy.spatial.distance import pdist
@@ -47,6 +48,18 @@ def test_nested_parts_are_joined() -> None:
     joined = join(parts)
     np.testing.assert_array_equal(joined["rsa", "qk"]["low"], [0, 1, 0])
     np.testing.assert_array_equal(joined["d"], [0, 0, 1])
+
+
+def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
+    """Pages of a mapped file count as memory as long as it stays open."""
+    layer, layers = np.ones((1, 2**20), dtype=np.float32), 24
+    with TensorWriter(tmp_path / "a.safetensors", {"q": (layers, layer.size)}) as file:
+        for place in range(layers):
+            file.write("q", place, layer)
+    with open_tensors(tmp_path / "a.safetensors") as tensors:
+        before = psutil.Process().memory_info().rss
+        assert sum(float(tensors["q"][place].sum()) for place in range(layers)) == layers * layer.size
+        assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
 
 
 def test_a_tensor_on_disk_is_sliced_as_an_array(tmp_path: Path) -> None:

@@ -75,17 +75,22 @@ def write_no_tensors(path: Path) -> None:
 
 
 class Tensor:
-    """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array."""
+    """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array.
 
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-        self.shape: tuple[int, ...] = tuple(stored.get_shape())
+    The file is opened anew for every read: what was read of one that stays open counts as the process's memory.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        with safe_open(path, framework="numpy") as file:
+            self.shape: tuple[int, ...] = tuple(file.get_slice(name).get_shape())
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, places: Any) -> np.ndarray:
-        return self._stored[places]
+        with readable(self._path, "safetensors file"), safe_open(self._path, framework="numpy") as file:
+            return file.get_slice(self._name)[places]
 
 
 class Tensors:
@@ -105,7 +110,7 @@ class Tensors:
         with readable(self._path, "safetensors file"):
             if name not in self.names:
                 raise KeyError(f"no tensor {name}")
-            return Tensor(self._file.get_slice(name))
+            return Tensor(self._path, name)
 
     @cached_property
     def record(self) -> dict[str, Any]:
