@@ -12,7 +12,7 @@ from stages.pipeline.progress import blocks
 from stages.pipeline.stage import Stage, run
 from stages.plotting.names import METRIC_LABELS
 from stages.plotting.parallel import share_out
-from stages.plotting.style import POST_LIMITS, sheet, widened
+from stages.plotting.style import POST_LIMITS, save, sheet, widened
 from stages.plotting.words import similarity_series
 
 #: Dots an inch: 640 pixels wide, 40 kB an image.
@@ -47,7 +47,7 @@ def draw_layers(path: Path, folder: Path, name: str, limits: tuple[float, float]
         squares = (square(similarity[name][place], own) for place in range(len(layers))[part])
         figures = similarity_series(name, squares, categories, metric, limits, layers[part])
         for layer, figure in zip(layers[part], figures, strict=True):
-            figure.savefig(folder / f"{layer:0{digits}}.png", format="png", dpi=DPI)
+            save(figure, folder / f"{layer:0{digits}}.png", DPI)
 
 
 if __name__ == "__main__":
