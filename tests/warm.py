@@ -158,7 +158,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "compile":
         import importlib
 
-        for name in LIBRARIES:
+        sys.path[0] = os.getcwd()  # noqa: PTH109
+        for name in (*LIBRARIES, "stages.models.capture", "stages.models.load"):  # what cold runs import, too
             importlib.import_module(name)
     elif sys.argv[1] == "serve":
         import atexit
