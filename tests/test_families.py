@@ -182,7 +182,8 @@ def test_fewer_positions_are_those_of_all(
     assert set(some) == set(every)
     for name, values in every.items():
         expected = values if name.endswith("bias") else values[:, kept]
-        np.testing.assert_allclose(some[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+        scale = max(1, np.abs(every[name]).max())  # of float32: the last digit of the largest
+        np.testing.assert_allclose(some[name], expected, rtol=0, atol=1e-6 * scale, err_msg=name)
 
 
 @pytest.mark.parametrize("case", CASES)

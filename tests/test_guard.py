@@ -226,17 +226,17 @@ def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(undrawn: Proje
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a process group in another way on Windows")
-def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(undrawn: Project) -> None:
-    expected = undrawn.outputs()
-    running = start(undrawn, *STARTED[1])
+def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
+    expected = tiny.outputs()
+    running = start(tiny, *STARTED[1])
     os.killpg(running.pid, signal.SIGINT)
     said, _ = running.communicate()
     assert running.returncode != 0
     assert "figures: interrupted, nothing was written" in said
-    assert undrawn.outputs() == expected
-    assert not list(undrawn.root.rglob(".*.tmp"))
-    undrawn.repro()
-    assert undrawn.outputs() == expected
+    assert tiny.outputs() == expected
+    assert not list(tiny.root.rglob(".*.tmp"))
+    tiny.repro()
+    assert tiny.outputs() == expected
 
 
 def test_killed_first_run_starts_over(undrawn: Project) -> None:

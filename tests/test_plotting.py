@@ -147,6 +147,17 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
     assert drawn.reshape(-1, 3).std(axis=0).max() < 0.1
 
 
+def test_a_figure_that_is_drawn_once_is_that_of_savefig(tmp_path: Path) -> None:
+    with style.sheet("dark"):
+        for draw in (
+            lambda: profiles.rsa_profile(RSA, LAYERS, "pearson"),
+            lambda: words.similarity_matrices(dict.fromkeys("qkv", np.eye(7)), CATEGORIES, "cosine", 6),
+        ):
+            draw().savefig(tmp_path / "savefig.png", dpi=150)
+            style.save(draw(), tmp_path / "save.png", dpi=150)
+            assert (tmp_path / "save.png").read_bytes() == (tmp_path / "savefig.png").read_bytes()
+
+
 def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
     draw = partial(profiles.rsa_profile, RSA, LAYERS)
     other = partial(style.switched_off, "x")

@@ -13,17 +13,15 @@ BLOCK = 2**26
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
-def progress(name: str, unit: str = "block", **options: Any) -> Progress:
+def progress(name: str, unit: str = "block") -> Progress:
     """Return what shows a bar, with the time left, over steps that take more than two seconds in all.
 
     Parameters
     ----------
     name, unit : str
         What the bar says is done, and what a step is called.
-    **options
-        As tqdm takes them.
     """
-    return lambda steps: tqdm(steps, desc=name, unit=unit, **{"delay": 2, **options})
+    return lambda steps: tqdm(steps, desc=name, unit=unit, delay=2)
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:

@@ -55,7 +55,15 @@ def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Save a figure as PNG: what its `savefig` writes, which draws everything once more before, for nothing."""
+    """Save a figure as PNG: the bytes of its `savefig`, which first draws everything once more, for nothing.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+    dpi : int
+        Dots an inch.
+    """
     figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(path)
 
