@@ -3,7 +3,7 @@
 A server imports them once. What takes the place of `python` on the projects' PATH (`ask`) sends it its arguments,
 folder, environment and open files; the server forks, and the fork goes on as `python -m MODULE` or `python FILE` would:
 a process of its own, with an exit code of its own, which runs DVC or its project's `stages` from the first line. DVC
-there reads its lock file with the C library of its YAML package (`quick_locks`).
+there spends less on its lock file (`quick_locks`).
 Signals go on to it, and when the one who asked is killed, so is the fork. Anything else (`-c`, `-X`) runs in a real
 interpreter; so does what is about start-up, imports or kills (`cold` in tests/conftest.py), and all of it where there
 is no server. tests/test_warm.py holds the two side by side.
@@ -23,6 +23,12 @@ LIBRARIES = [
     *("transformers.models.gpt2.modeling_gpt2", "transformers.tokenization_utils_tokenizers"),
     *("dvc.cli.parser", "dvc.commands.repro", "dvc.repo.reproduce", "dvc.repo.experiments", "dvc.repo.plots"),
     *("dvc.data_cloud", "dvc.stage.cache", "dvc.utils.strictyaml", "dvc_data.hashfile.db.local", "dulwich.worktree"),
+    *("dvc._debug", "dvc.api", "dvc.cachemgr", "dvc.dirs", "dvc.render.match", "dvc.repo.artifacts"),
+    *("dvc.repo.brancher", "dvc.repo.datasets", "dvc.repo.experiments.executor.local", "dvc.repo.experiments.show"),
+    *("dvc.repo.experiments.queue.celery", "dvc.repo.experiments.queue.workspace", "dvc.repo.graph"),
+    *("dvc.repo.index", "dvc.repo.open_repo", "dvc.repo.stage", "dvc_data.hashfile.status", "dvc_data.index.push"),
+    *("networkx", "requests", "dulwich.porcelain", "scmrepo.git.backend.pygit2.filter", "scmrepo.fs"),
+    *("fsspec.implementations.memory", "importlib.resources.readers", "rich._emoji_codes", "PIL.GifImagePlugin"),
 ]
 LARGEST = 1 << 17
 
@@ -56,18 +62,33 @@ def ask(address: str, arguments: list[str]) -> None:
 
 
 def quick_locks() -> None:
-    """Let DVC read dvc.lock by its YAML package's C library, not by its parser in Python, which keeps comments.
+    """Let DVC read dvc.lock by its YAML package's C library, and write again only what changed of it.
 
-    It does so after every stage, to write it anew: a third of a second, and there are no comments.
+    It does both after every stage, by a package in Python that keeps comments: a third of a second, and there are none.
     """
     from dvc.utils.serialize import _yaml
 
-    slow = _yaml.parse_yaml_for_update
+    parse_slowly, dump_slowly = _yaml.parse_yaml_for_update, _yaml._dump
+    written: dict[str, str] = {}
+
+    def write(**part: object) -> str:
+        key = repr(part)
+        if key not in written:
+            text = io.StringIO()
+            dump_slowly(part, text)
+            written[key] = text.getvalue()
+        return written[key]
 
     def parse(text: str, path: str) -> dict:
-        return (_yaml.parse_yaml if str(path).endswith("dvc.lock") else slow)(text, path)
+        return (_yaml.parse_yaml if str(path).endswith("dvc.lock") else parse_slowly)(text, path)
 
-    _yaml.parse_yaml_for_update = parse
+    def dump(data: dict, stream: io.TextIOWrapper) -> None:
+        if not str(stream.name).endswith("dvc.lock"):
+            return dump_slowly(data, stream)
+        stages = [write(stages={name: stage}).removeprefix("stages:\n") for name, stage in data["stages"].items()]
+        stream.write("".join([write(schema=data["schema"]), "stages:\n", *stages]))
+
+    _yaml.parse_yaml_for_update, _yaml._dump = parse, dump
 
 
 def serve(address: str) -> None:
@@ -166,6 +187,7 @@ if __name__ == "__main__":
         import contextlib
         import gc
         import importlib
+        import io
         import runpy
         import select
         import signal
