@@ -1,6 +1,8 @@
 """Projects to test on: copies of this repository, run with real DVC commands in folders of their own."""
 
+import compileall
 import functools
+import gc
 import hashlib
 import importlib
 import json
@@ -12,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import pytest
 from filelock import FileLock
@@ -29,6 +32,15 @@ LONG = ("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_gua
 WARM = "WARM_PYTHON"
 #: No hub: nothing here may reach a network.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+#: What importing torch, transformers and the tests leaves is all needed: looking for garbage in it takes seconds.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -183,6 +195,8 @@ def copy_repository(target: Path) -> Project:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target / name)
+    # Compiled once for all stages of all copies of it. By the source's digest: times miss an edit in the same second.
+    compileall.compile_dir(target / "stages", quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     project = Project(target)
     project.run("git", "init", "-q", "-b", "main")
     commit(project)

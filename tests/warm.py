@@ -133,10 +133,12 @@ def serve(address: str) -> None:
 
 def prepare() -> None:
     """Import the libraries, and have forks begin and end without touching what they share with the server."""
+    gc.disable()
     for name in LIBRARIES:
         importlib.import_module(name)
     quick_locks()
     weakref.finalize._registry.clear()
+    gc.enable()
     gc.freeze()  # a collection in a fork would copy every page
 
 
