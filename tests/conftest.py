@@ -222,8 +222,8 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return Project(folder / "repository")
 
 
-#: The stages that draw figures, for ten seconds, or show them.
-DRAWING = ("figures", "report")
+#: The stages that draw, for ten seconds and more, or show what was drawn.
+DRAWING = ("figures", "matrices", "vega", "report")
 
 
 @pytest.fixture(scope="session")

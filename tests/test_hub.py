@@ -1,12 +1,13 @@
 """Loading from the hub: the real client against a small server on this machine that speaks the hub's language."""
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -87,48 +88,53 @@ LOAD = """
 import json, sys
 from stages.pipeline.errors import UserError
 from stages.models.load import load
-for name, revision in zip(sys.argv[1::2], sys.argv[2::2]):
+for line in sys.stdin:
+    name, revision = line.split()
     try:
         loaded = load(name, revision, "pretrained", 0, "float32", "cpu")
         tokens = len(loaded.tokenizer("The next word is moon")["input_ids"])
-        print("loaded:" + json.dumps({**loaded.provenance, "tokens": tokens}))
+        found = {**loaded.provenance, "tokens": tokens}
     except UserError as error:
-        print("loaded:" + json.dumps({"error": str(error)}))
+        found = {"error": str(error)}
+    print("loaded:" + json.dumps(found), flush=True)
 """
 
 
-def load(*names: str, port: int, home: Path, **env: str) -> list[dict]:
-    """Load names, each with a revision, in a process of its own: the client reads its environment when imported."""
+@contextlib.contextmanager
+def loading(port: int, home: Path, **env: str) -> Iterator[Callable[[str, str], dict]]:
+    """Load names and revisions in a process of its own: the client reads its environment when imported."""
     environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(home), **env}
     environment.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in env else None
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, *names], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line.removeprefix("loaded:")) for line in done.stdout.splitlines() if line.startswith("loaded:")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LOAD], cwd=ROOT, env=environment, **pipes) as running:
+
+        def load(name: str, revision: str) -> dict:
+            print(name, revision, file=running.stdin, flush=True)
+            line = next(line for line in running.stdout if line.startswith("loaded:"))
+            return json.loads(line.removeprefix("loaded:"))
+
+        yield load
+        running.stdin.close()
+    assert running.returncode == 0
 
 
 def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_is_told(
     hub: ThreadingHTTPServer, tmp_path: Path
 ) -> None:
     port = hub.server_address[1]
-    found, no_name, no_revision = load(
-        *("org/mini", "main", "org/none", "main", "org/mini", "v9"), port=port, home=tmp_path
-    )
-    assert found.get("revision") == COMMIT, found
-    assert found["weights"] == {"model.safetensors": hashlib.sha256(FILES["model.safetensors"]).hexdigest()}
-    assert found["tokens"] == 5
-    assert hub.fetched == {"config.json", "model.safetensors", "tokenizer.json"}
-    assert "org/none here, and no model of that name" in no_name["error"]
-    assert "model.revision: org/mini has no revision 'v9'" in no_revision["error"]
-    hub.shutdown()
-    hub.server_close()
-    assert load("org/mini", "main", port=port, home=tmp_path, HF_HUB_OFFLINE="1") == [found]
-
-
-def test_no_network_says_how_to_get_the_model(tmp_path: Path) -> None:
-    (found,) = load("gpt2-xl", "main", port=9, home=tmp_path)  # port 9 answers nobody
-    said = found["error"]
-    assert "no folder gpt2-xl here, and the Hugging Face hub cannot be reached" in said
-    assert "hf download gpt2-xl --revision main" in said
-    assert len(said.splitlines()) == 2
+    with loading(port, tmp_path) as load:
+        found = load("org/mini", "main")
+        assert found.get("revision") == COMMIT, found
+        assert found["weights"] == {"model.safetensors": hashlib.sha256(FILES["model.safetensors"]).hexdigest()}
+        assert found["tokens"] == 5
+        assert hub.fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+        assert "org/none here, and no model of that name" in load("org/none", "main")["error"]
+        assert "model.revision: org/mini has no revision 'v9'" in load("org/mini", "v9")["error"]
+        hub.shutdown()
+        hub.server_close()
+        said = load("gpt2-xl", "main")["error"]  # no network says how to get the model
+        assert "no folder gpt2-xl here, and the Hugging Face hub cannot be reached" in said
+        assert "hf download gpt2-xl --revision main" in said
+        assert len(said.splitlines()) == 2
+    with loading(port, tmp_path, HF_HUB_OFFLINE="1") as load:
+        assert load("org/mini", "main") == found

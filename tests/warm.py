@@ -182,6 +182,7 @@ if __name__ == "__main__":
         import importlib
 
         sys.path[0] = os.getcwd()  # noqa: PTH109
+        sys.dont_write_bytecode = False  # whatever the environment says: this is what we are here for
         for name in (*LIBRARIES, "stages.models.capture", "stages.models.load"):  # what cold runs import, too
             importlib.import_module(name)
     elif sys.argv[1] == "serve":
