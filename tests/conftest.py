@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
 import pytest
 from filelock import FileLock
 from PIL import Image
@@ -27,7 +28,10 @@ TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "l
 
 
 #: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
-LONG = ("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing")
+LONG = (
+    *("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing"),
+    *("test_contract", "test_families", "test_other_models", "test_browser", "test_compare", "test_words"),
+)
 #: Names the folder of the `python` that asks the server of tests/warm.py; workers get it with their environment.
 WARM = "WARM_PYTHON"
 #: No hub: nothing here may reach a network.

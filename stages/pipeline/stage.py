@@ -1,5 +1,7 @@
 """How every stage runs: it gets what dvc.yaml declares for it and nothing else, and publishes all or nothing."""
 
+import atexit
+import gc
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -124,6 +126,10 @@ class Stage:
             raise UserError(
                 f"changed while the stage ran: {', '.join(changed)}; nothing was written\nrun `dvc repro` again"
             )
+
+
+#: The process ends with the stage: nothing is gained by a last search for garbage in all that it imported.
+atexit.register(gc.freeze)
 
 
 def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
