@@ -48,10 +48,10 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
         record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
-        choices = {key: record[key] for key in ("metric", "transform")}
-        similar = Similar(len(record["words"]), **choices)
+        words, choices = len(record["words"]), {key: record[key] for key in ("metric", "transform")}
+        draws, precision = (amount(f"nulls.{key}", getattr(chosen, key), words) for key in ("draws", "precision"))
+        similar = Similar(words, **choices, single=precision == "single")
         rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
-        draws = amount("nulls.draws", chosen.draws, len(record["words"]))
         rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
         work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)

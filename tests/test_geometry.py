@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from stages.geometry.agreement import agreement
+from stages.geometry.agreement import agree, agreement
 from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, separability
 from stages.geometry.pairs import category_masks, condense, square, within_category
@@ -232,6 +232,29 @@ def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: lis
         agreement([values.copy()], within)
     loose = agreement([values.copy()], within, strict=False)
     assert np.isnan(loose.d[0]).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spread", [1, 1e-5])
+def test_single_precision_is_used_where_it_is_enough(metric: str, spread: float) -> None:
+    """Scores move by less than a millionth; where words hardly differ, and of distances, they are the same."""
+    rng, within = np.random.default_rng(0), within_category([str(place % 7) for place in range(150)])
+    vectors = [np.ones(20) + spread * rng.normal(size=(3, 150, 20)) for _ in range(2)]
+    double, single = (agree(vectors, Similar(150, metric, "none", single), within) for single in (False, True))
+    single_is_enough = (metric, spread) == ("cosine", 1) or metric == "correlation"
+    for name in ("rsa", "rsa_within", "rsa_across"):
+        np.testing.assert_allclose(single.r[name], double.r[name], atol=1e-6)
+        assert np.array_equal(single.r[name], double.r[name]) != single_is_enough
+    np.testing.assert_allclose(single.d, double.d, atol=1e-6)
+
+
+def test_single_precision_leaves_out_what_double_precision_leaves_out() -> None:
+    vectors, within = np.random.default_rng(0).normal(size=(2, 9, 4)), within_category(list("aaabbbccc"))
+    vectors[1, 2] = 0
+    similar = Similar(9, "cosine", "none", single=True)
+    np.testing.assert_equal(agree([vectors], similar, within, strict=False).d[0, 1], np.nan)
+    with pytest.raises(FloatingPointError, match="zero"):
+        agree([vectors], similar, within)
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 2, 30]])

@@ -203,7 +203,8 @@ def test_draws_that_the_settings_leave_open_are_enough_for_a_p_below_5_percent()
 
 @pytest.mark.parametrize("key", AUTO)
 def test_many_words_are_drawn_less_often_unless_the_settings_say_how_often(key: str) -> None:
-    assert amount(key, "auto", MANY) > amount(key, "auto", MANY + 1)
+    few, many = (amount(key, "auto", words) for words in (MANY, MANY + 1))
+    assert few > many if key != "nulls.precision" else (few, many) == ("double", "single")
     assert amount(key, 20, 1854) == 20
 
 

@@ -1,11 +1,17 @@
 """How well many geometries of the same words agree, each with each other, from pairs that come piece by piece."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 
 from stages.geometry.comparison import NOISE
+from stages.geometry.similarity import Similar
+
+#: `NOISE` of single precision: similarities that vary less are taken in double precision. They are rounded to 6e-8, so
+#: that of those that vary by 1e-4 not a millionth of the variance is noise.
+SINGLE_NOISE = 1e-4
 
 
 class Agreement(NamedTuple):
@@ -23,6 +29,32 @@ class Agreement(NamedTuple):
     d: np.ndarray
 
 
+def agree(
+    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, strict: bool = True, sets: int = 1
+) -> Agreement:
+    """Correlate the similarities of geometries as `agreement` does, in single precision where that is enough.
+
+    It is where `similar` says so, of cosines and correlations, if all of them vary by more than `SINGLE_NOISE`.
+    (Distances may lose more: what is subtracted there is much larger than they are.)
+
+    Parameters
+    ----------
+    vectors : sequence of ndarray, shape (draws, words + reference words, units)
+        Units may differ.
+    similar : Similar
+    within, strict, sets, errors
+        As `agreement`.
+
+    Returns
+    -------
+    Agreement
+    """
+    if similar.single and similar.metric != "euclidean":
+        with suppress(FloatingPointError):
+            return agreement(similar.pieces(vectors, dtype=np.float32), within, sets=sets)
+    return agreement(similar.pieces(vectors, strict), within, strict, sets)
+
+
 def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = True, sets: int = 1) -> Agreement:
     r"""Correlate similarities over all pairs of words, within and across categories, and take Cohen's d.
 
@@ -36,6 +68,7 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
     Parameters
     ----------
     pieces : iterable of ndarray, shape (n × sets, some pairs)
+        In single precision their products are, too; sums are always in double precision.
         Similarities over consecutive pairs, which together are all; they are overwritten. The first geometry of each
         set comes first, then the second of each.
     within : ndarray of bool, shape (pairs,)
@@ -52,7 +85,7 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
     Raises
     ------
     FloatingPointError
-        If similarities do not vary up to `NOISE`.
+        If similarities do not vary up to `NOISE` (in single precision `SINGLE_NOISE`).
     """
     start, shift, sums, products = 0, 0.0, 0.0, 0.0
     for piece in pieces:
@@ -60,8 +93,8 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
         piece -= shift
         part = within[start : (start := start + piece.shape[1])]
         kinds = [_in_sets(some, sets) for some in (piece, np.compress(part, piece, axis=1))]
-        sums = sums + np.stack([values.sum(axis=-1) for values in kinds])
-        products = products + np.stack([values @ values.swapaxes(-1, -2) for values in kinds])
+        sums = sums + np.stack([values.sum(axis=-1, dtype=np.float64) for values in kinds])
+        products = products + np.stack([values @ values.swapaxes(-1, -2) for values in kinds]).astype(np.float64)
     inside = int(within.sum())
     n = np.array([len(within), inside, len(within) - inside])[:, None, None]
     shift = _in_sets(shift, sets)[..., 0]
@@ -69,7 +102,8 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
     scatter = products - sums[..., :, None] * sums[..., None, :] / n[..., None]
     squares = np.diagonal(scatter, axis1=-1, axis2=-2)
     lengths = np.diagonal(products, axis1=-1, axis2=-2) + 2 * shift * sums + n * np.square(shift)
-    flat = ~(squares > NOISE**2 * lengths)
+    noise = NOISE if piece.dtype == np.float64 else SINGLE_NOISE
+    flat = ~(squares > noise**2 * lengths)
     if strict and flat.any():
         raise FloatingPointError("a correlation is undefined: the similarities of one of its sides do not vary")
     norms = np.sqrt(np.where(flat, np.nan, squares))

@@ -28,17 +28,17 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
     return condense(_products(directions(vectors)))
 
 
-def directions(vectors: np.ndarray, strict: bool = True) -> np.ndarray:
+def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float64) -> np.ndarray:
     """Scale vectors to length 1; a vector that is zero is an error, or becomes NaN if not `strict`."""
     rows = vectors.reshape(-1, vectors.shape[-1])
-    found = np.empty(rows.shape)
+    found = np.empty(rows.shape, dtype)
     step = max(1, BLOCK // (8 * rows.shape[-1]))
     for start in range(0, len(rows), step):
         block = rows[start : start + step].astype(np.float64)
         norms = np.linalg.norm(block, axis=-1, keepdims=True)
         if strict and not norms.all():
             raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
-        np.divide(block, np.where(norms, norms, np.nan), out=found[start : start + step])
+        found[start : start + step] = np.divide(block, np.where(norms, norms, np.nan), out=block)
     return found.reshape(vectors.shape)
 
 
@@ -122,11 +122,11 @@ def transformed(vectors: np.ndarray, words: int, transform: str) -> np.ndarray:
     return TRANSFORMS[transform](own, reference if reference.shape[-2] else own)
 
 
-#: What a metric takes dot products of.
-_ROWS: dict[str, Callable[[np.ndarray, bool], np.ndarray]] = {
+#: What a metric takes dot products of: of vectors, strict or not, in a precision.
+_ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
     "cosine": directions,
-    "correlation": lambda vectors, strict: directions(_centred(vectors, -1), strict),
-    "euclidean": lambda vectors, strict: _centred(vectors, -2),
+    "correlation": lambda vectors, strict, dtype: directions(_centred(vectors, -1), strict, dtype),
+    "euclidean": lambda vectors, strict, dtype: _centred(vectors, -2).astype(dtype),
 }
 
 
@@ -138,17 +138,22 @@ class Similar:
     ----------
     words, metric, transform
         As there.
+    single : bool
+        Whether single precision is enough for `agree`, where it is.
     """
 
     words: int
     metric: str
     transform: str
+    single: bool = False
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return the similarities of all pairs: (..., words + reference words, units) to (..., pairs)."""
         return similarities(vectors, self.words, self.metric, self.transform)
 
-    def pieces(self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE) -> Iterator[np.ndarray]:
+    def pieces(
+        self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE, dtype: type = np.float64
+    ) -> Iterator[np.ndarray]:
         """Yield the similarities of many geometries over some pairs at a time: those of thousands of words are large.
 
         Parameters
@@ -159,17 +164,19 @@ class Similar:
             Whether a vector that has no direction is an error; otherwise all of its geometry is NaN.
         chunk : int
             Bytes of similarities held at a time.
+        dtype : type
+            The precision of products and of what is given.
 
         Yields
         ------
-        ndarray of float64, shape (all draws, some pairs)
+        ndarray of dtype, shape (all draws, some pairs)
             Over consecutive pairs of the condensed order.
         """
-        rows = [_ROWS[self.metric](transformed(some, self.words, self.transform), strict) for some in vectors]
+        rows = [_ROWS[self.metric](transformed(some, self.words, self.transform), strict, dtype) for some in vectors]
         squares = [np.square(some).sum(axis=-1)[:, None] for some in rows] if self.metric == "euclidean" else rows
         geometries = sum(map(len, rows))
-        for first in row_blocks(self.words, chunk // (8 * geometries)):
-            found = np.empty((geometries, first.stop - first.start, self.words - first.start))
+        for first in row_blocks(self.words, chunk // (np.dtype(dtype).itemsize * geometries)):
+            found = np.empty((geometries, first.stop - first.start, self.words - first.start), dtype)
             place = 0
             for some, lengths in zip(rows, squares, strict=True):
                 products = found[place : (place := place + len(some))]

@@ -147,6 +147,7 @@ class Nulls(Section):
 
     enabled: bool
     draws: Literal["auto"] | Annotated[int, Field(ge=20)]
+    precision: Literal["auto", "double", "single"]
     seed: int = Field(ge=0)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import agreement
+from stages.geometry.agreement import agree
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join
@@ -95,7 +95,7 @@ def _scores(
     found = []
     for group in range(groups):
         own = [head for part in parts for head in part[group]]
-        scores = agreement(similar.pieces(own, strict=False), within, strict=False)
+        scores = agree(own, similar, within, strict=False)
         d, r = scores.d.reshape(-1, draws), scores.r["rsa"].reshape(len(own), draws, len(own), draws)
         of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}
         found.append({name: d[place] for name, place in places.items()} | of_pairs)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.geometry.agreement import Agreement, agreement
+from stages.geometry.agreement import Agreement, agree, agreement
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
@@ -197,8 +197,8 @@ def draw_rungs(
         gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         turned = {name: root.astype(rows[name].dtype) @ rows[name] for name in MATRICES}
         look(turned)
-        free = joint(agreement(similar.pieces(gaussian), within, sets=size))
-        shared = agreement(similar.pieces([*turned.values()]), within)
+        free = joint(agree(gaussian, similar, within, sets=size))
+        shared = agree([*turned.values()], similar, within)
         found = {rung: (scores, scores) for rung, scores in (("gaussian", free), ("orientation", paired(shared)))}
         blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
