@@ -183,8 +183,12 @@ if __name__ == "__main__":
 
         sys.path[0] = os.getcwd()  # noqa: PTH109
         sys.dont_write_bytecode = False  # whatever the environment says: this is what we are here for
-        for name in (*LIBRARIES, "stages.models.capture", "stages.models.load"):  # what cold runs import, too
+        names = [*LIBRARIES, "stages.models.capture", "stages.models.load"]  # what cold runs import, too
+        other = os.fork()  # two begin at either end: what one has compiled, the other reads
+        for name in names if other else reversed(names):
             importlib.import_module(name)
+        if other:
+            os.waitpid(other, 0)
     elif sys.argv[1] == "serve":
         import atexit
         import contextlib
