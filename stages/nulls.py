@@ -15,7 +15,7 @@ from stages.geometry.pairs import within_category
 from stages.geometry.similarity import ROTATION_INVARIANT, Similar
 from stages.models.load import load_chosen
 from stages.models.projections import find_projections
-from stages.models.rotated import check_weights, rotate, spectra, weights
+from stages.models.rotated import check_weights, project_turned, spectra, weights
 from stages.pipeline.progress import join, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
@@ -71,7 +71,7 @@ def of_layer(
     x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
     check_weights(matrices, x, unbiased)
     nulls = HeadNulls(heads, similar, within)
-    drawn = rungs(x, partial(rotate, matrices), similar, within, look=nulls.add)
+    drawn = rungs(x, partial(project_turned, matrices), similar, within, look=nulls.add)
     # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
     both = unbiased, {name: vectors[name] for name in MATRICES}
     scores = [paired_scores({name: similar(values)[None] for name, values in v.items()}, within) for v in both]

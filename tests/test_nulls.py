@@ -16,7 +16,7 @@ from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
-from stages.models.rotated import rotate, weights
+from stages.models.rotated import project_turned, weights
 from stages.pipeline.progress import join
 from stages.statistics.amounts import AUTO, MANY, amount
 from stages.statistics.nulls import (
@@ -269,7 +269,7 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
 
     for name, values in made(x).items():
         np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
-    found = draw_rungs(x, partial(rotate, matrices), similar, WITHIN, 200, rng, True)
+    found = draw_rungs(x, partial(project_turned, matrices), similar, WITHIN, 200, rng, True)
     plain: dict[str, list] = {"orientation": [], "spectrum": []}
     for _ in range(200):
         turned = [made(x @ rotation(units, rng)) for _ in range(3)]

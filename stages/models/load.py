@@ -5,7 +5,9 @@ import platform
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,13 +52,23 @@ class Loaded:
     model : torch.nn.Module
         The part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
     tokenizer : transformers tokenizer
-    provenance : dict
-        Name, resolved revision, digests of the weights' files, dtype, device, library versions.
+    source : dict
+        Name, resolved revision, weights, dtype, device.
+    files : sequence of Path
+        Of the weights; none where they are random.
     """
 
     model: nn.Module
     tokenizer: Any
-    provenance: dict[str, Any]
+    source: dict[str, Any]
+    files: Sequence[Path]
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """`source` with the digests of the weights' files, which take seconds a few gigabytes, and library versions."""
+        digests = {"weights": {file.name: _sha256(file) for file in self.files}} if self.files else {}
+        libraries = {library: version(library) for library in _LIBRARIES}
+        return self.source | digests | {"versions": {"python": platform.python_version(), **libraries}}
 
 
 def load(
@@ -117,15 +129,14 @@ def load(
         raise UserError(
             f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {_reason(error)}"
         ) from None
-    provenance = {
+    source = {
         "model": name,
         "revision": commit,
-        "weights": {file.name: _sha256(file) for file in files} if files else f"random, seed {seed}",
+        "weights": f"random, seed {seed}",
         "dtype": dtype,
         "device": "spread by accelerate" if spread else place,
-        "versions": {"python": platform.python_version(), **{library: version(library) for library in _LIBRARIES}},
     }
-    return Loaded((model if spread else model.to(place)).eval(), tokenizer, provenance)
+    return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
 
 
 def load_chosen(chosen: Any) -> Loaded:

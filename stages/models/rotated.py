@@ -43,22 +43,22 @@ def _matrix(module: nn.Module, units: int) -> torch.Tensor:
     return module(rows) - module(torch.zeros_like(rows[:1]))
 
 
-def rotate(matrices: Mapping[str, torch.Tensor], frames: np.ndarray) -> dict[str, np.ndarray]:
-    """Multiply frames by a layer's weights: F W, one matrix product each.
+def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> dict[str, np.ndarray]:
+    """Multiply turned inputs by a layer's weights: x R W, one matrix product each.
 
     Parameters
     ----------
     matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    frames : ndarray, shape (draws, rank, units of x)
+    turned : ndarray, shape (draws, words, units of x)
 
     Returns
     -------
-    dict of "q", "k", "v" to ndarray of float32, shape (draws, rank, units)
+    dict of "q", "k", "v" to ndarray of float32, shape (draws, words, units)
     """
     with torch.inference_mode():
         device = next(iter(matrices.values())).device
-        rows = torch.from_numpy(np.asarray(frames, dtype=np.float32)).to(device).flatten(0, 1)
-        return {n: (rows @ w).unflatten(0, frames.shape[:2]).cpu().numpy() for n, w in matrices.items()}
+        rows = torch.from_numpy(np.asarray(turned, dtype=np.float32)).to(device).flatten(0, 1)
+        return {n: (rows @ w).unflatten(0, turned.shape[:2]).cpu().numpy() for n, w in matrices.items()}
 
 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:

@@ -153,7 +153,7 @@ class Rung:
 
 def draw_rungs(
     x: np.ndarray,
-    rotated: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    projected: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     similar: Similar,
     within: np.ndarray,
     draws: int,
@@ -168,8 +168,8 @@ def draw_rungs(
     ----------
     x : ndarray, shape (words, units)
         The layer's input at the target token; words behind those of `within` are a reference for `similar`.
-    rotated : callable
-        Takes Haar frames, shape (draws, rank, units), gives F W of "q", "k", "v", shape (draws, rank, width).
+    projected : callable
+        Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
     similar : Similar
     within : ndarray of bool, shape (pairs,)
     draws : int
@@ -177,7 +177,7 @@ def draw_rungs(
     up_to_rotation : bool
         Whether a rotation of the units leaves what `similar` gives as it is; much is then faster.
     look : callable
-        Is shown each block's L F W: "q", "k", "v", shape (draws, words, width).
+        Is shown each block's x R W: "q", "k", "v", shape (draws, words, width).
     chunk : int
         Decides how many draws make a block.
 
@@ -190,12 +190,12 @@ def draw_rungs(
     FloatingPointError
         If the similarities of a draw do not vary.
     """
-    root = factor(x)
+    root = factor(x).astype(np.float32 if similar.single else np.float64)
     blocks: list[dict[str, tuple[Draws, Draws]]] = []
     for size in _sizes(draws, 8 * (24 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
-        rows = rotated(haar_frames(size, root.shape[1], x.shape[1], rng))
-        gaussian = [project(root, rows[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
-        turned = {name: root.astype(rows[name].dtype) @ rows[name] for name in MATRICES}
+        frames = haar_frames(size, root.shape[1], x.shape[1], rng)
+        turned = projected(root.astype(frames.dtype) @ frames)
+        gaussian = [project(root, turned[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         look(turned)
         free = joint(agree(gaussian, similar, within, sets=size))
         shared = agree([*turned.values()], similar, within)

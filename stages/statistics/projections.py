@@ -37,7 +37,7 @@ def project(
     Parameters
     ----------
     root : ndarray, shape (words, rank)
-        `factor` of x.
+        `factor` of x, in the precision of what is given.
     width : int
         Units of the projection.
     draws : int
@@ -47,7 +47,7 @@ def project(
 
     Returns
     -------
-    ndarray of float64, shape (draws, words, width), up to rotation (draws, words, min(rank, width))
+    ndarray, shape (draws, words, width), up to rotation (draws, words, min(rank, width))
 
     References
     ----------
@@ -56,11 +56,11 @@ def project(
     """
     rank = root.shape[1]
     if not up_to_rotation:
-        return root @ rng.standard_normal((draws, rank, width))
+        return root @ rng.standard_normal((draws, rank, width)).astype(root.dtype)
     diagonal = np.arange(min(rank, width))
     lower = np.tril(rng.standard_normal((draws, rank, len(diagonal))), -1)
     lower[:, diagonal, diagonal] = np.sqrt(rng.chisquare(width - diagonal, size=(draws, len(diagonal))))
-    return root @ lower
+    return root @ lower.astype(root.dtype)
 
 
 def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> np.ndarray:

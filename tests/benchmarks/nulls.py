@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 from stages.geometry.names import MATRICES, PAIRS  # noqa: E402
 from stages.geometry.pairs import within_category  # noqa: E402
 from stages.geometry.similarity import Similar  # noqa: E402
-from stages.models.rotated import rotate, spectra  # noqa: E402
+from stages.models.rotated import project_turned, spectra  # noqa: E402
 from stages.statistics.heads import HeadNulls  # noqa: E402
 from stages.statistics.nulls import draw_rungs  # noqa: E402
 
@@ -47,7 +47,7 @@ def main() -> None:
     def rungs(heads: bool) -> None:
         nulls = HeadNulls(HEADS, similar, within)
         look = {"look": nulls.add} if heads else {}
-        draw_rungs(x, partial(rotate, weights), similar, within, arguments.draws, rng, True, **look)
+        draw_rungs(x, partial(project_turned, weights), similar, within, arguments.draws, rng, True, **look)
         if heads:
             nulls.ranges(0.05)
 
