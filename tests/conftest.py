@@ -16,6 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+# A thread for each worker and each process: two of each on two cores spend a tenth of the time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first library reads it
+
 import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
 import pytest
 from filelock import FileLock

@@ -113,7 +113,7 @@ def end_workers(project: Project) -> None:
     """End what `dvc queue start` leaves: it would wait for more work."""
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
-            if "queue-worker" in process.info["cmdline"] and project.root.is_relative_to(process.cwd()):
+            if "queue-worker" in (process.info["cmdline"] or ()) and project.root.is_relative_to(process.cwd()):
                 process.kill()
 
 
