@@ -62,6 +62,12 @@ def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
     return run
 
 
+def test_the_lock_holds_the_stages_and_no_others() -> None:
+    """DVC leaves a stage there that dvc.yaml has lost."""
+    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
+    assert set(lock["stages"]) == set(STAGES)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, hermetic, tiny_template: Project) -> None:
     folder, _ = hermetic(stage)

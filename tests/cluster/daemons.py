@@ -14,6 +14,10 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
+class NoServer(RuntimeError):
+    """A server did not start: here it may not, or its configuration is wrong."""
+
+
 class Daemon:
     """A server: started on entering, ready when `ready` says so, stopped on leaving.
 
@@ -34,7 +38,7 @@ class Daemon:
 
     Raises
     ------
-    RuntimeError
+    NoServer
         On entering, when it ended or did not get ready in time; the last lines of its log are in the message.
     """
 
@@ -65,12 +69,15 @@ class Daemon:
             )
         try:
             until(lambda: self.process.poll() is not None or self.ready(), self.seconds, f"{self.name} to answer")
+        except RuntimeError as error:
+            self.stop()
+            raise NoServer(str(error)) from error
         except BaseException:
             self.stop()
             raise
         if self.process.poll() is not None:
             tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-            raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{tail}")
+            raise NoServer(f"{self.name} ended with {self.process.returncode}:\n{tail}")
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -21,11 +21,21 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
-def missing() -> str:
-    """Return what is missing, empty where nothing is."""
+class NotInstalled(Exception):
+    """Something is missing, and why."""
+
+
+def require() -> None:
+    """Make sure that all is there.
+
+    Raises
+    ------
+    NotInstalled
+    """
     programs = [name for name in PACKAGES if not _program(name)]
     modules = sorted(name for name in MODULES if importlib.util.find_spec(name) is None)
-    return ", ".join(programs + modules)
+    if lacking := programs + modules:
+        raise NotInstalled(f"{', '.join(lacking)} missing; --install installs them")
 
 
 def install() -> None:
@@ -33,6 +43,11 @@ def install() -> None:
 
     Debian starts a server as soon as its package is installed, on every interface. Here it must not: its own script for
     that, if there is none yet, says no for as long as this takes.
+
+    Raises
+    ------
+    NotInstalled
+        When apt-get or pip fails.
     """
     packages = sorted({package for program, package in PACKAGES.items() if not _program(program)})
     if packages:
@@ -59,14 +74,10 @@ def _program(name: str) -> str | None:
 
 
 def _run(command: list[str], env: dict[str, str]) -> None:
-    done = subprocess.run(
-        command,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=400,
-    )
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        done = subprocess.run(command, env=env, text=True, timeout=400, **pipes)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotInstalled(f"the installation failed: {error}") from error
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command[:2])} exited {done.returncode}:\n{done.stdout[-800:]}")
+        raise NotInstalled(f"{' '.join(command[:2])} exited {done.returncode}:\n{done.stdout[-800:]}")

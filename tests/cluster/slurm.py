@@ -108,9 +108,9 @@ def slurm(folder: Path, env: dict[str, str], hide: list[Path]) -> Iterator[Slurm
         stack.enter_context(Daemon("munged", munged, folder, munge_socket.exists))
         stack.enter_context(Daemon("slurmctld", ["/usr/sbin/slurmctld", "-D"], folder, _answers(cluster), cluster.env))
         # slurmd leaves tasks alone when it ends, so that they survive its restart: they go first.
-        stack.enter_context(Daemon("slurmd", node, folder, lambda: True, cluster.env))
+        idle = "sinfo", "--noheader", "--format=%T"
+        stack.enter_context(Daemon("slurmd", node, folder, lambda: cluster.run(*idle) == "idle", cluster.env))
         stack.callback(_cancel, cluster)
-        until(lambda: cluster.run("sinfo", "--noheader", "--format=%T") == "idle", 30, "the node to be idle")
         yield cluster
 
 
