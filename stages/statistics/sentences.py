@@ -118,12 +118,12 @@ def moments(
     drawn = counts.T.astype(np.float64)  # so that what a pair takes lies side by side
     sums, sums_within = (
         np.zeros((len(counts), 1 + len(values) + len(one))),
-        np.zeros((len(counts), 1 + 2 * len(values))),
+        np.zeros((len(counts), 1 + len(values))),
     )
     for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
         some, kind = values[:, pairs], within[pairs]
         features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]])
-        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind], np.square(some[:, kind])])
+        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind]])
         weights = drawn[rows[pairs]] * drawn[columns[pairs]]
         sums += weights.T @ features.T
         sums_within += weights[kind].T @ inside.T
@@ -133,17 +133,12 @@ def moments(
     means = totals / n
     covariance = (products - n[..., None] * means[:, :, None] * means[:, None, :]) / (n[..., None] - 1)
     squares = np.diagonal(products, axis1=1, axis2=2)
-    d = _cohens_d(n, totals, squares, *np.split(sums_within, [1, len(values) + 1], axis=1))
+    d = _cohens_d(n, totals, squares, *np.split(sums_within, [1], axis=1))
     return Moments(n[:, 0], means + centre, covariance, d)
 
 
 def _cohens_d(
-    n: np.ndarray,
-    totals: np.ndarray,
-    squares: np.ndarray,
-    n_within: np.ndarray,
-    totals_within: np.ndarray,
-    squares_within: np.ndarray,
+    n: np.ndarray, totals: np.ndarray, squares: np.ndarray, n_within: np.ndarray, totals_within: np.ndarray
 ) -> np.ndarray:
     """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within."""
     n_across, totals_across = n - n_within, totals - totals_within
