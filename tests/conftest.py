@@ -16,9 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-# A thread for each worker and each process: two of each on two cores spend a tenth of the time waiting for each other.
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the first library reads it
-
 import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
 import pytest
 from filelock import FileLock
@@ -52,6 +49,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server of warm interpreters: one, whatever the number of workers. It imports nothing until asked."""
+    # One thread for each worker and process: two of each on two cores spend a tenth of the time waiting for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before NumPy and torch read it; benchmarks, too, import this file
     if sys.platform != "linux" or hasattr(config, "workerinput"):
         return
     folder = Path(tempfile.mkdtemp(prefix="warm"))
@@ -205,14 +204,17 @@ def copy_repository(target: Path) -> Project:
     # Compiled once for all stages of all copies of it. By the source's digest: times miss an edit in the same second.
     compileall.compile_dir(target / "stages", quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     project = Project(target)
-    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "init", "-q", "-b", "main", "--template=")
     commit(project)
     return project
 
 
-def commit(project: Project) -> None:
+def commit(project: Project, pack: bool = False) -> None:
+    """Commit everything; a repository that is copied often is packed: three files in the place of hundreds."""
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "state")
+    if pack:
+        project.run("git", "repack", "-adq")
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
@@ -270,7 +272,7 @@ def make_tiny(root: Path) -> None:
     project.set(inference__permutations=999, inference__bootstraps=500, controls__matches=100)  # what is quick
     project.set(nulls__draws=40, sentences__bootstraps=100)
     project.repro()
-    commit(project)
+    commit(project, pack=True)
 
 
 #: In the place of each figure a dot that names what it would be drawn from: it changes when the figure would, at once.
@@ -312,7 +314,7 @@ def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFa
         project = Project(root)
         undraw(project)
         assert project.repro() == ["figures", "matrices", "vega", "report"]
-        commit(project)
+        commit(project, pack=True)
 
     return once(tmp_path_factory, "undrawn", make)
 
