@@ -64,9 +64,8 @@ def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], 
 
 def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:
     """Return the common-language effect size, and ANOSIM's R."""
-    within = within_category(categories)
-    name, layers = "common-language effect size", layers_of(tensors, MATRICES)
-    cles = stack(each_layer(name, partial(_of_layer, within=within), layers))
+    work = partial(_of_layer, within=within_category(categories))
+    cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
     return {
         **{("cles", matrix): {"value": values} for matrix, values in cles.items()},
         **{("anosim_r", matrix): {"value": anosim_r(values)} for matrix, values in cles.items()},

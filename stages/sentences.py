@@ -35,11 +35,8 @@ def main(stage: Stage) -> None:
 
 def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     """Return what the table holds and the layers' numbers; write the mean similarities where they are asked for."""
-    captured, chosen, inference = (
-        read_json(stage.input("data/capture.json")),
-        stage.settings.similarity,
-        stage.settings.inference,
-    )
+    captured = read_json(stage.input("data/capture.json"))
+    chosen, inference = stage.settings.similarity, stage.settings.inference
     words, categories = captured["words"], captured["categories"]
     choices = {"metric": chosen.metric, "transform": chosen.transform}
     with (
