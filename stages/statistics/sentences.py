@@ -116,10 +116,8 @@ def moments(
     one, other = np.triu_indices(len(values))
     rows, columns = np.triu_indices(counts.shape[1], 1)
     drawn = counts.T.astype(np.float64)  # so that what a pair takes lies side by side
-    sums, sums_within = (
-        np.zeros((len(counts), 1 + len(values) + len(one))),
-        np.zeros((len(counts), 1 + len(values))),
-    )
+    sums = np.zeros((len(counts), 1 + len(values) + len(one)))
+    sums_within = np.zeros((len(counts), 1 + len(values)))
     for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
         some, kind = values[:, pairs], within[pairs]
         features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]])
@@ -140,7 +138,10 @@ def moments(
 def _cohens_d(
     n: np.ndarray, totals: np.ndarray, squares: np.ndarray, n_within: np.ndarray, totals_within: np.ndarray
 ) -> np.ndarray:
-    """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within."""
+    """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within.
+
+    `n` and `n_within` have shape (resamples, 1); all others, and d, (resamples, geometries).
+    """
     n_across, totals_across = n - n_within, totals - totals_within
     within, across = totals_within / n_within, totals_across / n_across
     scatter = squares - n_within * np.square(within) - n_across * np.square(across)
