@@ -103,12 +103,32 @@ def test_torch_is_not_imported_unless_it_is_of_use(monkeypatch: pytest.MonkeyPat
 
 def test_auto_asks_torch_where_there_is_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "DRIVERS", ("/",))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose("auto", 301) is NUMPY
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(device, "with_torch", lambda name: name)
     assert choose("auto", 301) == "cuda"
     assert choose("cuda:1", 6) == "cuda:1"  # who names a device has it for few words, too
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        AssertionError("Torch not compiled with CUDA enabled"),
+        RuntimeError("No CUDA GPUs are available"),
+        torch.OutOfMemoryError("CUDA out of memory."),
+    ],
+)
+def test_auto_takes_the_processor_where_torch_cannot_use_the_card(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def zeros(*_: int, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(device, "DRIVERS", ("/",))
+    monkeypatch.setattr(torch, "zeros", zeros)
+    assert choose("auto", 301) is NUMPY
+    full = isinstance(error, torch.OutOfMemoryError)
+    said = "cuda has too little free memory for 6 words" if full else "there is no cuda that torch can use"
+    with pytest.raises(UserError, match=said), device.sums_on("cuda", 6):
+        pytest.fail("no device was there to lend")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "hpu", "vulkan", "mtia:3"])

@@ -113,11 +113,11 @@ def test_pearson_equals_numpy(seed: int) -> None:
     np.testing.assert_allclose(pearson(x, y), [np.corrcoef(a, b)[0, 1] for a, b in zip(x, y, strict=True)], atol=1e-12)
 
 
-def test_pearson_of_a_constant_is_an_error_that_names_the_layer() -> None:
+def test_pearson_of_a_constant_is_an_error() -> None:
     x = np.random.default_rng(0).normal(size=(3, 5))
     y = x.copy()
     y[1] = 0.1 + 1e-15 * np.arange(5)
-    with pytest.raises(FloatingPointError, match="layer 1"):
+    with pytest.raises(FloatingPointError, match="one of its sides is constant"):
         pearson(x, y)
 
 
@@ -232,6 +232,22 @@ def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: lis
         agreement([values.copy()], within)
     loose = agreement([values.copy()], within, strict=False)
     assert np.isnan(loose.d[0]).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", range(20))
+def test_agreement_knows_what_does_not_vary_within_categories_or_in_either_kind(seed: int, dtype: type) -> None:
+    """Far from the mean of all, rounding leaves more of a constant's scatter than near it."""
+    within = within_category(list("aaabbb"))
+    values = np.random.default_rng(seed).random((3, 15)).astype(dtype)
+    values[0, within] = 0.9
+    with pytest.raises(FloatingPointError, match="do not vary"):
+        agreement([values.copy()], within)
+    loose = agreement([values.copy()], within, strict=False)
+    assert np.isnan(loose.r["rsa_within"][0, 0]).all()
+    assert np.isfinite(loose.d).all()
+    values[0] = np.where(within, 0.9, 0.1)
+    assert np.isnan(agreement([values], within, strict=False).d[0]).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -11,8 +11,16 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import squareform
 
+from stages.geometry.effects import d_of_sums
 from stages.geometry.pairs import condense, within_category
-from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words, permuted_d, permuted_rsa
+from stages.statistics.permutation import (
+    Orders,
+    draw_orders,
+    permute_labels,
+    permute_words,
+    permuted_rsa,
+    permuted_sums,
+)
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaaabbbbcccccc")
@@ -58,7 +66,9 @@ def test_permuted_rsa_equals_a_plain_loop() -> None:
 def test_permuted_d_equals_pingouins_after_relabelling() -> None:
     words = len(CATEGORIES)
     similarity, orders = unrelated(0, 2, words), orders_of(words)
-    found = permuted_d(similarity, orders, steps_of(words), within_category(CATEGORIES))
+    kinds = within_category(CATEGORIES)
+    sums = permuted_sums(similarity, orders, steps_of(words), kinds)
+    found = d_of_sums(sums, kinds.sum(), (~kinds).sum())
     for row, column, layer in np.ndindex(3, 3, 2):
         within = within_category([CATEGORIES[i] for i in orders.second[column]])
         for matrix, name in enumerate("qkv"):
@@ -127,6 +137,17 @@ def test_permutations_that_change_nothing_count_as_ties() -> None:
     assert tested["rsa", "qk"]["value"][0] == pytest.approx(1)
     assert tested["rsa", "qk"]["p"][0] == pytest.approx(automorphisms, abs=0.03)
     assert tested["rsa", "qk"]["p"][0] > 0.03
+
+
+@pytest.mark.parametrize("spread", [1, 0.02, 0.002])
+def test_relabellings_that_change_nothing_count_as_ties_however_large_d_is(spread: float) -> None:
+    """Crossed, both sides are reordered, and sums of the same pairs differ by rounding, which d magnifies."""
+    categories = list("aaaabbbb")
+    noise = np.random.default_rng(0).normal(size=(1, 28))
+    similarity = {"q": within_category(categories) + spread * noise}
+    tested = permute_labels(similarity, categories, draw_orders(8, 1999, np.random.default_rng(1), True))
+    automorphisms = 2 * 24 * 24 / 40320  # orders within each category, and their exchange
+    assert tested["d", "q"]["p"][0] == tested["d", "q"]["p_familywise"][0] == pytest.approx(automorphisms, abs=0.01)
 
 
 @pytest.mark.parametrize("test", ["words", "labels"])

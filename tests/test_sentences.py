@@ -133,6 +133,17 @@ def test_pairs_taken_piece_by_piece_give_the_same_moments() -> None:
         np.testing.assert_allclose(getattr(pieces, name), values, rtol=1e-10)
 
 
+def test_the_reliability_of_halves_is_at_least_that_of_opposites() -> None:
+    """Spearman and Brown's formula has no lower end: -1.8 for correlations of -.48, far outside its interval."""
+    rng = np.random.default_rng(2)
+    similarity = {name: rng.random((4, 15)) for name in MATRICES}
+    categories = list("aabbcc")
+    found = two_way(similarity, categories, draw(categories, 4, 40, 2, 10), 0.05)
+    for key, cells in found.items():
+        if key[0] == "reliability_halves":
+            assert -1 <= cells["low"] <= cells["value"] <= cells["high"] <= 1
+
+
 def test_a_planted_reliability_is_found() -> None:
     """Words of variance 1, rest of variance 1/3: reliability 3/4, and of a mean of eight 24/25."""
     rng = np.random.default_rng(3)

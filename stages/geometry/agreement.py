@@ -12,6 +12,8 @@ from stages.geometry.similarity import Similar
 #: `NOISE` of single precision: similarities that vary less are taken in double precision. They are rounded to 6e-8, so
 #: that of those that vary by 1e-4 not a millionth of the variance is noise.
 SINGLE_NOISE = 1e-4
+#: Share of the sum of squares about the first piece's mean below which scatter is what rounding has left, by precision.
+ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 
 
 class Agreement(NamedTuple):
@@ -103,13 +105,13 @@ def agreement(pieces: Iterable[np.ndarray], within: np.ndarray, strict: bool = T
     squares = np.diagonal(scatter, axis1=-1, axis2=-2)
     lengths = np.diagonal(products, axis1=-1, axis2=-2) + 2 * shift * sums + n * np.square(shift)
     noise = NOISE if piece.dtype == np.float64 else SINGLE_NOISE
-    flat = ~(squares > noise**2 * lengths)
+    flat = ~(squares > np.maximum(noise**2 * lengths, ROUNDING[piece.dtype] * np.diagonal(products, 0, -2, -1)))
     if strict and flat.any():
         raise FloatingPointError("a correlation is undefined: the similarities of one of its sides do not vary")
     norms = np.sqrt(np.where(flat, np.nan, squares))
     r = np.clip(scatter / (norms[..., :, None] * norms[..., None, :]), -1, 1)
     means = sums / n
-    pooled = np.where(flat[0], np.nan, squares[1] + squares[2]) / (len(within) - 2)
+    pooled = np.where(flat[0] | (flat[1] & flat[2]), np.nan, squares[1] + squares[2]) / (len(within) - 2)
     return Agreement(
         dict(zip(("rsa", "rsa_within", "rsa_across"), r, strict=True)), (means[1] - means[2]) / np.sqrt(pooled)
     )

@@ -66,9 +66,7 @@ def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
     norms, lengths = (np.sqrt(product_sum(rows, rows))[..., None] for rows in (units, values))
     constant = norms <= NOISE * lengths
     if strict and constant.any():
-        where = np.argwhere(constant[..., 0])[0]
-        layer = f" (layer {where[0]})" if where.size else ""
-        raise FloatingPointError(f"a correlation is undefined: one of its sides is constant{layer}")
+        raise FloatingPointError("a correlation is undefined: one of its sides is constant")
     units *= 1 / np.where(constant, np.nan, norms)
     return units
 

@@ -47,8 +47,8 @@ def reliability(sums: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores
     ``reliability``
         .. math:: \rho = \overline{r(s_c, s_e)}
     ``reliability_halves``
-        The mean over splits of the sentences in two of :math:`2 r / (1 + r)`, r being the correlation of the halves'
-        mean similarities: the reliability of the mean over all sentences (Spearman–Brown).
+        The mean over splits of the sentences in two of :math:`2 r / (1 + r)`, at least -1, r being the correlation of
+        the halves' mean similarities: the reliability of the mean over all sentences (Spearman–Brown).
     ``share_words``, ``share_sentence``, ``share_rest``
         Variance components of :math:`s_{cp}`, two-way without replication, as shares of their sum: what a word pair
         keeps in every sentence (mean covariance of two sentences), by how much a sentence raises all pairs, and the
@@ -121,7 +121,7 @@ def _sum(matrices: np.ndarray) -> np.ndarray:
 
 
 def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.ndarray:
-    """Return the mean over splits of Spearman and Brown's reliability; a split with an empty half does not count."""
+    """Return the mean over splits of Spearman and Brown's reliability, at least -1; no empty half counts."""
     first, second = m[:, None] * halves, m[:, None] * ~halves  # (resamples, splits, sentences)
     of_first, of_second = first @ covariance, second @ covariance
     product = (of_first * second).sum(axis=2)
@@ -129,7 +129,8 @@ def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.nda
     whole = variances > 0
     r = product / np.sqrt(np.where(whole, variances, 1))
     splits = whole.sum(axis=1)
-    return np.where(whole, 2 * r / (1 + r), 0).sum(axis=1) / np.where(splits, splits, np.nan)
+    corrected = np.maximum(2 * r / np.maximum(1 + r, 0.5), -1)  # -1 from r = -1/3 down
+    return np.where(whole, corrected, 0).sum(axis=1) / np.where(splits, splits, np.nan)
 
 
 def _components(

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.names import MATRICES, PAIRS, Scores
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 from stages.statistics.device import NUMPY, Device
@@ -97,8 +97,7 @@ class Moments:
 
     def scatter(self, first: str, second: str) -> np.ndarray:
         """Weighted sum of products of deviations from the means, shape (resamples, layers)."""
-        product = self.sums.get(first + second, self.sums.get(second + first))
-        return product - self.sums[first] * self.sums[second] / self.n
+        return self.sums[first + second] - self.sums[first] * self.sums[second] / self.n
 
     @cached_property
     def variance(self) -> dict[str, np.ndarray]:
@@ -107,7 +106,7 @@ class Moments:
         for name in (name for name in self.sums if len(name) == 1):
             scatter = self.scatter(name, name)
             if (scatter <= 1e-12 * self.sums[name + name]).any():
-                raise FloatingPointError(f"in a layer the similarities of {name.upper()} do not vary in a resample")
+                raise FloatingPointError(f"in a layer the similarities of {LABELS[name]} do not vary in a resample")
             variances[name] = scatter / (self.n - 1)
         return variances
 

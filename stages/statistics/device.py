@@ -6,7 +6,7 @@ the few functions that are not spelled alike.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,15 +65,17 @@ def sums_on(setting: str, words: int) -> Iterator[Device]:
     UserError
         As `choose`; or if an accelerator's memory does not suffice.
     """
-    device = choose(setting, words)
-    print(f"sums over word pairs are taken by {device.name}")
+    name = setting
     try:
+        device = choose(setting, words)
+        name = device.name
+        print(f"sums over word pairs are taken by {name}")
         yield device
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, by name: where NumPy computes, torch is not imported
+        if not _is_full(error):
             raise
         raise UserError(
-            f"inference.device: {device.name} has too little free memory for {words:,} words;\n"
+            f"inference.device: {name} has too little free memory for {words:,} words;\n"
             "end what else uses it, or set inference.device to cpu"
         ) from None
 
@@ -93,25 +95,25 @@ def choose(setting: str, words: int) -> Device:
     UserError
         If torch cannot use the device, or the device does not know float64.
     """
-    auto = setting == "auto" and words > WORTH_ABOVE and any(Path(sign).exists() for sign in DRIVERS)
-    if setting == "cpu" or (setting == "auto" and not auto):
+    if setting == "auto":
+        if words > WORTH_ABOVE and any(Path(sign).exists() for sign in DRIVERS):
+            with suppress(UserError, RuntimeError):  # no card, or one that others have filled or keep to themselves
+                return with_torch("cuda")
         return NUMPY
-    import torch  # here alone: it takes two seconds
-
-    if auto and not torch.cuda.is_available():
-        return NUMPY
-    return with_torch("cuda" if auto else setting)
+    return NUMPY if setting == "cpu" else with_torch(setting)
 
 
 def with_torch(name: str) -> Device:
-    """Return a device of torch's; errors as `choose`."""
-    import torch
+    """Return a device of torch's; errors as `choose`, and torch's own where its memory is full."""
+    import torch  # here alone: it takes two seconds
 
     try:
         torch.zeros(1, dtype=torch.float64, device=name).cpu()
     except TypeError:  # as Apple's mps says it
         raise UserError(f"inference.device: {name} has no float64, which the sums need; cpu has it") from None
-    except (RuntimeError, AssertionError, ImportError):  # torch has a way for each: no such name, build or machine
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch has a way for each: no such name or build
+        if _is_full(error):
+            raise
         raise UserError(
             f"inference.device: there is no {name} that torch can use on this machine; auto takes what there is"
         ) from None
@@ -123,3 +125,8 @@ def with_torch(name: str) -> Device:
         torch.concatenate,
         LARGER,
     )
+
+
+def _is_full(error: Exception) -> bool:
+    """Tell torch's lack of memory, by name: where NumPy computes, torch is not imported."""
+    return type(error).__name__ == "OutOfMemoryError"

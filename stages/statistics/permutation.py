@@ -170,17 +170,23 @@ def permute_labels(
     Scores
         ``d`` by matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
     """
-    statistic = partial(permuted_d, within=within_category(categories))
-    return _test(similarity, statistic, orders, [("d", name) for name in similarity], chunk, block, progress, device)
+    within = within_category(categories)
+    statistic, names = partial(permuted_sums, within=within), [("d", name) for name in similarity]
+    tested = _test(similarity, statistic, orders, names, chunk, block, progress, device)
+    for cells in tested.values():
+        cells["value"] = d_of_sums(cells["value"], int(within.sum()), int((~within).sum()))
+        if np.isnan(cells["value"]).any():
+            raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
+    return tested
 
 
-def permuted_d(
+def permuted_sums(
     similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray, device: Device = NUMPY
 ) -> np.ndarray:
-    """Return Cohen's d after reordering the words of the similarities, the labels, or both.
+    """Sum similarities within categories after reordering the words of the similarities, the labels, or both.
 
-    The numbers of pairs within and across stay, and so does the spread of all of them: a sum is enough, as `d_of_sums`
-    tells.
+    The numbers of pairs within and across stay, and so does the spread of all of them: Cohen's d grows with this sum
+    alone, as `d_of_sums` tells. Ties are seen here: of a large d, rounding is large.
 
     Parameters
     ----------
@@ -196,14 +202,10 @@ def permuted_d(
     Returns
     -------
     ndarray of float64, shape (R, C, layers, matrices)
-        In standard deviations.
+        Of similarities that `unit_norm` has centred and scaled.
     """
     units = np.stack([unit_norm(values) for values in similarity.values()], axis=1)
-    sums = sums_of_products(units, within[None, None].astype(np.float64), orders, steps, device)[..., 0]
-    d = d_of_sums(sums, int(within.sum()), int((~within).sum()))
-    if np.isnan(d).any():
-        raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
-    return d
+    return sums_of_products(units, within[None, None].astype(np.float64), orders, steps, device)[..., 0]
 
 
 def sums_of_products(
