@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.empty import empty_cells
-from stages.artefacts.tables import write_table
+from stages.artefacts.empty import write_told
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
@@ -23,15 +22,11 @@ MOST_LAYERS = 8
 
 
 def main(stage: Stage) -> None:
-    scores, robust, layers = {}, {}, []
-    if stage.settings.controls.enabled:
-        scores, robust, layers = compute(stage)
-        for reason in empty_cells("controls.csv", scores, layers):
-            print(reason)
-    else:
+    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else ({}, {}, [])
+    if not scores:
         print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
-    write_table(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
-    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
+    write_told(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
+    write_told(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.empty import empty_cells
+from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
@@ -18,14 +17,10 @@ from stages.statistics.heads import head_scores
 
 
 def main(stage: Stage) -> None:
-    columns, layers = {}, []
-    if stage.settings.heads.enabled:
-        columns, layers = compute(stage)
-        for reason in empty_cells("heads.csv", columns, layers):
-            print(reason)
-    else:
+    columns, layers = compute(stage) if stage.settings.heads.enabled else ({}, [])
+    if not columns:
         print("heads.enabled is false: heads.csv holds its header only")
-    write_table(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
+    write_told(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, Sequence[int]]:
@@ -33,8 +28,7 @@ def compute(stage: Stage) -> tuple[dict, Sequence[int]]:
     heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
     record = read_record(stage.input("data/similarity.safetensors"))
-    choices = {key: record[key] for key in ("metric", "transform")}
-    similar = Similar(len(record["words"]), **choices)
+    similar = Similar(len(record["words"]), record["metric"], record["transform"])
     score = partial(head_scores, heads=heads, similar=similar, within=within_category(record["categories"]))
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,

@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-
-from stages.artefacts.empty import empty_cells
-from stages.artefacts.layerwise import each_layer, layers_of
-from stages.artefacts.tables import write_table
+from stages.artefacts.empty import write_told
+from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.geometry.effects import anosim_r, common_language
 from stages.geometry.names import MATRICES, Scores
@@ -34,10 +31,9 @@ def main(stage: Stage) -> None:
                 scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
             layers = tensors.layers
-        print(*empty_cells("inference.csv", scores, layers), sep="\n")
     else:
         print("inference.enabled is false: inference.csv holds its header only")
-    write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
+    write_told(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> dict:
@@ -64,16 +60,12 @@ def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], 
 
 def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:
     """Return the common-language effect size, and ANOSIM's R."""
-    work = partial(_of_layer, within=within_category(categories))
+    work = each_matrix(partial(common_language, within=within_category(categories)))
     cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
     return {
         **{("cles", matrix): {"value": values} for matrix, values in cles.items()},
         **{("anosim_r", matrix): {"value": anosim_r(values)} for matrix, values in cles.items()},
     }
-
-
-def _of_layer(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
-    return {name: common_language(values, within) for name, values in similarity.items()}
 
 
 if __name__ == "__main__":

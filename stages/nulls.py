@@ -6,9 +6,8 @@ from functools import partial
 import numpy as np
 
 from stages.artefacts.activations import read_biases, vectors_at
-from stages.artefacts.empty import empty_cells
+from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
@@ -31,9 +30,7 @@ def main(stage: Stage) -> None:
     if tables is EMPTY:
         print(f"{', '.join(EMPTY)} hold their headers only: nulls.enabled is false, or see above")
     for name, content in tables.items():
-        for reason in empty_cells(name, content, layers):
-            print(reason)
-        write_table(stage.output(f"metrics/{name}"), name, content, layers)
+        write_told(stage.output(f"metrics/{name}"), name, content, layers)
 
 
 def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:

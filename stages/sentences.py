@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.activations import vectors_at, vectors_in_sentences
-from stages.artefacts.empty import empty_cells
+from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
@@ -25,12 +24,10 @@ MEAN = "data/mean_similarity.safetensors"
 
 def main(stage: Stage) -> None:
     scores, layers = compute(stage) if stage.settings.sentences.enabled else ({}, [])
-    if scores:
-        print(*empty_cells("sentences.csv", scores, layers), sep="\n")
-    else:
+    if not scores:
         print("sentences.enabled is false: sentences.csv holds its header only")
         write_no_tensors(stage.output(MEAN))
-    write_table(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
+    write_told(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
 
 
 def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
@@ -50,7 +47,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
         draws = draw(categories, len(names), resamples, inference.seed)
         statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
         singly = partial(by_sentence, within=within_category(categories), names=names)
-        work = partial(of_layer, compare=partial(similarities, words=len(words), **choices), asked=(statistics, singly))
+        work = partial(of_layer, compare=Similar(len(words), **choices), asked=(statistics, singly))
         averaged = WITH_INPUT if chosen.average_sentences else ()
         shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
         record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}

@@ -1,19 +1,17 @@
 """Compute, in every layer, how alike the vectors of each pair of words are: in Q, K and V, and in their input x."""
 
 import shutil
-from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
 from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.layerwise import each_layer, each_matrix
 from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import pairs_of
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage, run
 
@@ -47,15 +45,10 @@ def main(stage: Stage) -> None:
         # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
         # float32.
         with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
-            compare = partial(of_layer, words=len(words), **choices)
+            compare = each_matrix(Similar(len(words), **choices))
             for layer, found in enumerate(each_layer("similarity", compare, vectors)):
                 for name, values in found.items():
                     file.write(name, layer, values[None])
-
-
-def of_layer(vectors: Mapping[str, np.ndarray], words: int, metric: str, transform: str) -> dict[str, np.ndarray]:
-    """Return the similarities of one layer, by matrix."""
-    return {name: similarities(values, words, metric, transform) for name, values in vectors.items()}
 
 
 if __name__ == "__main__":

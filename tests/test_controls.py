@@ -16,7 +16,7 @@ from scipy.spatial.distance import squareform
 from stages.geometry.comparison import COMPARISONS, pairwise, pearson
 from stages.geometry.effects import anosim_r, cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
-from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, cosine, similarities
+from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, Similar, cosine
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.pipeline.schema import Rsa, Similarity
 from stages.statistics import matching
@@ -242,7 +242,7 @@ def test_projections_up_to_rotation_have_the_geometry_of_whole_ones(width: int) 
 def test_what_is_said_to_be_invariant_to_rotation_is_and_nothing_else(metric: str, transform: str) -> None:
     rng = np.random.default_rng(0)
     x, turn = rng.normal(size=(9, 5)) + 1, np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    before, after = (similarities(values, 6, metric, transform) for values in (x, x @ turn))
+    before, after = (Similar(6, metric, transform)(values) for values in (x, x @ turn))
     assert np.allclose(before, after, atol=1e-9) == ({metric, transform} <= ROTATION_INVARIANT)
 
 

@@ -13,7 +13,7 @@ from tensor_files import write_tensors
 from stages.export import __main__ as export
 from stages.export import writers
 from stages.geometry.pairs import members
-from stages.geometry.similarity import METRICS, similarities
+from stages.geometry.similarity import METRICS, Similar
 
 WORDS = ["Bär", "moon", "star", "apple", "lime", "NASA", "дом"]
 CATEGORIES = ["a", "b", "b", "c", "c", "b", "a"]
@@ -22,7 +22,7 @@ VECTORS = {name: np.random.default_rng(i).normal(size=(LAYERS, len(WORDS), UNITS
 
 
 def save(path: Path, metric: str = "cosine", **record: object) -> Path:
-    tensors = {name: similarities(vectors, len(WORDS), metric, "none") for name, vectors in VECTORS.items()}
+    tensors = {name: Similar(len(WORDS), metric, "none")(vectors) for name, vectors in VECTORS.items()}
     record = {"words": WORDS, "categories": CATEGORIES, "metric": metric, "transform": "none"} | record
     write_tensors(path, tensors, record, np.float64)
     return path
@@ -82,7 +82,7 @@ def test_a_hybrids_layers_are_those_of_the_model(tmp_path, capsys, monkeypatch) 
     assert run(capsys, monkeypatch, out, "--run", path, "--layer", 11, 3)[0] == 0
     rows = pd.read_csv(out)
     assert list(rows["layer"].unique()) == [3, 11]
-    expected = similarities(VECTORS["q"], len(WORDS), "cosine", "none")
+    expected = Similar(len(WORDS), "cosine", "none")(VECTORS["q"])
     np.testing.assert_allclose(rows["q"].to_numpy().reshape(2, -1), expected[[0, 2]], atol=1e-12)
     code, _, error = run(capsys, monkeypatch, tmp_path / "b.csv", "--run", path, "--layer", 1)
     assert code == 1

@@ -1,10 +1,12 @@
-"""Why a cell of a table in metrics/ is empty."""
+"""Why a cell of a table in metrics/ is empty, and writing tables with a word on it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.artefacts.tables import write_table
 from stages.geometry.names import PAIRS, Scores
 from stages.pipeline.settings import in_short
 
@@ -25,6 +27,13 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
         return []
     reasons = REASONS.get(name, lambda content, layers: [])
     return [f"{name}: {reason}" for reason in reasons(content, layers)]
+
+
+def write_told(path: Path, name: str, content: Mapping[Any, Any], layers: Sequence[int]) -> None:
+    """Write a table as `write_table` does, and say why cells of it are empty."""
+    for reason in empty_cells(name, content, layers):
+        print(reason)
+    write_table(path, name, content, layers)
 
 
 def _of_correlation(columns: Mapping[str, np.ndarray], layers: Sequence[int]) -> list[str]:

@@ -1,6 +1,6 @@
 """Layer by layer: what a stage holds in memory does not grow with the number of layers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,3 +69,8 @@ def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator
         except FloatingPointError as error:
             raise FloatingPointError(f"layer {layers[0].numbers[place]}: {error}") from None
         yield found
+
+
+def each_matrix(work: Callable[[np.ndarray], Any]) -> Callable[[Mapping[str, np.ndarray]], dict[str, Any]]:
+    """Return what does `work` with every matrix of a layer, by name: for `each_layer`."""
+    return lambda arrays: {name: work(values) for name, values in arrays.items()}

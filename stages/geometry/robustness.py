@@ -8,7 +8,7 @@ from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, ROBUST_COMPARISONS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import similarities
+from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
 
 
@@ -35,7 +35,8 @@ def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], met
     within = within_category(categories)
     columns = {}
     for transform in TRANSFORMS:
-        similarity = {name: similarities(vectors[name], len(categories), metric, transform) for name in MATRICES}
+        similar = Similar(len(categories), metric, transform)
+        similarity = {name: similar(vectors[name]) for name in MATRICES}
         for comparison in ROBUST_COMPARISONS:
             scores = pairwise(similarity, COMPARISONS[comparison].features)
             columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}

@@ -90,38 +90,6 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})
 
 
-def similarities(vectors: np.ndarray, words: int, metric: str, transform: str) -> np.ndarray:
-    """Compute the similarities of all pairs of the first `words` words, after a transform.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words + reference words, units)
-        The transform's statistics are those of the reference words; without any, of the words themselves.
-    words : int
-    metric : str
-        A key of `METRICS`.
-    transform : str
-        A key of `stages.geometry.transforms.TRANSFORMS`.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., pairs)
-        Condensed.
-
-    Raises
-    ------
-    FloatingPointError
-        As the metric does.
-    """
-    return METRICS[metric](transformed(vectors, words, transform))
-
-
-def transformed(vectors: np.ndarray, words: int, transform: str) -> np.ndarray:
-    """Return the vectors of the first `words` words after a transform, as `similarities` tells."""
-    own, reference = vectors[..., :words, :], vectors[..., words:, :]
-    return TRANSFORMS[transform](own, reference if reference.shape[-2] else own)
-
-
 #: What a metric takes dot products of: of vectors, strict or not, in a precision.
 _ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
     "cosine": directions,
@@ -132,12 +100,17 @@ _ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
 
 @dataclass(frozen=True)
 class Similar:
-    """`similarities` with its choices made: called with vectors, it gives those of all pairs.
+    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words.
 
     Attributes
     ----------
-    words, metric, transform
-        As there.
+    words : int
+        How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
+        without any, of the words themselves.
+    metric : str
+        A key of `METRICS`.
+    transform : str
+        A key of `stages.geometry.transforms.TRANSFORMS`.
     single : bool
         Whether single precision is enough for `agree`, where it is.
     """
@@ -148,8 +121,12 @@ class Similar:
     single: bool = False
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the similarities of all pairs: (..., words + reference words, units) to (..., pairs)."""
-        return similarities(vectors, self.words, self.metric, self.transform)
+        """Return float64: (..., words + reference words, units) to (..., pairs), condensed; errors as the metric's."""
+        return METRICS[self.metric](self._transformed(vectors))
+
+    def _transformed(self, vectors: np.ndarray) -> np.ndarray:
+        own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
+        return TRANSFORMS[self.transform](own, reference if reference.shape[-2] else own)
 
     def pieces(
         self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE, dtype: type = np.float64
@@ -172,7 +149,7 @@ class Similar:
         ndarray of dtype, shape (all draws, some pairs)
             Over consecutive pairs of the condensed order.
         """
-        rows = [_ROWS[self.metric](transformed(some, self.words, self.transform), strict, dtype) for some in vectors]
+        rows = [_ROWS[self.metric](self._transformed(some), strict, dtype) for some in vectors]
         squares = [np.square(some).sum(axis=-1)[:, None] for some in rows] if self.metric == "euclidean" else rows
         geometries = sum(map(len, rows))
         for first in row_blocks(self.words, chunk // (np.dtype(dtype).itemsize * geometries)):

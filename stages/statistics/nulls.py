@@ -13,8 +13,9 @@ x has at most as many dimensions as there are words: :math:`x = L F_0` with orth
 :math:`x R = L F`, where F is a Haar frame: the first rows of a random rotation (`haar_frames`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,22 +26,10 @@ from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.projections import factor, haar_frames, project, ranges
 
-#: The rungs that are drawn, and all of them, in their order.
+#: The rungs that are drawn, in their order; of Cohen's d, which is of one matrix, there is no third.
 DRAWN = ("gaussian", "spectrum", "orientation")
-RUNGS = (*DRAWN, "unbiased", "trained")
-
-#: What the difference of two neighbouring rungs means; of Cohen's d, which is of one matrix, there is no third rung.
-STEPS = {
-    "narrow spectrum": ("gaussian", "spectrum"),
-    "shared directions": ("spectrum", "orientation"),
-    "alignment": ("orientation", "unbiased"),
-    "bias": ("unbiased", "trained"),
-}
-D_STEPS = {
-    "narrow spectrum": ("gaussian", "spectrum"),
-    "alignment": ("spectrum", "unbiased"),
-    "bias": ("unbiased", "trained"),
-}
+#: What the step to each rung from the one below it means.
+STEPS = {"spectrum": "narrow spectrum", "orientation": "shared directions", "unbiased": "alignment", "trained": "bias"}
 
 #: Bytes of projections that are held at a time. Similarities count eight times what they would take if they were kept:
 #: of large blocks, nearly all time would go into pairing draws with each other.
@@ -192,7 +181,10 @@ def draw_rungs(
     """
     root = factor(x).astype(np.float32 if similar.single else np.float64)
     blocks: list[dict[str, tuple[Draws, Draws]]] = []
-    for size in _sizes(draws, 8 * (24 * len(within) + 4 * root.shape[1] * x.shape[1]), chunk):
+    # Blocks of about equal size, none smaller than `FEWEST`.
+    needed = 8 * draws * (24 * len(within) + 4 * root.shape[1] * x.shape[1])
+    parts = max(1, min(-(-needed // chunk), draws // FEWEST))
+    for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng)
         turned = projected(root.astype(frames.dtype) @ frames)
         gaussian = [project(root, turned[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
@@ -202,12 +194,6 @@ def draw_rungs(
         found = {rung: (scores, scores) for rung, scores in (("gaussian", free), ("orientation", paired(shared)))}
         blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
-
-
-def _sizes(draws: int, bytes_of_one: int, chunk: int) -> Iterator[int]:
-    """Divide draws into blocks of about equal size, none smaller than `FEWEST`."""
-    parts = max(1, min(-(-draws * bytes_of_one // chunk), draws // FEWEST))
-    return (len(part) for part in np.array_split(np.arange(draws), parts))
 
 
 def ladder(
@@ -234,17 +220,17 @@ def ladder(
     """
     found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
     for (measure, name), value in trained.items():
-        steps = D_STEPS if measure == "d" else STEPS
-        for rung in DRAWN if measure != "d" else DRAWN[:2]:
+        rungs = DRAWN if measure != "d" else DRAWN[:2]
+        for rung in rungs:
             values = [layer[rung].values[measure, name] for layer in drawn]
             cells = stack([ranges(v, alpha) for v in values])
             both = zip(unbiased[measure, name], values, strict=True)
             found[measure, name, rung] = cells | {"p": np.array([monte_carlo_p(t, v, draws) for t, v in both])}
         found[measure, name, "unbiased"] = {"value": unbiased[measure, name]}
         found[measure, name, "trained"] = {"value": value}
-        for step, (lower, upper) in steps.items():
+        for lower, upper in pairwise((*rungs, "unbiased", "trained")):
             difference = found[measure, name, upper]["value"] - found[measure, name, lower]["value"]
-            found[f"{measure}_step", name, step] = {"value": difference}
+            found[f"{measure}_step", name, STEPS[upper]] = {"value": difference}
     for measure, names in {"rsa": PAIRS, "d": MATRICES}.items():
         for rung in DRAWN if measure != "d" else DRAWN[:2]:
             joint = np.stack([layer[rung].joint[measure, name] for name in names for layer in drawn])
