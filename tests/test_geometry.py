@@ -192,6 +192,8 @@ def test_separability_is_of_each_layer_by_itself() -> None:
 def test_cohens_d_of_constants_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match="do not vary"):
         cohens_d(np.full(9, 0.1), np.arange(9) < 4)
+    with pytest.raises(FloatingPointError, match="do not vary"):  # cosines of parallel vectors, up to rounding
+        cohens_d(1 + 2e-16 * np.arange(9), np.arange(9) < 4)
 
 
 # Many geometries, pairs piece by piece

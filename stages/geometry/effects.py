@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.comparison import ranks
+from stages.geometry.comparison import NOISE, ranks
 
 #: Share of the spread that must lie within the two kinds of pairs: less is rounding.
 FLAT = 1e-12
@@ -60,16 +60,16 @@ def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If neither kind of pair varies.
+        If neither kind of pair varies, up to `NOISE`.
 
     References
     ----------
     Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed.
     """
     inside, outside = (np.asarray(similarity[..., pairs], dtype=np.float64) for pairs in (within, ~within))
-    if not np.all((np.ptp(inside, axis=-1) > 0) | (np.ptp(outside, axis=-1) > 0)):
-        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
     squares = sum(np.square(part - part.mean(axis=-1, keepdims=True)).sum(axis=-1) for part in (inside, outside))
+    if np.any(squares <= NOISE**2 * sum(np.square(part).sum(axis=-1) for part in (inside, outside))):
+        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
     return (inside.mean(axis=-1) - outside.mean(axis=-1)) / np.sqrt(squares / (len(within) - 2))
 
 
