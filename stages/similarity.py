@@ -42,8 +42,7 @@ def main(stage: Stage) -> None:
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}
         record |= {"target": position, "word_position": word, **vectors.record}
-        # In float64: where a matrix hardly varies over words, cosines differ in the seventh decimal: too fine for
-        # float32.
+        # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
         with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
             compare = each_matrix(Similar(len(words), **choices))
             for layer, found in enumerate(each_layer("similarity", compare, vectors)):

@@ -1,5 +1,6 @@
 """Projects to test on: copies of this repository, run with real DVC commands in folders of their own."""
 
+import atexit
 import compileall
 import functools
 import gc
@@ -22,7 +23,34 @@ from filelock import FileLock
 from PIL import Image
 from ruamel.yaml import YAML
 
-ROOT = Path(__file__).parents[1]
+WORKSPACE = Path(__file__).parents[1]
+#: What a run is asked for and what it gives: the tests take the commit's, whatever the workspace was last used for.
+OF_THE_COMMIT = re.compile(r"params\.yaml|dvc\.lock|(metrics|plots)/.*\.(csv|json|png)|data/[^/]+\.csv")
+
+
+def subject() -> Path:
+    """Clone the workspace for the tests, with its uncommitted changes of code and pages: once for all workers."""
+    if "TESTS_SUBJECT" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="subject")) / "repository"
+        cloned = subprocess.run(["git", "clone", "-q", str(WORKSPACE), str(folder)], capture_output=True, text=True)
+        if cloned.returncode:
+            pytest.exit("the tests need a commit: git init && git add -A && git commit -m start", 1)
+        for arguments in (["diff", "-z", "--name-only", "HEAD"], ["ls-files", "-oz", "--exclude-standard"]):
+            listed = subprocess.run(["git", *arguments], cwd=WORKSPACE, capture_output=True, check=True).stdout.decode()
+            for name in filter(None, listed.split("\0")):
+                if not OF_THE_COMMIT.fullmatch(name):
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(WORKSPACE / name, folder / name) if (WORKSPACE / name).exists() else remove(folder / name)
+        os.environ["TESTS_SUBJECT"] = str(folder)
+        atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+    return Path(os.environ["TESTS_SUBJECT"])
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+ROOT = subject()
 
 TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "lime"]}
 
@@ -122,6 +150,10 @@ class Project:
         """Run `dvc repro` and list the stages that ran."""
         return stages_run(self.dvc("repro", *arguments).stdout)
 
+    def status(self) -> str:
+        """List what Git sees as changed."""
+        return self.run("git", "status", "--porcelain").stdout
+
     def popen(self, *command: str) -> subprocess.Popen:
         """Start a command that will be killed or interrupted: no warm interpreter anywhere in it."""
         return subprocess.Popen(
@@ -188,10 +220,6 @@ def digest(path: Path) -> str | None:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
 def copy_repository(target: Path) -> Project:
     """Copy what Git tracks, and what it does not ignore, into a new repository."""
     listed = subprocess.run(
@@ -244,11 +272,12 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def make_embedded(root: Path) -> None:
     """Run what a fresh clone runs by itself; then all but the drawings by force; then what follows from that."""
     project = copy_repository(root)
-    by_itself, found = project.repro(), project.outputs()
+    by_itself, found, status = project.repro(), project.outputs(), [project.status()]
     forced = project.repro("--force", "--single-item", *(name for name in project.pipeline if name not in DRAWING))
     again = [path for name in by_itself for path in project.paths(name, "outs") if name not in DRAWING]
     differ = [path for path in again if project.outputs()[path] != found[path]]
     log = {"by itself": by_itself, "forced": forced, "differ": differ, "after": project.repro()}
+    log["status"] = [*status, project.status()]
     root.with_name("log.json").write_text(json.dumps(log), encoding="utf-8")
 
 

@@ -1,8 +1,6 @@
 """The whole pipeline on the embedded model, recomputed, against the repository and an independent oracle."""
 
-import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,6 @@ import oracle
 import pandas as pd
 import pytest
 from conftest import DRAWING, ROOT, Project, digest
-from matplotlib import image
 from ruamel.yaml import YAML
 from safetensors import safe_open
 from safetensors.numpy import load_file
@@ -40,53 +37,21 @@ def test_every_stage_ran(embedded: Project) -> None:
     assert set(log["forced"]) == set(embedded.pipeline) - set(DRAWING)
 
 
-def test_a_fresh_clone_recomputes_what_git_does_not_hold(embedded: Project) -> None:
+def test_a_fresh_clone_recomputes_what_git_does_not_hold_and_nothing_else(embedded: Project) -> None:
     log = runs(embedded)
-    assert log["by itself"][:2] == ["check", "capture"]
-    held = {"rsa", "separability", "inference", "nulls", "controls", "heads", "claims"}
-    if same_similarity(embedded):  # on another processor the last digits may differ, and what follows runs too
-        assert not held.intersection(log["by itself"])
-        assert set(log["after"]) <= set(DRAWING)
+    assert log["by itself"] == ["check", "capture", "sentences", "correlation", "similarity", "matrices", "report"]
+    assert log["after"] == []
 
 
-def test_a_forced_run_gives_the_bytes_that_the_clone_made(embedded: Project) -> None:
-    assert runs(embedded)["differ"] == []
+def test_a_forced_run_gives_what_is_committed_to_the_byte(embedded: Project) -> None:
+    """Tables, summaries and figures, and by the lock what Git does not hold; the lock is the commit's itself."""
+    log = runs(embedded)
+    assert (log["differ"], log["status"]) == ([], ["", ""])
 
 
 def runs(embedded: Project) -> dict[str, list[str]]:
-    """List the stages that a fresh clone ran by itself, that were forced and followed; and the outputs that differ."""
+    """List the stages that a fresh clone ran by itself, that were forced and followed; and what differs."""
     return json.loads(embedded.root.with_name("log.json").read_text(encoding="utf-8"))
-
-
-def same_similarity(embedded: Project) -> bool:
-    """Return whether the similarities here have the bytes that the committed lock names."""
-    content = (embedded.root / "data/similarity.safetensors").read_bytes()
-    return hashlib.md5(content).hexdigest() in (ROOT / "dvc.lock").read_text(encoding="utf-8")
-
-
-def test_committed_results_are_what_a_forced_run_gives(embedded: Project) -> None:
-    """On another processor the last decimals may differ, and with them bytes: numbers and pixels are compared."""
-    gate = embedded.run(sys.executable, "-m", "stages.gate", "--base", "HEAD", check=False)
-    assert gate.returncode == 0, gate.stdout + gate.stderr
-    changed = embedded.run("git", "status", "--porcelain").stdout.split()[1::2]
-    for path in changed:
-        here, committed = embedded.root / path, ROOT / path
-        if path == "dvc.lock":
-            assert lock_without_results(here) == lock_without_results(committed)
-        elif path.endswith(".png"):
-            assert np.abs(image.imread(here) - image.imread(committed)).mean() < 0.002, path
-        else:
-            assert path.startswith("metrics/"), f"{path} changed"
-
-
-def lock_without_results(path: Path) -> dict:
-    """Read the settings and the digests of code and model: what does not depend on the processor."""
-    stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
-    sources = ("stages/", "params.yaml", "data/models/")
-    return {
-        name: (stage.get("params"), [dep for dep in stage["deps"] if dep["path"].startswith(sources)])
-        for name, stage in stages.items()
-    }
 
 
 @pytest.mark.parametrize("table", ["correlation", "rsa", "separability", "heads"])

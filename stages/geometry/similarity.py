@@ -16,6 +16,9 @@ from stages.geometry.transforms import TRANSFORMS
 BLOCK = 2**18
 #: Bytes of similarities that are made at a time where all are not kept.
 PIECE = 2**24
+#: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts, which
+#: are shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
+COARSE, FINE = 26, 20
 
 
 def cosine(vectors: np.ndarray) -> np.ndarray:
@@ -25,7 +28,11 @@ def cosine(vectors: np.ndarray) -> np.ndarray:
 
     It does not change under a rotation of the units nor under a positive scaling of single words.
     """
-    return condense(_products(directions(vectors)))
+    products = _products(directions(vectors))
+    lengths = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))  # 1, up to the last bits
+    products /= lengths[..., :, None]
+    products /= lengths[..., None, :]
+    return condense(products)
 
 
 def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float64) -> np.ndarray:
@@ -75,8 +82,30 @@ def _centred(vectors: np.ndarray, axis: int) -> np.ndarray:
 
 
 def _products(vectors: np.ndarray) -> np.ndarray:
-    """All dot products. Of a matrix with its own transpose NumPy has BLAS compute one triangle: half the work."""
-    return vectors @ np.swapaxes(vectors, -1, -2)
+    r"""Return all dot products, shape (..., words, words), the same to the last bit on every processor.
+
+    Processors add up in different orders, and a sum of rounded numbers depends on the order. So each vector is split
+    into whole multiples of a coarse and of a fine step, :math:`x = h + l`, with so few bits that products and all sums
+    of products are exact:
+
+    .. math:: x x^\top \approx h h^\top + h l^\top + l h^\top
+
+    What is left out lies beyond the 46th bit of the largest vector.
+
+    References
+    ----------
+    Ozaki, K., Ogita, T., Oishi, S. & Rump, S. M. (2012), doi:10.1007/s11075-011-9478-1.
+    """
+    longest = np.sqrt(np.square(vectors).sum(axis=-1).max(axis=-1, initial=0))[..., None, None]
+    exponent = np.frexp(1.001 * longest)[1]  # rounding may lengthen a vector
+    rest = np.ldexp(vectors, COARSE - exponent)
+    coarse = np.rint(rest)
+    rest -= coarse
+    fine = np.rint(np.ldexp(rest, FINE, out=rest), out=rest)
+    products = coarse @ np.swapaxes(fine, -1, -2)
+    products = np.ldexp(products + np.swapaxes(products, -1, -2), -FINE)
+    products += coarse @ np.swapaxes(coarse, -1, -2)  # of which BLAS computes one triangle: half the work
+    return np.ldexp(products, 2 * (exponent - COARSE), out=products)
 
 
 #: The values of `similarity.metric` in params.yaml.

@@ -167,7 +167,7 @@ def _fill(
                 if part.row is None:
                     shared[key] = values
                 elif key in shared:
-                    block = np.empty((len(values), positions, values.shape[-1]), dtype=np.float32)
+                    block = np.empty((len(values), positions, values.shape[-1]), dtype=values.dtype)
                     block[:, part.columns] = values
                     block[:, [c for c in range(positions) if c not in part.columns]] = shared[key]
                     write(key, part.row, block)

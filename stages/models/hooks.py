@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stages.models.precision import computing
 from stages.models.projections import Projection
 
 Receive = Callable[[int, str, torch.Tensor], None]
@@ -70,7 +71,7 @@ def run(model: nn.Module, projections: Sequence[Projection], receive: Receive, i
 
     place = place_of(model)
     tensors = {name: v.to(place) if isinstance(v, torch.Tensor) else v for name, v in inputs.items()}
-    with hooked(projections, until_enough), torch.inference_mode(), suppress(_Enough):
+    with hooked(projections, until_enough), computing(model), torch.inference_mode(), suppress(_Enough):
         model(**tensors)
 
 

@@ -1,7 +1,6 @@
 """Loading a model and its tokenizer, from a folder or the hub: always safetensors, never code that comes with them."""
 
 import hashlib
-import platform
 import shutil
 import tempfile
 import weakref
@@ -26,6 +25,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from stages.models.attentions import around, text_part
+from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError
 
@@ -65,10 +65,13 @@ class Loaded:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """`source` with the digests of the weights' files, which take seconds a few gigabytes, and library versions."""
+        """`source` with the digests of the weights' files, which take seconds a few gigabytes, and library versions.
+
+        Versions as `requirements.txt` has them, without what says for which machine a library was built: the record is
+        the same on every machine that installs them.
+        """
         digests = {"weights": {file.name: _sha256(file) for file in self.files}} if self.files else {}
-        libraries = {library: version(library) for library in _LIBRARIES}
-        return self.source | digests | {"versions": {"python": platform.python_version(), **libraries}}
+        return self.source | digests | {"versions": {name: version(name).split("+")[0] for name in _LIBRARIES}}
 
 
 def load(
@@ -94,8 +97,8 @@ def load(
         "random" builds the architecture from its configuration and needs no weights.
     seed : int
         Of the random weights.
-    dtype : {"float32", "bfloat16", "float16"}
-        What the model computes in, whatever its weights are stored in.
+    dtype : {"auto", "float64", "float32", "bfloat16", "float16"}
+        What the model computes in, whatever its weights are stored in; "auto" as `stages.models.precision.choose`.
     device : {"auto", "cpu", "cuda", "mps"}
     device_map : {"none", "auto"}
         "auto" hands a model that exceeds the device, or memory, to accelerate, which spreads it over GPUs, memory and
@@ -112,7 +115,6 @@ def load(
         device.
     """
     transformers.logging.set_verbosity_error()
-    place = _device(device)
     folder, commit = _find(name, revision, weights)
     files = sorted(folder.glob("model*.safetensors")) if weights == "pretrained" else []
     if weights == "pretrained" and not files:
@@ -121,7 +123,9 @@ def load(
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
-        model = _build(folder, config, weights, seed, getattr(torch, dtype), spread, part)
+        dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
+        with computing(getattr(torch, dtype)):
+            model = _build(folder, config, weights, seed, getattr(torch, dtype), spread, part)
     # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
     except (ImportError, AttributeError, AssertionError, NotImplementedError) as error:
         raise UserError(f"model.name: transformers cannot build {name}: {_reason(error)}") from None
@@ -134,6 +138,7 @@ def load(
         "revision": commit,
         "weights": f"random, seed {seed}",
         "dtype": dtype,
+        "precision": why,
         "device": "spread by accelerate" if spread else place,
     }
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
@@ -205,15 +210,17 @@ def _build(
     folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any], part: str
 ) -> nn.Module:
     """Build the part of a model that reads text."""
-    # A few types are known only with a head.
-    auto = transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
+    if dtype == torch.float64:
+        config._experts_implementation = "eager"  # the faster ones know no double precision
     if weights == "random":
+        # In the precision that it computes in: drawn in single precision, weights depend on the processor.
+        drawn = dtype if dtype == torch.float64 else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return text_part(auto.from_config(config, trust_remote_code=False), part).to(dtype)
+            return text_part(_maker(config).from_config(config, trust_remote_code=False, dtype=drawn), part).to(dtype)
     offload = tempfile.mkdtemp(prefix="offload-") if spread else None
     try:
-        model, info = auto.from_pretrained(
+        model, info = _maker(config).from_pretrained(
             folder,
             config=config,
             dtype=dtype,
@@ -239,17 +246,25 @@ def _build(
     return found
 
 
+def _maker(config: Any) -> Any:
+    """Return the class that builds a model of this configuration: a few types are known only with a head."""
+    return transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
+
+
+def _count_parameters(config: Any, part: str) -> int:
+    """Count the parameters of the part that reads text, without making them."""
+    with torch.device("meta"):
+        model = text_part(_maker(config).from_config(config, trust_remote_code=False), part)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def _reason(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _device(device: str) -> str:
-    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if device == "auto":
-        return next(name for name, found in here.items() if found)
-    if not here[device]:
-        raise UserError(f"model.device: there is no {device} on this machine; auto takes what there is")
-    return device
+def _devices() -> dict[str, bool]:
+    """Return which devices this machine has, the fastest first."""
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 def _sha256(file: Path) -> str:

@@ -9,6 +9,7 @@ from torch import nn
 
 from stages.models.hooks import hooked, place_of
 from stages.models.intervene import intervene
+from stages.models.precision import computing
 from stages.models.projections import Projection
 from stages.models.watch import INTERVENED, watch
 from stages.pipeline.errors import UserError
@@ -55,7 +56,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
         captured[layer][part] = tensor
 
-    with watch(model, projections) as seen, hooked(projections, receive), torch.no_grad():
+    with watch(model, projections) as seen, hooked(projections, receive), computing(model), torch.no_grad():
         try:
             model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
         except FloatingPointError:

@@ -22,13 +22,14 @@ def weights(projection: Projection) -> dict[str, torch.Tensor]:
 
     Returns
     -------
-    dict of str to torch.Tensor of float32, shape (units of x, units)
+    dict of str to torch.Tensor of float32, or of float64 where the model computes in it, shape (units of x, units)
         On the model's device.
     """
     found = {}
     for name, module in projection.modules.items():
         with align_module_device(module), torch.inference_mode():  # brings offloaded weights in, for the moment
-            found |= projection.split(name, _matrix(module, projection.width_in).float())
+            matrix = _matrix(module, projection.width_in)
+            found |= projection.split(name, matrix if matrix.dtype == torch.float64 else matrix.float())
     return found
 
 
@@ -49,16 +50,18 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
     Parameters
     ----------
     matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    turned : ndarray, shape (draws, words, units of x)
+    turned : ndarray of float32 or float64, shape (draws, words, units of x)
 
     Returns
     -------
-    dict of "q", "k", "v" to ndarray of float32, shape (draws, words, units)
+    dict of "q", "k", "v" to ndarray, shape (draws, words, units)
+        In single precision if weights or inputs are, otherwise in double.
     """
     with torch.inference_mode():
-        device = next(iter(matrices.values())).device
-        rows = torch.from_numpy(np.asarray(turned, dtype=np.float32)).to(device).flatten(0, 1)
-        return {n: (rows @ w).unflatten(0, turned.shape[:2]).cpu().numpy() for n, w in matrices.items()}
+        some, rows = next(iter(matrices.values())), torch.from_numpy(turned)
+        dtype = some.dtype if rows.dtype == torch.float64 else torch.float32
+        rows = rows.to(some.device, dtype).flatten(0, 1)
+        return {n: (rows @ w.to(dtype)).unflatten(0, turned.shape[:2]).cpu().numpy() for n, w in matrices.items()}
 
 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
@@ -71,7 +74,7 @@ def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased:
     unbiased : mapping of "q", "k", "v" to ndarray, shape (words, units)
     """
     for name, captured in unbiased.items():
-        made = (torch.from_numpy(x).to(matrices[name].device) @ matrices[name]).cpu().numpy()
+        made = (torch.from_numpy(x).to(matrices[name]) @ matrices[name]).cpu().numpy()
         # Half precision rounds to three digits; another model's vectors are no more alike than chance.
         if np.linalg.norm(made - captured) > 0.05 * np.linalg.norm(captured):
             raise UserError(

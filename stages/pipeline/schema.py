@@ -46,7 +46,7 @@ class Model(Section):
     part: Literal["encoder", "decoder"]
     weights: Literal["pretrained", "random"]
     seed: int = Field(ge=0)
-    dtype: Literal["float32", "bfloat16", "float16"]
+    dtype: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     device_map: Literal["none", "auto"]
     max_memory: dict[int | Text, Memory] = Field(description="a mapping such as {0: 20GB, cpu: 8GB}")

@@ -185,7 +185,7 @@ def draw_rungs(
     needed = 8 * draws * (24 * len(within) + 4 * root.shape[1] * x.shape[1])
     parts = max(1, min(-(-needed // chunk), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
-        frames = haar_frames(size, root.shape[1], x.shape[1], rng)
+        frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)
         gaussian = [project(root, turned[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         look(turned)

@@ -63,7 +63,9 @@ def project(
     return root @ lower.astype(root.dtype)
 
 
-def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> np.ndarray:
+def haar_frames(
+    draws: int, rank: int, units: int, rng: np.random.Generator, dtype: type = np.float64
+) -> np.ndarray:
     r"""Draw the first rows of random rotations, uniform over all (Haar).
 
     Rows of a standard normal matrix G, made orthonormal by Gram and Schmidt: :math:`F = C^{-1} G` with the Cholesky
@@ -74,10 +76,12 @@ def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> 
     draws, rank, units : int
         rank is at most units.
     rng : numpy.random.Generator
+    dtype : type
+        The precision of the result.
 
     Returns
     -------
-    ndarray of float32 (float64 where rank is near units), shape (draws, rank, units)
+    ndarray of dtype (float64 where rank is near units), shape (draws, rank, units)
         Orthonormal rows.
 
     References
@@ -87,7 +91,7 @@ def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator) -> 
     if 2 * rank > units:  # nearly square: single precision would not do, and rounding leaves something to a second pass
         normal = rng.standard_normal((draws, rank, units))
         return _orthonormal(_orthonormal(normal))
-    return _orthonormal(rng.standard_normal((draws, rank, units), dtype=np.float32))
+    return _orthonormal(rng.standard_normal((draws, rank, units), dtype=np.float32).astype(dtype))
 
 
 def _orthonormal(rows: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ from stages.statistics.seeds import stream
 #: Bytes of similarities and their products that are held at a time: of thousands of words they are gigabytes, and what
 #: a processor's cache holds is read faster.
 PIECE = 2**21
+#: 1 - r² below which the copies of a sentence differ by rounding alone.
+ALIKE = 1e-12
 #: How often the sentences are split in two halves.
 SPLITS = 50
 
@@ -178,7 +180,7 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
     values = reliability(observed, once["sentences"], draws.halves)
     spreads = [
-        {names: _variance(scaled(names[0], drawn)) for names, drawn in found.items()}
+        {names: _variance(names[0], drawn) for names, drawn in found.items()}
         for found in (
             reliability(resampled, once["sentences"], draws.halves),
             reliability(observed, draws.sentences, draws.halves),
@@ -256,19 +258,22 @@ def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names:
     return found
 
 
-def scaled(measure: str, values: np.ndarray) -> np.ndarray:
-    """Put correlations on Fisher's scale; leave what is none as it is."""
-    return fisher_z(values) if measure in CORRELATIONS else values
+def _variance(measure: str, drawn: np.ndarray) -> float:
+    r"""Return the variance over the resamples in which a statistic is defined, of correlations on Fisher's scale.
 
-
-def _variance(drawn: np.ndarray) -> float:
-    """Return the variance over the resamples in which a statistic is defined."""
+    Correlations r are not transformed one by one: where sentences are copies of each other, as in a first layer that
+    sees only the word and its position, a resample of copies correlates at 1, and Fisher's z of that is infinite. By
+    the delta method, :math:`\sigma_z^2 = \sigma_r^2 / (1 - \bar{r}^2)^2`.
+    """
     known = drawn[np.isfinite(drawn)]
-    return known.var(ddof=1) if len(known) > 1 else np.nan
+    if len(known) < 2:
+        return np.nan
+    variance = known.var(ddof=1)
+    return variance / max(1 - known.mean() ** 2, ALIKE) ** 2 if measure in CORRELATIONS else variance
 
 
 def _interval(measure: str, value: float, half: float) -> dict[str, float]:
-    ends = scaled(measure, value) + half * np.array([-1, 1])
+    ends = (fisher_z(value) if measure in CORRELATIONS else value) + half * np.array([-1, 1])
     if measure in CORRELATIONS:
         ends = np.tanh(ends)
     elif measure in SHARES:

@@ -1,0 +1,92 @@
+"""What a model computes in, and where: double precision on the processor, where the model is small enough."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from stages.pipeline.errors import UserError
+
+#: Parameters up to which `model.dtype: auto` is float64: measured, see "How fast" in tests/README.md.
+SMALL = 200_000_000
+
+
+def choose(dtype: str, device: str, parameters: int, spread: bool, here: dict[str, bool]) -> tuple[str, str, str]:
+    """Resolve `model.dtype` and `model.device`.
+
+    In double precision the last digits, in which processors differ, lie far below what is stored (float32) and
+    published (six decimals): tables and figures have the same bytes everywhere.
+
+    Parameters
+    ----------
+    dtype, device : str
+        As in params.yaml: "auto", or what was asked for.
+    parameters : int
+        Of the model.
+    spread : bool
+        Whether accelerate spreads the model over devices.
+    here : dict of str to bool
+        Which devices this machine has, the fastest first.
+
+    Returns
+    -------
+    dtype, device : str
+    why : str
+        For the log.
+
+    Raises
+    ------
+    UserError
+        If the device is not there, or cannot compute in what was asked for.
+    """
+    if device != "auto" and not here[device]:
+        raise UserError(f"model.device: there is no {device} on this machine; auto takes what there is")
+    if (dtype, device) == ("float64", "mps"):
+        raise UserError("model.dtype: mps cannot compute in float64; use model.device: cpu, or float32")
+    why = "as asked for"
+    if dtype == "auto":
+        size = f"{parameters / 1e6:.4g} million parameters"
+        if spread or device not in ("auto", "cpu"):
+            dtype, why = "float32", "auto: not on the processor alone"
+        elif parameters <= SMALL:
+            dtype, why = "float64", f"auto: {size}, at most {SMALL / 1e6:.0f} million"
+        else:
+            dtype, why = "float32", f"auto: {size}, more than {SMALL / 1e6:.0f} million"
+    if device == "auto":
+        device = "cpu" if dtype == "float64" else next(name for name, found in here.items() if found)
+    return dtype, device, why
+
+
+class _Double(TorchFunctionMode):
+    """Replaces every request for single precision: norms, softmax and rotary embeddings ask for it by name."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        func = torch.Tensor.double if func is torch.Tensor.float else func
+        args = tuple(torch.float64 if value is torch.float32 else value for value in args)
+        kwargs = {name: torch.float64 if value is torch.float32 else value for name, value in (kwargs or {}).items()}
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
+    """Compute throughout in a model's precision: without it, parts of a float64 model compute in float32.
+
+    Parameters
+    ----------
+    model : torch.nn.Module or torch.dtype
+        Nothing changes unless it is, or computes in, float64.
+    """
+    dtype = model if isinstance(model, torch.dtype) else next(model.parameters()).dtype
+    if dtype != torch.float64:
+        yield
+        return
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with _Double():
+            yield
+    finally:
+        torch.set_default_dtype(default)

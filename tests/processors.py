@@ -1,0 +1,100 @@
+"""Does every processor give the same bytes? `python tests/processors.py` runs the pipeline with three instruction sets.
+
+Older processors are this one with newer instructions switched off in the libraries. Every table, summary and figure is
+compared with the committed one, every tensor with those of the first set.
+"""
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+#: The variables by which PyTorch, MKL, oneDNN, OpenBLAS and NumPy leave out instructions; elsewhere than on x86-64 they
+#: do nothing.
+SETS: dict[str, dict[str, str]] = {
+    "as it comes": {},
+    "AVX2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL",
+    },
+    "SSE4.2": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "MKL_CBWR": "COMPATIBLE",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    },
+}
+#: The report holds the lock's digests and the library that draws its charts: nothing is computed in it.
+LEFT_OUT = ("vega", "report")
+
+
+def start(root: Path, instructions: str, stages: Sequence[str]) -> subprocess.Popen:
+    """Start to run stages of a copy of the repository, in their order, in one process."""
+    return subprocess.Popen(
+        [sys.executable, __file__, *stages],
+        cwd=root,
+        env={**os.environ, **SETS[instructions], "PYTHONPATH": str(root), "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def capability(instructions: str) -> str:
+    """Return the instructions that PyTorch uses with a set."""
+    asked = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+    environment = {**os.environ, **SETS[instructions]}
+    return subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True).stdout.strip()
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    """Return every table, summary, figure and tensor of a run, by name."""
+    kinds = ("metrics/*.csv", "metrics/*.json", "plots/figures/*.png", "data/*.safetensors")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for kind in kinds for path in sorted(root.glob(kind))}
+
+
+def main() -> int:
+    """Run the whole pipeline with each set, at once, and compare."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from conftest import ROOT, copy_repository
+
+    with tempfile.TemporaryDirectory() as folder:
+        roots = {name: Path(folder) / str(place) for place, name in enumerate(SETS)}
+        committed = outputs(ROOT)
+        stages = [name for name in copy_repository(roots["as it comes"]).pipeline if name not in LEFT_OUT]
+        for name in list(SETS)[1:]:
+            copy_repository(roots[name])
+        running = {name: start(roots[name], name, stages) for name in SETS}
+        errors = {name: process.communicate()[1] for name, process in running.items()}
+        if failed := [name for name, process in running.items() if process.returncode]:
+            print(*(f"{name}: {errors[name]}" for name in failed))
+            return 1
+        found = {name: outputs(root) for name, root in roots.items()}
+    expected = found["as it comes"] | committed
+    differ = {name: [path for path in some if some[path] != expected.get(path)] for name, some in found.items()}
+    for name, paths in differ.items():
+        print(f"{name}: {', '.join(paths) or f'the same bytes in all of {len(expected)} files'}")
+    return any(differ.values())
+
+
+def run_stages(names: Sequence[str]) -> None:
+    """Run stages of the folder that is worked in."""
+    from stages.pipeline.stage import run
+
+    sys.argv = ["stage"]
+    for name in names:
+        module = importlib.import_module(f"stages.{name}")
+        run(name, module.main, module.__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(run_stages(sys.argv[1:]) if sys.argv[1:] else main())
