@@ -40,7 +40,9 @@ def subject() -> Path:
             for name in filter(None, listed.split("\0")):
                 if not OF_THE_COMMIT.fullmatch(name):
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(WORKSPACE / name, folder / name) if (WORKSPACE / name).exists() else remove(folder / name)
+                    shutil.copyfile(WORKSPACE / name, folder / name) if (WORKSPACE / name).exists() else remove(
+                        folder / name
+                    )
         os.environ["TESTS_SUBJECT"] = str(folder)
         atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
     return Path(os.environ["TESTS_SUBJECT"])

@@ -230,14 +230,14 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     tiny.run("git", "checkout", "-q", ".")
     tiny.run("git", "commit", "-q", "--allow-empty", "-m", "next")  # an experiment of another commit counts
     tiny.set(rsa__comparison="cka_debiased", figures__marks=False)
-    tiny.dvc("exp", "save", "--name", "debiased-estimate")
+    tiny.dvc("exp", "save", "--name", "debiased")
     tiny.run("git", "checkout", "-q", ".")
     tiny.dvc("exp", "run", "--queue", "--name", "queued", "-S", "focus_layer=0")
     tiny.set(figures__dpi=60)
     done = call(tiny)
     assert (done.returncode, done.stderr) == (0, "")
     numbers, settings = tables(done.stdout)
-    runs = ["workspace", "HEAD", "debiased-estimate", "ranks"]
+    runs = ["workspace", "HEAD", "debiased", "ranks"]
     assert [row.split()[0] for row in numbers[-4:]] == runs
     assert max(map(len, numbers)) <= 80
     expected = [value for value in base.values() if isinstance(value, int | float)]
@@ -253,7 +253,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     assert [" ".join(row.split()) for row in settings[1:]] == [
         "workspace pearson 60 true",
         "HEAD pearson 50 true",
-        "debiased-estimate cka_debiased 50 false",
+        "debiased cka_debiased 50 false",
         "ranks spearman sofa, lamp 50 true",
     ]
 

@@ -213,11 +213,11 @@ def _build(
     if dtype == torch.float64:
         config._experts_implementation = "eager"  # the faster ones know no double precision
     if weights == "random":
-        # In the precision that it computes in: drawn in single precision, weights depend on the processor.
-        drawn = dtype if dtype == torch.float64 else None
-        with torch.random.fork_rng(devices=[]):
+        # In double precision, whatever it computes in: the same weights, and on every processor.
+        with torch.random.fork_rng(devices=[]), computing(torch.float64):
             torch.manual_seed(seed)
-            return text_part(_maker(config).from_config(config, trust_remote_code=False, dtype=drawn), part).to(dtype)
+            model = _maker(config).from_config(config, trust_remote_code=False, dtype=torch.float64)
+        return text_part(model, part).to(dtype)
     offload = tempfile.mkdtemp(prefix="offload-") if spread else None
     try:
         model, info = _maker(config).from_pretrained(

@@ -63,9 +63,7 @@ def project(
     return root @ lower.astype(root.dtype)
 
 
-def haar_frames(
-    draws: int, rank: int, units: int, rng: np.random.Generator, dtype: type = np.float64
-) -> np.ndarray:
+def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator, dtype: type = np.float64) -> np.ndarray:
     r"""Draw the first rows of random rotations, uniform over all (Haar).
 
     Rows of a standard normal matrix G, made orthonormal by Gram and Schmidt: :math:`F = C^{-1} G` with the Cholesky

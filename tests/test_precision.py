@@ -1,0 +1,93 @@
+"""What a model computes in, and where, is chosen by its size; double precision is double throughout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, InProcess
+from transformers import LlamaConfig, LlamaModel
+
+from stages.models.capture import capture, shapes
+from stages.models.load import load
+from stages.models.precision import SMALL, choose, computing
+from stages.models.projections import find_projections
+from stages.models.prompts import Prompts
+from stages.pipeline.errors import UserError
+
+GPU = {"cuda": True, "mps": False, "cpu": True}
+MAC = {"cuda": False, "mps": True, "cpu": True}
+PROMPTS = Prompts([[1, 2, 3, 4], [1, 2, 3, 5]], [], [range(3, 4)] * 2, [0, 1, 2], [])
+
+
+@pytest.mark.parametrize("here", [GPU, MAC])
+def test_small_models_stay_on_the_processor_in_double_precision(here: dict[str, bool]) -> None:
+    assert choose("auto", "auto", SMALL, False, here)[:2] == ("float64", "cpu")
+    assert choose("auto", "cpu", SMALL, False, here)[:2] == ("float64", "cpu")
+    assert choose("float64", "auto", 10 * SMALL, False, here)[:2] == ("float64", "cpu")
+
+
+@pytest.mark.parametrize(("here", "place"), [(GPU, "cuda"), (MAC, "mps")])
+def test_large_models_and_named_devices_take_single_precision(here: dict[str, bool], place: str) -> None:
+    assert choose("auto", "auto", SMALL + 1, False, here)[:2] == ("float32", place)
+    assert choose("auto", place, 1, False, here)[:2] == ("float32", place)
+    assert choose("auto", "auto", 1, True, here)[:2] == ("float32", place)
+    assert choose("bfloat16", "auto", 1, False, here) == ("bfloat16", place, "as asked for")
+    assert choose("auto", "cpu", SMALL + 1, False, here)[:2] == ("float32", "cpu")
+
+
+def test_what_a_device_cannot_do_is_told() -> None:
+    with pytest.raises(UserError, match="there is no mps"):
+        choose("auto", "mps", 1, False, GPU)
+    with pytest.raises(UserError, match="mps cannot compute in float64"):
+        choose("float64", "mps", 1, False, MAC)
+
+
+def caught(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    projections = find_projections(model)
+    into = {name: np.zeros(shape) for name, shape in shapes(projections, 2, 4).items()}
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        assert block.dtype == np.float64
+        into[name][row : row + len(block)] = block
+
+    capture(model, projections, PROMPTS, write, range(4), "error")
+    return into
+
+
+def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double() -> None:
+    """Llama's norm and rotary embedding cast to float32: rounding its weights by 1e-12 would then change nothing."""
+    config = LlamaConfig(
+        vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, head_dim=8
+    )
+    torch.manual_seed(0)
+    with computing(torch.float64):
+        model = LlamaModel(config).double().eval()
+    assert model.rotary_emb.inv_freq.dtype == torch.float64
+    before = caught(model)
+    with torch.no_grad():
+        model.embed_tokens.weight.mul_(1 + 1e-12 * torch.randn_like(model.embed_tokens.weight))
+    after = caught(model)
+    for name in ("attn_0_x", "attn_2_q", "attn_2_v"):
+        moved = np.abs(after[name] - before[name]).max()
+        assert 0 < moved < 1e-10, name
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_seed_gives_the_same_random_weights_in_every_precision() -> None:
+    folder = str(ROOT / "data/models/gpt2-mini")
+    double, single = (load(folder, "main", "random", 3, dtype, "cpu").model for dtype in ("auto", "float32"))
+    for one, other in zip(double.parameters(), single.parameters(), strict=True):
+        assert (one.dtype, other.dtype) == (torch.float64, torch.float32)
+        assert torch.equal(one.float(), other)
+
+
+def test_the_record_says_what_was_chosen_and_why(tiny_stage: InProcess) -> None:
+    record = json.loads(Path("data/capture.json").read_text(encoding="utf-8"))
+    assert (record["dtype"], record["device"]) == ("float64", "cpu")
+    assert record["precision"].startswith("auto: ")
+    assert "+" not in record["versions"]["torch"]
+    tiny_stage.project.set(model__dtype="float64", model__device="mps")
+    code, said = tiny_stage.run("capture")
+    assert (code, said.count("\n") <= 2, "mps" in said) == (1, True, True)
