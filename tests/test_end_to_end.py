@@ -1,7 +1,6 @@
 """The whole pipeline on the embedded model, recomputed, against the repository and an independent oracle."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import oracle

@@ -16,8 +16,8 @@ from stages.geometry.transforms import TRANSFORMS
 BLOCK = 2**18
 #: Bytes of similarities that are made at a time where all are not kept.
 PIECE = 2**24
-#: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts, which
-#: are shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
+#: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts,
+#: shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
 COARSE, FINE = 26, 20
 
 
