@@ -12,9 +12,8 @@ from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.device import sums_on
 from stages.statistics.matching import range_matched
-from stages.statistics.partial import PRODUCTS, against_input
+from stages.statistics.partial import against_input
 from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
@@ -42,9 +41,8 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         similarity = {name: tensors[name] for name in WITH_INPUT}
         resamples = amount("inference.bootstraps", inference.bootstraps, len(categories))
         counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
-        with sums_on(inference.device, len(categories)) as device:
-            where = {"device": device, "progress": progress("bootstrap")}
-            scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, PRODUCTS, **where)
+        bar = progress("bootstrap")
+        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
         rng = stream(inference.seed, "matching")
         draws = amount("controls.matches", chosen.matches, len(categories))
         matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=draws, rng=rng)

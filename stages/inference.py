@@ -14,7 +14,6 @@ from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import MANY, amount
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.device import Device, sums_on
 from stages.statistics.permutation import draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
@@ -24,9 +23,8 @@ def main(stage: Stage) -> None:
     if chosen.enabled:
         with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
             similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
-            with sums_on(chosen.device, len(categories)) as device:
-                scores = intervals(similarity, categories, chosen, device)
-                tested = permutation_tests(similarity, categories, chosen, device)
+            scores = intervals(similarity, categories, chosen)
+            tested = permutation_tests(similarity, categories, chosen)
             for names, cells in tested.items():
                 scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
@@ -36,22 +34,21 @@ def main(stage: Stage) -> None:
     write_told(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
-def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> dict:
+def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:
     """Return the scores of the words as they are, with bootstrap intervals."""
     resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories))
     counts, redrawn = resample_words(categories, resamples, stream(chosen.seed, "bootstrap"))
     print(f"bootstrap: {resamples} resamples, {redrawn} without three pairs of a kind drawn again")
-    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"), device=device)
+    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"))
 
 
-def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any, device: Device) -> Scores:
+def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:
     """Return p and family-wise p of RSA and of Cohen's d."""
     crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > MANY)
     words, labels = (
         {
             "orders": draw_orders(len(categories), chosen.permutations, stream(chosen.seed, name), crossed),
             "progress": progress(f"permutations of {name}"),
-            "device": device,
         }
         for name in ("words", "labels")
     )

@@ -1,11 +1,15 @@
 """Measure by Cohen's d how far similarities within categories stand above those across them, in every layer."""
 
+from collections.abc import Mapping
 from functools import partial
+
+import numpy as np
+from pingouin import compute_effsize
 
 from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors
-from stages.geometry.effects import separability
+from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import stack
@@ -18,6 +22,18 @@ def main(stage: Stage) -> None:
         layers = layers_of(tensors, MATRICES)
         columns = stack(each_layer("separability", separate, layers))
     write_table(stage.output("metrics/separability.csv"), "separability.csv", columns, layers.numbers)
+
+
+def separability(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, float]:
+    """Return Cohen's d of every matrix of one layer, as the post takes it, and the means and SDs behind it."""
+    kinds = {name: {"within": values[within], "across": values[~within]} for name, values in similarity.items()}
+    for name in kinds:
+        cohens_d(similarity[name], within)  # an error where similarities do not vary; a test compares the two
+    columns = {name: compute_effsize(**dict(zip("xy", kind.values(), strict=True))) for name, kind in kinds.items()}
+    for name, parts in kinds.items():
+        for kind, values in parts.items():
+            columns |= {f"{name}_{kind}_mean": values.mean(), f"{name}_{kind}_sd": values.std(ddof=1)}
+    return columns
 
 
 if __name__ == "__main__":

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.geometry.comparison import pairwise
-from stages.geometry.effects import separability
+from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.partial import PRODUCTS, against_input
+from stages.statistics.partial import against_input
 from stages.statistics.seeds import STREAMS, stream
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
@@ -52,7 +52,7 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
     counts, _ = resample_words(CATEGORIES, 1, np.random.default_rng(3))
     assert counts.max() > 1
     # One resample: both ends of its interval are its own statistic.
-    found = bootstrap(similarity, CATEGORIES, counts, 0.05, against_input, PRODUCTS)
+    found = bootstrap(similarity, CATEGORIES, counts, 0.05, against_input)
     for layer in range(2):
         lists = {name: repeated(values[layer], counts[0], CATEGORIES) for name, values in similarity.items()}
         every = {name: np.array(kinds["within"] + kinds["across"]) for name, kinds in lists.items()}
@@ -91,9 +91,8 @@ def test_values_are_those_of_the_words_as_they_are() -> None:
         expected = pairwise({name: values[:, pairs] for name, values in similarity.items()})
         for pair, r in expected.items():
             np.testing.assert_allclose(found[f"rsa{kind}", pair]["value"], r, atol=1e-12)
-    table = separability({name: similarity[name] for name in "qkv"}, within)
     for name in "qkv":
-        np.testing.assert_allclose(found["d", name]["value"], table[name], atol=1e-12)
+        np.testing.assert_allclose(found["d", name]["value"], cohens_d(similarity[name], within), atol=1e-12)
 
 
 def test_intervals_are_percentiles_of_the_resamples() -> None:
@@ -175,7 +174,7 @@ def test_intervals_cover_the_truth_where_fisher_z_does_not() -> None:
     population, categories = draw(1, 60)
     within = within_category(categories)
     truth = pairwise(population)
-    true_d = separability(population, within)
+    true_d = {name: cohens_d(values, within) for name, values in population.items()}
     sample, categories = draw(sets, 1)
     counts, _ = resample_words(categories, 1000, rng)
     found = bootstrap(sample, categories, counts, 0.05)

@@ -98,12 +98,6 @@ MISTAKES = [
         "data/similarity.safetensors is not there: run",
     ),
     ("inference", corrupt("data/similarity.safetensors", 90), "data/similarity.safetensors is cut short"),
-    ("inference", setting(inference__device="cuda:99"), "inference.device: there is no cuda:99 that torch can use on"),
-    (
-        "controls",
-        setting(inference__device="gpu"),
-        "inference.device: there is no gpu that torch can use on this machine",
-    ),
     ("controls", corrupt("data/reference.safetensors", 3), "data/reference.safetensors is cut short"),
     ("controls", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens"),
     ("claims", corrupt("metrics/controls.csv", 1000), "metrics/controls.csv is cut short or not a table"),

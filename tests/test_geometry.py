@@ -8,15 +8,17 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from stages.geometry.agreement import agree, agreement
+from stages.geometry.agreement import moments_of_vectors
 from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
-from stages.geometry.effects import cohens_d, separability
+from stages.geometry.effects import cohens_d
+from stages.geometry.moments import Scored, moments_in_pieces, scores
 from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS, Similar, correlation, cosine, euclidean
 from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Similarity
 from stages.pipeline.settings import load
 from stages.pipeline.word_lists import flatten
+from stages.separability import separability
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -179,14 +181,14 @@ def test_cohens_d_is_the_textbooks() -> None:
     assert cohens_d(similarity, kind) == pytest.approx(t * np.sqrt(1 / 178 + 1 / 383), abs=1e-12)
 
 
-def test_separability_is_of_each_layer_by_itself() -> None:
-    similarity = np.random.default_rng(0).normal(size=(3, 15))
+def test_separability_is_the_posts_and_that_of_the_moments() -> None:
+    similarity = np.random.default_rng(0).normal(size=15)
     within = within_category(list("aaabbb"))
     table = separability({"q": similarity}, within)
-    w, a = similarity[2][within], similarity[2][~within]
-    assert table["q"][2] == pytest.approx(pingouin.compute_effsize(w, a, eftype="cohen"))
-    assert table["q_within_mean"][2] == pytest.approx(w.mean())
-    assert table["q_across_sd"][2] == pytest.approx(a.std(ddof=1))
+    w, a = similarity[within], similarity[~within]
+    assert table["q"] == pingouin.compute_effsize(w, a, eftype="cohen") == pytest.approx(cohens_d(similarity, within))
+    assert table["q_within_mean"] == pytest.approx(w.mean())
+    assert table["q_across_sd"] == pytest.approx(a.std(ddof=1))
 
 
 def test_cohens_d_of_constants_is_an_error() -> None:
@@ -197,6 +199,14 @@ def test_cohens_d_of_constants_is_an_error() -> None:
 
 
 # Many geometries, pairs piece by piece
+
+
+def agreement(pieces, within: np.ndarray, strict: bool = True, sets: int = 1) -> Scored:
+    return scores(*moments_in_pieces(pieces, within, sets), strict)
+
+
+def agree(vectors, similar: Similar, within: np.ndarray, strict: bool = True) -> Scored:
+    return scores(*moments_of_vectors(vectors, similar, within, strict), strict)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -230,7 +240,7 @@ def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: lis
         np.testing.assert_allclose(scores.r[measure][0], np.corrcoef(values[:, kind]), atol=1e-9)
     np.testing.assert_allclose(scores.d[0], cohens_d(values, within), atol=1e-9)
     values[2] = 0.7
-    with pytest.raises(FloatingPointError, match="do not vary"):
+    with pytest.raises(FloatingPointError, match="one of its sides is constant"):
         agreement([values.copy()], within)
     loose = agreement([values.copy()], within, strict=False)
     assert np.isnan(loose.d[0]).tolist() == [False, False, True, False]
@@ -243,7 +253,7 @@ def test_agreement_knows_what_does_not_vary_within_categories_or_in_either_kind(
     within = within_category(list("aaabbb"))
     values = np.random.default_rng(seed).random((3, 15)).astype(dtype)
     values[0, within] = 0.9
-    with pytest.raises(FloatingPointError, match="do not vary"):
+    with pytest.raises(FloatingPointError, match="one of its sides is constant"):
         agreement([values.copy()], within)
     loose = agreement([values.copy()], within, strict=False)
     assert np.isnan(loose.r["rsa_within"][0, 0]).all()

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import ks_2samp, kstest
 from tiny_models import build
 
-from stages.geometry.agreement import agreement
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
+from stages.geometry.moments import moments_in_pieces, scores
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
@@ -99,7 +99,7 @@ def test_a_rotated_input_keeps_its_gram_matrix() -> None:
 
 def test_crossed_scores_are_those_of_every_other_draw() -> None:
     similarity = {n: similar(np.random.default_rng(i).standard_normal((4, WORDS, 6))) for i, n in enumerate(MATRICES)}
-    found = crossed(agreement([np.concatenate([similarity[name] for name in MATRICES])], WITHIN))
+    found = crossed(scores(*moments_in_pieces([np.concatenate([similarity[name] for name in MATRICES])], WITHIN)))
     for measure, kind in {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}.items():
         for a, b in PAIRS:
             brute = [

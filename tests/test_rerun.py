@@ -44,7 +44,6 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
-    "`inference.device`": [lambda p: p.set(inference__device="cpu:0")],
     "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
     "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=30)],
     "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],

@@ -106,11 +106,6 @@ MISTAKES = {
         "inference.permutations: 5 is not a whole number of 19 or more",
     ),
     "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0 is not a number above 0 and up to 0.5"),
-    "a device by its number": (
-        put("inference.device", 0),
-        "inference.device: 0 is not auto, cpu, or a device of torch's such as cuda or cuda:1",
-    ),
-    "a device by no name of torch's": (put("inference.device", "GPU 1"), "inference.device: 'GPU 1' is not auto, cpu,"),
     "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no' is not true or false"),
     "a position that is no number": (
         put("capture.positions", [1, "last"]),

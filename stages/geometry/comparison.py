@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.geometry.moments import CONSTANT, moments, varies
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, square
-
-#: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
-#: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does.
-NOISE = 1e-12
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -31,14 +28,14 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a row is constant up to `NOISE`, so that its correlation is undefined.
+        If a row is constant, so that its correlation is undefined.
 
     Examples
     --------
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    return np.clip(product_sum(unit_norm(first), unit_norm(second)), -1, 1)
+    return moments(np.stack(np.broadcast_arrays(first, second), axis=-2)).correlations()[..., 0, 1]
 
 
 def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
@@ -59,15 +56,15 @@ def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a row is constant up to `NOISE`.
+        If a row is constant.
     """
     values = np.asarray(values, dtype=np.float64)
     units = values - values.mean(axis=-1, keepdims=True)
-    norms, lengths = (np.sqrt(product_sum(rows, rows))[..., None] for rows in (units, values))
-    constant = norms <= NOISE * lengths
-    if strict and constant.any():
-        raise FloatingPointError("a correlation is undefined: one of its sides is constant")
-    units *= 1 / np.where(constant, np.nan, norms)
+    scatter, lengths = (product_sum(rows, rows)[..., None] for rows in (units, values))
+    known = varies(scatter, lengths, scatter)
+    if strict and not known.all():
+        raise FloatingPointError(f"a correlation is undefined: {CONSTANT}")
+    units *= 1 / np.sqrt(np.where(known, scatter, np.nan))
     return units
 
 
@@ -184,9 +181,8 @@ def pairwise(
     FloatingPointError
         If a layer of a matrix is constant.
     """
-    alike = [pair for pair in PAIRS if matrices[pair[0]].shape[-1] == matrices[pair[1]].shape[-1]]
-    units = {name: unit_norm(features(matrices[name])) for name in MATRICES}
-    return {a + b: np.clip(product_sum(units[a], units[b]), -1, 1) for a, b in alike}
+    values = {name: features(matrices[name]) for name in MATRICES}
+    return {a + b: pearson(values[a], values[b]) for a, b in PAIRS if values[a].shape[-1] == values[b].shape[-1]}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -206,7 +202,7 @@ def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Raises
     ------
     FloatingPointError
-        If a layer is constant up to `NOISE`.
+        If a layer is constant.
 
     Examples
     --------

@@ -1,50 +1,14 @@
 """How far the similarities within categories stand above those across them: effect sizes of many layers at a time."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from stages.geometry.comparison import NOISE, ranks
-
-#: Share of the spread that must lie within the two kinds of pairs: less is rounding.
-FLAT = 1e-12
-
-
-def separability(similarities: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, np.ndarray]:
-    """Cohen's d of within-category against across-category similarities, and the means and SDs behind it.
-
-    Parameters
-    ----------
-    similarities : mapping of str to ndarray, shape (..., pairs)
-        By matrix ("q", "k", "v").
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-
-    Returns
-    -------
-    dict of str to ndarray of float64, shape (...)
-        For each matrix m: ``m`` (d, in standard deviations, positive where pairs within a category are more alike),
-        then for each ``m_within_mean``, ``m_within_sd``, ``m_across_mean``, ``m_across_sd`` (SDs with n - 1).
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a layer are constant.
-    """
-    columns = {name: cohens_d(values, within) for name, values in similarities.items()}
-    for name, values in similarities.items():
-        for kind, pairs in {"within": within, "across": ~within}.items():
-            part = np.asarray(values[..., pairs], dtype=np.float64)
-            columns[f"{name}_{kind}_mean"] = part.mean(axis=-1)
-            columns[f"{name}_{kind}_sd"] = part.std(axis=-1, ddof=1)
-    return columns
+from stages.geometry.comparison import ranks
+from stages.geometry.moments import cohens_d as moments_d
+from stages.geometry.moments import moments, varies
 
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
-    r"""Cohen's d with the pooled SD.
-
-    .. math:: d = \frac{\bar{w} - \bar{a}}{s}, \qquad
-              s^2 = \frac{(n_w - 1) s_w^2 + (n_a - 1) s_a^2}{n_w + n_a - 2}
+    """Return Cohen's d of pairs within against pairs across categories.
 
     Parameters
     ----------
@@ -55,22 +19,10 @@ def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (...)
-        In standard deviations.
-
-    Raises
-    ------
-    FloatingPointError
-        If neither kind of pair varies, up to `NOISE`.
-
-    References
-    ----------
-    Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed.
+        In standard deviations, as `stages.geometry.moments.cohens_d`; so are errors.
     """
-    inside, outside = (np.asarray(similarity[..., pairs], dtype=np.float64) for pairs in (within, ~within))
-    squares = sum(np.square(part - part.mean(axis=-1, keepdims=True)).sum(axis=-1) for part in (inside, outside))
-    if np.any(squares <= NOISE**2 * sum(np.square(part).sum(axis=-1) for part in (inside, outside))):
-        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
-    return (inside.mean(axis=-1) - outside.mean(axis=-1)) / np.sqrt(squares / (len(within) - 2))
+    every = moments(similarity[..., None, :])
+    return moments_d(every, moments(similarity[..., None, :], within, every.centre))[..., 0]
 
 
 def d_of_sums(sums: np.ndarray, within: int, across: int) -> np.ndarray:
@@ -93,7 +45,7 @@ def d_of_sums(sums: np.ndarray, within: int, across: int) -> np.ndarray:
     """
     c = 1 / within + 1 / across
     rest = 1 - c * np.square(sums)
-    return c * sums / np.sqrt(np.where(rest > FLAT, rest, np.nan) / (within + across - 2))
+    return c * sums / np.sqrt(np.where(varies(rest, 1, 1), rest, np.nan) / (within + across - 2))
 
 
 def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ MATRICES = ("q", "k", "v")
 INPUT = "x"
 WITH_INPUT = (*MATRICES, INPUT)
 PAIRS = ("qk", "qv", "kv")
+#: Where the two matrices of each pair stand among `MATRICES`.
+PLACES = tuple((MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS)
 
 #: To a reader.
 LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", "kv": "K–V"}

@@ -1,9 +1,8 @@
 """How reliable a geometry is over sentences, and what that leaves of the agreement of two geometries."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from stages.geometry.moments import Moments, cohens_d
 from stages.geometry.names import MATRICES, PAIRS, Scores
 
 #: Measures that are correlations, and those that are shares of a variance.
@@ -11,34 +10,7 @@ CORRELATIONS = frozenset({"reliability", "reliability_halves", "ceiling_lower", 
 SHARES = ("share_words", "share_sentence", "share_rest")
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Moments over word pairs of the similarities of every matrix in every sentence, for each resample of words.
-
-    Attributes
-    ----------
-    n : ndarray, shape (resamples,)
-        Sum of the pairs' weights.
-    means : ndarray, shape (resamples, 3 * sentences)
-        Of Q in every sentence, then K, then V.
-    covariance : ndarray, shape (resamples, 3 * sentences, 3 * sentences)
-        n - 1 in the denominator.
-    d : ndarray, shape (resamples, 3 * sentences)
-        Cohen's d, within against across categories.
-    """
-
-    n: np.ndarray
-    means: np.ndarray
-    covariance: np.ndarray
-    d: np.ndarray
-
-    def of(self, name: str) -> slice:
-        """Return where a matrix stands."""
-        sentences = self.means.shape[1] // len(MATRICES)
-        return slice(MATRICES.index(name) * sentences, (MATRICES.index(name) + 1) * sentences)
-
-
-def reliability(sums: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores:
+def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores:
     r"""Return every statistic over sentences, of resamples of words, of sentences, or of both.
 
     With :math:`s_c` the similarities of a matrix in sentence c and :math:`r(\cdot,\cdot)` their Pearson correlation
@@ -71,9 +43,10 @@ def reliability(sums: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores
 
     Parameters
     ----------
-    sums : Moments
+    every, within : Moments
+        Of shape (resamples, 1): of Q in every sentence, then K, then V.
     counts : ndarray of int, shape (resamples, sentences)
-        How often each sentence counts; as many resamples as `sums` has, or one of the two has a single one.
+        How often each sentence counts; as many resamples as the moments have, or one of the two has a single one.
     halves : ndarray of bool, shape (splits, sentences)
 
     Returns
@@ -92,22 +65,22 @@ def reliability(sums: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores
     own = m / m.sum(axis=1, keepdims=True)
     two = m[:, :, None] * m[:, None, :] * (1 - np.eye(m.shape[1]))  # distinct sentences
     two /= two.sum(axis=(1, 2), keepdims=True)
-    spread = np.sqrt(np.diagonal(sums.covariance, axis1=1, axis2=2))
-    r = sums.covariance / (spread[:, :, None] * spread[:, None, :])
+    r, d, means = every.correlations()[:, 0], cohens_d(every, within)[:, 0], every.means[:, 0]
+    covariances = every.scatter[:, 0] / (every.n[..., None] - 1)
+    places = {name: slice(i * m.shape[1], (i + 1) * m.shape[1]) for i, name in enumerate(MATRICES)}
     scores = {}
-    for name in MATRICES:
-        at = sums.of(name)
-        alike, covariance = r[:, at, at], sums.covariance[:, at, at]
+    for name, at in places.items():
+        alike, covariance = r[:, at, at], covariances[:, at, at]
         scores["reliability", name] = _sum(two * alike)
         scores["reliability_halves", name] = _halves(covariance, m, halves)
-        shares = _components(covariance, sums.means[:, at], sums.n, own, two)
+        shares = _components(covariance, means[:, at], every.n[:, 0], own, two)
         scores |= {(share, name): part for share, part in zip(SHARES, shares, strict=True)}
         lower, upper = _ceilings(alike, m, own)
         scores |= {("ceiling_lower", name): lower, ("ceiling_upper", name): upper}
-        scores["d", name] = (own * sums.d[:, at]).sum(axis=1)
+        scores["d", name] = (own * d[:, at]).sum(axis=1)
     for pair in PAIRS:
         first, second = pair
-        between = r[:, sums.of(first), sums.of(second)]
+        between = r[:, places[first], places[second]]
         scores["rsa", pair] = (own * np.diagonal(between, axis1=1, axis2=2)).sum(axis=1)
         scores["rsa_across", pair] = _sum(two * between)
         reliable = [scores["reliability", name] for name in pair]

@@ -32,9 +32,6 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 Template = Annotated[str, AfterValidator(_has_word)]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
-Device = Annotated[
-    str, Field(pattern=r"^[a-z]+(:\d+)?$", description="auto, cpu, or a device of torch's such as cuda or cuda:1")
-]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
 
 
@@ -131,7 +128,6 @@ class Inference(Section):
     bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
     alpha: float = Field(gt=0, le=0.5)
     seed: int = Field(ge=0)
-    device: Device
 
 
 class Controls(Section):

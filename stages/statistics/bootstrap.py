@@ -6,15 +6,13 @@ are a few matrix products: features (layers, pairs) times weights (pairs, resamp
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
+from stages.geometry.moments import Moments, scores
+from stages.geometry.names import MATRICES, PAIRS, PLACES, WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
-from stages.statistics.device import NUMPY, Device
 
 #: Bytes of pair weights that are held at a time: about what a processor's cache holds.
 CHUNK = 2**22
@@ -72,134 +70,93 @@ def _defined(counts: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray:
     return (within >= 3) & (across >= 3)
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Weighted sums over word pairs, of each resample and layer.
-
-    Attributes
-    ----------
-    n : ndarray, shape (resamples, 1)
-        Sum of the weights: how many pairs, copies counted.
-    sums : dict of str to ndarray, shape (resamples, layers)
-        By matrix ("q") the weighted sum of its similarities, by two ("qk", "qq") that of their product.
-    """
-
-    n: np.ndarray
-    sums: dict[str, np.ndarray]
-
-    def __add__(self, other: "Moments") -> "Moments":
-        """Put disjoint sets of pairs together."""
-        return Moments(self.n + other.n, {name: self.sums[name] + other.sums[name] for name in self.sums})
-
-    def mean(self, name: str) -> np.ndarray:
-        """Weighted mean, shape (resamples, layers)."""
-        return self.sums[name] / self.n
-
-    def scatter(self, first: str, second: str) -> np.ndarray:
-        """Weighted sum of products of deviations from the means, shape (resamples, layers)."""
-        return self.sums[first + second] - self.sums[first] * self.sums[second] / self.n
-
-    @cached_property
-    def variance(self) -> dict[str, np.ndarray]:
-        """Weighted variance by matrix, n - 1 in the denominator; FloatingPointError where it is 0 up to rounding."""
-        variances = {}
-        for name in (name for name in self.sums if len(name) == 1):
-            scatter = self.scatter(name, name)
-            if (scatter <= 1e-12 * self.sums[name + name]).any():
-                raise FloatingPointError(f"in a layer the similarities of {LABELS[name]} do not vary in a resample")
-            variances[name] = scatter / (self.n - 1)
-        return variances
-
-    def correlation(self, first: str, second: str) -> np.ndarray:
-        """Weighted Pearson correlation, shape (resamples, layers)."""
-        covariance = self.scatter(first, second) / (self.n - 1)
-        return np.clip(covariance / np.sqrt(self.variance[first] * self.variance[second]), -1, 1)
-
-
-def moments(
-    similarity: Mapping[str, np.ndarray],
-    products: Sequence[str],
+def resampled(
+    values: np.ndarray,
     within: np.ndarray,
-    weigh: np.ndarray,
+    counts: np.ndarray,
+    names: Sequence[str] = (),
+    inside: bool = True,
     chunk: int = CHUNK,
     progress: Progress = iter,
-    device: Device = NUMPY,
 ) -> tuple[Moments, Moments]:
-    r"""Sum similarities, their squares and products over word pairs, weighted by every resample's counts.
-
-    .. math:: \sum_{(i,j)} w_i w_j, \quad \sum_{(i,j)} w_i w_j\, a_{ij}, \quad \sum_{(i,j)} w_i w_j\, a_{ij} b_{ij}
+    r"""Sum over word pairs, weighted by the counts of every bootstrap sample: :math:`w_{ij} = w_i w_j`.
 
     Parameters
     ----------
-    similarity : mapping of str to ndarray, shape (layers, pairs)
-        By matrix. Best centred: far from 0, sums of squares lose digits.
-    products : sequence of str
-        Which products of two matrices are needed ("qk"); squares always are.
+    values : ndarray, shape (layers, g, pairs)
+        Similarities of g geometries.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    weigh : ndarray of int, shape (resamples, words)
-        Counts, as `resample_words` gives them.
+    counts : ndarray of int, shape (samples, words)
+        How often each word was drawn, as `resample_words` gives them.
+    names : sequence of str
+        Of the geometries.
+    inside : bool
+        Whether products within categories are needed; otherwise they are 0.
     chunk : int
         Bytes of pair weights held at a time.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
-    device : Device
-        Where sums are taken.
 
     Returns
     -------
-    within, across : Moments
-        Over the pairs within categories, and over those across.
+    every, within : Moments
+        Of shape (samples, layers): over all pairs, and over those within categories.
     """
-    names = [*similarity, *(name + name for name in similarity), *products]
-    layers, words = len(next(iter(similarity.values()))), weigh.shape[1]
-    counts = device.put(np.ascontiguousarray(weigh.T, dtype=np.float64))
-    similarity = {name: device.put(values) for name, values in similarity.items()}
-    sums = device.put(np.zeros((2, 1 + len(names) * layers, len(weigh))))
-    inside, every = sums
+    (layers, g, pairs), words = values.shape, counts.shape[1]
+    one, other = np.triu_indices(g)
+    centre = np.asarray(values, dtype=np.float64).mean(axis=-1)
+    drawn = np.ascontiguousarray(counts.T, dtype=np.float64)
+    features = 1 + layers * (g + len(one))
+    kept = features if inside else 1 + layers * g
+    sums, sums_inside = np.zeros((features, len(counts))), np.zeros((kept, len(counts)))
     wide = max(1, min(1024, chunk // (8 * words)))
-    for first in progress(list(row_blocks(words, chunk // (8 * wide)))):
-        start, stop = (pairs_of(words) - pairs_of(words - row) for row in (first.start, first.stop))
-        some = {name: values[:, start:stop] for name, values in similarity.items()}
-        features = [some[name] if len(name) == 1 else some[name[0]] * some[name[1]] for name in names]
-        stacked = device.concatenate([device.put(np.ones((1, stop - start))), *features])
-        kind = device.put(within[start:stop])
-        stacked_inside = stacked[:, kind]
-        for draws in blocks(len(weigh), wide):
-            own = counts[:, draws]
-            weights = device.concatenate([own[row] * own[row + 1 :] for row in range(first.start, first.stop)])
-            every[:, draws] += stacked @ weights
-            inside[:, draws] += stacked_inside @ weights[kind]
-    every -= inside
-    kinds = device.get(sums)
-    split = ((sums[0, :, None], sums[1:].reshape(len(names), layers, -1).swapaxes(1, 2)) for sums in kinds)
-    return tuple(Moments(n, dict(zip(names, sums, strict=True))) for n, sums in split)
+    for first in progress(list(row_blocks(words, chunk // (8 * max(wide, features))))):
+        start, stop = (pairs - pairs_of(words - row) for row in (first.start, first.stop))
+        some = values[..., start:stop] - centre[..., None]
+        parts = [some, some[:, one] * some[:, other]]
+        stacked = np.concatenate([np.ones((1, stop - start)), *(part.reshape(-1, stop - start) for part in parts)])
+        kind = within[start:stop]
+        stacked_inside = stacked[:kept, kind]
+        for draws in blocks(len(counts), wide):
+            own = drawn[:, draws]
+            weights = np.concatenate([own[row] * own[row + 1 :] for row in range(first.start, first.stop)])
+            sums[:, draws] += stacked @ weights
+            sums_inside[:, draws] += stacked_inside @ weights[kind]
+    every, part = (_as_moments(found, layers, g, centre, names) for found in (sums, sums_inside))
+    return every, part
 
 
-def cohens_d(within: Moments, across: Moments, name: str) -> np.ndarray:
-    """Return Cohen's d of a matrix's weighted pairs, shape (resamples, layers); `stages.geometry.effects.cohens_d`."""
-    degrees = within.n + across.n - 2
-    pooled = ((within.n - 1) * within.variance[name] + (across.n - 1) * across.variance[name]) / degrees
-    return (within.mean(name) - across.mean(name)) / np.sqrt(pooled)
+def _as_moments(found: np.ndarray, layers: int, g: int, centre: np.ndarray, names: Sequence[str]) -> Moments:
+    """Take apart the sums of `resampled`: of ones, of similarities, and of their products, which may be left out."""
+    one, other = np.triu_indices(g)
+    n, sums, upper = np.split(found, [1, 1 + layers * g])
+    products = np.zeros((found.shape[1], layers, g, g))
+    if len(upper):
+        products[..., one, other] = products[..., other, one] = upper.reshape(layers, -1, found.shape[1]).transpose(
+            2, 0, 1
+        )
+    return Moments(n.T, sums.reshape(layers, g, -1).transpose(2, 0, 1), products, centre, names=names)
 
 
-def rsa_and_separability(within: Moments, across: Moments) -> Statistics:
+def rsa_and_separability(every: Moments, within: Moments) -> Statistics:
     """Return the statistics of the post: RSA over all pairs, within and across categories, their gap, and Cohen's d.
 
     Parameters
     ----------
-    within, across : Moments
-        With the products "qk", "qv" and "kv".
+    every, within : Moments
+        Of "q", "k" and "v", whatever comes behind them.
 
     Returns
     -------
-    dict of (measure, matrix or pair) to ndarray, shape (resamples, layers)
+    dict of (measure, matrix or pair) to ndarray, shape (samples, layers)
         ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` by matrix.
     """
-    kinds = {"rsa": within + across, "rsa_within": within, "rsa_across": across}
-    scores = {(measure, pair): sums.correlation(*pair) for measure, sums in kinds.items() for pair in PAIRS}
-    gaps = {("rsa_gap", pair): scores["rsa_within", pair] - scores["rsa_across", pair] for pair in PAIRS}
-    return scores | gaps | {("d", name): cohens_d(within, across, name) for name in MATRICES}
+    r, d = scores(every, within)
+    places = dict(zip(PAIRS, PLACES, strict=True))
+    found = {(measure, pair): values[..., *place] for measure, values in r.items() for pair, place in places.items()}
+    gaps = {("rsa_gap", pair): found["rsa_within", pair] - found["rsa_across", pair] for pair in PAIRS}
+    return found | gaps | {("d", name): d[..., place] for place, name in enumerate(MATRICES)}
 
 
 def bootstrap(
@@ -208,11 +165,9 @@ def bootstrap(
     counts: np.ndarray,
     alpha: float,
     statistics: Callable[[Moments, Moments], Statistics] = rsa_and_separability,
-    products: Sequence[str] = PAIRS,
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-    device: Device = NUMPY,
 ) -> Scores:
     """Return statistics of the words as they are, and percentile intervals over resamples of the words.
 
@@ -224,21 +179,16 @@ def bootstrap(
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By matrix.
     categories : sequence of str, length words
-    counts : ndarray of int, shape (resamples, words)
+    counts : ndarray of int, shape (samples, words)
         As `resample_words` gives them.
     alpha : float
         The intervals hold 1 - alpha of the resamples, as much left out above as below.
     statistics : callable
-        Takes the moments within and across, gives arrays of shape (resamples, layers). What it gives must not change
-        when a number is added to all similarities of a matrix: they come centred.
-    products : sequence of str
-        The products that it needs.
+        Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
     chunk, block : int
         Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
-    device : Device
-        Where sums are taken, with `chunk` times ``device.larger`` bytes of pair weights held at a time.
 
     Returns
     -------
@@ -255,15 +205,15 @@ def bootstrap(
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 13. Nili, H. et al. (2014),
     doi:10.1371/journal.pcbi.1003553 (resampling of conditions in RSA).
     """
-    within = within_category(categories)
-    layers, pairs = next(iter(similarity.values())).shape
+    within, names = within_category(categories), [name for name in WITH_INPUT if name in similarity]
+    layers, pairs = similarity[names[0]].shape
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
-    numbers = pairs * len(similarity) + 6 * len(weigh) * (2 * len(similarity) + len(products))
+    numbers = pairs * len(names) + 8 * len(weigh) * len(names) ** 2
     parts = []
     for part in blocks(layers, block // (8 * numbers)):
-        some = {name: _centred(values[part]) for name, values in similarity.items()}
-        sums = moments(some, products, within, weigh, chunk * device.larger, progress, device)
-        parts.append({names: _interval(values, alpha) for names, values in statistics(*sums).items()})
+        values = np.stack([similarity[name][part] for name in names], axis=1)
+        sums = resampled(values, within, weigh, names, chunk=chunk, progress=progress)
+        parts.append({key: _interval(found, alpha) for key, found in statistics(*sums).items()})
     return join(parts)
 
 
@@ -271,8 +221,3 @@ def _interval(values: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Return the value of the words as they are, in row 0, and the percentiles of the other resamples."""
     low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
     return {"value": values[0], "low": low, "high": high}
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, dtype=np.float64)
-    return values - values.mean(axis=-1, keepdims=True)

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import agree
+from stages.geometry.agreement import moments_of_vectors
+from stages.geometry.moments import cohens_d
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join
@@ -95,8 +96,9 @@ def _scores(
     found = []
     for group in range(groups):
         own = [head for part in parts for head in part[group]]
-        scores = agree(own, similar, within, strict=False)
-        d, r = scores.d.reshape(-1, draws), scores.r["rsa"].reshape(len(own), draws, len(own), draws)
+        every, inside = moments_of_vectors(own, similar, within, strict=False)
+        d, r = cohens_d(every, inside, strict=False), every.correlations(strict=False)
+        d, r = d.reshape(-1, draws), r.reshape(len(own), draws, len(own), draws)
         of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}
         found.append({name: d[place] for name, place in places.items()} | of_pairs)
     return join(found)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from stages.geometry.comparison import NOISE, product_sum
+from stages.geometry.comparison import product_sum
+from stages.geometry.moments import varies
 from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import blocks
@@ -89,7 +90,7 @@ def _matched(
         x, y, xx, yy, xy = sum(taken)
         n = sizes.sum()
         spread = np.array([xx - x * x / n, yy - y * y / n])
-        if (spread <= NOISE * np.array([xx, yy])).any():
+        if not varies(spread, 0, np.array([xx, yy])).all():
             return undefined
         scores.append((xy - x * y / n) / np.sqrt(spread.prod(axis=0)))
     return np.stack([*scores, scores[0] - scores[1]])

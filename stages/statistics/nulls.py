@@ -19,8 +19,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.geometry.agreement import Agreement, agree, agreement
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.agreement import moments_of_vectors
+from stages.geometry.moments import Scored, moments, scores
+from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
@@ -41,8 +42,8 @@ FEWEST = 8
 Draws = Mapping[tuple[str, str], np.ndarray]
 
 
-def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Score draws of Q, K and V that belong together.
+def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> Draws:
+    """Score Q, K and V that belong together.
 
     Parameters
     ----------
@@ -55,34 +56,22 @@ def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> d
     dict of (measure, name) to ndarray, shape (draws,)
         ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair of matrices, ``d`` by matrix.
     """
-    draws = len(similarity["q"])
-    return joint(agreement([np.concatenate([similarity[name] for name in MATRICES])], within, sets=draws))
+    values = np.stack([similarity[name] for name in MATRICES], axis=1)
+    every = moments(values)
+    return joint(scores(every, moments(values, within, every.centre)))
 
 
-def joint(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
-    """Take the scores of draws, each of them a set of Q, K and V.
-
-    Parameters
-    ----------
-    scores : Agreement
-        Of as many sets as draws, n = 3.
-
-    Returns
-    -------
-    dict of (measure, name) to ndarray, shape (draws,)
-        As `paired_scores`.
-    """
-    places = {name: place for place, name in enumerate(MATRICES)}
-    found = {(measure, a + b): r[:, places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
-    return found | {("d", name): scores.d[:, place] for name, place in places.items()}
+def joint(scored: Scored) -> Draws:
+    """Take the scores of draws, each of them a set of Q, K and V; as `paired_scores`."""
+    return _taken(scored, [(slice(None), place) for place in range(len(MATRICES))])
 
 
-def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarray]:
+def paired(scored: Scored, apart: int = 0) -> Draws:
     """Take draws of Q, K and V that belong together: draw i of Q with i - 1 of K and i - 2 of V, if 1 `apart`.
 
     Parameters
     ----------
-    scores : Agreement
+    scored : Scored
         Of one set: all draws of Q, then of K, then of V.
     apart : int
         By how many draws matrices are shifted against each other.
@@ -92,13 +81,21 @@ def paired(scores: Agreement, apart: int = 0) -> dict[tuple[str, str], np.ndarra
     dict of (measure, name) to ndarray, shape (draws,)
         As `paired_scores`.
     """
-    draws = scores.d.size // len(MATRICES)
-    places = {name: m * draws + (np.arange(draws) - apart * m) % draws for m, name in enumerate(MATRICES)}
-    found = {(measure, a + b): r[0, places[a], places[b]] for measure, r in scores.r.items() for a, b in PAIRS}
-    return found | {("d", name): scores.d[0, place] for name, place in places.items()}
+    draws = scored.d.size // len(MATRICES)
+    return _taken(scored, [(0, m * draws + (np.arange(draws) - apart * m) % draws) for m in range(len(MATRICES))])
 
 
-def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
+def _taken(scored: Scored, places: Sequence[tuple]) -> Draws:
+    """Take the scores of Q, K and V where they stand: set and place of each."""
+    found = {
+        (measure, pair): r[*places[a], places[b][1]]
+        for measure, r in scored.r.items()
+        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
+    }
+    return found | {("d", name): scored.d[place] for name, place in zip(MATRICES, places, strict=True)}
+
+
+def crossed(scored: Scored) -> Draws:
     """Take each draw of a matrix with every *other* draw of the second: draws i and j are independent for i ≠ j.
 
     All pairs i ≠ j of D frames make a two-sample U-statistic. Pairs that share a frame are correlated, so that it is
@@ -107,7 +104,7 @@ def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
 
     Parameters
     ----------
-    scores : Agreement
+    scored : Scored
         As `paired`.
 
     Returns
@@ -115,13 +112,14 @@ def crossed(scores: Agreement) -> dict[tuple[str, str], np.ndarray]:
     dict of (measure, name) to ndarray
         As `paired_scores`; shape (draws × (draws - 1),) by pair, (draws,) by matrix.
     """
-    draws = scores.d.size // len(MATRICES)
-    own, other = np.split(np.arange(scores.d.size), len(MATRICES)), ~np.eye(draws, dtype=bool)
-    places = dict(zip(MATRICES, own, strict=True))
-    found = {("d", name): scores.d[0, place] for name, place in places.items()}
-    for measure, (r,) in scores.r.items():
-        found |= {(measure, a + b): r[np.ix_(places[a], places[b])][other] for a, b in PAIRS}
-    return found
+    draws = scored.d.size // len(MATRICES)
+    own, other = np.split(np.arange(scored.d.size), len(MATRICES)), ~np.eye(draws, dtype=bool)
+    found = {
+        (measure, pair): r[np.ix_(own[a], own[b])][other]
+        for measure, (r,) in scored.r.items()
+        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
+    }
+    return found | {("d", name): scored.d[0, place] for name, place in zip(MATRICES, own, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -189,9 +187,9 @@ def draw_rungs(
         turned = projected(root.astype(frames.dtype) @ frames)
         gaussian = [project(root, turned[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         look(turned)
-        free = joint(agree(gaussian, similar, within, sets=size))
-        shared = agree([*turned.values()], similar, within)
-        found = {rung: (scores, scores) for rung, scores in (("gaussian", free), ("orientation", paired(shared)))}
+        free = joint(scores(*moments_of_vectors(gaussian, similar, within, sets=size)))
+        shared = scores(*moments_of_vectors([*turned.values()], similar, within))
+        found = {rung: (own, own) for rung, own in (("gaussian", free), ("orientation", paired(shared)))}
         blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
     return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
 

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from stages.geometry.names import INPUT, MATRICES, PAIRS
-from stages.statistics.bootstrap import Moments, Statistics, cohens_d, rsa_and_separability
-
-#: The products that `against_input` needs.
-PRODUCTS = (*PAIRS, *(f"{name}{INPUT}" for name in MATRICES))
+from stages.geometry.moments import Moments, cohens_d, varies
+from stages.geometry.names import INPUT, MATRICES, PAIRS, PLACES
+from stages.statistics.bootstrap import Statistics, rsa_and_separability
 
 
 def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.ndarray:
@@ -37,22 +35,22 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.nd
     0.333
     """
     left = (1 - np.square(ax)) * (1 - np.square(bx))
-    if not np.all(left > 1e-12):
+    if not np.all(varies(left, 1, 1)):
         raise FloatingPointError("partial RSA is undefined: the similarities of a matrix are those of its input")
     return np.clip((ab - ax * bx) / np.sqrt(left), -1, 1)
 
 
-def against_input(within: Moments, across: Moments) -> Statistics:
-    """Return the statistics of the post, and how they relate to the layers' input x.
+def against_input(every: Moments, within: Moments) -> Statistics:
+    """Return how the statistics of the post relate to the layers' input x.
 
     Parameters
     ----------
-    within, across : Moments
-        Of "q", "k", "v" and "x", with `PRODUCTS`.
+    every, within : Moments
+        Of "q", "k", "v" and "x".
 
     Returns
     -------
-    dict of (measure, matrix or pair) to ndarray, shape (resamples, layers)
+    dict of (measure, matrix or pair) to ndarray, shape (samples, layers)
         As `rsa_and_separability`; ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within``
         and ``sd_across`` by matrix, ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over
         all; ``d_of_input`` by "x".
@@ -62,14 +60,16 @@ def against_input(within: Moments, across: Moments) -> Statistics:
     Guillot, G. & Rousset, F. (2011), arXiv:1112.0651: permutation p-values of a partial Mantel test are wrong where
     both sides are autocorrelated, so that effect and interval are given and no p.
     """
-    every = within + across
-    to_input = {name: every.correlation(name, INPUT) for name in MATRICES}
-    partials = {a + b: partial_correlation(every.correlation(a, b), to_input[a], to_input[b]) for a, b in PAIRS}
+    r, x, across = every.correlations(), len(MATRICES), every - within
+    partials = {
+        pair: partial_correlation(r[..., a, b], r[..., a, x], r[..., b, x])
+        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
+    }
     return {
-        **rsa_and_separability(within, across),
-        **{("rsa_to_input", name): r for name, r in to_input.items()},
-        **{("partial_rsa", pair): r for pair, r in partials.items()},
-        ("d_of_input", INPUT): cohens_d(within, across, INPUT),
-        **{("sd_within", name): np.sqrt(within.variance[name]) for name in MATRICES},
-        **{("sd_across", name): np.sqrt(across.variance[name]) for name in MATRICES},
+        **rsa_and_separability(every, within),
+        **{("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)},
+        **{("partial_rsa", pair): values for pair, values in partials.items()},
+        ("d_of_input", INPUT): cohens_d(every, within)[..., x],
+        **{("sd_within", name): within.sds[..., place] for place, name in enumerate(MATRICES)},
+        **{("sd_across", name): across.sds[..., place] for place, name in enumerate(MATRICES)},
     }

@@ -32,7 +32,6 @@ from stages.geometry.effects import d_of_sums
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
-from stages.statistics.device import NUMPY, Device
 
 #: Values at least this close count as equal: a permutation that changes nothing must not lose to rounding.
 TIE = 1e-12
@@ -87,7 +86,6 @@ def permute_words(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-    device: Device = NUMPY,
 ) -> Scores:
     r"""Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
@@ -103,8 +101,6 @@ def permute_words(
         Bytes of working memory: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
-    device : Device
-        Where sums are taken, in steps of `chunk` times ``device.larger`` bytes.
 
     Returns
     -------
@@ -116,19 +112,17 @@ def permute_words(
     FloatingPointError
         If the similarities of a layer are constant.
     """
-    return _test(similarity, permuted_rsa, orders, [("rsa", pair) for pair in PAIRS], chunk, block, progress, device)
+    return _test(similarity, permuted_rsa, orders, [("rsa", pair) for pair in PAIRS], chunk, block, progress)
 
 
-def permuted_rsa(
-    similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, device: Device = NUMPY
-) -> np.ndarray:
+def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps) -> np.ndarray:
     """Return RSA scores after reordering the words of either matrix of each pair; formula in `permute_words`.
 
     Parameters
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
     orders : Orders
-    steps, device
+    steps
         As `sums_of_products`.
 
     Returns
@@ -139,7 +133,7 @@ def permuted_rsa(
     units = {name: unit_norm(similarity[name]) for name in MATRICES}
     firsts, seconds = (sorted({pair[side] for pair in PAIRS}) for side in (0, 1))
     sides = (np.stack([units[name] for name in names], axis=1) for names in (firsts, seconds))
-    found = sums_of_products(*sides, orders, steps, device)
+    found = sums_of_products(*sides, orders, steps)
     return np.stack([found[..., firsts.index(a), seconds.index(b)] for a, b in PAIRS], axis=-1)
 
 
@@ -150,7 +144,6 @@ def permute_labels(
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
-    device: Device = NUMPY,
 ) -> Scores:
     """Test every layer's separability: category labels are permuted over the words.
 
@@ -162,7 +155,7 @@ def permute_labels(
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By matrix ("q", "k", "v").
     categories : sequence of str, length words
-    orders, chunk, block, progress, device
+    orders, chunk, block, progress
         As `permute_words`; so are errors.
 
     Returns
@@ -172,7 +165,7 @@ def permute_labels(
     """
     within = within_category(categories)
     statistic, names = partial(permuted_sums, within=within), [("d", name) for name in similarity]
-    tested = _test(similarity, statistic, orders, names, chunk, block, progress, device)
+    tested = _test(similarity, statistic, orders, names, chunk, block, progress)
     for cells in tested.values():
         cells["value"] = d_of_sums(cells["value"], int(within.sum()), int((~within).sum()))
         if np.isnan(cells["value"]).any():
@@ -180,9 +173,7 @@ def permute_labels(
     return tested
 
 
-def permuted_sums(
-    similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray, device: Device = NUMPY
-) -> np.ndarray:
+def permuted_sums(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray) -> np.ndarray:
     """Sum similarities within categories after reordering the words of the similarities, the labels, or both.
 
     The numbers of pairs within and across stay, and so does the spread of all of them: Cohen's d grows with this sum
@@ -197,7 +188,6 @@ def permuted_sums(
         As `sums_of_products`.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    device : Device
 
     Returns
     -------
@@ -205,12 +195,10 @@ def permuted_sums(
         Of similarities that `unit_norm` has centred and scaled.
     """
     units = np.stack([unit_norm(values) for values in similarity.values()], axis=1)
-    return sums_of_products(units, within[None, None].astype(np.float64), orders, steps, device)[..., 0]
+    return sums_of_products(units, within[None, None].astype(np.float64), orders, steps)[..., 0]
 
 
-def sums_of_products(
-    firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Steps, device: Device = NUMPY
-) -> np.ndarray:
+def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Steps) -> np.ndarray:
     r"""Sum products over pairs under all orders of the words of one side and all of the other.
 
     .. math:: \sum_{i<j} a_{\rho(i)\rho(j)} b_{\gamma(i)\gamma(j)}
@@ -223,8 +211,6 @@ def sums_of_products(
     orders : Orders
     steps : iterable of (slice, slice)
         Blocks of ``orders.second`` and of pairs, which together hold all.
-    device : Device
-        Where they are carried out.
 
     Returns
     -------
@@ -232,19 +218,18 @@ def sums_of_products(
     """
     rows, columns = (len(side) for side in orders)
     (layers, g, _), h, words = firsts.shape, seconds.shape[1], orders.first.shape[1]
-    found = device.put(np.zeros((layers, g, rows, h, columns)))
+    found = np.zeros((layers, g, rows, h, columns))
     # A row of a square matrix is short enough for the cache: gathering along it is fast.
-    firsts, seconds = (device.put(square(values, 0).reshape(*values.shape[:2], -1)) for values in (firsts, seconds))
-    orders = Orders(*map(device.put, orders))
+    firsts, seconds = (square(values, 0).reshape(*values.shape[:2], -1) for values in (firsts, seconds))
     for some, part in steps:
-        i, j = map(device.put, members(words, part.start, part.stop))
+        i, j = members(words, part.start, part.stop)
         to_first, to_second = (order[:, i] * words + order[:, j] for order in (orders.first, orders.second[some]))
         for layer in range(layers):
-            first = device.take(firsts[layer], to_first).reshape(g * rows, -1)
+            first = firsts[layer].take(to_first, axis=1).reshape(g * rows, -1)
             if layer < len(seconds):
-                second = device.take(seconds[layer], to_second).reshape(h * len(to_second), -1)
+                second = seconds[layer].take(to_second, axis=1).reshape(h * len(to_second), -1)
             found[layer, ..., some] += (first @ second.T).reshape(g, rows, h, -1)
-    return device.get(found).transpose(2, 4, 0, 1, 3)
+    return found.transpose(2, 4, 0, 1, 3)
 
 
 def _test(
@@ -255,10 +240,8 @@ def _test(
     chunk: int,
     block: int,
     progress: Progress,
-    device: Device,
 ) -> Scores:
     """Hold the statistics of the words as they are against those of all orders, some layers at a time."""
-    chunk *= device.larger
     layers, pairs = next(iter(similarity.values())).shape
     wide = max(1, min(pairs, chunk // (8 * FEWEST)))
     of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
@@ -266,7 +249,7 @@ def _test(
     found = []
     for part, own in groupby(progress(steps), key=lambda step: step[0]):
         some = {name: matrix[part] for name, matrix in similarity.items()}
-        found.append(statistic(some, orders, (step[1:] for step in own), device=device))
+        found.append(statistic(some, orders, (step[1:] for step in own)))
     permuted = np.concatenate(found, axis=2).reshape(-1, layers, len(names))
     value, largest = permuted[0], np.sort(permuted.max(axis=(1, 2)))
     reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p

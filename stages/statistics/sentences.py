@@ -13,17 +13,14 @@ from scipy.special import stdtrit
 
 from stages.geometry.comparison import fisher_z, pairwise
 from stages.geometry.effects import cohens_d
+from stages.geometry.moments import Moments
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
-from stages.geometry.reliability import CORRELATIONS, SHARES, Moments, reliability
-from stages.pipeline.progress import blocks
+from stages.geometry.reliability import CORRELATIONS, SHARES, reliability
 from stages.pipeline.schema import ALL_SENTENCES
-from stages.statistics.bootstrap import resample_words
+from stages.statistics.bootstrap import resample_words, resampled
 from stages.statistics.seeds import stream
 
-#: Bytes of similarities and their products that are held at a time: of thousands of words they are gigabytes, and what
-#: a processor's cache holds is read faster.
-PIECE = 2**21
 #: 1 - r² below which the copies of a sentence differ by rounding alone.
 ALIKE = 1e-12
 #: How often the sentences are split in two halves.
@@ -92,11 +89,9 @@ def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def moments(
-    similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray, piece: int = PIECE
-) -> Moments:
-    r"""Take the moments of one layer's similarities over word pairs, weighted by resamples of words.
-
-    A pair of distinct words weighs :math:`w_i w_j`; a word's pairs with its own copies are left out.
+    similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray
+) -> tuple[Moments, Moments]:
+    """Sum over word pairs the similarities of one layer in all sentences, weighted by resamples of words.
 
     Parameters
     ----------
@@ -104,50 +99,14 @@ def moments(
     categories : sequence of str, length words
     counts : ndarray of int, shape (resamples, words)
         How often each word was drawn.
-    piece : int
-        Bytes of similarities and products held at a time: they change the memory, not the result.
 
     Returns
     -------
-    Moments
+    every, within : Moments
+        Of shape (resamples, 1), of Q in every sentence, then K, then V; no products within categories.
     """
-    within = within_category(categories)
-    values = np.concatenate([np.asarray(similarity[name], dtype=np.float64) for name in MATRICES])
-    centre = values.mean(axis=1)
-    values = values - centre[:, None]  # far from 0, sums of squares lose digits
-    one, other = np.triu_indices(len(values))
-    rows, columns = np.triu_indices(counts.shape[1], 1)
-    drawn = counts.T.astype(np.float64)  # so that what a pair takes lies side by side
-    sums = np.zeros((len(counts), 1 + len(values) + len(one)))
-    sums_within = np.zeros((len(counts), 1 + len(values)))
-    for pairs in blocks(len(rows), piece // (8 * sums.shape[1])):
-        some, kind = values[:, pairs], within[pairs]
-        features = np.concatenate([np.ones((1, len(kind))), some, some[one] * some[other]])
-        inside = np.concatenate([np.ones((1, kind.sum())), some[:, kind]])
-        weights = drawn[rows[pairs]] * drawn[columns[pairs]]
-        sums += weights.T @ features.T
-        sums_within += weights[kind].T @ inside.T
-    n, totals = sums[:, :1], sums[:, 1 : len(values) + 1]
-    products = np.empty((len(counts), len(values), len(values)))
-    products[:, one, other] = products[:, other, one] = sums[:, len(values) + 1 :]
-    means = totals / n
-    covariance = (products - n[..., None] * means[:, :, None] * means[:, None, :]) / (n[..., None] - 1)
-    squares = np.diagonal(products, axis1=1, axis2=2)
-    d = _cohens_d(n, totals, squares, *np.split(sums_within, [1], axis=1))
-    return Moments(n[:, 0], means + centre, covariance, d)
-
-
-def _cohens_d(
-    n: np.ndarray, totals: np.ndarray, squares: np.ndarray, n_within: np.ndarray, totals_within: np.ndarray
-) -> np.ndarray:
-    """Return Cohen's d, as `stages.geometry.effects.cohens_d`, from sums over all pairs and over those within.
-
-    `n` and `n_within` have shape (resamples, 1); all others, and d, (resamples, geometries).
-    """
-    n_across, totals_across = n - n_within, totals - totals_within
-    within, across = totals_within / n_within, totals_across / n_across
-    scatter = squares - n_within * np.square(within) - n_across * np.square(across)
-    return (within - across) / np.sqrt(scatter / (n - 2))
+    values = np.concatenate([similarity[name] for name in MATRICES])[None]
+    return resampled(values, within_category(categories), counts, inside=False)
 
 
 def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
@@ -177,14 +136,14 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
     """
     once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
-    observed, resampled = (moments(similarity, categories, words) for words in (once["words"], draws.words))
-    values = reliability(observed, once["sentences"], draws.halves)
+    observed, resamples = (moments(similarity, categories, words) for words in (once["words"], draws.words))
+    values = reliability(*observed, once["sentences"], draws.halves)
     spreads = [
         {names: _variance(names[0], drawn) for names, drawn in found.items()}
         for found in (
-            reliability(resampled, once["sentences"], draws.halves),
-            reliability(observed, draws.sentences, draws.halves),
-            reliability(resampled, draws.sentences, draws.halves),
+            reliability(*resamples, once["sentences"], draws.halves),
+            reliability(*observed, draws.sentences, draws.halves),
+            reliability(*resamples, draws.sentences, draws.halves),
         )
     ]
     words, sentences = draws.words.shape[1], draws.sentences.shape[1]

@@ -1,0 +1,257 @@
+r"""Moments of similarities over word pairs, from which every score follows.
+
+With weights w of the pairs, and for geometries a and b their similarities s:
+
+.. math:: n = \sum_p w_p, \qquad S_a = \sum_p w_p s_{ap}, \qquad P_{ab} = \sum_p w_p s_{ap} s_{bp}
+
+Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the product of its words' counts. With a word
+left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.geometry.names import LABELS
+
+#: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
+#: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does. In
+#: single precision, similarities are rounded to 6e-8: of those that vary by 1e-4 a millionth of the variance is noise.
+NOISE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
+#: Share of the sum of squares about the centre below which scatter is what rounding has left.
+ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
+DOUBLE = np.dtype(np.float64)
+CONSTANT = "one of its sides is constant"
+
+
+def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precision: np.dtype = DOUBLE) -> np.ndarray:
+    """Return where numbers vary by more than rounding: the one rule for all scores.
+
+    Parameters
+    ----------
+    scatter : ndarray
+        Sums of squares about the mean.
+    lengths : ndarray
+        Sums of squares of the numbers as they are.
+    squares : ndarray
+        Sums of squares about the centre that `scatter` was computed from.
+    precision : numpy.dtype
+        Of the numbers.
+
+    Returns
+    -------
+    ndarray of bool
+        False also where a number is not finite.
+    """
+    return scatter > np.maximum(NOISE[precision] ** 2 * lengths, ROUNDING[precision] * squares)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over word pairs of g geometries, with any axes before them.
+
+    Attributes
+    ----------
+    n : ndarray, shape (...)
+        Sum of the weights: how many pairs, copies counted.
+    sums : ndarray, shape (..., g)
+        Of the similarities less `centre`.
+    products : ndarray, shape (..., g, g)
+        Of products of two similarities, each less its centre.
+    centre : ndarray, shape (..., g)
+        Far from 0, sums of squares lose digits: near each geometry's mean.
+    precision : numpy.dtype
+        Of the similarities.
+    names : sequence of str
+        Of the geometries, if they have any, for messages.
+    """
+
+    n: np.ndarray
+    sums: np.ndarray
+    products: np.ndarray
+    centre: np.ndarray
+    precision: np.dtype = DOUBLE
+    names: Sequence[str] = ()
+
+    def __sub__(self, other: "Moments") -> "Moments":
+        """Leave out a part of the pairs, about the same centre."""
+        rest = (self.n - other.n, self.sums - other.sums, self.products - other.products)
+        return Moments(*rest, self.centre, self.precision, self.names)
+
+    @property
+    def means(self) -> np.ndarray:
+        """Weighted means, shape (..., g)."""
+        return self.centre + self.sums / self.n[..., None]
+
+    @cached_property
+    def scatter(self) -> np.ndarray:
+        """Sums of products of deviations from the means, shape (..., g, g)."""
+        return self.products - self.sums[..., :, None] * self.sums[..., None, :] / self.n[..., None, None]
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Sums of squares about the centre, shape (..., g)."""
+        return np.diagonal(self.products, axis1=-2, axis2=-1)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Sums of squares of the similarities as they are, shape (..., g)."""
+        return self.squares + 2 * self.centre * self.sums + self.n[..., None] * np.square(self.centre)
+
+    @cached_property
+    def varies(self) -> np.ndarray:
+        """Where similarities vary, shape (..., g)."""
+        return varies(np.diagonal(self.scatter, axis1=-2, axis2=-1), self.lengths, self.squares, self.precision)
+
+    @property
+    def sds(self) -> np.ndarray:
+        """Standard deviations with n - 1, shape (..., g)."""
+        return np.sqrt(np.maximum(np.diagonal(self.scatter, axis1=-2, axis2=-1), 0) / (self.n[..., None] - 1))
+
+    def correlations(self, strict: bool = True) -> np.ndarray:
+        r"""Pearson correlations of all pairs of geometries.
+
+        .. math:: r_{ab} = \frac{C_{ab}}{\sqrt{C_{aa} C_{bb}}}, \qquad C_{ab} = P_{ab} - \frac{S_a S_b}{n}
+
+        Parameters
+        ----------
+        strict : bool
+            Whether similarities that do not vary are an error; otherwise their correlations are NaN.
+
+        Returns
+        -------
+        ndarray of float64, shape (..., g, g)
+            From -1 to 1.
+
+        Raises
+        ------
+        FloatingPointError
+        """
+        if strict and not self.varies.all():
+            flat = np.flatnonzero(~self.varies.reshape(-1, self.varies.shape[-1]).all(axis=0))
+            which = f"the similarities of {LABELS[self.names[flat[0]]]} do not vary" if self.names else CONSTANT
+            raise FloatingPointError(f"a correlation is undefined: {which}")
+        norms = np.sqrt(np.where(self.varies, np.diagonal(self.scatter, axis1=-2, axis2=-1), np.nan))
+        return np.clip(self.scatter / (norms[..., :, None] * norms[..., None, :]), -1, 1)
+
+
+def cohens_d(every: Moments, within: Moments, strict: bool = True) -> np.ndarray:
+    r"""Cohen's d of pairs within against pairs across categories, with the pooled SD.
+
+    .. math:: d = \frac{\bar{w} - \bar{a}}{s}, \qquad
+              s^2 = \frac{P - S_w^2/n_w - S_a^2/n_a}{n_w + n_a - 2}
+
+    Parameters
+    ----------
+    every, within : Moments
+        Over all pairs, and over those within categories; products of the latter are not used.
+    strict : bool
+        Whether similarities that vary neither within nor across are an error; otherwise d is NaN.
+
+    Returns
+    -------
+    ndarray of float64, shape (..., g)
+        In standard deviations, positive where pairs within a category are more alike.
+
+    Raises
+    ------
+    FloatingPointError
+
+    References
+    ----------
+    Cohen, J. (1988). Statistical Power Analysis for the Behavioral Sciences, 2nd ed.
+    """
+    inside, outside = within.n[..., None], (every.n - within.n)[..., None]
+    sums_across = every.sums - within.sums
+    pooled = every.squares - np.square(within.sums) / inside - np.square(sums_across) / outside
+    known = varies(pooled, every.lengths, every.squares, every.precision)
+    if strict and not known.all():
+        raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
+    spread = np.sqrt(np.where(known, pooled, np.nan) / (inside + outside - 2))
+    return (within.sums / inside - sums_across / outside) / spread
+
+
+def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.ndarray | None = None) -> Moments:
+    """Sum over pairs that all weigh 1.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., g, pairs)
+    chosen : ndarray of bool, shape (pairs,), optional
+        Over which pairs; all by default.
+    centre : ndarray, shape (..., g), optional
+        The means by default; those of all pairs for a part that is subtracted from all.
+
+    Returns
+    -------
+    Moments
+    """
+    values = np.asarray(values if chosen is None else values[..., chosen], dtype=np.float64)
+    centre = values.mean(axis=-1) if centre is None else centre
+    centred = values - centre[..., None]
+    # einsum, not BLAS, which wakes threads for every small product.
+    products = np.einsum("...ap,...bp->...ab", centred, centred)
+    n = np.full(values.shape[:-2], float(values.shape[-1]))
+    return Moments(n, centred.sum(axis=-1), products, centre)
+
+
+def moments_in_pieces(pieces: Iterable[np.ndarray], within: np.ndarray, sets: int = 1) -> tuple[Moments, Moments]:
+    """Sum over pairs that come piece by piece: similarities of many words and draws are large.
+
+    Parameters
+    ----------
+    pieces : iterable of ndarray, shape (g × sets, some pairs)
+        Similarities over consecutive pairs, which together are all; they are overwritten. The first geometry of each
+        set comes first, then the second of each. In single precision their products are, too; sums are always double.
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+    sets : int
+        Geometries of different sets are not compared.
+
+    Returns
+    -------
+    every, within : Moments
+        Of shape (sets,): over all pairs, and over those within categories.
+    """
+    start, centre, sums, products = 0, 0.0, 0.0, 0.0
+    for piece in pieces:
+        centre = centre if start else piece.mean(axis=1, keepdims=True)
+        piece -= centre
+        part = within[start : (start := start + piece.shape[1])]
+        kinds = [_in_sets(some, sets) for some in (piece, np.compress(part, piece, axis=1))]
+        sums = sums + np.stack([values.sum(axis=-1, dtype=np.float64) for values in kinds])
+        products = products + np.stack([values @ values.swapaxes(-1, -2) for values in kinds]).astype(np.float64)
+    centre = _in_sets(centre, sets)[..., 0].astype(np.float64)
+    counts = (np.full(sets, float(n)) for n in (len(within), within.sum()))
+    every, inside = (Moments(n, *some, centre, piece.dtype) for n, *some in zip(counts, sums, products, strict=True))
+    return every, inside
+
+
+def _in_sets(values: np.ndarray, sets: int) -> np.ndarray:
+    """Put the geometries of a set together: (g × sets, pairs) to (sets, g, pairs)."""
+    return values.reshape(-1, sets, values.shape[1]).swapaxes(0, 1)
+
+
+class Scored(NamedTuple):
+    """The scores of g geometries, each compared with each.
+
+    Attributes
+    ----------
+    r : dict of str to ndarray, shape (..., g, g)
+        RSA (Pearson) over all pairs and by kind: ``rsa``, ``rsa_within``, ``rsa_across``.
+    d : ndarray, shape (..., g)
+        Cohen's d.
+    """
+
+    r: dict[str, np.ndarray]
+    d: np.ndarray
+
+
+def scores(every: Moments, within: Moments, strict: bool = True) -> Scored:
+    """Return the post's scores from the moments over all pairs and within categories; errors as `Moments`."""
+    kinds = {"rsa": every, "rsa_within": within, "rsa_across": every - within}
+    found = {name: kind.correlations(strict) for name, kind in kinds.items()}
+    return Scored(found, cohens_d(every, within, strict))
