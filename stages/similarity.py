@@ -34,10 +34,11 @@ def main(stage: Stage) -> None:
         if position != word:
             print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
         vectors = vectors_at(target, "tokens.target", activations, reference)
-        if all(same_rows(layer["x"][: len(words)]) for layer in vectors):
+        pairs = zip(vectors.numbers, vectors, strict=True)
+        if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
             raise UserError(
-                f"tokens.target: token {target} has the same vectors whatever the word: "
-                f"choose word, its own token ({word}), or a later one"
+                f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: "
+                f"choose word, its own token ({word})"
             )
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}

@@ -198,3 +198,14 @@ def test_a_stage_run_elsewhere_says_where_to_run_it(tiny: Project) -> None:
     done = tiny.run(sys.executable, "-c", code, check=False)
     assert done.returncode == 1
     assert "rsa: dvc.yaml is missing: run this in the repository's own folder" in done.stderr
+
+
+def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_stage: InProcess) -> None:
+    tiny_stage.project.set(prompt__template="The {word} is good", tokens__target=-1, sentences__enabled=False)
+    for stage in ("check", "capture", "sentences"):
+        assert tiny_stage.run(stage)[0] == 0
+    code, said = tiny_stage.run("similarity")
+    assert (code, said.strip()) == (
+        1,
+        "similarity: tokens.target: token -1 has the same vectors whatever the word in layer 0: choose word, its own token (1)",
+    )

@@ -294,3 +294,15 @@ def test_agreement_within_sets_is_that_of_each_set_alone(cuts: list[int]) -> Non
         np.testing.assert_allclose(found.d[place], alone.d[0], rtol=1e-12)
         for measure, r in alone.r.items():
             np.testing.assert_allclose(found.r[measure][place], r[0], rtol=1e-12)
+
+
+def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None:
+    """Rounding leaves 7e-17 of what should be 0: a direction made of it would be noise."""
+    with pytest.raises(FloatingPointError, match="zero"):
+        correlation(np.array([[0.1, 0.1, 0.1], [1, 2, 4]]))
+    with pytest.raises(FloatingPointError, match="zero"):
+        list(Similar(2, "correlation", "none").pieces([np.array([[[0.1, 0.1, 0.1], [1, 2, 4]]])]))
+    same = np.tile(np.random.default_rng(0).normal(size=7).astype(np.float32), (34, 1))
+    for transform in ("center", "zscore"):
+        with pytest.raises(FloatingPointError, match="zero"):
+            Similar(34, "cosine", transform)(same)

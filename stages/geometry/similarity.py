@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.geometry.pairs import condense, row_blocks
-from stages.geometry.transforms import TRANSFORMS
+from stages.geometry.transforms import TRANSFORMS, deviations
 
 #: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
 BLOCK = 2**18
@@ -56,7 +56,7 @@ def correlation(vectors: np.ndarray) -> np.ndarray:
 
     It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
     """
-    return cosine(_centred(vectors, -1))
+    return cosine(deviations(vectors, -1))
 
 
 def euclidean(vectors: np.ndarray) -> np.ndarray:
@@ -67,18 +67,13 @@ def euclidean(vectors: np.ndarray) -> np.ndarray:
     It does not change under a rotation of the units nor under a translation of all words.
     """
     # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    products = _products(_centred(vectors, -2))
+    products = _products(deviations(vectors, -2))
     squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
     products *= -2
     products += squares[..., :, None]
     products += squares[..., None, :]
     squared = condense(products)
     return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
-
-
-def _centred(vectors: np.ndarray, axis: int) -> np.ndarray:
-    vectors = np.asarray(vectors, dtype=np.float64)
-    return vectors - vectors.mean(axis=axis, keepdims=True)
 
 
 def _products(vectors: np.ndarray) -> np.ndarray:
@@ -122,8 +117,8 @@ ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})
 #: What a metric takes dot products of: of vectors, strict or not, in a precision.
 _ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
     "cosine": directions,
-    "correlation": lambda vectors, strict, dtype: directions(_centred(vectors, -1), strict, dtype),
-    "euclidean": lambda vectors, strict, dtype: _centred(vectors, -2).astype(dtype),
+    "correlation": lambda vectors, strict, dtype: directions(deviations(vectors, -1), strict, dtype),
+    "euclidean": lambda vectors, strict, dtype: deviations(vectors, -2).astype(dtype),
 }
 
 

@@ -12,6 +12,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+#: Share of the largest number that rounding may leave of a difference.
+ROUNDING = 1e-14
+
+
+def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = None) -> np.ndarray:
+    """Subtract the mean over an axis, of the vectors themselves or of a reference.
+
+    What rounding alone leaves is set to 0: as a direction it would be noise.
+    """
+    vectors = np.asarray(vectors, dtype=np.float64)
+    reference = vectors if reference is None else np.asarray(reference, dtype=np.float64)
+    left = vectors - reference.mean(axis=axis, keepdims=True)
+    largest = np.abs(reference).max(axis=axis, keepdims=True)
+    return np.where(np.abs(left) > ROUNDING * largest, left, 0)
+
 
 def none(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Leave the vectors as they are, whatever the reference."""
@@ -28,8 +43,7 @@ def center(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     :math:`-\overline{\lVert y \rVert^2}/(n - 1)`, and cosines have a negative mean whatever the words are. A longer
     reference list avoids that. The result does not change when the same vector is added to all words of both.
     """
-    mean = np.asarray(reference, dtype=np.float64).mean(axis=-2, keepdims=True)
-    return np.asarray(vectors, dtype=np.float64) - mean
+    return deviations(vectors, -2, reference)
 
 
 def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
