@@ -3,25 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import numpy as np
-
 from stages.artefacts.activations import read_biases, vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tensors import open_tensors, read_record
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import ROTATION_INVARIANT, Similar
+from stages.geometry.similarity import Similar
+from stages.geometry.transforms import TRANSFORMS
 from stages.models.load import load_chosen
 from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, project_turned, spectra, weights
-from stages.pipeline.progress import join, stack
+from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import amount
+from stages.statistics.amounts import amount, null_draws
 from stages.statistics.heads import HeadNulls
-from stages.statistics.nulls import draw_rungs, ladder, paired_scores
+from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, of_one_layer
 from stages.statistics.seeds import stream
 
+#: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
+MOST_WORDS = 500
 EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": {}}
 
 
@@ -45,34 +47,36 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         open_tensors(stage.input("data/reference.safetensors")) as reference,
     ):
         record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
-        words, choices = len(record["words"]), {key: record[key] for key in ("metric", "transform")}
-        draws, precision = (amount(f"nulls.{key}", getattr(chosen, key), words) for key in ("draws", "precision"))
-        similar = Similar(words, **choices, single=precision == "single")
-        rotates, within = ROTATION_INVARIANT.issuperset(choices.values()), within_category(record["categories"])
-        rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"), up_to_rotation=rotates)
-        work = partial(of_layer, similar=similar, within=within, heads=projections[0].heads, rungs=rungs, alpha=alpha)
+        words, within = len(record["words"]), within_category(record["categories"])
+        draws = null_draws(chosen.draws, words, alpha)
+        single = amount("nulls.precision", chosen.precision, words) == "single"
+        similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
+        others = [name for name in COMPARISONS if name != "pearson" and words <= MOST_WORDS]
+        choices, own = Choices(similar, others, within), record["transform"]
+        rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"))
+        work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
         bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
         matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
         found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    tables = ladder(drawn, join(unbiased), join(trained), draws, alpha), stack(spectrum), stack(of_heads)
+    tables = ladder(drawn, unbiased, trained), stack(spectrum), stack(of_heads)
     return dict(zip(EMPTY, tables, strict=True)), vectors.numbers
 
 
 def of_layer(
     vectors: Mapping, bias: Mapping, matrices: Mapping,
-    similar: Similar, within: np.ndarray, heads: int, rungs: Callable, alpha: float,
+    choices: Choices, own: str, heads: int, rungs: Callable, alpha: float,
 ) -> tuple:  # fmt: skip
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
     x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
     check_weights(matrices, x, unbiased)
-    nulls = HeadNulls(heads, similar, within)
-    drawn = rungs(x, partial(project_turned, matrices), similar, within, look=nulls.add)
+    nulls = HeadNulls(heads, choices.similar[own], choices.within)
+    drawn = rungs(x, partial(project_turned, matrices), choices, look=nulls.add)
     # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
-    both = unbiased, {name: vectors[name] for name in MATRICES}
-    scores = [paired_scores({name: similar(values)[None] for name, values in v.items()}, within) for v in both]
-    return drawn, *scores, spectra(matrices, PAIRS), nulls.ranges(alpha)
+    without, scored = (observed(some, x, choices) for some in (unbiased, vectors))
+    summed = of_one_layer(drawn, without, alpha)
+    return summed, without, scored, spectra(matrices, PAIRS), nulls.ranges(alpha)
 
 
 if __name__ == "__main__":

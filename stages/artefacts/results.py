@@ -53,7 +53,7 @@ class Results:
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
     inference, controls = _table("inference"), _table("controls")
     robustness, heads = _table("robustness"), _table("heads")
-    nulls, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
+    null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences = _table("sentences")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 
@@ -78,6 +78,12 @@ class Results:
         """What titles say where words are compared at another token than their own; empty where they are not."""
         token, own = self.record.get("target"), self.record.get("word_position")
         return "" if token == own else f"words compared at token {token}, not at their own, {own}"
+
+    @cached_property
+    def nulls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
+        """The ladder under the run's own transform, with Pearson's r."""
+        own = (self.record["transform"], "pearson")
+        return {key[2:]: cells for key, cells in self.null_choices.items() if key[:2] == own}
 
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:

@@ -101,7 +101,7 @@ TABLES = {
     "heads.csv": Table((*MATRICES, *PAIRS), places=("layer", "head"), gaps="*", switch="heads.enabled"),
     "nulls.csv": Table(
         ("value", "low", "high", "p", "p_familywise"),
-        names=(*MEASURES, "rung"),
+        names=("transform", "comparison", *MEASURES, "rung"),
         optional=("low", "high", "p", "p_familywise"),
         switch="nulls.enabled",
     ),

@@ -10,8 +10,8 @@ from stages.geometry.similarity import Similar
 
 
 def moments_of_vectors(
-    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, strict: bool = True, sets: int = 1
-) -> tuple[Moments, Moments]:
+    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, *sets: np.ndarray, strict: bool = True
+) -> list[tuple[Moments, Moments]]:
     """Return the moments of the similarities of geometries, in single precision where that is enough.
 
     It is where `similar` says so, of cosines and correlations, if all of them vary enough for it. (Distances may lose
@@ -22,21 +22,14 @@ def moments_of_vectors(
     vectors : sequence of ndarray, shape (draws, words + reference words, units)
         Units may differ.
     similar : Similar
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
+    within, *sets
+        As `moments_in_pieces`; so is what is returned.
     strict : bool
         Whether a vector that has no direction is an error; otherwise all scores of its geometry are NaN.
-    sets : int
-        As `moments_in_pieces`.
-
-    Returns
-    -------
-    every, within : Moments
-        Of shape (sets,): over all pairs, and over those within categories.
     """
     if similar.single and similar.metric != "euclidean":
         with suppress(FloatingPointError):
-            found = moments_in_pieces(similar.pieces(vectors, dtype=np.float32), within, sets)
-            if all(kind.varies.all() for kind in (*found, found[0] - found[1])):
+            found = moments_in_pieces(similar.pieces(vectors, dtype=np.float32), within, *sets)
+            if all(kind.varies.all() for every, inside in found for kind in (every, inside, every - inside)):
                 return found
-    return moments_in_pieces(similar.pieces(vectors, strict), within, sets)
+    return moments_in_pieces(similar.pieces(vectors, strict), within, *sets)

@@ -198,41 +198,44 @@ def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.nda
     return Moments(n, centred.sum(axis=-1), products, centre)
 
 
-def moments_in_pieces(pieces: Iterable[np.ndarray], within: np.ndarray, sets: int = 1) -> tuple[Moments, Moments]:
+def moments_in_pieces(
+    pieces: Iterable[np.ndarray], within: np.ndarray, *sets: np.ndarray
+) -> list[tuple[Moments, Moments]]:
     """Sum over pairs that come piece by piece: similarities of many words and draws are large.
 
     Parameters
     ----------
-    pieces : iterable of ndarray, shape (g × sets, some pairs)
-        Similarities over consecutive pairs, which together are all; they are overwritten. The first geometry of each
-        set comes first, then the second of each. In single precision their products are, too; sums are always double.
+    pieces : iterable of ndarray, shape (geometries, some pairs)
+        Similarities over consecutive pairs, which together are all; they are overwritten. In single precision their
+        products are, too; sums are always double.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    sets : int
-        Geometries of different sets are not compared.
+    *sets : ndarray of int, shape (sets, g)
+        Which g geometries are compared with each other, set by set; all by default, as one set.
 
     Returns
     -------
-    every, within : Moments
-        Of shape (sets,): over all pairs, and over those within categories.
+    list of (every, within), both Moments of shape (sets,)
+        For each of `sets`: over all pairs, and over those within categories.
     """
-    start, centre, sums, products = 0, 0.0, 0.0, 0.0
+    start, centre, added = 0, None, []
     for piece in pieces:
-        centre = centre if start else piece.mean(axis=1, keepdims=True)
+        if centre is None:
+            centre, start = piece.mean(axis=1, keepdims=True), 0
+            sets = sets or (np.arange(len(piece))[None],)
+            added = [[0.0, 0.0, 0.0, 0.0] for _ in sets]
         piece -= centre
-        part = within[start : (start := start + piece.shape[1])]
-        kinds = [_in_sets(some, sets) for some in (piece, np.compress(part, piece, axis=1))]
-        sums = sums + np.stack([values.sum(axis=-1, dtype=np.float64) for values in kinds])
-        products = products + np.stack([values @ values.swapaxes(-1, -2) for values in kinds]).astype(np.float64)
-    centre = _in_sets(centre, sets)[..., 0].astype(np.float64)
-    counts = (np.full(sets, float(n)) for n in (len(within), within.sum()))
-    every, inside = (Moments(n, *some, centre, piece.dtype) for n, *some in zip(counts, sums, products, strict=True))
-    return every, inside
-
-
-def _in_sets(values: np.ndarray, sets: int) -> np.ndarray:
-    """Put the geometries of a set together: (g × sets, pairs) to (sets, g, pairs)."""
-    return values.reshape(-1, sets, values.shape[1]).swapaxes(0, 1)
+        inside = np.compress(within[start : (start := start + piece.shape[1])], piece, axis=1)
+        for sums, chosen in zip(added, sets, strict=True):
+            for place, some in enumerate((piece[chosen], inside[chosen])):
+                sums[place] = sums[place] + some.sum(axis=-1, dtype=np.float64)
+                sums[2 + place] = sums[2 + place] + (some @ some.swapaxes(-1, -2)).astype(np.float64)
+    found = []
+    for (all_sums, sums, all_products, products), chosen in zip(added, sets, strict=True):
+        own = centre[chosen, 0].astype(np.float64), piece.dtype
+        n = [np.full(len(chosen), float(count)) for count in (len(within), within.sum())]
+        found.append((Moments(n[0], all_sums, all_products, *own), Moments(n[1], sums, products, *own)))
+    return found
 
 
 class Scored(NamedTuple):

@@ -96,7 +96,7 @@ def _scores(
     found = []
     for group in range(groups):
         own = [head for part in parts for head in part[group]]
-        every, inside = moments_of_vectors(own, similar, within, strict=False)
+        ((every, inside),) = moments_of_vectors(own, similar, within, strict=False)
         d, r = cohens_d(every, inside, strict=False), every.correlations(strict=False)
         d, r = d.reshape(-1, draws), r.reshape(len(own), draws, len(own), draws)
         of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}

@@ -20,149 +20,139 @@ from itertools import pairwise
 import numpy as np
 
 from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.moments import Scored, moments, scores
+from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
+from stages.geometry.moments import Moments, scores
 from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
+from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, haar_frames, project, ranges
 
-#: The rungs that are drawn, in their order; of Cohen's d, which is of one matrix, there is no third.
+#: The rungs that are drawn, in their order; of what is of one matrix there is no third.
 DRAWN = ("gaussian", "spectrum", "orientation")
 #: What the step to each rung from the one below it means.
 STEPS = {"spectrum": "narrow spectrum", "orientation": "shared directions", "unbiased": "alignment", "trained": "bias"}
+#: Scores of two matrices, by Pearson's r, and scores of one.
+OF_PAIRS = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "rsa_gap_z", "partial_rsa")
+OF_MATRICES = ("d", "rsa_to_input")
 
-#: Bytes of projections that are held at a time. Similarities count eight times what they would take if they were kept:
-#: of large blocks, nearly all time would go into pairing draws with each other.
+#: Bytes of projections and similarities that are held at a time.
 CHUNK = 2**28
-#: Draws that are held at a time are at least these: the independent rung pairs them with each other.
+#: Draws that are held at a time are at least these: the independent rung takes them from each other.
 FEWEST = 8
 
-#: By measure and matrix or pair (``draws["rsa", "qk"]``): one value a draw, shape (draws,).
-Draws = Mapping[tuple[str, str], np.ndarray]
-
-
-def paired_scores(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> Draws:
-    """Score Q, K and V that belong together.
-
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (draws, pairs)
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-
-    Returns
-    -------
-    dict of (measure, name) to ndarray, shape (draws,)
-        ``rsa``, ``rsa_within``, ``rsa_across`` (Pearson) by pair of matrices, ``d`` by matrix.
-    """
-    values = np.stack([similarity[name] for name in MATRICES], axis=1)
-    every = moments(values)
-    return joint(scores(every, moments(values, within, every.centre)))
-
-
-def joint(scored: Scored) -> Draws:
-    """Take the scores of draws, each of them a set of Q, K and V; as `paired_scores`."""
-    return _taken(scored, [(slice(None), place) for place in range(len(MATRICES))])
-
-
-def paired(scored: Scored, apart: int = 0) -> Draws:
-    """Take draws of Q, K and V that belong together: draw i of Q with i - 1 of K and i - 2 of V, if 1 `apart`.
-
-    Parameters
-    ----------
-    scored : Scored
-        Of one set: all draws of Q, then of K, then of V.
-    apart : int
-        By how many draws matrices are shifted against each other.
-
-    Returns
-    -------
-    dict of (measure, name) to ndarray, shape (draws,)
-        As `paired_scores`.
-    """
-    draws = scored.d.size // len(MATRICES)
-    return _taken(scored, [(0, m * draws + (np.arange(draws) - apart * m) % draws) for m in range(len(MATRICES))])
-
-
-def _taken(scored: Scored, places: Sequence[tuple]) -> Draws:
-    """Take the scores of Q, K and V where they stand: set and place of each."""
-    found = {
-        (measure, pair): r[*places[a], places[b][1]]
-        for measure, r in scored.r.items()
-        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
-    }
-    return found | {("d", name): scored.d[place] for name, place in zip(MATRICES, places, strict=True)}
-
-
-def crossed(scored: Scored) -> Draws:
-    """Take each draw of a matrix with every *other* draw of the second: draws i and j are independent for i ≠ j.
-
-    All pairs i ≠ j of D frames make a two-sample U-statistic. Pairs that share a frame are correlated, so that it is
-    not worth D (D - 1) draws: of the variance over D independent draws the mean keeps the part that one frame alone
-    decides, and loses nearly all of what only the two together do (Hoeffding 1948, doi:10.1214/aoms/1177730196).
-
-    Parameters
-    ----------
-    scored : Scored
-        As `paired`.
-
-    Returns
-    -------
-    dict of (measure, name) to ndarray
-        As `paired_scores`; shape (draws × (draws - 1),) by pair, (draws,) by matrix.
-    """
-    draws = scored.d.size // len(MATRICES)
-    own, other = np.split(np.arange(scored.d.size), len(MATRICES)), ~np.eye(draws, dtype=bool)
-    found = {
-        (measure, pair): r[np.ix_(own[a], own[b])][other]
-        for measure, (r,) in scored.r.items()
-        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
-    }
-    return found | {("d", name): scored.d[0, place] for name, place in zip(MATRICES, own, strict=True)}
+#: By transform, comparison, measure, and matrix or pair: one value a draw, shape (draws,).
+Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Rung:
-    """The draws of one rung in one layer.
+class Choices:
+    """Under what the scores of draws are taken.
 
     Attributes
     ----------
-    values : mapping of (measure, name) to ndarray
-        What means, ranges and p are taken of.
-    joint : mapping of (measure, name) to ndarray, shape (draws,)
-        One value a draw, those of all pairs or matrices drawn together: for the family-wise p.
+    similar : mapping of str to Similar
+        By transform.
+    comparisons : sequence of str
+        Keys of `COMPARISONS` besides "pearson".
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
     """
 
-    values: Draws
-    joint: Draws
+    similar: Mapping[str, Similar]
+    comparisons: Sequence[str]
+    within: np.ndarray
+
+
+def score(
+    vectors: Sequence[np.ndarray], x: np.ndarray, choices: Choices, shifts: Sequence[int] = (0,)
+) -> list[dict[tuple[str, str, str, str], np.ndarray]]:
+    """Score draws of Q, K and V under every choice.
+
+    Parameters
+    ----------
+    vectors : sequence of 3 ndarray, shape (draws, words + reference words, units)
+        Of Q, K and V.
+    x : ndarray, shape (words + reference words, units)
+        Their input.
+    choices : Choices
+    shifts : sequence of int
+        Which draws belong together: with 1, draw i of Q, i - 1 of K and i - 2 of V.
+
+    Returns
+    -------
+    list of Draws
+        One for each of `shifts`.
+
+    Raises
+    ------
+    FloatingPointError
+        If the similarities of a draw do not vary.
+    """
+    draws = np.arange(len(vectors[0]))
+    sets = [
+        np.stack(
+            [*(m * len(draws) + (draws - shift * m) % len(draws) for m in range(3)), 0 * draws + 3 * len(draws)], 1
+        )
+        for shift in shifts
+    ]
+    found: list[dict] = [{} for _ in shifts]
+    for transform, similar in choices.similar.items():
+        every = [*vectors, x[None]]
+        for into, moments in zip(found, moments_of_vectors(every, similar, choices.within, *sets), strict=True):
+            into |= {(transform, "pearson", *key): values for key, values in _measures(*moments).items()}
+        if choices.comparisons:
+            values = np.concatenate(list(similar.pieces([*vectors], dtype=np.float32)), axis=1)
+        for comparison in choices.comparisons:
+            units = unit_norm(COMPARISONS[comparison].features(values))
+            for into, chosen in zip(found, sets, strict=True):
+                for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+                    r = product_sum(units[chosen[:, a]], units[chosen[:, b]])
+                    into[transform, comparison, "rsa", pair] = np.clip(r, -1, 1)
+    return found
+
+
+def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
+    """Return every measure of sets of Q, K, V and their input, by measure and matrix or pair."""
+    r, d = scores(every, within)
+    found = {("d", name): d[:, place] for place, name in enumerate(MATRICES)}
+    found |= {("rsa_to_input", name): r["rsa"][:, place, 3] for place, name in enumerate(MATRICES)}
+    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+        own = {measure: table[:, a, b] for measure, table in r.items()}
+        own["rsa_gap"] = own["rsa_within"] - own["rsa_across"]
+        own["rsa_gap_z"] = fisher_z(own["rsa_within"]) - fisher_z(own["rsa_across"])
+        own["partial_rsa"] = partial_correlation(own["rsa"], r["rsa"][:, a, 3], r["rsa"][:, b, 3])
+        found |= {(measure, pair): values for measure, values in own.items()}
+    return found
+
+
+def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
+    """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
+    (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
+    return {key: float(values[0]) for key, values in draws.items()}
 
 
 def draw_rungs(
     x: np.ndarray,
     projected: Callable[[np.ndarray], Mapping[str, np.ndarray]],
-    similar: Similar,
-    within: np.ndarray,
+    choices: Choices,
     draws: int,
     rng: np.random.Generator,
-    up_to_rotation: bool,
     look: Callable[[Mapping[str, np.ndarray]], None] = lambda vectors: None,
     chunk: int = CHUNK,
-) -> dict[str, Rung]:
-    """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer.
+) -> dict[str, Draws]:
+    """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
     Parameters
     ----------
     x : ndarray, shape (words, units)
-        The layer's input at the target token; words behind those of `within` are a reference for `similar`.
+        The layer's input at the target token; words behind those of `choices` are a reference.
     projected : callable
         Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
-    similar : Similar
-    within : ndarray of bool, shape (pairs,)
+    choices : Choices
     draws : int
     rng : numpy.random.Generator
-    up_to_rotation : bool
-        Whether a rotation of the units leaves what `similar` gives as it is; much is then faster.
     look : callable
         Is shown each block's x R W: "q", "k", "v", shape (draws, words, width).
     chunk : int
@@ -170,69 +160,92 @@ def draw_rungs(
 
     Returns
     -------
-    dict of str to Rung
+    dict of str to Draws
 
     Raises
     ------
     FloatingPointError
         If the similarities of a draw do not vary.
     """
-    root = factor(x).astype(np.float32 if similar.single else np.float64)
-    blocks: list[dict[str, tuple[Draws, Draws]]] = []
+    single = any(similar.single for similar in choices.similar.values())
+    root = factor(x).astype(np.float32 if single else np.float64)
+    blocks: list[dict[str, Draws]] = []
     # Blocks of about equal size, none smaller than `FEWEST`.
-    needed = 8 * draws * (24 * len(within) + 4 * root.shape[1] * x.shape[1])
+    needed = 8 * draws * (24 * len(choices.within) + 4 * root.shape[1] * x.shape[1])
     parts = max(1, min(-(-needed // chunk), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)
-        gaussian = [project(root, turned[name].shape[-1], size, rng, up_to_rotation) for name in MATRICES]
         look(turned)
-        free = joint(scores(*moments_of_vectors(gaussian, similar, within, sets=size)))
-        shared = scores(*moments_of_vectors([*turned.values()], similar, within))
-        found = {rung: (own, own) for rung, own in (("gaussian", free), ("orientation", paired(shared)))}
-        blocks.append(found | {"spectrum": (crossed(shared), paired(shared, apart=1))})
-    return {rung: Rung(*(join(parts) for parts in zip(*(b[rung] for b in blocks), strict=True))) for rung in DRAWN}
+        (free,) = score([project(root, turned[name].shape[-1], size, rng) for name in MATRICES], x, choices)
+        together, apart = score([*turned.values()], x, choices, shifts=(0, 1))
+        blocks.append({"gaussian": free, "spectrum": apart, "orientation": together})
+    return join(blocks)
 
 
-def ladder(
-    drawn: Sequence[Mapping[str, Rung]], unbiased: Draws, trained: Draws, draws: int, alpha: float
-) -> dict[tuple[str, str, str], dict[str, np.ndarray]]:
+def of_one_layer(drawn: Mapping[str, Draws], unbiased: Mapping, alpha: float) -> dict[tuple[str, ...], dict]:
+    """Return mean, range and p of every drawn rung of a layer, and its draws for the family-wise p.
+
+    Parameters
+    ----------
+    drawn : mapping of str to Draws
+    unbiased : mapping
+        What is tested, as `observed` gives it: the drawn rungs have no bias either.
+    alpha : float
+        Ranges hold a new draw with probability 1 - alpha.
+
+    Returns
+    -------
+    dict of (*key of `Draws`, rung) to dict
+        ``value``, ``low``, ``high``, ``p`` and ``draws``.
+    """
+    return {
+        (*key, rung): {**ranges(values, alpha), "p": monte_carlo_p(unbiased[key], values), "draws": values}
+        for rung in DRAWN
+        for key, values in drawn[rung].items()
+        if rung != "orientation" or key[2] not in OF_MATRICES
+    }
+
+
+def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequence[Mapping]) -> dict:
     """Put the rungs of all layers together: means, ranges, tests, and the steps between neighbouring rungs.
 
     Parameters
     ----------
-    drawn : sequence of mapping of str to Rung
-        By layer, by rung.
-    unbiased, trained : mapping of (measure, name) to ndarray, shape (layers,)
-        Scores of the last two rungs. The tests are of `unbiased`: the drawn rungs have no bias either.
-    draws : int
-    alpha : float
-        Ranges hold 1 - alpha of the draws.
+    layers : sequence of mapping
+        By layer, of `of_one_layer`.
+    unbiased, trained : sequence of mapping
+        By layer, of `observed`: the last two rungs.
 
     Returns
     -------
-    dict of (measure, matrix or pair, rung or step) to dict of str to ndarray, shape (layers,)
-        Of a drawn rung ``value`` (the mean), ``low``, ``high`` (the range of the draws, not an interval), ``p`` and,
-        for ``rsa`` and ``d``, ``p_familywise`` (over layers and pairs, or matrices); of the others and of steps,
-        whose measure ends with ``_step``, ``value`` alone.
+    dict of (transform, comparison, measure, matrix or pair, rung or step) to dict of str to ndarray, shape (layers,)
+        Of a drawn rung ``value`` (the mean), ``low``, ``high`` (where a new draw lies), ``p`` and ``p_familywise``
+        (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure ends with
+        ``_step``, ``value`` alone.
     """
-    found: dict[tuple[str, str, str], dict[str, np.ndarray]] = {}
-    for (measure, name), value in trained.items():
-        rungs = DRAWN if measure != "d" else DRAWN[:2]
+    cells, of_unbiased, of_trained = stack(map(_flat, layers)), stack(unbiased), stack(trained)
+    found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+    for key, value in of_trained.items():
+        rungs = DRAWN[: 2 if key[2] in OF_MATRICES else 3]
         for rung in rungs:
-            values = [layer[rung].values[measure, name] for layer in drawn]
-            cells = stack([ranges(v, alpha) for v in values])
-            both = zip(unbiased[measure, name], values, strict=True)
-            found[measure, name, rung] = cells | {"p": np.array([monte_carlo_p(t, v, draws) for t, v in both])}
-        found[measure, name, "unbiased"] = {"value": unbiased[measure, name]}
-        found[measure, name, "trained"] = {"value": value}
-        for lower, upper in pairwise((*rungs, "unbiased", "trained")):
-            difference = found[measure, name, upper]["value"] - found[measure, name, lower]["value"]
-            found[f"{measure}_step", name, STEPS[upper]] = {"value": difference}
-    for measure, names in {"rsa": PAIRS, "d": MATRICES}.items():
-        for rung in DRAWN if measure != "d" else DRAWN[:2]:
-            joint = np.stack([layer[rung].joint[measure, name] for name in names for layer in drawn])
-            p = familywise_p(np.concatenate([unbiased[measure, name] for name in names]), joint)
+            found[*key, rung] = {column: cells[*key, rung, column] for column in ("value", "low", "high", "p")}
+        found[*key, "unbiased"], found[*key, "trained"] = {"value": of_unbiased[key]}, {"value": value}
+        if key[2] in ("rsa", "d"):
+            for lower, upper in pairwise((*rungs, "unbiased", "trained")):
+                step = found[*key, upper]["value"] - found[*key, lower]["value"]
+                found[*key[:2], f"{key[2]}_step", key[3], STEPS[upper]] = {"value": step}
+    families: dict[tuple[str, ...], list[str]] = {}
+    for key in of_trained:
+        families.setdefault(key[:3], []).append(key[3])
+    for family, names in families.items():
+        for rung in DRAWN[: 2 if family[2] in OF_MATRICES else 3]:
+            drawn = np.concatenate([cells[*family, name, rung, "draws"] for name in names])
+            p = familywise_p(np.concatenate([of_unbiased[*family, name] for name in names]), drawn)
             for name, part in zip(names, np.split(p, len(names)), strict=True):
-                found[measure, name, rung]["p_familywise"] = part
+                found[*family, name, rung]["p_familywise"] = part
     return found
+
+
+def _flat(cells: Mapping[tuple[str, ...], Mapping]) -> dict[tuple[str, ...], np.ndarray]:
+    return {(*key, column): value for key, own in cells.items() for column, value in own.items()}

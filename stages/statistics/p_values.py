@@ -3,20 +3,17 @@
 import numpy as np
 
 
-def monte_carlo_p(value: float, drawn: np.ndarray, draws: int) -> float:
-    r"""Two-sided p of a value among draws of a null.
+def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
+    r"""Two-sided p of a value among D draws of a null.
 
-    .. math:: p = \min\left(1,\; 2\,\frac{1 + D \min(s_\le, s_\ge)}{D + 1}\right)
+    .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(n_\le, n_\ge)}{D + 1}\right)
 
-    with the shares s of the drawn values that are at most, and at least, the value. D is the number of *independent*
-    draws: the pairs of the independent rung make the shares more exact, but not the smallest p smaller.
+    with the numbers n of the drawn values that are at most, and at least, the value.
 
     Parameters
     ----------
     value : float
-    drawn : ndarray, shape (n,)
-    draws : int
-        D.
+    drawn : ndarray, shape (D,)
 
     Returns
     -------
@@ -27,8 +24,8 @@ def monte_carlo_p(value: float, drawn: np.ndarray, draws: int) -> float:
     ----------
     Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585.
     """
-    tail = min(np.mean(drawn <= value), np.mean(drawn >= value))
-    return float(min(1.0, 2 * (1 + draws * tail) / (draws + 1)))
+    tail = min(np.sum(drawn <= value), np.sum(drawn >= value))
+    return float(min(1.0, 2 * (1 + tail) / (len(drawn) + 1)))
 
 
 def familywise_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -21,18 +21,12 @@ def factor(x: np.ndarray) -> np.ndarray:
     return np.linalg.qr(np.asarray(x, dtype=np.float64).T, mode="r").T
 
 
-def project(
-    root: np.ndarray, width: int, draws: int, rng: np.random.Generator, up_to_rotation: bool = False
-) -> np.ndarray:
+def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     r"""Draw random projections x W of words by their exact law.
 
     With independent standard normal entries in W, the columns of x W are independent and normal with covariance
     :math:`x x^\top`. So :math:`L Z`, Z standard normal, has the same distribution: words × words times words × width
     numbers in the place of words × units times units × width.
-
-    Where a rotation of the units does not matter, even less will do. By Bartlett's decomposition :math:`Z = A Q` with
-    orthonormal rows in Q and a lower triangular A: standard normal below the diagonal, on it the roots of independent
-    chi-squares with width, width - 1, ... degrees of freedom. :math:`L A` has the Gram matrices of :math:`L Z`.
 
     Parameters
     ----------
@@ -42,25 +36,16 @@ def project(
         Units of the projection.
     draws : int
     rng : numpy.random.Generator
-    up_to_rotation : bool
-        Whether to draw :math:`L A`.
 
     Returns
     -------
-    ndarray, shape (draws, words, width), up to rotation (draws, words, min(rank, width))
+    ndarray, shape (draws, words, width)
 
     References
     ----------
     Johnson, W. B. & Lindenstrauss, J. (1984), doi:10.1090/conm/026/737400 (why such a projection keeps geometry).
-    Bartlett, M. S. (1934), doi:10.1017/S0370164600016205.
     """
-    rank = root.shape[1]
-    if not up_to_rotation:
-        return root @ rng.standard_normal((draws, rank, width)).astype(root.dtype)
-    diagonal = np.arange(min(rank, width))
-    lower = np.tril(rng.standard_normal((draws, rank, len(diagonal))), -1)
-    lower[:, diagonal, diagonal] = np.sqrt(rng.chisquare(width - diagonal, size=(draws, len(diagonal))))
-    return root @ lower.astype(root.dtype)
+    return root @ rng.standard_normal((draws, root.shape[1], width), dtype=np.float32).astype(root.dtype)
 
 
 def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator, dtype: type = np.float64) -> np.ndarray:
@@ -99,17 +84,19 @@ def _orthonormal(rows: np.ndarray) -> np.ndarray:
 
 
 def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Return mean and central range of draws.
+    """Return the mean of draws, and the range that holds a new draw with probability 1 - alpha.
+
+    The ends are order statistics at (n + 1) p, of which a new draw is as likely to lie beyond as it says; NumPy's
+    default, which interpolates at (n - 1) p, leaves out too many.
 
     Parameters
     ----------
     draws : ndarray, shape (..., draws)
     alpha : float
-        The range holds 1 - alpha of them.
 
     Returns
     -------
     dict of "value", "low", "high" to ndarray, shape (...)
     """
-    low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=-1)
+    low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=-1, method="weibull")
     return {"value": draws.mean(axis=-1), "low": low, "high": high}
