@@ -1,7 +1,6 @@
-"""Hold RSA and separability against those of the input, the spread of similarities, and other choices."""
+"""Compare RSA and separability with those of the input and with other choices of transform and comparison."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
@@ -12,7 +11,6 @@ from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
 from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.matching import range_matched
 from stages.statistics.partial import against_input
 from stages.statistics.seeds import stream
 
@@ -30,7 +28,7 @@ def main(stage: Stage) -> None:
 
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
     """Return what the two tables hold, worked out some layers at a time, and the layers' numbers."""
-    chosen, inference = stage.settings.controls, stage.settings.inference
+    inference = stage.settings.inference
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
@@ -43,16 +41,12 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
         bar = progress("bootstrap")
         scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
-        rng = stream(inference.seed, "matching")
-        draws = amount("controls.matches", chosen.matches, len(categories))
-        matched = partial(range_matched, categories=categories, bins=chosen.bins, draws=draws, rng=rng)
-        found = []
-        for part in progress("controls")(list(blocks(layers, min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))))):
-            compared = {name: tensors[name][part] for name in MATRICES}
-            robust = robustness(vectors[part], categories, tensors.record["metric"])
-            found.append((matched(compared, alpha=inference.alpha), robust))
-    ranges, robust = (join(parts) for parts in zip(*found, strict=True))
-    return scores | ranges, robust, vectors.numbers
+        size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
+        robust = [
+            robustness(vectors[part], categories, tensors.record["metric"])
+            for part in progress("controls")(list(blocks(layers, size)))
+        ]
+    return scores, join(robust), vectors.numbers
 
 
 if __name__ == "__main__":

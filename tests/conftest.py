@@ -300,7 +300,7 @@ def make_tiny(root: Path) -> None:
     project.set(
         model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
     )
-    project.set(inference__permutations=999, inference__bootstraps=500, controls__matches=100)  # what is quick
+    project.set(inference__permutations=999, inference__bootstraps=500)  # what is quick
     project.set(nulls__draws=40, sentences__bootstraps=100)
     project.repro()
     commit(project, pack=True)

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import squareform
 
-from stages.geometry.comparison import COMPARISONS, pairwise, pearson
+from stages.geometry.comparison import COMPARISONS, pearson
 from stages.geometry.effects import anosim_r, cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
-from stages.geometry.similarity import METRICS, ROTATION_INVARIANT, Similar, cosine
+from stages.geometry.similarity import cosine
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.pipeline.schema import Rsa, Similarity
 from stages.statistics import matching
-from stages.statistics.matching import range_matched
 from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, project
 
@@ -218,34 +217,6 @@ def test_the_factor_is_that_of_the_gram_matrix_singular_or_not(units: int) -> No
     np.testing.assert_allclose(root @ root.T, x @ x.T, atol=1e-12)
 
 
-@pytest.mark.parametrize("width", [4, 9])
-def test_projections_up_to_rotation_have_the_geometry_of_whole_ones(width: int) -> None:
-    """Fewer units than words, and more: cosines, lengths and d follow the same distributions."""
-    rng = np.random.default_rng(1)
-    draws, root = 1500 * SIZE, factor(rng.normal(size=(7, 11)) + 1)
-    short = project(root, width, draws, rng, up_to_rotation=True)
-    whole = project(root, width, draws, rng)
-    assert short.shape == (draws, 7, min(7, width))
-    within = within_category(list("aaabbcc"))
-    for measure in (
-        lambda y: cosine(y)[:, 3],
-        lambda y: cosine(y)[:, 20],
-        lambda y: np.linalg.norm(y, axis=2)[:, 6],
-        lambda y: cohens_d(cosine(y), within),
-        lambda y: pearson(cosine(y), cosine(root)),
-    ):
-        assert stats.ks_2samp(measure(short), measure(whole)).pvalue > 0.01
-
-
-@pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("metric", METRICS)
-def test_what_is_said_to_be_invariant_to_rotation_is_and_nothing_else(metric: str, transform: str) -> None:
-    rng = np.random.default_rng(0)
-    x, turn = rng.normal(size=(9, 5)) + 1, np.linalg.qr(rng.normal(size=(5, 5)))[0]
-    before, after = (Similar(6, metric, transform)(values) for values in (x, x @ turn))
-    assert np.allclose(before, after, atol=1e-9) == ({metric, transform} <= ROTATION_INVARIANT)
-
-
 def test_drawn_projections_have_the_law_of_brute_force_ones() -> None:
     rng = np.random.default_rng(0)
     draws, width = 1500 * SIZE, 5
@@ -305,86 +276,6 @@ def test_partial_correlation_with_the_input_itself_is_an_error() -> None:
 
 
 # Range matching
-
-
-def two_kinds(seed: int, noise: float) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Matrices that go together the same way in all pairs, which spread three times as far within categories."""
-    rng = np.random.default_rng(seed)
-    categories = [name for name in "abc" for _ in range(20)]
-    within = within_category(categories)
-    q = rng.normal(size=(1, len(within))) * np.where(within, 3, 1)
-    k, v = (q + noise * rng.normal(size=q.shape) for _ in "kv")
-    return {"q": q, "k": k, "v": v}, categories
-
-
-def test_a_gap_that_is_only_a_spread_goes_when_ranges_are_matched() -> None:
-    similarity, categories = two_kinds(0, 1.0)
-    within = within_category(categories)
-    plain = [pairwise({m: s[:, kind] for m, s in similarity.items()})["qk"][0] for kind in (within, ~within)]
-    assert plain[0] - plain[1] > 0.2
-    matched = range_matched(similarity, categories, 10, 200, 0.05, np.random.default_rng(0))
-    gap = matched["rsa_gap_matched_first", "qk"]
-    assert abs(gap["value"][0]) < 0.25 * (plain[0] - plain[1])
-    assert gap["low"][0] < gap["value"][0] < gap["high"][0]
-
-
-def test_a_gap_beyond_the_spread_stays() -> None:
-    rng = np.random.default_rng(1)
-    similarity, categories = two_kinds(0, 1.0)
-    within = within_category(categories)
-    similarity["k"] = similarity["q"] + rng.normal(size=similarity["q"].shape) * np.where(within, 0.5, 2)
-    matched = range_matched(similarity, categories, 10, 200, 0.05, np.random.default_rng(0))
-    for which in ("first", "second"):
-        assert matched[f"rsa_gap_matched_{which}", "qk"]["low"][0] > 0.1
-
-
-def test_as_many_pairs_of_either_kind_are_taken_from_each_bin() -> None:
-    """Q holds 0 to 3; in each bin the scarcer kind is taken whole and its correlation is that of all its pairs."""
-    categories = list("aaaabbbb")
-    within = within_category(categories)
-    rng = np.random.default_rng(0)
-    q = np.where(within, rng.integers(0, 4, size=28), rng.integers(0, 4, size=28)).astype(float)
-    q[np.flatnonzero(within)[:4]] = q[np.flatnonzero(~within)[:4]] = np.arange(4)
-    k = rng.normal(size=28)
-    found = range_matched({"q": q[None], "k": k[None], "v": k[None]}, categories, 4, 3000, 0.05, rng)
-    counts = [np.bincount(q[kind].astype(int), minlength=4) for kind in (within, ~within)]
-    sizes = np.minimum(*counts)
-    for name, kind in (("within", within), ("across", ~within)):
-        scores = []
-        for _ in range(3000):
-            taken = [rng.choice(np.flatnonzero(kind & (q == value)), size, False) for value, size in enumerate(sizes)]
-            scores.append(np.corrcoef(q[np.concatenate(taken)], k[np.concatenate(taken)])[0, 1])
-        cell = found[f"rsa_{name}_matched_first", "qk"]
-        assert cell["value"][0] == pytest.approx(np.mean(scores), abs=0.02)
-        assert cell["low"][0] == pytest.approx(np.quantile(scores, 0.025), abs=0.05)
-
-
-def test_ranges_that_do_not_overlap_cannot_be_matched() -> None:
-    categories = list("aaabbb")
-    within = within_category(categories)
-    rng = np.random.default_rng(0)
-    similarity = {name: rng.random((1, 15)) + 2 * within for name in "qk"} | {"v": rng.random((1, 15))}
-    found = range_matched(similarity, categories, 10, 20, 0.05, rng)
-    assert np.isnan(found["rsa_gap_matched_first", "qk"]["value"][0])
-    assert np.isnan(found["rsa_gap_matched_first", "qk"]["low"][0])
-
-
-def test_of_many_pairs_shuffles_are_shared_out_and_change_no_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same data with every bin taken for one of many pairs: means and ranges stay, but for chance."""
-    similarity, categories = two_kinds(2, 1.0)
-
-    def matched(seed: int) -> dict:
-        return range_matched(similarity, categories, 6, 2000, 0.1, np.random.default_rng(seed))
-
-    few = matched(0)
-    monkeypatch.setattr(matching, "MANY", 0)
-    monkeypatch.setattr(matching, "CHUNK", 2**14)
-    many = matched(1)
-    assert many["rsa_across_matched_first", "qk"]["low"][0] != few["rsa_across_matched_first", "qk"]["low"][0]
-    for names, cell in few.items():
-        spread = cell["high"] - cell["low"]
-        for column, error in {"value": 0.05, "low": 0.12, "high": 0.12}.items():
-            assert abs(many[names][column] - cell[column])[0] <= error * spread[0] + 1e-9, (names, column)
 
 
 @pytest.mark.parametrize(("members", "size"), [(7, 7), (20, 3), (20, 13)])

@@ -27,7 +27,7 @@ OTHER = {
     "rsa": ("rsa.comparison", "spearman"),
     "inference": ("inference.seed", 1),
     "nulls": ("nulls.draws", 30),
-    "controls": ("controls.bins", 5),
+    "controls": ("inference.alpha", 0.1),
     "heads": ("heads.enabled", False),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),

@@ -1,32 +1,28 @@
 """The ladder of nulls: frames are Haar, rungs are those of plain loops, planted cases come out as known."""
 
+import os
 from functools import partial
 
 import numpy as np
+import pingouin
 import pytest
 import torch
-from scipy.stats import ks_2samp, kstest
+from scipy.stats import ks_2samp, spearmanr
 from tiny_models import build
 
-from stages.geometry.comparison import pairwise
-from stages.geometry.effects import cohens_d
-from stages.geometry.moments import moments_in_pieces, scores
+from stages.findings.beyond import Beyond, verdicts
+from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
+from stages.geometry.transforms import TRANSFORMS
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import project_turned, weights
-from stages.pipeline.progress import join
-from stages.statistics.amounts import AUTO, MANY, amount
-from stages.statistics.nulls import (
-    crossed,
-    draw_rungs,
-    ladder,
-    paired_scores,
-)
+from stages.statistics.amounts import AUTO, MANY, amount, null_draws
+from stages.statistics.nulls import OF_MATRICES, OF_PAIRS, Choices, draw_rungs, ladder, observed, of_one_layer, score
 from stages.statistics.p_values import familywise_p, monte_carlo_p
-from stages.statistics.projections import factor, haar_frames
+from stages.statistics.projections import factor, haar_frames, ranges
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
@@ -56,16 +52,24 @@ def words(rng: np.random.Generator, units: int = UNITS) -> np.ndarray:
     )
 
 
-def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options):
-    return draw_rungs(
-        x, lambda f: {n: f @ w for n, w in weights.items()}, similar, WITHIN, draws,
-        np.random.default_rng(seed), True, **options,
-    )  # fmt: skip
+RAW = Choices({"none": similar}, [], WITHIN)
+EVERY = Choices({name: Similar(WORDS, "cosine", name) for name in TRANSFORMS}, ["spearman", "cka_debiased"], WITHIN)
+
+
+def own(found: dict) -> dict:
+    """Take what is of raw cosines and Pearson's r, by measure and matrix or pair."""
+    return {key[2:]: values for key, values in found.items() if key[:2] == ("none", "pearson")}
+
+
+def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options) -> dict:
+    rng = np.random.default_rng(seed)
+    found = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, RAW, draws, rng, **options)
+    return {rung: own(values) for rung, values in found.items()}
 
 
 def scores_of(x: np.ndarray, weights: dict[str, np.ndarray]) -> dict:
     """Scores of the projections as they are, a draw of one."""
-    return paired_scores({name: similar(x @ w)[None] for name, w in weights.items()}, WITHIN)
+    return own(observed({name: x @ w for name, w in weights.items()}, x, RAW))
 
 
 @pytest.mark.parametrize(("rank", "units"), [(3, 8), (8, 8), (34, 1600)])
@@ -97,19 +101,30 @@ def test_a_rotated_input_keeps_its_gram_matrix() -> None:
     np.testing.assert_allclose(rotated @ rotated.swapaxes(1, 2), np.broadcast_to(x @ x.T, (4, WORDS, WORDS)), rtol=2e-6)
 
 
-def test_crossed_scores_are_those_of_every_other_draw() -> None:
-    similarity = {n: similar(np.random.default_rng(i).standard_normal((4, WORDS, 6))) for i, n in enumerate(MATRICES)}
-    found = crossed(scores(*moments_in_pieces([np.concatenate([similarity[name] for name in MATRICES])], WITHIN)))
-    for measure, kind in {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}.items():
-        for a, b in PAIRS:
-            brute = [
-                np.corrcoef(similarity[a][i][kind], similarity[b][j][kind])[0, 1]
-                for i in range(4)
-                for j in range(4)
-                if i != j
-            ]
-            np.testing.assert_allclose(found[measure, a + b], brute)
-    np.testing.assert_allclose(found["d", "q"], cohens_d(similarity["q"], WITHIN))
+def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None:
+    rng = np.random.default_rng(2)
+    vectors, x = [rng.standard_normal((4, WORDS, 6)) for _ in MATRICES], words(rng)
+    found = score(vectors, x, EVERY, shifts=(0, 1))
+    for shift, draws in enumerate(found):
+        for transform, measure_of in EVERY.similar.items():
+            own_x = measure_of(x)
+            for i in range(4):
+                q, k, v = (measure_of(vectors[m][(i - shift * m) % 4]) for m in range(3))
+                r = np.corrcoef([q, k, v, own_x])
+                key = (transform, "pearson")
+                assert draws[*key, "rsa", "kv"][i] == pytest.approx(r[1, 2])
+                within, across = (np.corrcoef(q[kind], v[kind])[0, 1] for kind in (WITHIN, ~WITHIN))
+                assert draws[*key, "rsa_gap", "qv"][i] == pytest.approx(within - across)
+                assert draws[*key, "rsa_gap_z", "qv"][i] == pytest.approx(np.arctanh(within) - np.arctanh(across))
+                assert draws[*key, "rsa_to_input", "v"][i] == pytest.approx(r[2, 3])
+                partial_r = (r[0, 1] - r[0, 3] * r[1, 3]) / np.sqrt((1 - r[0, 3] ** 2) * (1 - r[1, 3] ** 2))
+                assert draws[*key, "partial_rsa", "qk"][i] == pytest.approx(partial_r)
+                assert draws[*key, "d", "k"][i] == pytest.approx(
+                    pingouin.compute_effsize(k[WITHIN], k[~WITHIN], eftype="cohen")
+                )
+                assert draws[transform, "spearman", "rsa", "qk"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
+                expected = COMPARISONS["cka_debiased"].score(q, v)
+                assert draws[transform, "cka_debiased", "rsa", "qv"][i] == pytest.approx(expected, abs=1e-6)
 
 
 def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
@@ -121,14 +136,11 @@ def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
     for _ in range(400):
         common = rotation(UNITS, rng)
         brute["orientation"].append(scores_of(x @ common, weights))
-        apart = {name: similar(x @ rotation(UNITS, rng) @ w)[None] for name, w in weights.items()}
-        brute["spectrum"].append(paired_scores(apart, WITHIN))
+        apart = {name: x @ rotation(UNITS, rng) @ w for name, w in weights.items()}
+        brute["spectrum"].append(own(observed(apart, x, RAW)))
     for rung, loop in brute.items():
-        for names, values in found[rung].joint.items():
-            plain = np.concatenate([scores[names] for scores in loop])
-            assert ks_2samp(values, plain).pvalue > 0.001, (rung, names)
-            crossed = found[rung].values[names].mean()
-            assert abs(crossed - plain.mean()) < 5 * plain.std() / np.sqrt(400) * np.sqrt(2)
+        for names, values in found[rung].items():
+            assert ks_2samp(values, [scores[names] for scores in loop]).pvalue > 0.001, (rung, names)
 
 
 def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:
@@ -137,7 +149,7 @@ def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:
     x, weights = words(rng), {name: rotation(UNITS, rng) for name in MATRICES}
     found, plain = drawn(x, weights, 20), scores_of(x, weights)
     for pair in ("qk", "qv", "kv"):
-        np.testing.assert_allclose(found["spectrum"].values["rsa", pair], plain["rsa", pair][0], atol=1e-9)
+        np.testing.assert_allclose(found["spectrum"]["rsa", pair], plain["rsa", pair], atol=1e-9)
 
 
 def test_gaussian_projections_make_all_drawn_rungs_alike() -> None:
@@ -149,22 +161,22 @@ def test_gaussian_projections_make_all_drawn_rungs_alike() -> None:
         weights = {name: rng.standard_normal((UNITS, UNITS)) for name in MATRICES}
         found = drawn(x, weights, 8, seed)
         for rung in ("gaussian", "spectrum", "orientation"):
-            rows[rung].append(found[rung].joint["rsa", "qk"][0])
-        rows["unbiased"].append(scores_of(x, weights)["rsa", "qk"][0])
+            rows[rung].append(found[rung]["rsa", "qk"][0])
+        rows["unbiased"].append(scores_of(x, weights)["rsa", "qk"])
     for rung in ("spectrum", "orientation", "unbiased"):
         assert ks_2samp(rows["gaussian"], rows[rung]).pvalue > 0.001, rung
 
 
 def mean_step(found: dict, upper: str, lower: str, pair: str) -> float:
-    return found[upper].values["rsa", pair].mean() - found[lower].values["rsa", pair].mean()
+    return found[upper]["rsa", pair].mean() - found[lower]["rsa", pair].mean()
 
 
 def test_a_shared_projection_is_found_by_the_common_rotation_alone() -> None:
     rng = np.random.default_rng(6)
     shared = with_spectrum(0.2, rng)
     found = drawn(words(rng), {"q": shared, "k": shared, "v": with_spectrum(0.2, rng)}, 60)
-    np.testing.assert_allclose(found["orientation"].values["rsa", "qk"], 1, atol=1e-9)
-    assert found["spectrum"].values["rsa", "qk"].max() < 0.999
+    np.testing.assert_allclose(found["orientation"]["rsa", "qk"], 1, atol=1e-9)
+    assert found["spectrum"]["rsa", "qk"].max() < 0.999
     assert mean_step(found, "orientation", "spectrum", "qk") > 10 * abs(
         mean_step(found, "orientation", "spectrum", "qv")
     )
@@ -187,7 +199,7 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
     for aligned, order in ((True, strength), (False, strength[::-1])):
         weights = {name: directions.T * order @ rotation(UNITS, rng) for name in ("q", "k")}
         weights["v"] = with_spectrum(0.3, rng)
-        step = scores_of(x, weights)["rsa", "qv"][0] - drawn(x, weights, 60)["orientation"].values["rsa", "qv"].mean()
+        step = scores_of(x, weights)["rsa", "qv"] - drawn(x, weights, 60)["orientation"]["rsa", "qv"].mean()
         to_input = pairwise({"q": similar(x @ weights["q"])[None], "k": similar(x)[None], "v": similar(x)[None]})["qk"][
             0
         ]
@@ -195,10 +207,22 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
         assert step > 0.02 if aligned else step < -0.02
 
 
-def test_draws_that_the_settings_leave_open_are_enough_for_a_p_below_5_percent() -> None:
+@pytest.mark.parametrize("alpha", [0.05, 0.01, 0.1, 0.001])
+def test_draws_that_the_settings_leave_open_give_a_test_of_that_level(alpha: float) -> None:
     for words in (34, 100, 101, 1854):
-        draws = amount("nulls.draws", "auto", words)
-        assert monte_carlo_p(1.0, np.zeros(draws), draws) < 0.05
+        draws = null_draws("auto", words, alpha)
+        p = np.array([monte_carlo_p(place + 0.5, np.arange(draws)) for place in range(-1, draws)])
+        assert np.mean(p <= alpha + 1e-12) == pytest.approx(alpha)  # each place among the draws is as likely
+        assert draws >= (100 if words <= MANY else 40)
+    assert null_draws(25, 34, alpha) == 25
+
+
+def test_a_new_draw_lies_outside_the_range_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    for draws in (39, 79, 119):
+        cells = ranges(rng.standard_normal((4000, draws)), 0.05)
+        new = rng.standard_normal(4000)
+        assert np.mean((new < cells["low"]) | (new > cells["high"])) == pytest.approx(0.05, abs=0.012)
 
 
 @pytest.mark.parametrize("key", AUTO)
@@ -208,39 +232,74 @@ def test_many_words_are_drawn_less_often_unless_the_settings_say_how_often(key: 
     assert amount(key, 20, 1854) == 20
 
 
-def test_monte_carlo_p_is_uniform_and_family_wise_error_is_what_it_promises() -> None:
-    """W turned at random against x: a trained value is then a draw of rung 3. 400 simulations of 2 layers × 3 pairs."""
-    rng = np.random.default_rng(9)
+SIZE = 10 if os.environ.get("RSA_FULL") else 1
+
+
+def test_p_are_uniform_and_robust_verdicts_seldom_where_training_is_a_draw_of_the_rung() -> None:
+    """Projections turned at random against x, each by itself, are draws of rung 2; two layers, every choice."""
+    rng, alone, family, robust = np.random.default_rng(9), {}, [], []
     inputs = [words(rng) for _ in range(2)]
     weights = [{name: with_spectrum(0.2, rng) for name in MATRICES} for _ in range(2)]
-    drawn_once = [drawn(x, w, 99, seed) for seed, (x, w) in enumerate(zip(inputs, weights, strict=True))]
-    alone, family = [], []
-    for _ in range(400):
-        turned = [rotation(UNITS, rng) for _ in range(2)]
-        trained = join([scores_of(x @ r, w) for x, r, w in zip(inputs, turned, weights, strict=True)])
-        cells = ladder(drawn_once, trained, trained, 99, 0.05)
-        alone.append(cells["rsa", "qk", "orientation"]["p"][0])
-        family.append(min(cells["rsa", a + b, "orientation"]["p_familywise"].min() for a, b in PAIRS))
-    # One set of draws serves all simulations, so that its own error adds to that of 400 of them.
-    assert kstest(alone, "uniform").statistic < 1.63 * np.sqrt(1 / 400 + 1 / 99)
-    assert 0.05 - 0.045 < np.mean(np.array(family) <= 0.05) < 0.05 + 0.06
+    for _ in range(60 * SIZE):
+        of_layers, trained = [], []
+        for x, w in zip(inputs, weights, strict=True):
+            turned = {name: x @ rotation(UNITS, rng) @ matrix for name, matrix in w.items()}
+            trained.append(observed(turned, x, EVERY))
+            made = draw_rungs(x, lambda f, w=w: {n: f @ m for n, m in w.items()}, EVERY, 39, rng)
+            of_layers.append(of_one_layer(made, trained[-1], 0.05))
+        cells = ladder(of_layers, trained, trained)
+        for key in (k for k in trained[0] if k[3] in ("qk", "v")):
+            alone.setdefault(key[:3], []).append(cells[*key, "spectrum"]["p"][0])
+        for key in (("none", "pearson", "rsa"), ("zscore", "spearman", "rsa"), ("center", "pearson", "partial_rsa")):
+            family.append(min(cells[*key, pair, "spectrum"]["p_familywise"].min() for pair in PAIRS))
+        found = verdicts(cells, 0.05)
+        robust.append(
+            [key[:3] for key, where in found.items() if where.verdict.startswith("robust") and key[2] == "spectrum"]
+        )
+    assert len(alone) == 3 * (len(OF_PAIRS) + len(OF_MATRICES) + 2)
+    for key, p in alone.items():
+        assert np.mean(np.array(p) <= 0.05 + 1e-9) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / len(p)), key
+        assert np.mean(np.minimum(p, 1)) == pytest.approx(0.5, abs=5 * 0.29 / np.sqrt(len(p))), key
+    assert np.mean(np.array(family) <= 0.05) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / len(robust))
+    for measure in ("rsa", "d", "rsa_gap"):
+        false = np.mean([(measure, "every", "spectrum") in trial for trial in robust])
+        assert false <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(robust))
+
+
+def test_planted_alignment_is_found_robust_and_one_choices_finding_is_not() -> None:
+    """V reads the directions that categories vary along; Q and K are turned at random. 60 words."""
+    rng = np.random.default_rng(3)
+    categories = [name for name in "abc" for _ in range(20)]
+    within = within_category(categories)
+    choices = Choices({name: Similar(60, "cosine", name) for name in TRANSFORMS}, ["spearman", "cka_debiased"], within)
+    centres = np.repeat(rng.standard_normal((3, UNITS)), 20, axis=0)
+    x = rng.standard_normal(UNITS) + 0.4 * centres + rng.standard_normal((60, UNITS))
+    _, _, axes = np.linalg.svd(centres - centres.mean(axis=0))
+    strength = np.exp(-0.2 * np.arange(UNITS))
+    weights = {name: with_spectrum(0.2, rng) for name in ("q", "k")} | {"v": axes.T * strength @ rotation(UNITS, rng)}
+    trained = observed({name: x @ w for name, w in weights.items()}, x, choices)
+    made = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, choices, 119, rng)
+    found = verdicts(ladder([of_one_layer(made, trained, 0.05)], [trained], [trained]), 0.05)
+    assert found["d", "v", "spectrum", "every", "every"] == Beyond(1, 0, 0, "robust: above")
+    assert found["d", "q", "spectrum", "every", "every"].verdict == "not decided"
 
 
 def test_p_values_count_from_both_sides() -> None:
     drawn_values = np.arange(1, 100) / 100
-    assert monte_carlo_p(2.0, drawn_values, 99) == pytest.approx(2 / 100)
-    assert monte_carlo_p(-2.0, drawn_values, 99) == pytest.approx(2 / 100)
-    assert monte_carlo_p(0.5, drawn_values, 99) == 1
+    assert monte_carlo_p(2.0, drawn_values) == pytest.approx(2 / 100)
+    assert monte_carlo_p(-2.0, drawn_values) == pytest.approx(2 / 100)
+    assert monte_carlo_p(0.5, drawn_values) == 1
     assert familywise_p(np.array([9.0, 0.5]), np.stack([drawn_values, drawn_values]))[0] == pytest.approx(1 / 100)
 
 
 def test_steps_add_up_from_the_first_rung_to_the_last() -> None:
     rng = np.random.default_rng(10)
     x, weights = words(rng), {name: with_spectrum(0.2, rng) for name in MATRICES}
-    unbiased = scores_of(x, weights)
-    trained = paired_scores({n: similar(x @ w + rng.standard_normal(UNITS))[None] for n, w in weights.items()}, WITHIN)
-    cells = ladder([drawn(x, weights, 20)], unbiased, trained, 20, 0.05)
-    for measure, names in {"rsa": PAIRS, "rsa_within": PAIRS, "rsa_across": PAIRS, "d": MATRICES}.items():
+    unbiased = observed({name: x @ w for name, w in weights.items()}, x, RAW)
+    trained = observed({n: x @ w + rng.standard_normal(UNITS) for n, w in weights.items()}, x, RAW)
+    made = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, RAW, 20, rng)
+    cells = own(ladder([of_one_layer(made, unbiased, 0.05)], [unbiased], [trained]))
+    for measure, names in {"rsa": PAIRS, "d": MATRICES}.items():
         for name in names:
             steps = sum(c["value"] for (m, n, _), c in cells.items() if (m, n) == (f"{measure}_step", name))
             first, last = (cells[measure, name, rung]["value"] for rung in ("gaussian", "trained"))
@@ -269,13 +328,12 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
 
     for name, values in made(x).items():
         np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
-    found = draw_rungs(x, partial(project_turned, matrices), similar, WITHIN, 200, rng, True)
+    found = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng)
     plain: dict[str, list] = {"orientation": [], "spectrum": []}
     for _ in range(200):
         turned = [made(x @ rotation(units, rng)) for _ in range(3)]
-        apart = {name: similar(part[name])[None] for name, part in zip("qkv", turned, strict=True)}
-        plain["spectrum"].append(paired_scores(apart, WITHIN))
-        plain["orientation"].append(paired_scores({n: similar(v)[None] for n, v in turned[0].items()}, WITHIN))
+        plain["spectrum"].append(observed({n: part[n] for n, part in zip("qkv", turned, strict=True)}, x, RAW))
+        plain["orientation"].append(observed(turned[0], x, RAW))
     for rung, loop in plain.items():
-        for names, values in found[rung].joint.items():
-            assert ks_2samp(values, np.concatenate([scores[names] for scores in loop])).pvalue > 0.0005, (rung, names)
+        for names, values in found[rung].items():
+            assert ks_2samp(values, [scores[names] for scores in loop]).pvalue > 0.0005, (rung, names)

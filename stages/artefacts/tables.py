@@ -104,6 +104,7 @@ TABLES = {
         names=("transform", "comparison", *MEASURES, "rung"),
         optional=("low", "high", "p", "p_familywise"),
         switch="nulls.enabled",
+        gaps="*partial_rsa*",
     ),
     # Single sentences have no interval; where a matrix is not reliable at all, there is nothing to correct by.
     "sentences.csv": Table(

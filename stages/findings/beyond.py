@@ -45,7 +45,9 @@ class Beyond:
     verdict: str = ""
 
 
-def beyond(ladder: Ladder, measure: str, names: Sequence[str], rung: str, alpha: float) -> dict[tuple[str, str], Beyond]:
+def beyond(
+    ladder: Ladder, measure: str, names: Sequence[str], rung: str, alpha: float
+) -> dict[tuple[str, str], Beyond]:
     """Count layers in which scores lie above, among and below those of random maps, under each choice and under all.
 
     A score lies above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
@@ -68,7 +70,10 @@ def beyond(ladder: Ladder, measure: str, names: Sequence[str], rung: str, alpha:
         Last for `EVERY` of both: counts of layers (and names) where all choices agree, and the verdict.
     """
     choices = dict.fromkeys(key[:2] for key in ladder if key[2:] == (measure, names[0], rung))
-    signs = {choice: np.stack([_signs(ladder, (*choice, measure, name), rung, alpha) for name in names]) for choice in choices}
+    signs = {
+        choice: np.stack([_signs(ladder, (*choice, measure, name), rung, alpha) for name in names])
+        for choice in choices
+    }
     every = np.stack(list(signs.values()))
     agreed = np.where((every == every[0]).all(axis=0), every[0], 0)
     found = {choice: Beyond(*_counts(sign)) for choice, sign in signs.items()}

@@ -110,10 +110,6 @@ METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "euclidean": euclidean,
 }
 
-#: Metrics and transforms that do not change when the units of all words are rotated together.
-ROTATION_INVARIANT = frozenset({"cosine", "euclidean", "none", "center"})
-
-
 #: What a metric takes dot products of: of vectors, strict or not, in a precision.
 _ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
     "cosine": directions,

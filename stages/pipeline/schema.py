@@ -131,11 +131,9 @@ class Inference(Section):
 
 
 class Controls(Section):
-    """What the input gives, and matched pairs."""
+    """What the input gives, and other choices."""
 
     enabled: bool
-    bins: int = Field(ge=2, le=1000)
-    matches: Literal["auto"] | Annotated[int, Field(ge=20)]
 
 
 class Nulls(Section):

@@ -7,7 +7,6 @@ MANY = 100
 #: Setting → what its `auto` stands for, up to so many words and above. The README of this room has the errors.
 AUTO = {
     "inference.bootstraps": (10000, 2000),
-    "controls.matches": (1000, 200),
     "nulls.precision": ("double", "single"),
     "sentences.bootstraps": (1000, 250),
 }

@@ -122,7 +122,7 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
         own = {measure: table[:, a, b] for measure, table in r.items()}
         own["rsa_gap"] = own["rsa_within"] - own["rsa_across"]
         own["rsa_gap_z"] = fisher_z(own["rsa_within"]) - fisher_z(own["rsa_across"])
-        own["partial_rsa"] = partial_correlation(own["rsa"], r["rsa"][:, a, 3], r["rsa"][:, b, 3])
+        own["partial_rsa"] = partial_correlation(own["rsa"], r["rsa"][:, a, 3], r["rsa"][:, b, 3], strict=False)
         found |= {(measure, pair): values for measure, values in own.items()}
     return found
 

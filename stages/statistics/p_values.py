@@ -18,12 +18,14 @@ def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
     Returns
     -------
     float
-        From 2/(D + 1) to 1.
+        From 2/(D + 1) to 1; NaN where the value or a draw is undefined.
 
     References
     ----------
     Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585.
     """
+    if np.isnan(value) or np.isnan(drawn).any():
+        return np.nan
     tail = min(np.sum(drawn <= value), np.sum(drawn >= value))
     return float(min(1.0, 2 * (1 + tail) / (len(drawn) + 1)))
 
@@ -45,13 +47,18 @@ def familywise_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (tests,)
-        From 1/(draws + 1) to 1.
+        From 1/(draws + 1) to 1; NaN where the value or a draw is undefined.
 
     References
     ----------
     Nichols, T. E. & Holmes, A. P. (2002), doi:10.1002/hbm.1058 (maximum statistic).
     """
     every = np.column_stack([values, drawn])
+    if not (known := np.isfinite(every).all(axis=1)).all():
+        found = np.full(len(values), np.nan)
+        if known.any():
+            found[known] = familywise_p(values[known], drawn[known])
+        return found
     z = np.abs(every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, ddof=1, keepdims=True)
     largest = np.sort(z[:, 1:].max(axis=0))
     at_least = len(largest) - np.searchsorted(largest, z[:, 0] * (1 - 1e-12), side="left")

@@ -7,7 +7,7 @@ from stages.geometry.names import INPUT, MATRICES, PAIRS, PLACES
 from stages.statistics.bootstrap import Statistics, rsa_and_separability
 
 
-def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.ndarray:
+def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: bool = True) -> np.ndarray:
     r"""Correlation of a and b with what x explains linearly taken out of both.
 
     .. math:: r_{ab \cdot x} = \frac{r_{ab} - r_{ax} r_{bx}}{\sqrt{(1 - r_{ax}^2)(1 - r_{bx}^2)}}
@@ -18,6 +18,8 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.nd
     ----------
     ab, ax, bx : ndarray
         Pearson correlations.
+    strict : bool
+        Whether it is an error that nothing is left to correlate; otherwise the result is NaN.
 
     Returns
     -------
@@ -35,9 +37,10 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray) -> np.nd
     0.333
     """
     left = (1 - np.square(ax)) * (1 - np.square(bx))
-    if not np.all(varies(left, 1, 1)):
+    known = varies(left, 1, 1)
+    if strict and not np.all(known):
         raise FloatingPointError("partial RSA is undefined: the similarities of a matrix are those of its input")
-    return np.clip((ab - ax * bx) / np.sqrt(left), -1, 1)
+    return np.clip((ab - ax * bx) / np.sqrt(np.where(known, left, np.nan)), -1, 1)
 
 
 def against_input(every: Moments, within: Moments) -> Statistics:

@@ -20,7 +20,6 @@ from stages.geometry.names import PAIRS, PLACES
 from stages.geometry.similarity import cosine
 from stages.statistics.amounts import MANY
 from stages.statistics.bootstrap import Statistics, bootstrap, resample_words
-from stages.statistics.matching import range_matched
 from stages.statistics.partial import against_input
 from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
@@ -89,11 +88,6 @@ def main() -> None:
     row(
         "34 words: 10,000 bootstraps of all of controls.csv",
         lambda: bootstrap(similarity, categories, counts, 0.05, against_input),
-    )
-    row(
-        "34 words: range matching, 144 x 2 x 1,000 draws",
-        lambda: range_matched(matrices, categories, 10, 1000, 0.05, stream(0, "matching")),
-        runs=1,
     )
     similarity, categories = data(500, 8)
     matrices = {name: similarity[name] for name in "qkv"}
