@@ -19,7 +19,6 @@ from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import cosine
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
 from stages.pipeline.schema import Rsa, Similarity
-from stages.statistics import matching
 from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, project
 
@@ -273,19 +272,3 @@ def test_partial_correlation_is_that_of_regression_residuals(seed: int) -> None:
 def test_partial_correlation_with_the_input_itself_is_an_error() -> None:
     with pytest.raises(FloatingPointError, match="undefined"):
         partial_correlation(np.array(0.4), np.array(1.0), np.array(0.4))
-
-
-# Range matching
-
-
-@pytest.mark.parametrize(("members", "size"), [(7, 7), (20, 3), (20, 13)])
-@pytest.mark.parametrize("many", [0, 100])
-def test_places_are_chosen_without_replacement_and_alike_often(
-    members: int, size: int, many: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matching, "MANY", many)
-    rows = np.concatenate(list(matching._choose(members, size, 6000, np.random.default_rng(0))))
-    assert len(rows) >= 6000 or (size == members and len(rows) == 1)
-    assert all(len(set(row)) == size for row in rows)
-    share = np.bincount(rows.ravel(), minlength=members) / len(rows)
-    np.testing.assert_allclose(share, size / members, atol=0.03)

@@ -1,1 +1,1 @@
-"""What draws random numbers or tests: permutation, bootstrap, projections of the input, matching, heads."""
+"""What draws random numbers or tests: permutation, bootstrap, projections of the input, heads."""
