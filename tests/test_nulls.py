@@ -58,7 +58,7 @@ EVERY = Choices({name: Similar(WORDS, "cosine", name) for name in TRANSFORMS}, [
 
 def own(found: dict) -> dict:
     """Take what is of raw cosines and Pearson's r, by measure and matrix or pair."""
-    return {key[2:]: values for key, values in found.items() if key[:2] == ("none", "pearson")}
+    return {(*key[:2], *key[4:]): values for key, values in found.items() if key[2:4] == ("none", "pearson")}
 
 
 def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options) -> dict:
@@ -112,19 +112,19 @@ def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None
                 q, k, v = (measure_of(vectors[m][(i - shift * m) % 4]) for m in range(3))
                 r = np.corrcoef([q, k, v, own_x])
                 key = (transform, "pearson")
-                assert draws[*key, "rsa", "kv"][i] == pytest.approx(r[1, 2])
+                assert draws["rsa", "kv", *key][i] == pytest.approx(r[1, 2])
                 within, across = (np.corrcoef(q[kind], v[kind])[0, 1] for kind in (WITHIN, ~WITHIN))
-                assert draws[*key, "rsa_gap", "qv"][i] == pytest.approx(within - across)
-                assert draws[*key, "rsa_gap_z", "qv"][i] == pytest.approx(np.arctanh(within) - np.arctanh(across))
-                assert draws[*key, "rsa_to_input", "v"][i] == pytest.approx(r[2, 3])
+                assert draws["rsa_gap", "qv", *key][i] == pytest.approx(within - across)
+                assert draws["rsa_gap_z", "qv", *key][i] == pytest.approx(np.arctanh(within) - np.arctanh(across))
+                assert draws["rsa_to_input", "v", *key][i] == pytest.approx(r[2, 3])
                 partial_r = (r[0, 1] - r[0, 3] * r[1, 3]) / np.sqrt((1 - r[0, 3] ** 2) * (1 - r[1, 3] ** 2))
-                assert draws[*key, "partial_rsa", "qk"][i] == pytest.approx(partial_r)
-                assert draws[*key, "d", "k"][i] == pytest.approx(
+                assert draws["partial_rsa", "qk", *key][i] == pytest.approx(partial_r)
+                assert draws["d", "k", *key][i] == pytest.approx(
                     pingouin.compute_effsize(k[WITHIN], k[~WITHIN], eftype="cohen")
                 )
-                assert draws[transform, "spearman", "rsa", "qk"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
+                assert draws["rsa", "qk", transform, "spearman"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
                 expected = COMPARISONS["cka_debiased"].score(q, v)
-                assert draws[transform, "cka_debiased", "rsa", "qv"][i] == pytest.approx(expected, abs=1e-6)
+                assert draws["rsa", "qv", transform, "cka_debiased"][i] == pytest.approx(expected, abs=1e-6)
 
 
 def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
@@ -248,10 +248,11 @@ def test_p_are_uniform_and_robust_verdicts_seldom_where_training_is_a_draw_of_th
             made = draw_rungs(x, lambda f, w=w: {n: f @ m for n, m in w.items()}, EVERY, 39, rng)
             of_layers.append(of_one_layer(made, trained[-1], 0.05))
         cells = ladder(of_layers, trained, trained)
-        for key in (k for k in trained[0] if k[3] in ("qk", "v")):
-            alone.setdefault(key[:3], []).append(cells[*key, "spectrum"]["p"][0])
-        for key in (("none", "pearson", "rsa"), ("zscore", "spearman", "rsa"), ("center", "pearson", "partial_rsa")):
-            family.append(min(cells[*key, pair, "spectrum"]["p_familywise"].min() for pair in PAIRS))
+        for key in (k for k in trained[0] if k[1] in ("qk", "v")):
+            alone.setdefault(key, []).append(cells[*key, "spectrum"]["p"][0])
+        for measure, *choice in (("rsa", "none", "pearson"), ("rsa", "zscore", "spearman"), ("d", "center", "pearson")):
+            names = MATRICES if measure == "d" else PAIRS
+            family.append(min(cells[measure, name, *choice, "spectrum"]["p_familywise"].min() for name in names))
         found = verdicts(cells, 0.05)
         robust.append(
             [key[:3] for key, where in found.items() if where.verdict.startswith("robust") and key[2] == "spectrum"]

@@ -69,9 +69,9 @@ def beyond(
     dict of (transform, comparison) to Beyond
         Last for `EVERY` of both: counts of layers (and names) where all choices agree, and the verdict.
     """
-    choices = dict.fromkeys(key[:2] for key in ladder if key[2:] == (measure, names[0], rung))
+    choices = dict.fromkeys(key[2:4] for key in ladder if key[:2] == (measure, names[0]) and key[4] == rung)
     signs = {
-        choice: np.stack([_signs(ladder, (*choice, measure, name), rung, alpha) for name in names])
+        choice: np.stack([_signs(ladder, (measure, name, *choice), rung, alpha) for name in names])
         for choice in choices
     }
     every = np.stack(list(signs.values()))

@@ -42,7 +42,7 @@ CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung takes them from each other.
 FEWEST = 8
 
-#: By transform, comparison, measure, and matrix or pair: one value a draw, shape (draws,).
+#: By measure, matrix or pair, transform and comparison: one value a draw, shape (draws,).
 Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 
@@ -101,7 +101,7 @@ def score(
     for transform, similar in choices.similar.items():
         every = [*vectors, x[None]]
         for into, moments in zip(found, moments_of_vectors(every, similar, choices.within, *sets), strict=True):
-            into |= {(transform, "pearson", *key): values for key, values in _measures(*moments).items()}
+            into |= {(*key, transform, "pearson"): values for key, values in _measures(*moments).items()}
         if choices.comparisons:
             values = np.concatenate(list(similar.pieces([*vectors], dtype=np.float32)), axis=1)
         for comparison in choices.comparisons:
@@ -109,7 +109,7 @@ def score(
             for into, chosen in zip(found, sets, strict=True):
                 for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
                     r = product_sum(units[chosen[:, a]], units[chosen[:, b]])
-                    into[transform, comparison, "rsa", pair] = np.clip(r, -1, 1)
+                    into["rsa", pair, transform, comparison] = np.clip(r, -1, 1)
     return found
 
 
@@ -203,7 +203,7 @@ def of_one_layer(drawn: Mapping[str, Draws], unbiased: Mapping, alpha: float) ->
         (*key, rung): {**ranges(values, alpha), "p": monte_carlo_p(unbiased[key], values), "draws": values}
         for rung in DRAWN
         for key, values in drawn[rung].items()
-        if rung != "orientation" or key[2] not in OF_MATRICES
+        if rung != "orientation" or key[0] not in OF_MATRICES
     }
 
 
@@ -219,31 +219,30 @@ def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequ
 
     Returns
     -------
-    dict of (transform, comparison, measure, matrix or pair, rung or step) to dict of str to ndarray, shape (layers,)
+    dict of (measure, matrix or pair, transform, comparison, rung or step) to dict of str to ndarray, shape (layers,)
         Of a drawn rung ``value`` (the mean), ``low``, ``high`` (where a new draw lies), ``p`` and ``p_familywise``
         (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure ends with
         ``_step``, ``value`` alone.
     """
     cells, of_unbiased, of_trained = stack(map(_flat, layers)), stack(unbiased), stack(trained)
     found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+    families: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
     for key, value in of_trained.items():
-        rungs = DRAWN[: 2 if key[2] in OF_MATRICES else 3]
+        measure, _, *choice = key
+        rungs = DRAWN[: 2 if measure in OF_MATRICES else 3]
         for rung in rungs:
             found[*key, rung] = {column: cells[*key, rung, column] for column in ("value", "low", "high", "p")}
+            families.setdefault((measure, *choice, rung), []).append(key)
         found[*key, "unbiased"], found[*key, "trained"] = {"value": of_unbiased[key]}, {"value": value}
-        if key[2] in ("rsa", "d"):
+        if measure in ("rsa", "d"):
             for lower, upper in pairwise((*rungs, "unbiased", "trained")):
                 step = found[*key, upper]["value"] - found[*key, lower]["value"]
-                found[*key[:2], f"{key[2]}_step", key[3], STEPS[upper]] = {"value": step}
-    families: dict[tuple[str, ...], list[str]] = {}
-    for key in of_trained:
-        families.setdefault(key[:3], []).append(key[3])
-    for family, names in families.items():
-        for rung in DRAWN[: 2 if family[2] in OF_MATRICES else 3]:
-            drawn = np.concatenate([cells[*family, name, rung, "draws"] for name in names])
-            p = familywise_p(np.concatenate([of_unbiased[*family, name] for name in names]), drawn)
-            for name, part in zip(names, np.split(p, len(names)), strict=True):
-                found[*family, name, rung]["p_familywise"] = part
+                found[f"{measure}_step", *key[1:], STEPS[upper]] = {"value": step}
+    for (*_, rung), keys in families.items():
+        drawn = np.concatenate([cells[*key, rung, "draws"] for key in keys])
+        p = familywise_p(np.concatenate([of_unbiased[key] for key in keys]), drawn)
+        for key, part in zip(keys, np.split(p, len(keys)), strict=True):
+            found[*key, rung]["p_familywise"] = part
     return found
 
 

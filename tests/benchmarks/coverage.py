@@ -69,9 +69,8 @@ def main() -> None:
     print(f"{'measure':14} {'percentile':>22} {'below the truth':>16} {'basic':>22}")
     for measure, row in rows.items():
         p, below, b = np.transpose(row)
-        print(
-            f"{measure:14} {p.mean():.3f} ({p.min():.3f}-{p.max():.3f}) {below.mean():16.3f} {b.mean():.3f} ({b.min():.3f}-{b.max():.3f})"
-        )
+        percentile, basic = (f"{share.mean():.3f} ({share.min():.3f}-{share.max():.3f})" for share in (p, b))
+        print(f"{measure:14} {percentile:>22} {below.mean():16.3f} {basic:>22}")
 
 
 if __name__ == "__main__":
