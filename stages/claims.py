@@ -8,7 +8,8 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    results = Results(stage.input, stage.settings.focus_layer, stage.settings.inference.alpha)
+    settings = stage.settings
+    results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     verdicts = judge(results)
     show(verdicts)
     write_json(stage.output("metrics/summary.json"), summarise(results, verdicts))

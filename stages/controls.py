@@ -5,6 +5,7 @@ from functools import partial
 
 from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
+from stages.artefacts.tables import OFF
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
@@ -19,12 +20,12 @@ from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
 MOST_LAYERS = 8
+#: What inference.csv holds already.
+OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 
 def main(stage: Stage) -> None:
-    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else ({}, {}, [])
-    if not scores:
-        print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
+    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
     write_told(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
     write_told(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
 
@@ -54,7 +55,8 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
             robust = robustness(vectors[part], categories, tensors.record["metric"])
             found.append((matched(compared, alpha=inference.alpha), robust))
     ranges, robust = (join(parts) for parts in zip(*found, strict=True))
-    return scores | ranges, robust, vectors.numbers
+    own = {names: cells for names, cells in scores.items() if names[0] not in OF_INFERENCE}
+    return own | ranges, robust, vectors.numbers
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ def as_in_the_post() -> Results:
         focus=6,
         numbers=range(LAYERS),
         **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
+        reasons={table: f"{table}.enabled is false" for table in ("inference", "nulls", "controls")},
     )
 
 
@@ -163,7 +164,7 @@ def test_the_summary_is_made_of_means_over_layers() -> None:
     assert found["rsa_gap"] == pytest.approx(0.04)
     assert (found["claims"], found["tests"]) == (len(CLAIMS), 0)
     assert found["strongest_heads"] == []
-    assert found["notes"] == [f"{name} is not judged: {claim.needs} switched off" for name, claim in TESTS.items()]
+    assert found["notes"] == [f"{name} is not judged: {claim.needs}.enabled is false" for name, claim in TESTS.items()]
 
 
 def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:

@@ -5,8 +5,8 @@ import numpy as np
 from stages.artefacts.results import Results
 from stages.findings.evidence import position
 from stages.geometry.names import PAIRS
-from stages.pipeline.schema import ALL_SENTENCES
-from stages.plotting.names import number
+from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
+from stages.plotting.names import COMPARISON_LABELS, number
 
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
@@ -25,9 +25,9 @@ def answer(run: Results) -> list[str]:
     -------
     list of str
         How far they agree, over layers; what random maps of the same input with the trained spectra would give; whether
-        it is so in other sentences. What is switched off is left out.
+        it is so in other sentences. All by Pearson's r, as nulls are. What is switched off is left out.
     """
-    rsa = run.rsa_by_layer()
+    rsa = run.pearson_by_layer()
     word = next(word for least, word in ANSWERS if rsa.mean() >= least)
     low, high = int(rsa.argmin()), int(rsa.argmax())
     ends = (
@@ -52,10 +52,15 @@ def answer(run: Results) -> list[str]:
     if run.sentences:
         ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
         said.append(f"In other sentences the average lies between {' and '.join(ends)}.")
+    if run.comparison != "pearson":
+        label, other = COMPARISON_LABELS[run.comparison].name, number(run.rsa_by_layer().mean())
+        said.append(
+            f"All of this is Pearson's r, as random maps and other sentences are; {label} is {other} on average."
+        )
     return said
 
 
 def mean_by_sentence(run: Results) -> list[float]:
-    """Return the mean RSA of every sentence, over layers and pairs."""
-    names = dict.fromkeys(sentence for *_, sentence in run.sentences if sentence != ALL_SENTENCES)
+    """Return the mean RSA in every other sentence than the run's own, over layers and pairs."""
+    names = dict.fromkeys(name for *_, name in run.sentences if name not in (ALL_SENTENCES, OWN_SENTENCE))
     return [float(np.mean([run.sentences["rsa", pair, name]["value"] for pair in PAIRS])) for name in names]
