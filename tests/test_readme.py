@@ -13,7 +13,7 @@ from conftest import ROOT
 from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
-from stages.artefacts.tables import read_table
+from stages.artefacts.tables import STATUS, read_table
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
@@ -171,8 +171,10 @@ def test_every_column_and_measure_of_a_table_is_told() -> None:
                 assert any(measure == name or (name.startswith("_") and measure.endswith(name)) for name in told), (
                     measure
                 )
-    for key in json.loads(read("metrics/summary.json")):
+    for key in (*json.loads(read("metrics/summary.json")), "rsa_pearson"):
         assert f"`{key}`" in text
+    statuses = rows_under("metrics/README.md", "| status | why cells are empty |")
+    assert [row.split("`")[1] for row in statuses] == [*STATUS]
 
 
 def commands(text: str) -> list[list[str]]:
