@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
+from stages.artefacts.tables import OFF
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
@@ -16,12 +17,12 @@ from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
 MOST_LAYERS = 8
+#: What inference.csv holds already.
+OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 
 def main(stage: Stage) -> None:
-    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else ({}, {}, [])
-    if not scores:
-        print("controls.enabled is false: controls.csv and robustness.csv hold their headers only")
+    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
     write_told(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
     write_told(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
 
@@ -46,6 +47,8 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
             robustness(vectors[part], categories, tensors.record["metric"])
             for part in progress("controls")(list(blocks(layers, size)))
         ]
+    # No bootstrap interval of an SD covers: see the README of this package's statistics.
+    scores = {key: {"value": cells["value"]} if key[0].startswith("sd_") else cells for key, cells in scores.items()}
     return scores, join(robust), vectors.numbers
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.artefacts.tables import TABLES
 from stages.geometry.pairs import category_masks, square
 from stages.pipeline.stage import Stage, run
 from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, word_map, words
@@ -60,11 +59,11 @@ def draw_layers(run: Results, shown: Uncertainty) -> dict[str, Callable[[], Figu
 
 
 def draw_controls(run: Results) -> dict[str, Callable[[], Figure]]:
-    """Return what draws the figures of what the post does not show, or says which setting switches it off."""
+    """Return what draws the figures of what the post does not show, or says why there is nothing to draw."""
 
     def figure(table: str, draw: Callable[..., Figure], *values: Any) -> Callable[[], Figure]:
         if not getattr(run, table):
-            return partial(switched_off, TABLES[f"{table}.csv"].switch)
+            return partial(switched_off, run.reasons[table])
         return partial(draw, *values, layers=run.numbers)
 
     return {

@@ -7,6 +7,7 @@ from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
+from stages.artefacts.tables import OFF
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
@@ -17,9 +18,7 @@ from stages.statistics.heads import head_scores
 
 
 def main(stage: Stage) -> None:
-    columns, layers = compute(stage) if stage.settings.heads.enabled else ({}, [])
-    if not columns:
-        print("heads.enabled is false: heads.csv holds its header only")
+    columns, layers = compute(stage) if stage.settings.heads.enabled else (OFF, [])
     write_told(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
 
 

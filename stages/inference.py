@@ -6,8 +6,9 @@ from typing import Any
 
 from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
+from stages.artefacts.tables import OFF
 from stages.artefacts.tensors import Tensors, open_tensors
-from stages.geometry.effects import anosim_r, common_language
+from stages.geometry.effects import common_language
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
@@ -19,7 +20,7 @@ from stages.statistics.seeds import stream
 
 
 def main(stage: Stage) -> None:
-    chosen, scores, layers = stage.settings.inference, {}, []
+    chosen, scores, layers = stage.settings.inference, OFF, []
     if chosen.enabled:
         with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
             similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
@@ -29,8 +30,6 @@ def main(stage: Stage) -> None:
                 scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
             layers = tensors.layers
-    else:
-        print("inference.enabled is false: inference.csv holds its header only")
     write_told(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
@@ -56,13 +55,10 @@ def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], 
 
 
 def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:
-    """Return the common-language effect size, and ANOSIM's R."""
+    """Return the common-language effect size."""
     work = each_matrix(partial(common_language, within=within_category(categories)))
     cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
-    return {
-        **{("cles", matrix): {"value": values} for matrix, values in cles.items()},
-        **{("anosim_r", matrix): {"value": anosim_r(values)} for matrix, values in cles.items()},
-    }
+    return {("cles", matrix): {"value": values} for matrix, values in cles.items()}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from functools import partial
 from stages.artefacts.activations import read_biases, vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import Layers, each_layer
+from stages.artefacts.tables import NOT_APPLICABLE, OFF
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
@@ -24,24 +25,21 @@ from stages.statistics.seeds import stream
 
 #: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
 MOST_WORDS = 500
-EMPTY: dict[str, dict] = {"nulls.csv": {}, "spectra.csv": {}, "head_nulls.csv": {}}
+WRITTEN = ("nulls.csv", "spectra.csv", "head_nulls.csv")
 
 
 def main(stage: Stage) -> None:
-    tables, layers = compute(stage) if stage.settings.nulls.enabled else (EMPTY, [])
-    if tables is EMPTY:
-        print(f"{', '.join(EMPTY)} hold their headers only: nulls.enabled is false, or see above")
+    tables, layers = compute(stage) if stage.settings.nulls.enabled else (dict.fromkeys(WRITTEN, OFF), [])
     for name, content in tables.items():
         write_told(stage.output(f"metrics/{name}"), name, content, layers)
 
 
-def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
+def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     """Return what the tables hold, layer by layer from what was captured and the weights, and the layers' numbers."""
     chosen, alpha = stage.settings.nulls, stage.settings.inference.alpha
     projections = find_projections(load_chosen(stage.settings.model).model)
     if not all(projection.linear for projection in projections):
-        print("this model's Q, K and V are no linear maps of the layer's input: there is nothing to rotate")
-        return EMPTY, []
+        return dict.fromkeys(WRITTEN, NOT_APPLICABLE), []
     with (
         open_tensors(stage.input("data/activations.safetensors")) as activations,
         open_tensors(stage.input("data/reference.safetensors")) as reference,
@@ -61,7 +59,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict], Sequence[int]]:
         found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
     tables = ladder(drawn, unbiased, trained), stack(spectrum), stack(of_heads)
-    return dict(zip(EMPTY, tables, strict=True)), vectors.numbers
+    return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 
 def of_layer(

@@ -10,6 +10,7 @@ from stages.artefacts.activations import vectors_at, vectors_in_sentences
 from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
+from stages.artefacts.tables import OFF
 from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category
@@ -23,9 +24,8 @@ MEAN = "data/mean_similarity.safetensors"
 
 
 def main(stage: Stage) -> None:
-    scores, layers = compute(stage) if stage.settings.sentences.enabled else ({}, [])
-    if not scores:
-        print("sentences.enabled is false: sentences.csv holds its header only")
+    scores, layers = compute(stage) if stage.settings.sentences.enabled else (OFF, [])
+    if scores == OFF:
         write_no_tensors(stage.output(MEAN))
     write_told(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
 

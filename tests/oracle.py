@@ -9,7 +9,7 @@ from scipy.spatial.distance import pdist
 def tables(
     activations: str, words: dict[str, list[str]], context: int, target: int, heads: int, metric: str = "cosine"
 ) -> dict:
-    """Compute every table from the activations file: {table: {column: list of its rows}}."""
+    """Compute every table from the activations file: {table: {column: list of its rows}}; of heads {keys: value}."""
     tensors = load_file(activations)
     layers = len([name for name in tensors if name.endswith("_q")])
     labels = [category for category, listed in words.items() for _ in listed]
@@ -49,11 +49,10 @@ def tables(
             for name in "qkv":
                 inside = [s for s, is_within in zip(own[name], within, strict=True) if is_within]
                 outside = [s for s, is_within in zip(own[name], within, strict=True) if not is_within]
-                add("heads", name, pingouin.compute_effsize(inside, outside, paired=False, eftype="cohen"))
+                d = pingouin.compute_effsize(inside, outside, paired=False, eftype="cohen")
+                result["heads"][layer, head, "d", name] = d
             for a, b in ("qk", "qv", "kv"):
-                add("heads", f"{a}{b}", np.corrcoef(own[a], own[b])[0, 1])
-            add("heads", "layer", layer)
-            add("heads", "head", head)
+                result["heads"][layer, head, "rsa", f"{a}{b}"] = np.corrcoef(own[a], own[b])[0, 1]
         for table in ("correlation", "rsa", "separability"):
             add(table, "layer", layer)
     return result

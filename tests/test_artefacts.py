@@ -11,12 +11,13 @@ from tensor_files import write_tensors
 from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json, write_json
-from stages.artefacts.tables import TABLES, read_table, write_table
+from stages.artefacts.results import Results
+from stages.artefacts.tables import NOT_APPLICABLE, OFF, STATUS, TABLES, read_reason, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
 from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}
-HEADS = {column: np.arange(6.0).reshape(2, 3) for column in TABLES["heads.csv"].columns}
+HEADS = {column: np.arange(6.0).reshape(2, 3) for column in TABLES["heads.csv"].flat}
 
 
 def test_a_table_comes_back_rounded(tmp_path: Path) -> None:
@@ -129,13 +130,17 @@ def test_a_table_with_an_empty_cell_is_named(tmp_path: Path) -> None:
     (tmp_path / "rsa.csv").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match="an empty cell"):
         read_table(tmp_path / "rsa.csv")
+    (tmp_path / "spectra.csv").write_text("layer,measure,of,value,status\n0,overlap,qk,,undefined\n", encoding="utf-8")
+    with pytest.raises(UserError, match="an empty cell"):
+        read_table(tmp_path / "spectra.csv")
 
 
 def test_a_table_of_two_keys_comes_back_in_its_shape(tmp_path: Path) -> None:
     write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
     lines = (tmp_path / "heads.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].startswith("layer,head,q,k,v,qk,qv,kv")
-    assert lines[5].startswith("1,1,4.0,")
+    assert lines[0] == "layer,head,measure,of,value,status"
+    assert lines[1] == "0,0,d,q,0.0,"
+    assert lines[-1] == "1,2,rsa,kv,5.0,"
     for column, values in read_table(tmp_path / "heads.csv").items():
         np.testing.assert_array_equal(values, HEADS[column])
 
@@ -151,8 +156,9 @@ def test_a_table_may_have_gaps_only_where_it_says_so(tmp_path: Path) -> None:
     gap["q"][1, 1] = np.nan
     write_table(tmp_path / "heads.csv", "heads.csv", gap)
     np.testing.assert_array_equal(read_table(tmp_path / "heads.csv")["q"], gap["q"])
+    assert "\n1,1,d,q,,undefined\n" in (tmp_path / "heads.csv").read_text(encoding="utf-8")
     gap["q"][1, 1] = np.inf
-    with pytest.raises(FloatingPointError, match=r"heads\.csv: not a finite number in q"):
+    with pytest.raises(FloatingPointError, match=r"heads\.csv: not a finite number in value of d q"):
         write_table(tmp_path / "heads.csv", "heads.csv", gap)
     with pytest.raises(FloatingPointError, match="not a finite number in qk"):
         write_table(tmp_path / "rsa.csv", "rsa.csv", {**RSA, "qk": np.full_like(RSA["qk"], np.nan)})
@@ -170,21 +176,80 @@ def test_a_table_that_lacks_a_row_is_named(tmp_path: Path, lost: str) -> None:
 def test_a_table_cut_in_its_last_line_is_named_though_its_cells_may_be_empty(tmp_path: Path) -> None:
     write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
     text = (tmp_path / "heads.csv").read_text(encoding="utf-8")
-    (tmp_path / "heads.csv").write_text(text[:-9], encoding="utf-8")
+    (tmp_path / "heads.csv").write_text(text[:-2], encoding="utf-8")
     with pytest.raises(UserError, match="last line is not whole"):
         read_table(tmp_path / "heads.csv")
 
 
 @pytest.mark.parametrize("name", [name for name, table in TABLES.items() if table.switch])
-def test_a_stage_switched_off_leaves_the_header_and_no_row(tmp_path: Path, name: str) -> None:
+def test_a_stage_that_had_nothing_to_do_leaves_a_row_that_says_why(tmp_path: Path, name: str) -> None:
     path, table = tmp_path / name, TABLES[name]
-    write_table(path, name, {})
-    assert path.read_text(encoding="utf-8") == ",".join([*table.keys, *table.columns]) + "\n"
-    assert read_table(path) == {}
+    assert table.reasons[OFF] == f"{table.switch} is false"
+    assert (NOT_APPLICABLE in table.reasons) == (table.switch == "nulls.enabled")
+    for status, reason in table.reasons.items():
+        write_table(path, name, status)
+        columns = [*table.keys, *table.columns]
+        assert path.read_text(encoding="utf-8") == ",".join([*columns, "status\n"]) + "," * len(columns) + f"{status}\n"
+        assert read_table(path) == read_table(path, [3, 11]) == {}
+        assert read_reason(path) == reason
+        results = Results(lambda _: path, record={})
+        assert (getattr(results, path.stem), results.reasons[path.stem]) == ({}, reason)
+
+
+def test_a_table_with_rows_has_no_reason_to_be_empty(tmp_path: Path) -> None:
+    write_table(tmp_path / "heads.csv", "heads.csv", HEADS)
+    assert read_reason(tmp_path / "heads.csv") == ""
+
+
+@pytest.mark.parametrize("status", ["", "asleep"])
+def test_a_row_of_no_known_status_is_no_table(tmp_path: Path, status: str) -> None:
+    (tmp_path / "heads.csv").write_text(f"layer,head,measure,of,value,status\n,,,,,{status}\n", encoding="utf-8")
+    with pytest.raises(UserError, match="not a table of this pipeline"):
+        read_table(tmp_path / "heads.csv")
+
+
+def test_every_status_is_a_known_one() -> None:
+    assert {status for table in TABLES.values() for status in table.empty.values()} | {OFF} == set(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}),
+        ("correlation.csv", {"qk_rank": np.zeros(3)}),
+        ("heads.csv", {**HEADS, "x": HEADS["q"]}),
+        ("controls.csv", {("sd_within", "q"): dict.fromkeys(("value", "low", "high", "p"), np.zeros(3))}),
+        ("rsa.csv", {"qk": RSA["qk"]}),
+        ("controls.csv", {("sd_within", "q"): {"value": np.zeros(3)}}),
+        ("nulls.csv", {("rsa", "qk", "spectrum"): {"value": np.zeros(3)}}),
+        ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}),
+    ],
+)
+def test_a_column_that_is_not_declared_or_lacks_is_an_error_of_the_code(tmp_path: Path, name: str, content) -> None:
+    with pytest.raises(AssertionError, match="columns that the table"):
+        write_table(tmp_path / name, name, content)
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_that_looks_like_a_number_or_nothing_stays_text(tmp_path: Path) -> None:
+    names = ["NA", "null", "nan", "1e5", "007", "None", "a, b", 'say "so"', "prompt"]
+    content = {("rsa", "qk", name): {"value": np.arange(2.0)} for name in names}
+    write_table(tmp_path / "sentences.csv", "sentences.csv", content)
+    assert [sentence for *_, sentence in read_table(tmp_path / "sentences.csv")] == names
+
+
+def test_matrices_of_three_widths_leave_a_table_without_a_number(tmp_path: Path) -> None:
+    write_table(tmp_path / "correlation.csv", "correlation.csv", {}, [3, 11])
+    lines = (tmp_path / "correlation.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:] == ["3,,,,,,", "11,,,,,,"]
+    assert read_table(tmp_path / "correlation.csv", [3, 11]) == {}
+    assert empty_cells("correlation.csv", {}, [3, 11]) == [
+        "correlation.csv: qk, qv, kv are empty: the matrices differ in their number of units"
+    ]
 
 
 def test_the_table_of_a_stage_that_cannot_be_switched_off_has_rows(tmp_path: Path) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(AssertionError):
         write_table(tmp_path / "rsa.csv", "rsa.csv", {})
     (tmp_path / "rsa.csv").write_text(",".join(["layer", *RSA]) + "\n", encoding="utf-8")
     with pytest.raises(UserError, match="no row"):
@@ -237,8 +302,8 @@ def test_long_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
     write_table(tmp_path / "controls.csv", "controls.csv", written)
     text = (tmp_path / "controls.csv").read_bytes().decode()
     header, *rows = text.splitlines()
-    assert header == "layer,measure,matrix_or_pair,value,low,high"
-    assert rows[:3] == ["0,b,qk,0.5,0.1,1.0", "0,b,qv,0.5,0.1,1.0", "0,a_matched_first,q,,0.1,1.0"]
+    assert header == "layer,measure,of,value,low,high,status"
+    assert rows[:3] == ["0,b,qk,0.5,0.1,1.0,", "0,b,qv,0.5,0.1,1.0,", "0,a_matched_first,q,,0.1,1.0,too few"]
     assert "-0" not in text
     found = read_table(tmp_path / "controls.csv")
     assert list(found) == list(written)
@@ -248,15 +313,14 @@ def test_long_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_columns_that_some_measures_have_are_empty_for_the_others(tmp_path: Path) -> None:
     value = {"value": np.array([0.5, 0.6])}
-    tested = {("rsa", "qk"): {**value, "low": value["value"], "high": value["value"], "p": value["value"]}}
+    tested = {("rsa", "qk"): dict.fromkeys(("value", "low", "high", "p", "p_familywise"), value["value"])}
     write_table(tmp_path / "inference.csv", "inference.csv", tested | {("cles", "q"): value})
     found = read_table(tmp_path / "inference.csv")
-    assert list(found["rsa", "qk"]) == ["value", "low", "high", "p"]
+    assert list(found["rsa", "qk"]) == ["value", "low", "high", "p", "p_familywise"]
     assert list(found["cles", "q"]) == ["value"]
-    assert empty_cells("inference.csv", found, range(2)) == [
-        "inference.csv: p is empty for cles, which are not tested",
-        "inference.csv: low and high are empty for cles, which have no interval",
-    ]
+    lines = (tmp_path / "inference.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[1:3] == ["0,rsa,qk,0.5,0.5,0.5,0.5,0.5,", "0,cles,q,0.5,,,,,not applicable"]
+    assert empty_cells("inference.csv", found, range(2)) == []  # it is so in every run
 
 
 @pytest.mark.parametrize("lost", ["1,b,qv", "0,b,qk"])
@@ -275,10 +339,10 @@ def test_layers_that_cannot_be_matched_are_named_in_short() -> None:
         return {"value": np.where(np.isin(np.arange(9), layers), np.nan, 0.5)}
 
     which = "rsa_gap_matched_first"
-    controls = {(which, "qk"): gap(0, 1, 2, 5, 7, 8), (which, "qv"): gap(), ("rsa", "qk"): gap(1)}
-    said = "controls.csv: matched_first of qk: too few pairs to match in layers 0 to 2, 5, 7, 8"
+    controls = {(which, "qk"): gap(0, 1, 2, 5, 7, 8), (which, "qv"): gap(), ("sd_within", "q"): gap()}
+    said = f"controls.csv: no {which} of qk in layers 0 to 2, 5, 7, 8: too few pairs can be matched"
     assert empty_cells("controls.csv", controls, range(9)) == [said]
-    said = "controls.csv: matched_first of qk: too few pairs to match in layers 3 to 5, 17, 27, 31"
+    said = f"controls.csv: no {which} of qk in layers 3 to 5, 17, 27, 31: too few pairs can be matched"
     assert empty_cells("controls.csv", controls, [3, 4, 5, 7, 11, 17, 19, 27, 31]) == [said]
 
 
@@ -286,13 +350,14 @@ def test_a_hybrids_rows_have_the_models_own_numbers(tmp_path: Path) -> None:
     path, layers = tmp_path / "heads.csv", [3, 11]
     write_table(path, "heads.csv", HEADS, layers)
     rows = path.read_text(encoding="utf-8").splitlines()[1:]
-    assert [row.split(",")[:2] for row in rows] == [[str(layer), str(head)] for layer in layers for head in range(3)]
+    expected = [[str(layer), str(head)] for layer in layers for head in range(3) for _ in HEADS]
+    assert [row.split(",")[:2] for row in rows] == expected
     for column, values in read_table(path, layers).items():
         np.testing.assert_allclose(values, HEADS[column], atol=1e-6)
     for wrong in (None, [3], [3, 7], [3, 11, 19]):
         with pytest.raises(UserError, match="not a row for each layer and head, in order"):
             read_table(path, wrong)
-    with pytest.raises(ValueError, match="same length"):
+    with pytest.raises(ValueError, match=r"must .*length"):
         write_table(path, "heads.csv", HEADS, [3])
 
 

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
 from tensor_files import write_tensors
 
-from stages.artefacts.tables import write_table
+from stages.artefacts.tables import OFF, write_table
 from stages.artefacts.tensors import read_record
 from stages.compare import __main__ as compare
 from stages.compare import nulls
@@ -261,8 +261,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
 def test_experiments_are_drawn_beside_their_nulls(tiny: Project) -> None:
     """Those without nulls are named; where none has any, or the name is no picture's, nothing is written."""
     table = tiny.root / "metrics/nulls.csv"
-    header = table.read_text(encoding="utf-8").splitlines()[0]
-    table.write_text(f"{header}\n", encoding="utf-8")
+    write_table(table, "nulls.csv", OFF)
     tiny.dvc("exp", "save", "--name", "without")
     tiny.run("git", "checkout", "-q", ".")
     tiny.set(focus_layer=0)
@@ -289,7 +288,12 @@ def test_nulls_of_a_hybrid_whose_layers_are_numbered_otherwise_are_found(tmp_pat
     monkeypatch.chdir(tmp_path)
     nulls.NULLS.parent.mkdir()
     generator = np.random.default_rng(0)
-    found = {("rsa", pair, rung): {"value": generator.uniform(-1, 1, 3)} for pair in PAIRS for rung in RUNGS}
+    columns = {"spectrum": ("value", "low", "high", "p", "p_familywise"), "trained": ("value",)}
+    found = {
+        ("rsa", pair, rung): {column: generator.uniform(-1, 1, 3) for column in columns[rung]}
+        for pair in PAIRS
+        for rung in nulls.SHOWN
+    }
     write_table(nulls.NULLS, "nulls.csv", found, [1, 3, 5])
     read = nulls.nulls_of("workspace")
     assert set(read) == set(found)

@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.spatial.distance import squareform
 
 from stages.geometry.comparison import COMPARISONS, pearson
-from stages.geometry.effects import anosim_r, cohens_d, common_language
+from stages.geometry.effects import cohens_d, common_language
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import cosine
 from stages.geometry.transforms import TRANSFORMS, center, none, zscore
@@ -41,18 +41,6 @@ def test_common_language_effect_size_counts_pairs_of_pairs(seed: int, ties: bool
     assert common_language(similarity, within) == pytest.approx(
         pingouin.compute_effsize(inside, outside, eftype="CLES"), abs=1e-12
     )
-
-
-@given(seeds)
-def test_anosims_r_is_that_of_its_definition(seed: int) -> None:
-    """R = (mean rank of dissimilarities across - mean rank within) / (pairs / 2)."""
-    similarity = np.random.default_rng(seed).integers(0, 9, size=(2, 21))
-    within = within_category(list("aaabbcc"))
-    found = anosim_r(common_language(similarity, within))
-    for layer in range(2):
-        ranks = stats.rankdata(-similarity[layer])
-        expected = (ranks[~within].mean() - ranks[within].mean()) / (len(ranks) / 2)
-        assert found[layer] == pytest.approx(expected, abs=1e-12)
 
 
 def test_cohens_d_of_many_rows_is_pingouins() -> None:

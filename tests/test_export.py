@@ -134,6 +134,19 @@ def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys,
         assert list(table[name]) == expected
 
 
+def test_words_that_look_like_nothing_or_like_a_number_stay_words(tmp_path, capsys, monkeypatch) -> None:
+    """Read back as README.md of the command says."""
+    words, categories = ["NA", "null", "nan", "1e5", "007", "None", "TRUE"], ["null", "1", "1", "NA", "NA", "1", "null"]
+    out = tmp_path / "pairs.csv"
+    run_ = save(tmp_path / "run", words=words, categories=categories)
+    assert run(capsys, monkeypatch, out, "--run", run_, "--layer", 0)[0] == 0
+    text = dict.fromkeys(["word_a", "word_b", "category_a", "category_b"], str)
+    table = pd.read_csv(out, dtype=text, keep_default_na=False)
+    for side, places in zip("ab", np.triu_indices(len(words), 1), strict=True):
+        assert list(table[f"word_{side}"]) == [words[place] for place in places]
+        assert list(table[f"category_{side}"]) == [categories[place] for place in places]
+
+
 def test_parquet_holds_the_same_as_the_csv(tmp_path, capsys, monkeypatch) -> None:
     pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
     monkeypatch.setattr(writers, "CHUNK", 4)

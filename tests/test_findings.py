@@ -1,12 +1,15 @@
 """The post's findings: each holds on a run made as the post describes, and fails when its own number goes wrong."""
 
 import copy
+import math
+import statistics
 
 import numpy as np
 import pytest
 
 from stages.artefacts.results import Results
 from stages.findings import summary
+from stages.findings.answer import answer
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
 
@@ -31,6 +34,7 @@ def as_in_the_post() -> Results:
         focus=6,
         numbers=range(LAYERS),
         **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
+        reasons={table: f"{table}.enabled is false" for table in ("inference", "nulls", "controls")},
     )
 
 
@@ -73,7 +77,7 @@ SPOILT = {
     "d_high": [put("separability", "k", 0.79, 3)],
     "d_dip": [put("separability", "q", 9.0, slice(4, 8))],
     "within_above_across": [put("rsa", "qv_within", 0.1, 2)],
-    "within_above_across_z": [put("rsa", "kv_across", 0.99, 2)],
+    "within_above_across_z": [put("rsa", "kv_across", 0.99, 2), put("rsa", "kv_within", 0.9999, 2)],
 }
 
 
@@ -104,9 +108,20 @@ def test_measured_values_are_those_of_the_definition() -> None:
     assert verdicts["rsa_level"].measured == pytest.approx(0.9 - 0.01 / 11)
     assert verdicts["d_dip"].measured == pytest.approx({"middle": 2.1, "outer": 2.6})
     assert verdicts["within_above_across"].measured == 1
-    smallest = np.arctanh(0.62) - np.arctanh(0.58)  # layer 0, further from the ceiling than all others
-    assert verdicts["within_above_across_z"].measured["smallest"] < np.arctanh(0.93) - np.arctanh(0.89)
-    assert verdicts["within_above_across_z"].measured["smallest"] == pytest.approx(min(smallest, 0.1), abs=0.05)
+    rows = [(run.rsa[f"{pair}_within"], run.rsa[f"{pair}_across"]) for pair in ("qk", "qv", "kv")]
+    gaps = [math.atanh(x) - math.atanh(y) for within, across in rows for x, y in zip(within, across, strict=True)]
+    expected = {"smallest": min(gaps), "mean": statistics.mean(gaps), "sd": statistics.stdev(gaps)}
+    assert verdicts["within_above_across_z"].measured == pytest.approx(expected)
+
+
+def test_fishers_z_asks_for_the_size_of_the_gaps_not_for_their_signs() -> None:
+    """The scale keeps every sign: judged by those, it would say what `within_above_across` says."""
+    run = as_in_the_post()
+    run.rsa["kv_within"][2] = run.rsa["kv_across"][2] - 0.001
+    assert [judge(run)[f"within_above_across{end}"].holds for end in ("", "_z")] == [False, True]
+    run = as_in_the_post()
+    run.rsa["kv_within"][2] = 0.9999
+    assert [judge(run)[f"within_above_across{end}"].holds for end in ("", "_z")] == [True, False]
 
 
 @pytest.mark.parametrize(("layers", "unjudged"), [(1, 4), (2, 2), (3, 1), (4, 0)])
@@ -163,7 +178,7 @@ def test_the_summary_is_made_of_means_over_layers() -> None:
     assert found["rsa_gap"] == pytest.approx(0.04)
     assert (found["claims"], found["tests"]) == (len(CLAIMS), 0)
     assert found["strongest_heads"] == []
-    assert found["notes"] == [f"{name} is not judged: {claim.needs} switched off" for name, claim in TESTS.items()]
+    assert found["notes"] == [f"{name} is not judged: {claim.needs}.enabled is false" for name, claim in TESTS.items()]
 
 
 def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
@@ -179,3 +194,49 @@ def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
     found = summarise(run)
     assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
     assert found["strongest_heads"] == ["q L1H0", "k L1H0"]
+
+
+@pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])
+def test_under_another_comparison_pearsons_scores_are_held_to_what_is_pearsons(comparison: str) -> None:
+    """The post's rules, the nulls, and what other sentences give are Pearson's r: so is what is compared with them."""
+    run = as_in_the_post()
+    expected, before = judge(run), summarise(run)
+    run.comparison, run.pearson = comparison, {pair: run.rsa[pair] for pair in ("qk", "qv", "kv")}
+    run.rsa = run.rsa | {pair: np.full(LAYERS, 0.3) for pair in run.pearson}
+    assert judge(run) == expected
+    found = summarise(run)
+    assert (found["rsa"], found["rsa_pearson"]) == (0.3, before["rsa"])
+    assert "rsa_pearson" not in before
+
+
+def answered(run: Results) -> str:
+    run.sentences = {
+        ("rsa", pair, name): {"value": np.full(LAYERS, value)}
+        for pair in ("qk", "qv", "kv")
+        for name, value in {"all": 0.1, "prompt": 0.2, "saw": 0.75, "ate": 0.77}.items()
+    }
+    ranges = {"spectrum": (0.91, 0.88, 0.92), "unbiased": (0.89, 0, 0)}
+    run.nulls = {
+        ("rsa", pair, rung): dict(zip(("value", "low", "high"), np.outer(of, np.ones(LAYERS)), strict=True))
+        for pair in ("qk", "qv", "kv")
+        for rung, of in ranges.items()
+    }
+    return " ".join(answer(run))
+
+
+def test_other_sentences_are_those_that_the_run_is_not_of() -> None:
+    said = answered(as_in_the_post())
+    assert "In other sentences the average lies between 0.75 and 0.77." in said
+    assert "Pearson" not in said
+
+
+def test_the_answer_never_puts_two_kinds_of_scores_side_by_side() -> None:
+    run = as_in_the_post()
+    mean = run.rsa_by_layer().mean()
+    run.comparison, run.pearson = "spearman", {pair: run.rsa[pair] for pair in ("qk", "qv", "kv")}
+    run.rsa = run.rsa | {pair: np.full(LAYERS, 0.3) for pair in run.pearson}
+    said = answered(run)
+    assert said.startswith(f"Largely: similarities of words in two of the three correlate at {mean:.2f} on average")
+    assert "would agree about as much: 0.91." in said
+    assert "All of this is Pearson's r" in said
+    assert "Spearman's ρ is 0.30 on average." in said

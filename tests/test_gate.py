@@ -20,7 +20,7 @@ from stages.pipeline.settings import read_yaml
 from stages.statistics.amounts import amount
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
-LONG = "layer,measure,matrix_or_pair,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"
+LONG = "layer,measure,of,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"
 SUMMARY = {"rsa": 0.658672, "head_q": "L4H0", "claims_held": 8}
 CLAIMS = {"rsa_focus": {"measured": {"qk": 0.9}, "post": "around .85", "holds": True}, "d_dip": {"holds": None}}
 FILES = {
@@ -405,11 +405,11 @@ def test_the_committed_tolerances_let_one_draw_cross_a_score_and_not_two() -> No
     steps = {
         "inference.csv layer 0 rsa qk p": 1 / (shuffles + 1),
         "inference.csv layer 0 d q p_familywise": 1 / (shuffles + 1),
-        "nulls.csv layer 0 rsa qk gaussian p": 2 / (draws + 1),
-        "nulls.csv layer 0 rsa_within kv orientation p": 2 / (draws + 1),
-        "nulls.csv layer 0 d q spectrum p": 2 / (draws + 1),
-        "nulls.csv layer 0 rsa qk orientation p_familywise": 1 / (draws + 1),
-        "nulls.csv layer 0 d q spectrum p_familywise": 1 / (draws + 1),
+        "nulls.csv layer 0 gaussian rsa qk p": 2 / (draws + 1),
+        "nulls.csv layer 0 orientation rsa_within kv p": 2 / (draws + 1),
+        "nulls.csv layer 0 spectrum d q p": 2 / (draws + 1),
+        "nulls.csv layer 0 orientation rsa qk p_familywise": 1 / (draws + 1),
+        "nulls.csv layer 0 spectrum d q p_familywise": 1 / (draws + 1),
     }
     for metric, step in steps.items():
         assert step <= tolerances.root[tolerances.pattern(metric)] < 2 * step, metric

@@ -85,14 +85,14 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
         np.testing.assert_allclose(scores[~dead], before[name][~dead], atol=1e-12)
     table = {name: np.stack([before[name], scores]) for name, scores in after.items()}
     said = [note for note in empty_cells("heads.csv", table, range(2)) if "vary" in note]
-    reason = "is empty: vectors or similarities do not vary"
-    assert said == [f"heads.csv: {column} of L1H0, L1H1 {reason}" for column in ("k", "qk", "kv")]
+    reason = "in L1H0, L1H1: what it is made of does not vary, or is not reliable"
+    assert said == [f"heads.csv: no {score} {reason}" for score in ("d of k", "rsa of qk", "rsa of kv")]
 
 
 def test_of_many_heads_without_a_score_five_are_named() -> None:
     assert (
-        "q of L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more is empty"
-        in empty_cells("heads.csv", {"q": [[np.nan] * 7]}, [0])[0]
+        "no d of q in L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more: "
+        in empty_cells("heads.csv", {"q": np.full((1, 7), np.nan)}, [0])[0]
     )
 
 
@@ -200,7 +200,7 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
         assert table["qk"][layer, head] == pytest.approx(r, abs=1e-5)
 
 
-def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(
+def test_switched_off_it_leaves_a_reason_a_figure_and_no_head_in_the_summary(
     tiny_stage: InProcess, draw_only: Callable[..., None]
 ) -> None:
     draw_only("fig13_heads")
@@ -210,7 +210,7 @@ def test_switched_off_it_leaves_a_header_a_figure_and_no_head_in_the_summary(
     for stage in ("heads", "claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
     text = (tiny_stage.project.root / "metrics/heads.csv").read_text(encoding="utf-8")
-    assert text == "layer,head,q,k,v,qk,qv,kv\n"
+    assert text == "layer,head,measure,of,value,status\n,,,,,off\n"
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
     assert summary["strongest_heads"] == []
     assert figure.read_bytes() != before
@@ -225,11 +225,13 @@ def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, dra
     write_tensors(path, tensors, record)
     code, said = tiny_stage.run("heads")
     assert code == 0, said
-    assert "heads.csv: qv of L1H1 is empty: vectors or similarities do not vary" in tiny_stage.log
+    note = "heads.csv: no d of v in L1H1: what it is made of does not vary, or is not reliable"
+    assert note in tiny_stage.log
+    assert note.replace("d of v", "rsa of qv") in tiny_stage.log
     table = read_table(tiny_stage.project.root / "metrics/heads.csv")
     assert [name for name in table if np.isnan(table[name]).any()] == ["v", "qv", "kv"]
     for stage in ("claims", "figures"):
         assert tiny_stage.run(stage)[0] == 0, stage
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert "heads.csv: v of L1H1 is empty: vectors or similarities do not vary" in summary["notes"]
+    assert note in summary["notes"]
     assert "v L1H1" not in summary["strongest_heads"]

@@ -12,9 +12,10 @@ import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
 from tiny_models import tiny_config
-from transformers import BartConfig, JambaConfig, PreTrainedConfig
+from transformers import BartConfig, JambaConfig, MiMoV2FlashConfig, PreTrainedConfig
 
 from stages.artefacts.tables import TABLES
+from stages.findings.claims import CLAIMS
 from stages.models.load import load
 from stages.plotting.names import FIGURES
 
@@ -63,7 +64,7 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(hybrid: InProce
     assert sorted(path.name for path in (root / "plots/matrices/q").iterdir()) == ["01.png", "03.png", "05.png"]
     summary = json.loads((root / "metrics/summary.json").read_text(encoding="utf-8"))
     heads = pd.read_csv(root / "metrics/heads.csv")
-    best = heads.loc[heads["q"].idxmax()]
+    best = heads.loc[heads["value"].where(heads["of"] == "q").idxmax()]
     assert f"q L{best['layer']:.0f}H{best['head']:.0f}" in summary["strongest_heads"]
     claims = json.loads((root / "metrics/claims.json").read_text(encoding="utf-8"))
     assert claims["rsa_focus"]["measured"] == pytest.approx(rsa.loc[3, ["qk", "qv", "kv"]].min(), abs=1e-6)
@@ -82,6 +83,28 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(hybrid: InProce
     hybrid.project.set(focus_layer=2)
     code, said = hybrid.run("figures")
     assert (code, said.strip()) == (1, "figures: focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
+
+
+def test_q_k_and_v_of_three_widths_have_no_pair_to_correlate(tiny_stage: InProcess) -> None:
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 12, "v_head_dim": 8}
+    config = tiny_config(MiMoV2FlashConfig, {**heads, "num_hidden_layers": 2})
+    stages = ("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability", "heads", "claims")
+    run_stages(tiny_stage, stages, config)
+    root = tiny_stage.project.root
+    captured = load_file(root / "data/activations.safetensors")
+    assert len({captured[f"attn_0_{name}"].shape[-1] for name in "qkv"}) == 3
+    table = pd.read_csv(root / "metrics/correlation.csv", index_col="layer")
+    assert len(table) == 2
+    assert table.isna().all(axis=None)
+    claims, summary = (json.loads((root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary"))
+    unpaired = {name for name, claim in claims.items() if name in CLAIMS and claim["holds"] is None}
+    assert unpaired >= {
+        *("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero", "target_closer_to_zero")
+    }
+    assert "target_closer_to_zero is not judged: qk, qv, kv: units differ in number" in summary["notes"]
+    note = "correlation.csv: qk, qv, kv are empty: the matrices differ in their number of units"
+    assert note in summary["notes"]
+    assert "qk_r" not in summary
 
 
 def test_the_decoder_of_an_encoder_decoder_is_captured(tiny_stage: InProcess) -> None:

@@ -216,7 +216,7 @@ def test_profiles_over_layers(figure: Figure, label: str) -> None:
 
 def test_layers_are_named_by_the_models_own_numbers() -> None:
     heads = {name: RNG.uniform(0, 1, (5, 3)) for name in (*"qkv", *PAIRS)}
-    robust = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
+    robust = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].flat}
     figures = (
         profiles.rsa_profile(RSA, LAYERS),
         controls.robustness_profile(robust, LAYERS),
@@ -336,7 +336,7 @@ def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
 
 
 def test_robustness_profile_draws_all_choices() -> None:
-    columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
+    columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].flat}
     figure = controls.robustness_profile(columns, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
@@ -378,7 +378,7 @@ def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
 
 
 def test_a_figure_that_is_left_out_says_why() -> None:
-    (axes,) = style.switched_off("controls.enabled").axes
+    (axes,) = style.switched_off("controls.enabled is false").axes
     assert [text.get_text() for text in axes.texts] == ["not computed: controls.enabled is false"]
 
 

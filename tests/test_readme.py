@@ -13,7 +13,7 @@ from conftest import ROOT
 from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
-from stages.artefacts.tables import read_table
+from stages.artefacts.tables import STATUS, read_table
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
@@ -113,6 +113,9 @@ def test_every_figure_is_shown() -> None:
         assert f"](figures/{figure.name})" in read("plots/README.md")
 
 
+HOLDS = {True: "yes", False: "no", None: "–"}
+
+
 def rows_of_claims() -> dict[str, str]:
     """Write each finding of the committed run as a table's row."""
     claims = json.loads(read("metrics/claims.json"))
@@ -121,7 +124,7 @@ def rows_of_claims() -> dict[str, str]:
     for name, claim in claims.items():
         asked = CLAIMS.get(name) or TESTS[name]
         post = f"{claim['post']} | " if name in CLAIMS else ""
-        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {'yes' if claim['holds'] else 'no'} |"
+        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {HOLDS[claim['holds']]} |"
     return rows
 
 
@@ -164,12 +167,14 @@ def test_every_column_and_measure_of_a_table_is_told() -> None:
         header, *lines = table.read_text(encoding="utf-8").splitlines()
         if "measure" in header:
             told = re.findall(r"`(\w+)`", text)
-            for measure in {line.split(",")[1] for line in lines}:
+            for measure in {line.split(",")[header.split(",").index("measure")] for line in lines}:
                 assert any(measure == name or (name.startswith("_") and measure.endswith(name)) for name in told), (
                     measure
                 )
-    for key in json.loads(read("metrics/summary.json")):
+    for key in (*json.loads(read("metrics/summary.json")), "rsa_pearson"):
         assert f"`{key}`" in text
+    statuses = rows_under("metrics/README.md", "| status | why cells are empty |")
+    assert [row.split("`")[1] for row in statuses] == [*STATUS]
 
 
 def commands(text: str) -> list[list[str]]:

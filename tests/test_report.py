@@ -38,7 +38,7 @@ def number(value: float) -> str:
 
 def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Project) -> None:
     table = tables(tiny_template)
-    rsa, d, heads = table["rsa"], table["separability"], table["heads"]
+    rsa, d, heads = table["rsa"], table["separability"], table["heads"].query("measure == 'rsa'")
     captions = {name.split("_")[0]: text for name, text in page.captions.items()}
     assert captions["fig1"] == "6 words make 15 pairs: 6 within a category, 9 across."
     for pair, label in PAIRS.items():
@@ -49,8 +49,10 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         said = f"{label} {number(values.mean())} on average, from {number(values.min())} (layer {values.idxmin()})"
         assert f"{said} to {number(values.max())} (layer {values.idxmax()})" in captions["fig6"]
         assert f"{label} {number(table['correlation'][pair].mean())} on average" in captions["fig3"]
-        best = heads.loc[heads[pair].idxmax()]
-        assert f"{label} {number(best[pair])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig13"]
+        best = heads.loc[heads["value"].where(heads["of"] == pair).idxmax()]
+        assert (
+            f"{label} {number(best['value'])} (layer {best['layer']:.0f}, head {best['head']:.0f})" in captions["fig13"]
+        )
     similarity = load_file(tiny_template.root / "data/similarity.safetensors")
     for name in "qkv":
         assert f"{name.upper()} {number(similarity[name][1].mean())}" in captions["fig4"]
@@ -58,7 +60,7 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{name.upper()} {number(d[name].mean())} on average" in captions["fig8"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
-    nulls = table["nulls"].set_index(["measure", "matrix_or_pair", "rung", "layer"]).sort_index()
+    nulls = table["nulls"].set_index(["measure", "of", "rung", "layer"]).sort_index()
     for pair, label in PAIRS.items():
         value, drawn = nulls.loc[("rsa", pair, "unbiased"), "value"], nulls.loc[("rsa", pair, "spectrum")]
         counts = [(value > drawn["high"]).sum(), value.between(drawn["low"], drawn["high"]).sum()]
@@ -66,10 +68,10 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
     d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
     assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
-    columns = [f"{pair}_center_pearson" for pair in PAIRS]
-    assert f"centred {number(table['robustness'][columns].to_numpy().mean())}" in captions["fig12"]
+    centred = table["robustness"].query("transform == 'center' and measure == 'rsa'")["value"]
+    assert f"centred {number(centred.mean())}" in captions["fig12"]
     assert "Stress, 0 where the plane keeps every distance: Q " in captions["fig14"]
-    means = table["sentences"].query("sentence == 'all'").groupby(["measure", "matrix_or_pair"])["value"].mean()
+    means = table["sentences"].query("sentence == 'all'").groupby(["measure", "of"])["value"].mean()
     for measure, name, label in (
         ("reliability", "v", "V"),
         ("rsa_across", "qk", "Q–K"),
@@ -85,7 +87,7 @@ def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: P
     assert f"correlate at {number(rsa.mean())} on average" in answer
     assert f"to {number(rsa.max())} in layer {rsa.idxmax()}" in answer
     ends = table["nulls"].query("measure == 'rsa' and rung == 'spectrum'")
-    scores = table["nulls"].query("measure == 'rsa' and rung == 'unbiased'").merge(ends, on=["matrix_or_pair", "layer"])
+    scores = table["nulls"].query("measure == 'rsa' and rung == 'unbiased'").merge(ends, on=["of", "layer"])
     above, below = (scores.value_x > scores.high_y).sum(), (scores.value_x < scores.low_y).sum()
     inside = len(scores) - above - below
     assert f"Of {len(scores)} layers and pairs {above} lie above their range, {inside} inside, {below} below" in answer
@@ -93,7 +95,12 @@ def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: P
     assert mean == number(ends["value"].mean())
     counts = {"less": above, "about as much": inside, "more": below}
     assert counts[how] == max(counts.values())
-    sentences = table["sentences"].query("measure == 'rsa' and sentence != 'all'").groupby("sentence")["value"].mean()
+    sentences = (
+        table["sentences"]
+        .query("measure == 'rsa' and sentence not in ('all', 'prompt')")
+        .groupby("sentence")["value"]
+        .mean()
+    )
     assert f"between {number(sentences.min())} and {number(sentences.max())}." in answer
     order = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert order.index("fig6_rsa_profile") < order.index("matrices") < order.index("findings") < order.index("figures")

@@ -14,9 +14,13 @@ from scipy.spatial.distance import pdist
 
 from stages.artefacts.results import Results
 from stages.artefacts.tables import read_table
-from stages.findings.claims import Verdict
-from stages.findings.evidence import TESTS, position
+from stages.findings.beyond import OF_CLAIMS, beyond_random_maps
+from stages.findings.claims import CLAIMS, Verdict
+from stages.findings.evidence import TESTS
+from stages.geometry.names import MATRICES
 from stages.models.capture import capture
+from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.partial import against_input
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
@@ -31,8 +35,9 @@ PAIRS = ("qk", "qv", "kv")
 def tables(embedded: Project) -> dict:
     folder = embedded.root / "metrics"
     return {
-        **{name: read_table(folder / f"{name}.csv") for name in ("inference", "nulls", "spectra", "controls")},
-        **{name: pd.read_csv(folder / f"{name}.csv") for name in ("rsa", "separability", "robustness")},
+        **{name: read_table(folder / f"{name}.csv") for name in ("inference", "nulls", "spectra", "robustness")},
+        "controls": Results(lambda path: embedded.root / path).controls,
+        **{name: pd.read_csv(folder / f"{name}.csv") for name in ("rsa", "separability")},
     }
 
 
@@ -42,22 +47,32 @@ def d_of(similarity: np.ndarray) -> float:
     return (inside.mean() - outside.mean()) / np.sqrt(pooled)
 
 
-@pytest.mark.parametrize("table", ["inference", "controls"])
-def test_values_are_those_of_the_posts_tables(tables: dict, table: str) -> None:
+def test_values_are_those_of_the_posts_tables(tables: dict) -> None:
+    inference, controls = tables["inference"], tables["controls"]
     for pair in PAIRS:
         for measure, column in (("rsa", pair), ("rsa_within", f"{pair}_within"), ("rsa_across", f"{pair}_across")):
-            np.testing.assert_allclose(tables[table][measure, pair]["value"], tables["rsa"][column], atol=2e-6)
+            np.testing.assert_allclose(inference[measure, pair]["value"], tables["rsa"][column], atol=2e-6)
+        np.testing.assert_array_equal(controls["rsa", pair]["value"], tables["rsa"][pair])
     for name in "qkv":
-        np.testing.assert_allclose(tables[table]["d", name]["value"], tables["separability"][name], atol=2e-6)
+        np.testing.assert_allclose(inference["d", name]["value"], tables["separability"][name], atol=2e-6)
+        np.testing.assert_array_equal(controls["d", name]["value"], tables["separability"][name])
 
 
-def test_both_stages_draw_the_same_resamples(tables: dict) -> None:
-    for measure in ("rsa", "rsa_gap", "d"):
-        for name in "qkv" if measure == "d" else PAIRS:
-            for end in ("low", "high"):
-                np.testing.assert_array_equal(
-                    *(tables[table][measure, name][end] for table in ("inference", "controls"))
-                )
+def test_no_number_stands_in_two_tables(embedded: Project) -> None:
+    keys = ["layer", "measure", "of"]
+    one, other = (pd.read_csv(embedded.root / f"metrics/{name}.csv") for name in ("inference", "controls"))
+    assert one.merge(other, on=keys).empty
+
+
+def test_intervals_of_both_stages_are_of_the_same_resamples(embedded: Project) -> None:
+    """The scores that both stages resample get one interval, whichever further scores are taken with them."""
+    similarity = {name: values[:2] for name, values in load_file(embedded.root / "data/similarity.safetensors").items()}
+    counts, _ = resample_words(LABELS, 50, np.random.default_rng(0))
+    alone, beside = (bootstrap(similarity, LABELS, counts, 0.05, *more) for more in ((), (against_input, PRODUCTS)))
+    assert set(alone) < set(beside)
+    for names, cells in alone.items():
+        for column, values in cells.items():
+            np.testing.assert_array_equal(values, beside[names][column])
 
 
 def test_only_what_is_tested_has_a_p(tables: dict) -> None:
@@ -179,44 +194,27 @@ def read_json(tiny_stage: InProcess, path: str) -> dict:
     return json.loads((tiny_stage.project.root / path).read_text(encoding="utf-8"))
 
 
-def test_stages_that_are_switched_off_write_headers_and_say_so(
+def test_stages_that_are_switched_off_write_a_row_and_say_so(
     tiny_stage: InProcess, draw_only: Callable[..., None]
 ) -> None:
     draw_only("fig10_ladder", "fig11_controls", "fig12_robustness")
     root = tiny_stage.project.root
     tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
     log = log_of(tiny_stage, "inference", "nulls", "controls", "claims", "figures")
-    assert "inference.enabled is false: inference.csv holds its header only" in log
-    assert "controls.enabled is false: controls.csv and robustness.csv hold their headers only" in log
-    assert "nulls.csv, spectra.csv, head_nulls.csv hold their headers only: nulls.enabled is false" in log
-    for table in ("inference", "nulls", "spectra", "head_nulls", "controls", "robustness"):
-        lines = (root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith("layer,")
+    tables = dict.fromkeys(("nulls", "spectra", "head_nulls"), "nulls")
+    tables |= {"inference": "inference", "controls": "controls", "robustness": "controls"}
+    for table, section in tables.items():
+        assert f"{table}.csv: {section}.enabled is false" in log
+        header, *lines = (root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
+        assert lines == ["," * header.count(",") + "off"]
     claims = read_json(tiny_stage, "metrics/claims.json")
     assert all(claims[name] == {"measured": None, "post": s.post, "holds": None} for name, s in TESTS.items())
     summary = read_json(tiny_stage, "metrics/summary.json")
-    assert "rsa_against_spectrum is not judged: nulls switched off" in summary["notes"]
+    assert "rsa_against_spectrum is not judged: nulls.enabled is false" in summary["notes"]
     assert not [note for note in summary["notes"] if note.startswith("inference.csv")]
     assert "rsa_null" not in summary
     figures = [root / f"plots/figures/{name}.png" for name in ("fig10_ladder", "fig11_controls", "fig12_robustness")]
     assert max(figure.stat().st_size for figure in figures) < 20_000  # a line of text
-
-
-def test_cells_that_cannot_be_computed_have_their_reason(tiny_stage: InProcess) -> None:
-    """Six words: few pairs within categories fall into the bins of those across."""
-    tiny_stage.project.set(controls__bins=1000)
-    log = log_of(tiny_stage, "controls", "claims")
-    controls = read_table(tiny_stage.project.root / "metrics/controls.csv")
-    empty = sorted({measure for (measure, _), cell in controls.items() if np.isnan(cell["value"]).any()})
-    assert empty
-    assert all("_matched_" in name for name in empty)
-    summary = read_json(tiny_stage, "metrics/summary.json")
-    for name in empty:
-        which = f"matched_{name.rsplit('_', 1)[1]} of "
-        assert f"controls.csv: {which}" in log
-        assert [note for note in summary["notes"] if note.startswith(f"controls.csv: {which}")]
-    assert "too few pairs to match in layers" in log
 
 
 def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess) -> None:
@@ -235,9 +233,9 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
         assert y.shape == (3, x.shape[1])
         expected = 1 - pdist(x - y.mean(axis=0), "correlation")
         np.testing.assert_allclose(similarity[name][1], expected, atol=1e-5)
-    robustness = pd.read_csv(project.root / "metrics/robustness.csv")
-    controls = read_table(project.root / "metrics/controls.csv")
-    np.testing.assert_allclose(robustness["qk_center_pearson"], controls["rsa", "qk"]["value"], atol=1e-5)
+    robustness = read_table(project.root / "metrics/robustness.csv")
+    r = [np.corrcoef(*rows)[0, 1] for rows in zip(similarity["q"], similarity["k"], strict=True)]
+    np.testing.assert_allclose(robustness["qk_center_pearson"], r, atol=1e-5)
 
 
 def test_reference_words_must_be_words_of_the_model(tiny_stage: InProcess) -> None:
@@ -283,37 +281,40 @@ def test_another_comparison_is_of_all_pairs_alone(
 
 # Claims
 
-NULLED = [*(("rsa", pair) for pair in PAIRS), *(("d", name) for name in "qkv")]
+CHOICES = [("none", "pearson"), ("center", "pearson"), ("none", "spearman")]
+NULLED = {"rsa": PAIRS, "rsa_gap": PAIRS, "rsa_gap_z": PAIRS, "partial_rsa": PAIRS, "d": MATRICES}
+RUNGS = ("gaussian", "spectrum", "orientation")
 
 
-def cell(value: list, low: list | None = None, high: list | None = None, p: list | None = None) -> dict:
-    columns = {"value": value, "low": low or value, "high": high or value, "p_familywise": p or value}
-    return {name: np.array(values, dtype=float) for name, values in columns.items()}
+def cell(value: list, low: list | None = None, p: list | None = None) -> dict:
+    return {
+        name: np.array(v, dtype=float)
+        for name, v in {"value": value, "low": low or value, "p_familywise": p or value}.items()
+    }
 
 
-def evidence(**changes: dict) -> Results:
-    """A run of two layers in which everything survives, but for `changes`: measure, or measure_rung → cell."""
-    given = {
+def evidence(ladder: dict | None = None, **changes: dict) -> Results:
+    """A run of two layers in which everything survives, but for `changes` of tests, and of cells of the ladder."""
+    tested = {
         "rsa": cell([0.9, 0.9], p=[0.2, 0.05]),  # the first layer is excepted, as in the post
         "d": cell([2.0, 2.0], p=[0.2, 0.05]),
         "rsa_gap": cell([0.2, 0.2], [0.1, 0.1]),
-        "partial_rsa": cell([0.3, 0.3], [0.1, 0.1], [0.5, 0.5]),
-        "rsa_to_input": cell([0.8, 0.8]),
-        "rsa_gap_matched_first": cell([0.1, 0.1]),
-        "rsa_gap_matched_second": cell([0.1, np.nan]),
         **changes,
     }
-    table = {
-        (m, name): values for m, values in given.items() for name in ("qkv" if m in ("d", "rsa_to_input") else PAIRS)
-    }
-    drawn = cell([0.7, 0.7], [0.6, 0.6], [0.8, 0.8])
-    rungs = {"gaussian": drawn, "spectrum": drawn, "orientation": drawn, "unbiased": cell([0.9, 0.9])}
+    table = {(m, name): values for m, values in tested.items() for name in ("qkv" if m == "d" else PAIRS)}
+    null_choices = {
+        (measure, name, *choice, rung): cell([0.9, 0.9]) if rung == "unbiased" else cell([0.7, 0.7], p=[0.05, 0.2])
+        for measure, names in NULLED.items()
+        for name in names
+        for choice in CHOICES
+        for rung in (*RUNGS, "unbiased")
+        if choice[1] == "pearson" or measure == "rsa"
+    } | (ladder or {})
     steps = {"narrow spectrum": cell([-0.1, -0.1]), "alignment": changes.get("alignment", cell([0.1, 0.3]))}
-    nulls = {
-        **{(m, n, rung): changes.get(f"{m}_{rung}", values) for m, n in NULLED for rung, values in rungs.items()},
-        **{(f"{m}_step", n, step): values for m, n in NULLED for step, values in steps.items()},
-    }
-    return Results(alpha=0.05, inference=table, controls=table, nulls=nulls, rsa={"qk": np.zeros(2)}, numbers=range(2))
+    names = [("rsa", pair) for pair in PAIRS] + [("d", name) for name in MATRICES]
+    nulls = {(f"{m}_step", n, step): values for m, n in names for step, values in steps.items()}
+    known = {"inference": table, "nulls": nulls, "null_choices": null_choices, "rsa": {"qk": np.zeros(2)}}
+    return Results(alpha=0.05, numbers=range(2), **known)
 
 
 def judge(run: Results) -> dict[str, Verdict]:
@@ -322,57 +323,70 @@ def judge(run: Results) -> dict[str, Verdict]:
 
 def test_everything_can_survive() -> None:
     verdicts = judge(evidence())
-    assert {name: verdict.holds for name, verdict in verdicts.items()} == dict.fromkeys(TESTS, True)
-    assert verdicts["within_above_across_matched"].measured == {"by_first": 1.0, "by_second": 1.0}
+    assert {name: v.holds for name, v in verdicts.items()} == {n: None if "step" in n else True for n in TESTS}
+    assert verdicts["d_against_spectrum"].measured["v"] == {"above": 1, "inside": 1, "below": 0}
 
 
 @pytest.mark.parametrize(
     ("claim", "changes", "measured"),
     [
         ("rsa_significant", {"rsa": cell([1, 1], p=[0.01, 0.051])}, {"qk": 1, "qv": 1, "kv": 1}),
-        *(
-            (
-                f"{measure}_against_{rung}",
-                {f"{measure}_unbiased": cell([0.8, 0.59])},
-                {name: {"above": 0, "inside": 1, "below": 1} for name in names},
-            )
-            for measure, names in (("rsa", PAIRS), ("d", "qkv"))
-            for rung in ("gaussian", "spectrum", "orientation")
-            if (measure, rung) != ("d", "orientation")
-        ),
-        *(
-            (
-                f"{measure}_largest_step",
-                {"alignment": cell([0.0, 0.1])},
-                {name: {"step": "narrow spectrum", "mean": -0.1} for name in names},
-            )
-            for measure, names in (("rsa", PAIRS), ("d", "qkv"))
-        ),
         ("d_significant", {"d": cell([1, 1], p=[0.2, 0.051])}, {"q": 0, "k": 0, "v": 0}),
-        (
-            "partial_rsa_above_0",
-            {"partial_rsa": cell([0, 0], [-0.1, -0.3], [0.1, -0.1])},
-            {pair: {"above": 0, "below": 1} for pair in PAIRS},
-        ),
         ("within_above_across_bootstrap", {"rsa_gap": cell([0.2, 0.2], [0.1, 0.0])}, 0.5),
-        (
-            "within_above_across_matched",
-            {"rsa_gap_matched_second": cell([0.1, -0.1])},
-            {"by_first": 1.0, "by_second": 0.5},
-        ),
     ],
 )
-def test_each_claim_can_fail(claim: str, changes: dict, measured: object) -> None:
+def test_each_test_can_fail(claim: str, changes: dict, measured: object) -> None:
     assert judge(evidence(**changes))[claim] == Verdict(measured, False)
 
 
+def places(measure: str, choices: list, value: float = 0.9, p: float = 0.2) -> dict:
+    """Cells of the ladder: a score that lies elsewhere, or has another p, under some choices."""
+    cells = {}
+    for name in NULLED[measure]:
+        for choice in choices:
+            cells[measure, name, *choice, "unbiased"] = cell([value, value])
+            cells |= {(measure, name, *choice, rung): cell([0.7, 0.7], p=[p, p]) for rung in RUNGS}
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("cells", "holds", "reason"),
+    [
+        (places("rsa", CHOICES, 0.5, 0.01), False, ""),
+        (places("rsa", CHOICES), None, "not decided"),
+        (places("rsa", CHOICES[1:]), None, "only raw Pearson: above"),
+        (places("rsa", CHOICES[1:2]), None, "only raw: above"),
+        (places("rsa", CHOICES[:1], 0.5, 0.01), None, "only centred, raw Spearman: above; only raw Pearson: below"),
+    ],
+)
+def test_a_verdict_needs_all_choices(cells: dict, holds: bool | None, reason: str) -> None:
+    found = judge(evidence(cells))["rsa_against_spectrum"]
+    assert (found.holds, found.reason) == (holds, reason)
+
+
+def test_claims_of_the_post_say_whether_they_lie_beyond_random_maps() -> None:
+    def of(cells: dict, claim: str) -> dict:
+        return beyond_random_maps(evidence(cells).null_choices, 0.05)[claim]
+
+    assert of({}, "rsa_level") == {"verdict": "yes", "above": 3, "of": 6}
+    assert of(places("rsa", CHOICES[1:]), "rsa_level") == {"verdict": "undecided", "above": 0, "of": 6}
+    assert of(places("rsa_gap", CHOICES[:2]), "within_above_across") == {"verdict": "no", "above": 0, "of": 6}
+    assert set(OF_CLAIMS) < set(CLAIMS)
+    assert beyond_random_maps({}, 0.05) == {}
+
+
+@pytest.mark.parametrize("alignment", [0.1, 0.3])
+def test_the_largest_step_is_a_measurement_not_a_verdict(alignment: float) -> None:
+    verdicts = judge(evidence(alignment=cell([0.0, alignment])))
+    step, mean = ("narrow spectrum", -0.1) if alignment == 0.1 else ("alignment", 0.15)
+    for measure, names in (("rsa", PAIRS), ("d", "qkv")):
+        found = verdicts[f"{measure}_largest_step"]
+        assert (found.holds, found.reason) == (None, "")
+        assert found.measured == {name: {"step": step, "mean": pytest.approx(mean)} for name in names}
+
+
 def test_what_was_not_run_is_not_judged() -> None:
-    nothing = Results(inference={}, controls={}, nulls={})
-    assert {verdict.holds for verdict in judge(nothing).values()} == {None}
-    unmatched = evidence(rsa_gap_matched_first=cell([np.nan, np.nan]))
-    assert judge(unmatched)["within_above_across_matched"].holds is None
-
-
-def test_a_value_on_the_edge_of_a_range_is_inside() -> None:
-    floor = {"low": np.array([0.0] * 4), "high": np.array([1.0] * 4)}
-    np.testing.assert_array_equal(position(np.array([1.0, 0.0, 1.1, -0.1]), floor), [0, 0, 1, -1])
+    reasons = {"inference": "switched off", "nulls": "no linear maps"}
+    nothing = Results(inference={}, nulls={}, null_choices={}, reasons=reasons)
+    for name, verdict in judge(nothing).items():
+        assert verdict == Verdict(None, None, reasons[TESTS[name].needs])

@@ -262,7 +262,7 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
 def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
     table = (
         pd.read_csv(tiny_template.root / "metrics/sentences.csv")
-        .set_index(["measure", "matrix_or_pair", "sentence", "layer"])["value"]
+        .set_index(["measure", "of", "sentence", "layer"])["value"]
         .sort_index()
     )
     own = OWN_SENTENCE

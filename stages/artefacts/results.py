@@ -8,21 +8,32 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.files import read_json
-from stages.artefacts.tables import read_table
+from stages.artefacts.tables import read_reason, read_table
 from stages.artefacts.tensors import open_tensors, read_record
-from stages.geometry.comparison import same_rows
+from stages.geometry.comparison import pairwise, same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.scaling import MANY_WORDS, word_maps
+from stages.pipeline.progress import stack
 from stages.pipeline.settings import check_layer
 
 
 def _table(name: str) -> Any:
-    return cached_property(lambda run: read_table(run.find(f"metrics/{name}.csv"), run.record.get("layers")))
+    return cached_property(lambda run: run.read(name))
+
+
+class _Reasons(dict):
+    """Why tables are empty, by name, read when asked for."""
+
+    def __init__(self, find: Callable[[str], Path]) -> None:
+        self._find = find
+
+    def __missing__(self, name: str) -> str:
+        return self.setdefault(name, read_reason(self._find(f"metrics/{name}.csv")))
 
 
 class Results:
-    """What a run measured, read when it is first asked for; tables of stages that are switched off are empty.
+    """What a run measured, read when it is first asked for; tables of stages that had nothing to do are empty.
 
     Parameters
     ----------
@@ -45,13 +56,15 @@ class Results:
         Likewise.
     inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
         Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
-        name of the sentence or ``all``).
+        name of the sentence or ``all``). ``controls`` has ``rsa`` and ``d`` too, from the post's tables.
+    reasons : mapping of str to str
+        Why one of these tables is empty, by its name: "nulls.enabled is false".
     claims : mapping
         `metrics/claims.json`.
     """
 
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
-    inference, controls = _table("inference"), _table("controls")
+    inference = _table("inference")
     robustness, heads = _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences = _table("sentences")
@@ -66,7 +79,33 @@ class Results:
         **known: Any,
     ) -> None:
         self.find, self.alpha, self.comparison, self._focus = find, alpha, comparison, focus
+        self.reasons = _Reasons(find)
         vars(self).update(known)
+
+    def read(self, name: str) -> dict[Any, Any]:
+        """Read a table of this run by its name."""
+        return read_table(self.find(f"metrics/{name}.csv"), self.record.get("layers"))
+
+    @cached_property
+    def controls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
+        """What `metrics/controls.csv` holds, and what it is to be compared with."""
+        if not (table := self.read("controls")):
+            return {}
+        own = {("rsa", pair): self.pearson[pair] for pair in PAIRS}
+        own |= {("d", name): self.separability[name] for name in MATRICES}
+        return {names: {"value": values} for names, values in own.items()} | table
+
+    @cached_property
+    def pearson(self) -> dict[str, np.ndarray]:
+        """RSA over all pairs of words as Pearson's r, whatever ``rsa.comparison`` says: by pair, shape (layers,).
+
+        So are tests, intervals, nulls and controls, and the post's own scores.
+        """
+        if self.comparison == "pearson":
+            return {pair: self.rsa[pair] for pair in PAIRS}
+        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
+            layers = range(len(tensors["q"]))
+            return stack(pairwise({name: tensors[name][layer] for name in MATRICES}) for layer in layers)
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -81,9 +120,9 @@ class Results:
 
     @cached_property
     def nulls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
-        """The ladder under the run's own transform, with Pearson's r."""
+        """The ladder under the run's own transform, with Pearson's r: by measure, matrix or pair, and rung or step."""
         own = (self.record["transform"], "pearson")
-        return {key[2:]: cells for key, cells in self.null_choices.items() if key[:2] == own}
+        return {(*key[:2], key[4]): cells for key, cells in self.null_choices.items() if key[2:4] == own}
 
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:
@@ -146,3 +185,7 @@ class Results:
     def rsa_by_layer(self) -> np.ndarray:
         """Return the mean RSA score of the three pairs, shape (layers,)."""
         return np.mean([self.rsa[pair] for pair in PAIRS], axis=0)
+
+    def pearson_by_layer(self) -> np.ndarray:
+        """Return the same as Pearson's r."""
+        return np.mean([self.pearson[pair] for pair in PAIRS], axis=0)

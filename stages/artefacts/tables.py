@@ -1,16 +1,18 @@
 """The tables in metrics/: what each holds, and how it is written and read.
 
-A row of a table is one of its keys: a place (layer, as the model numbers it; head, counted from 0), and where a table
-is long, names (measure, matrix or pair). In memory a table is columns by name, each an array with an axis for every
-place (``rsa["qk"]`` has shape (layers,)); a long one has such columns for every combination of names
-(``inference["rsa", "qk"]["low"]``).
-A table of a stage that is switched off is empty.
+The post's three are wide: a row a layer, a column a number. All others have one tidy schema: keys (layer, then head or
+names where a table has them), ``measure``, ``of`` (a matrix or pair), the numbers, and ``status``: why cells are empty.
+
+In memory a wide table is columns by name, of shape (layers,): ``rsa["qk"]``. A tidy one is such columns by measure,
+matrix or pair, and further names, of shape (layers,) or (layers, heads): ``inference["rsa", "qk"]["low"]``; or, where
+each has a name of its own in the code (`Table.flat`), by that: ``heads["qk"]``. The table of a stage that had nothing
+to do is empty, and `read_reason` says why.
 """
 
 import io
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
 from pathlib import Path
@@ -20,7 +22,17 @@ import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import readable, rounded
-from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES
+from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES, Scores
+
+OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
+#: Why cells are empty: of whole tables or columns of a measure, and, below, of single layers or heads.
+STATUS = {
+    OFF: "a setting switches the stage off",
+    NOT_APPLICABLE: "a measure without test or interval, a model without what is asked for",
+    NOT_DRAWN: "one number, not the mean of draws",
+    UNDEFINED: "what it is made of does not vary, or is not reliable",
+}
+SINGLE = {UNDEFINED}
 
 
 @dataclass(frozen=True)
@@ -30,103 +42,115 @@ class Table:
     Attributes
     ----------
     columns : tuple of str
-        The numbers.
+        The numbers. Of a tidy table "value", and of "low", "high", "p", "p_familywise" those that some row has.
+    switch : str
+        The setting that switches its stage off; of wide tables none.
     places, names : tuple of str
-        The keys before them: those that are numbers, and those that are text.
-    optional : tuple of str
-        Columns that may be left out; in a long table, for some of its names.
-    gaps : str, optional
-        Pattern of the names whose cells may be empty one by one (NaN): ``*`` for all.
-    switch : str, optional
-        The setting that switches its stage off, which leaves the header.
+        The keys before the measure: those that are whole numbers, and those that are text.
+    empty : mapping of str to str
+        Pattern of measure, matrix or pair, and names → why cells may be empty, a key of `STATUS`; the first that fits.
+    flat : mapping of str to (tuple of str, str)
+        Name in the code → measure, matrix or pair, and names; and column.
+    inapplicable : str
+        Why a model has no such table.
     """
 
-    columns: tuple[str, ...]
+    columns: tuple[str, ...] = ("value",)
+    switch: str = ""
     places: tuple[str, ...] = ("layer",)
     names: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
-    gaps: str | None = None
-    switch: str | None = None
+    empty: Mapping[str, str] = field(default_factory=dict)
+    flat: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    inapplicable: str = ""
 
     @property
-    def keys(self) -> list[str]:
+    def text(self) -> tuple[str, ...]:
+        """The keys that are text."""
+        return (*self.names, "measure", "of") if self.switch else ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
         """The columns that say what a row is of."""
-        return [*self.places, *self.names]
+        return (*self.places, *self.text)
 
-    def may_have_gaps(self, names: tuple[str, ...]) -> bool:
-        """Return whether single cells may be empty."""
-        return self.gaps is not None and fnmatchcase(" ".join(names), self.gaps)
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the table as a whole is empty, by status."""
+        return {OFF: f"{self.switch} is false", **({NOT_APPLICABLE: self.inapplicable} if self.inapplicable else {})}
+
+    def status(self, names: tuple[str, ...]) -> str:
+        """Return why cells of these names may be empty; nothing where they may not."""
+        return next((status for pattern, status in self.empty.items() if fnmatchcase(" ".join(names), pattern)), "")
+
+    def needed(self, names: tuple[str, ...]) -> set[str]:
+        """Return the columns that these names cannot do without."""
+        whole = self.status(names) in {"", *SINGLE}
+        return {column for column in self.columns if whole or column == "value"}
+
+    def parts(self, content: Mapping[Any, Any]) -> Scores:
+        """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
+        if not self.switch:
+            return {(): content}
+        found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+        for name in _declared(content, self.flat) if self.flat else ():
+            names, column = self.flat[name]
+            found.setdefault(names, {})[column] = content[name]
+        return found or content
 
 
-#: The names of the tables that have a row for each layer, measure, and matrix or pair.
-MEASURES = ("measure", "matrix_or_pair")
-
-#: What projections of each head's own spectrum give in random orientation: mean over draws, and range.
-HEAD_NULLS = tuple(f"{name}_null{end}" for name in (*MATRICES, *PAIRS) for end in ("", "_low", "_high"))
+RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
+#: What heads are scored by.
+HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
+#: RSA by comparison: where it is called nothing more, it is Pearson's r.
+BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in ROBUST_COMPARISONS}
+CHOICES = [(f"{of}_{t}_{c}", (BY[c], of, t)) for t in TRANSFORM_NAMES for c in ROBUST_COMPARISONS for of in PAIRS]
+CHOICES += [(f"{of}_{t}", ("d", of, t)) for t in TRANSFORM_NAMES for of in MATRICES]
+SPECTRA = [(f"{name}_participation", ("participation", name)) for name in MATRICES]
+SPECTRA += [(f"{pair}_{what}", (what, pair)) for what in ("overlap", "overlap_random") for pair in PAIRS]
+HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (names, c) for n, names in HEADS.items() for c in RANGE}
+DRAWN: Mapping[str, Any] = {
+    "switch": "nulls.enabled",
+    "inapplicable": "the model's Q, K and V are no linear maps of their input",
+}
 
 TABLES = {
     # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
-    "correlation.csv": Table(
-        (*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
-        optional=(*PAIRS, *(f"{pair}_target" for pair in PAIRS)),
-    ),
+    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS)), empty={"*": NOT_APPLICABLE}),
     "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
     "separability.csv": Table(
-        (
-            *MATRICES,
-            *(f"{name}_{kind}_{what}" for name in MATRICES for kind in ("within", "across") for what in ("mean", "sd")),
-        )
+        (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd")))
     ),
-    "inference.csv": Table(
-        ("value", "low", "high", "p", "p_familywise"),
-        names=MEASURES,
-        optional=("low", "high", "p", "p_familywise"),
-        switch="inference.enabled",
-    ),
-    # Of some layers too few pairs within and across categories can be matched.
-    "controls.csv": Table(("value", "low", "high"), names=MEASURES, gaps="*_matched_*", switch="controls.enabled"),
+    "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
+    "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
     "robustness.csv": Table(
-        (
-            *(
-                f"{pair}_{transform}_{score}"
-                for transform in TRANSFORM_NAMES
-                for score in ROBUST_COMPARISONS
-                for pair in PAIRS
-            ),
-            *(f"{name}_{transform}" for transform in TRANSFORM_NAMES for name in MATRICES),
-        ),
-        switch="controls.enabled",
+        switch="controls.enabled", names=("transform",), flat={name: (names, "value") for name, names in CHOICES}
     ),
-    # A head whose vectors or similarities do not vary has no score.
-    "heads.csv": Table((*MATRICES, *PAIRS), places=("layer", "head"), gaps="*", switch="heads.enabled"),
+    "heads.csv": Table(
+        switch="heads.enabled",
+        places=("layer", "head"),
+        empty={"*": UNDEFINED},
+        flat={name: (names, "value") for name, names in HEADS.items()},
+    ),
     "nulls.csv": Table(
-        ("value", "low", "high", "p", "p_familywise"),
-        names=("transform", "comparison", *MEASURES, "rung"),
-        optional=("low", "high", "p", "p_familywise"),
-        switch="nulls.enabled",
-        gaps="*partial_rsa*",
+        TESTED,
+        names=("transform", "comparison", "rung"),
+        # Partial RSA is undefined for maps that change no similarity.
+        empty=dict.fromkeys(("*_step *", "* unbiased", "* trained"), NOT_DRAWN) | {"partial_rsa *": UNDEFINED},
+        **DRAWN,
     ),
-    # Single sentences have no interval; where a matrix is not reliable at all, there is nothing to correct by.
+    "spectra.csv": Table(flat={name: (names, "value") for name, names in SPECTRA}, **DRAWN),
+    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, flat=HEAD_NULLS, **DRAWN),
     "sentences.csv": Table(
-        ("value", "low", "high"),
-        names=(*MEASURES, "sentence"),
-        optional=("low", "high"),
-        gaps="rsa_corrected *",
-        switch="sentences.enabled",
+        RANGE,
+        "sentences.enabled",
+        names=("sentence",),
+        empty={"rsa_corrected *": UNDEFINED, "*": NOT_APPLICABLE},  # single sentences and ends have no interval
     ),
-    "spectra.csv": Table(
-        (
-            *(f"{name}_participation" for name in MATRICES),
-            *(f"{pair}_{what}" for what in ("overlap", "overlap_random") for pair in PAIRS),
-        ),
-        switch="nulls.enabled",
-    ),
-    "head_nulls.csv": Table(HEAD_NULLS, places=("layer", "head"), gaps="*", switch="nulls.enabled"),
 }
 
 
 def write_table(
-    path: Path, name: str, content: Mapping[Any, Any], *layers: Sequence[int], table: Table | None = None
+    path: Path, name: str, content: Mapping[Any, Any] | str, *layers: Sequence[int], table: Table | None = None
 ) -> None:
     """Write a table, sorted by place, then in the order given.
 
@@ -136,8 +160,8 @@ def write_table(
         Where to.
     name : str
         Its file name, a key of `TABLES`.
-    content : mapping
-        As this module tells; empty where its stage is switched off.
+    content : mapping or str
+        As this module tells; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
     *layers : sequence of int
         The numbers of the rows' layers, for each place that is one; without them a place counts from 0.
     table : Table, optional
@@ -146,31 +170,45 @@ def write_table(
     Raises
     ------
     FloatingPointError
-        If a number is not finite, but for NaN where there may be gaps.
+        If a number is not finite, but for NaN where single cells may be empty.
+    AssertionError
+        If a column is not declared, or one that is needed is missing.
     """
     table = table or TABLES[name]
-    parts = content if table.names or (table.switch and not content) else {(): content}
-    rows = [_rows(name, table, names, columns, layers) for names, columns in parts.items()]
-    sheet = pd.concat(rows) if rows else pd.DataFrame(columns=[*table.keys, *table.columns])
-    sheet.sort_values([*table.places], kind="stable").to_csv(path, index=False, lineterminator="\n")
+    if isinstance(content, str):
+        sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.columns), ""), "status": [content]})
+    else:
+        rows = [_rows(name, table, names, cells, layers) for names, cells in table.parts(content).items()]
+        sheet = pd.concat(rows).sort_values([*table.places], kind="stable")
+    sheet.to_csv(path, index=False, lineterminator="\n")
+
+
+def _declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> Iterable[str]:
+    """Return columns that are a table's, and all that it needs: others would vanish."""
+    if unknown := set(given) - set(known):
+        raise AssertionError(f"columns that the table does not declare: {', '.join(sorted(unknown))}")
+    if missing := set(needed) - set(given):
+        raise AssertionError(f"columns that the table needs: {', '.join(sorted(missing))}")
+    return given
 
 
 def _rows(
-    name: str, table: Table, names: tuple[str, ...], columns: Mapping[str, np.ndarray], layers: Sequence[Sequence[int]]
+    name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[Sequence[int]]
 ) -> pd.DataFrame:
     """Return the rows of some names: a row a place, in NumPy's order."""
-    given = [column for column in table.columns if column in columns or column not in table.optional]
-    arrays = {column: np.asarray(columns[column], dtype=float) for column in given}
-    gaps = table.may_have_gaps(names)
-    if bad := [
-        column for column in given if not (np.isfinite(arrays[column]) | (gaps & np.isnan(arrays[column]))).all()
-    ]:
+    _declared(cells, table.columns, table.needed(names))
+    arrays, status = {column: np.asarray(values, dtype=float) for column, values in cells.items()}, table.status(names)
+    gaps = status in SINGLE
+    if bad := [c for c, values in arrays.items() if not (np.isfinite(values) | (gaps & np.isnan(values))).all()]:
         of = f" of {' '.join(names)}" if names else ""
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
-    places = product(*layers, *map(range, arrays[given[0]].shape[len(layers) :]))
-    keys = dict(zip(table.places, zip(*places, strict=True), strict=True)) | dict(zip(table.names, names, strict=True))
-    numbers = {column: rounded(arrays[column].ravel()) if column in arrays else np.nan for column in table.columns}
-    return pd.DataFrame(keys | numbers)
+    shape = next((values.shape for values in arrays.values()), tuple(map(len, layers)))
+    places = product(*layers, *map(range, shape[len(layers) :]))
+    keys = dict(zip(table.places, zip(*places, strict=True), strict=True))
+    keys |= dict(zip(table.text, (*names[2:], *names[:2]), strict=True))
+    numbers = {column: rounded(arrays.get(column, np.full(shape, np.nan)).ravel()) for column in table.columns}
+    why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")} if table.switch else {}
+    return pd.DataFrame(keys | numbers | why)
 
 
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
@@ -195,36 +233,56 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
     """
     table = TABLES[path.name]
     with readable(path, "table"):
-        text = path.read_text(encoding="utf-8")
-        if not text.endswith("\n"):  # cut short, it would read as a line of empty cells
-            raise ValueError("its last line is not whole")
-        rows = pd.read_csv(io.StringIO(text))
-        if missing := [column for column in (*table.keys, *table.columns) if column not in rows]:
-            raise ValueError(f"no column {missing[0]}")
-        if rows.empty and table.switch:
+        rows = _read(path, table)
+        if _nothing(rows, table):
             return {}
-        if rows.empty:
-            raise ValueError("no row")
         places, numbers = rows[[*table.places]].to_numpy(dtype=int), rows[[*table.columns]].to_numpy(dtype=float)
-        if not table.names:
-            return _columns(places, numbers, table, (), layers)
-        parts = sorted(rows.groupby([*table.names]).indices.items(), key=lambda part: part[1][0])  # as they come
-        found = {names: _columns(places[some], numbers[some], table, names, layers) for names, some in parts}
-        if len({len(some) for _, some in parts}) > 1:
+        parts = rows.groupby([*table.text]).indices if table.switch else {(): np.arange(len(rows))}
+        found = {}
+        for key, some in sorted(parts.items(), key=lambda part: part[1][0]):  # as they come
+            names = (*key[-2:], *key[:-2])
+            found[names] = _cells(places[some], numbers[some], table, names, layers)
+        if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
-        return found
+        if table.flat:
+            return {name: found[names][column] for name, (names, column) in table.flat.items()}
+        return found if table.switch else found[()]
 
 
-def _columns(
+def read_reason(path: Path) -> str:
+    """Return why a tidy table as a whole is empty; nothing where it is not. Errors as `read_table`."""
+    table = TABLES[path.name]
+    with readable(path, "table"):
+        return _nothing(_read(path, table), table)
+
+
+def _read(path: Path, table: Table) -> pd.DataFrame:
+    """Read the rows of a table: text as it stands, even where it looks like a number or nothing."""
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):  # cut short, it would read as a line of empty cells
+        raise ValueError("its last line is not whole")
+    written = dict.fromkeys((*table.text, "status"), str) if table.switch else {}
+    gaps = {column: [""] for column in table.columns}
+    rows = pd.read_csv(io.StringIO(text), dtype=written, keep_default_na=False, na_values=gaps)
+    if missing := [column for column in (*table.keys, *table.columns, *written) if column not in rows]:
+        raise ValueError(f"no column {missing[0]}")
+    if rows.empty:
+        raise ValueError("no row")
+    return rows
+
+
+def _nothing(rows: pd.DataFrame, table: Table) -> str:
+    """Return why a tidy table is empty, which has one row without keys then; nothing where it is not."""
+    return table.reasons[rows["status"][0]] if table.switch and len(rows) == 1 and not rows["measure"][0] else ""
+
+
+def _cells(
     places: np.ndarray, numbers: np.ndarray, table: Table, names: tuple[str, ...], layers: Sequence[int] | None
 ) -> dict[str, np.ndarray]:
     """Return the columns of some names as arrays, from their rows' places and numbers."""
-    kept = {
-        column: values
-        for column, values in zip(table.columns, numbers.T, strict=True)
-        if column not in table.optional or not np.isnan(values).all()
-    }
-    if not (table.may_have_gaps(names) or all(np.isfinite(values).all() for values in kept.values())):
+    needed, columns = table.needed(names), zip(table.columns, numbers.T, strict=True)
+    kept = {column: values for column, values in columns if column in needed or not np.isnan(values).all()}
+    if table.status(names) not in SINGLE and any(np.isnan(values).any() for values in kept.values()):
         raise ValueError("an empty cell")
     first, *others = (range(most + 1) for most in places.max(axis=0))
     expected = [layers or first, *others]

@@ -1,9 +1,10 @@
 """Which scores lie beyond those of random maps, and under which choices: a verdict only where all choices agree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import pandas as pd
 
 from stages.geometry.names import MATRICES, PAIRS
 
@@ -19,6 +20,15 @@ ASKED = {
     "partial_rsa": ("spectrum",),
     "rsa_to_input": ("spectrum",),
     "d": ("gaussian", "spectrum"),
+}
+#: Claims of the post, by what random maps have of them: the others have no null.
+OF_CLAIMS = {
+    "rsa_focus": "rsa",
+    "rsa_level": "rsa",
+    "d_focus": "d",
+    "d_high": "d",
+    "within_above_across": "rsa_gap",
+    "within_above_across_z": "rsa_gap_z",
 }
 TRANSFORM_WORDS = {"none": "raw", "center": "centred", "zscore": "z-scored"}
 COMPARISON_WORDS = {"pearson": "", "spearman": " Spearman", "cka_debiased": " debiased CKA"}
@@ -132,3 +142,28 @@ def verdicts(ladder: Ladder, alpha: float) -> dict[tuple[str, str, str, str, str
                 for choice, counts in beyond(ladder, measure, names, rung, alpha).items():
                     found[measure, of, rung, *choice] = counts
     return found
+
+
+def beyond_random_maps(ladder: Ladder, alpha: float) -> dict[str, dict]:
+    """Return, for each claim of the post that has a null, whether it lies beyond maps with the trained spectra.
+
+    Returns
+    -------
+    dict of str to dict
+        By claim: ``verdict`` ("yes": above in some layer under every choice; "undecided": under some choices; "no"),
+        ``above`` (in how many layers and pairs, or matrices, under every choice) and ``of``.
+    """
+    found = {}
+    for claim, measure in OF_CLAIMS.items() if ladder else ():
+        choices = beyond(ladder, measure, MATRICES if measure == "d" else PAIRS, "spectrum", alpha)
+        every = choices[EVERY, EVERY]
+        some = any(choice.above for choice in choices.values())
+        verdict = "yes" if every.above else "undecided" if some else "no"
+        found[claim] = {"verdict": verdict, "above": every.above, "of": every.above + every.inside + every.below}
+    return found
+
+
+def as_table(found: Mapping[tuple[str, str, str, str, str], Beyond]) -> pd.DataFrame:
+    """Return `verdicts` as `metrics/verdicts.csv` holds them: a row a measure, matrix or pair, rung and choice."""
+    keys = ("measure", "of", "rung", "transform", "comparison")
+    return pd.DataFrame([dict(zip(keys, names, strict=True)) | asdict(counts) for names, counts in found.items()])

@@ -12,12 +12,19 @@ from stages.geometry.names import MATRICES, PAIRS
 
 
 class Undefined(Exception):
-    """A claim cannot be judged on a run; the message is the reason."""
+    """A claim cannot be judged on a run: the reason, and what was measured all the same."""
+
+    def __init__(self, reason: str, measured: Any = None) -> None:
+        super().__init__(reason)
+        self.measured = measured
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A finding as it came out: the numbers, and whether it holds (None where it cannot be judged, with the reason)."""
+    """A finding as it came out: the numbers, and whether it holds.
+
+    None where it cannot be judged, with the reason, and of what is measured and not judged.
+    """
 
     measured: Any
     holds: bool | None
@@ -37,7 +44,7 @@ class Claim:
     rule : str
         When it holds, in words.
     measure : callable
-        Takes `Results`, gives what is measured and whether it holds.
+        Takes `Results`, gives what is measured and whether it holds; None where it is a measurement without a rule.
     needs : str
         A stage that can be switched off, without whose table it cannot be judged; empty where there is none.
     """
@@ -45,18 +52,22 @@ class Claim:
     finding: str
     post: str
     rule: str
-    measure: Callable[[Results], tuple[Any, bool]] = field(repr=False)
+    measure: Callable[[Results], tuple[Any, bool | None]] = field(repr=False)
     needs: str = ""
+
+    def why_not(self, run: Results) -> str:
+        """Return why the table that it needs is empty; nothing where it is not."""
+        return run.reasons[self.needs] if self.needs and not getattr(run, self.needs) else ""
 
     def judge(self, run: Results) -> Verdict:
         """Judge it on a run."""
-        if self.needs and not getattr(run, self.needs):
-            return Verdict(None, None, f"{self.needs} switched off")
+        if reason := self.why_not(run):
+            return Verdict(None, None, reason)
         try:
             measured, holds = self.measure(run)
         except Undefined as reason:
-            return Verdict(None, None, str(reason))
-        return Verdict(measured, bool(holds))
+            return Verdict(reason.measured, None, str(reason))
+        return Verdict(measured, None if holds is None else bool(holds))
 
 
 #: The post's own, by the ids of `metrics/claims.json`, in the order of the post.
@@ -112,6 +123,8 @@ def v_correlations_near_zero(run: Results) -> tuple:
 @claim("mean absolute r at the target less that at the context token", "some below 0", "below 0 for a pair")
 def target_closer_to_zero(run: Results) -> tuple:
     r = run.correlation
+    if not any(pair in r for pair in PAIRS):
+        _r(run, *PAIRS)
     shift = {pair: np.abs(r[f"{pair}_target"]).mean() - np.abs(r[pair]).mean() for pair in PAIRS if pair in r}
     return shift, min(shift.values()) < 0
 
@@ -124,21 +137,21 @@ def similarity_order(run: Results) -> tuple:
 
 @claim("weakest RSA, focus layer", "around .85", "at least 0.80")
 def rsa_focus(run: Results) -> tuple:
-    weakest = min(run.rsa[pair][run.place] for pair in PAIRS)
+    weakest = min(run.pearson[pair][run.place] for pair in PAIRS)
     return weakest, weakest >= 0.80
 
 
 @claim("mean RSA, layer 0 left out", "around .9", "0.85 to 0.95")
 def rsa_level(run: Results) -> tuple:
     _at_least(2, run)
-    mean = later_layers(run, run.rsa_by_layer()).mean()
+    mean = later_layers(run, run.pearson_by_layer()).mean()
     return mean, 0.85 <= mean <= 0.95
 
 
 @claim("rank correlation of RSA with depth, layer 0 left out", "no visible change", "between -0.5 and 0.5")
 def rsa_flat(run: Results) -> tuple:
     _at_least(4, run)
-    later = later_layers(run, run.rsa_by_layer())
+    later = later_layers(run, run.pearson_by_layer())
     rho = float(COMPARISONS["spearman"].score(np.arange(len(later)), later)) if np.ptp(later) else 0.0
     rho = round(rho, 9)  # of few layers it may be 1/2 itself, which must not depend on the last bit
     return rho, abs(rho) < 0.5
@@ -149,7 +162,7 @@ def rsa_first_layer(run: Results) -> tuple:
     _at_least(2, run)
     if run.numbers[0]:
         raise Undefined("layer 0 was not captured")
-    first, *later = run.rsa_by_layer()
+    first, *later = run.pearson_by_layer()
     return {"layer_0": first, "rest": np.mean(later)}, first < np.mean(later)
 
 
@@ -179,7 +192,11 @@ def within_above_across(run: Results) -> tuple:
     return np.mean(above), np.all(above)
 
 
-@claim("within less across after Fisher z", "the same", "above 0 in all")
+@claim("within less across after Fisher z", "the same", "mean above its SD over layers and pairs")
 def within_above_across_z(run: Results) -> tuple:
-    gaps = [fisher_z(run.rsa[f"{pair}_within"]) - fisher_z(run.rsa[f"{pair}_across"]) for pair in PAIRS]
-    return {"smallest": np.min(gaps), "mean": np.mean(gaps)}, np.min(gaps) > 0
+    """Fisher's z keeps the order of scores, and so the sign of every gap: it can change their size alone."""
+    within, across = (
+        fisher_z(np.array([run.rsa[f"{pair}_{kind}"] for pair in PAIRS])) for kind in ("within", "across")
+    )
+    gaps = within - across
+    return {"smallest": gaps.min(), "mean": gaps.mean(), "sd": gaps.std(ddof=1)}, gaps.mean() > gaps.std(ddof=1)

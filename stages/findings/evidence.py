@@ -1,125 +1,81 @@
-"""What tests and controls leave of the findings: counted over layers, and judged like the post's own claims."""
+"""What tests and random maps leave of the findings: counted over layers, and judged like the post's own claims."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.findings.claims import Claim, Undefined, claim, later_layers
+from stages.findings.beyond import EVERY, beyond
+from stages.findings.claims import Claim, Undefined, later_layers
 from stages.geometry.names import MATRICES, PAIRS
-
-#: By the ids of `metrics/claims.json`, after those of the post.
-TESTS: dict[str, Claim] = {}
-
-
-def surviving(finding: str, needs: str, rule: str, post: str = "not tested") -> Callable:
-    """Enter what judges a finding among `TESTS`, by its name."""
-    return claim(finding, post, rule, needs, TESTS)
-
-
-def position(value: np.ndarray, drawn: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return of each layer whether a value lies above (1), inside (0) or below (-1) a range.
-
-    Parameters
-    ----------
-    value : ndarray, shape (layers,)
-    drawn : mapping of "low", "high" to ndarray, shape (layers,)
-
-    Returns
-    -------
-    ndarray of int, shape (layers,)
-    """
-    return (value > drawn["high"]).astype(int) - (value < drawn["low"]).astype(int)
 
 
 def _significant(run: Results, measure: str, names: Sequence[str]) -> tuple:
+    """Count layers whose family-wise p, which is one-sided, is no larger than alpha."""
     passed = {name: run.inference[measure, name]["p_familywise"] <= run.alpha for name in names}
     return {name: int(p.sum()) for name, p in passed.items()}, all(later_layers(run, p).all() for p in passed.values())
 
 
 def _against(run: Results, measure: str, names: Sequence[str], rung: str) -> tuple:
-    """Count layers above, inside and below the range of a drawn rung, which has no bias, nor has what it is held to."""
-    places = {n: position(run.nulls[measure, n, "unbiased"]["value"], run.nulls[measure, n, rung]) for n in names}
-    signs = {"above": 1, "inside": 0, "below": -1}
-    counts = {n: {where: int(np.sum(place == sign)) for where, sign in signs.items()} for n, place in places.items()}
-    return counts, np.mean(np.stack([*places.values()]) == 1) > 0.5
+    """Count layers above, among and below random maps under every choice; no verdict where choices differ."""
+    every = (EVERY, EVERY)
+    counts = {name: beyond(run.null_choices, measure, (name,), rung, run.alpha)[every] for name in names}
+    verdict = beyond(run.null_choices, measure, names, rung, run.alpha)[every].verdict
+    measured = {n: {where: getattr(c, where) for where in ("above", "inside", "below")} for n, c in counts.items()}
+    if not verdict.startswith("robust"):
+        raise Undefined(verdict, measured)
+    return measured, "above" in verdict
 
 
 def _largest_step(run: Results, measure: str, names: Sequence[str]) -> tuple:
-    """Return for each name the step that moves the score most, in the mean over layers."""
+    """Return for each name the step that moves the score most, in the mean over layers: a measurement, no verdict."""
     found = {}
     for name in names:
         steps = {s: c["value"].mean() for (m, n, s), c in run.nulls.items() if (m, n) == (f"{measure}_step", name)}
         largest = max(steps, key=lambda step: abs(steps[step]))
         found[name] = {"step": largest, "mean": steps[largest]}
-    return found, all(step["step"] != "narrow spectrum" for step in found.values())
+    return found, None
 
 
-@surviving("layers where RSA is above chance, family-wise", "inference", "all layers, or all but the first")
-def rsa_significant(run: Results) -> tuple:
-    return _significant(run, "rsa", PAIRS)
-
-
-@surviving("layers where Cohen's d is above chance, family-wise", "inference", "all layers, or all but the first")
-def d_significant(run: Results) -> tuple:
-    return _significant(run, "d", MATRICES)
-
-
-@surviving("layers where RSA lies above / inside / below that of any maps of the input", "nulls", "most above")
-def rsa_against_gaussian(run: Results) -> tuple:
-    return _against(run, "rsa", PAIRS, "gaussian")
-
-
-@surviving("the same against maps with the trained spectra", "nulls", "most above")
-def rsa_against_spectrum(run: Results) -> tuple:
-    return _against(run, "rsa", PAIRS, "spectrum")
-
-
-@surviving("the same against trained maps turned together", "nulls", "most above")
-def rsa_against_orientation(run: Results) -> tuple:
-    return _against(run, "rsa", PAIRS, "orientation")
-
-
-@surviving("step that moves RSA most, mean over layers", "nulls", "in no pair the narrow spectrum")
-def rsa_largest_step(run: Results) -> tuple:
-    return _largest_step(run, "rsa", PAIRS)
-
-
-@surviving("layers where Cohen's d lies above / inside / below that of any map of the input", "nulls", "most above")
-def d_against_gaussian(run: Results) -> tuple:
-    return _against(run, "d", MATRICES, "gaussian")
-
-
-@surviving("the same against a map with the trained spectrum", "nulls", "most above")
-def d_against_spectrum(run: Results) -> tuple:
-    return _against(run, "d", MATRICES, "spectrum")
-
-
-@surviving("step that moves Cohen's d most, mean over layers", "nulls", "in no matrix the narrow spectrum")
-def d_largest_step(run: Results) -> tuple:
-    return _largest_step(run, "d", MATRICES)
-
-
-@surviving("layers where the interval of RSA given the input lies above / below 0", "controls", "most above")
-def partial_rsa_above_0(run: Results) -> tuple:
-    cells = {pair: run.controls["partial_rsa", pair] for pair in PAIRS}
-    above = {pair: int(np.sum(cell["low"] > 0)) for pair, cell in cells.items()}
-    counts = {pair: {"above": above[pair], "below": int(np.sum(cell["high"] < 0))} for pair, cell in cells.items()}
-    return counts, sum(above.values()) > 0.5 * sum(len(cell["low"]) for cell in cells.values())
-
-
-@surviving("share of RSA scores higher within than across, interval above 0", "inference", "all", "every one")
-def within_above_across_bootstrap(run: Results) -> tuple:
+def _gap_above_0(run: Results) -> tuple:
     above = [run.inference["rsa_gap", pair]["low"] > 0 for pair in PAIRS]
     return float(np.mean(above)), np.all(above)
 
 
-@surviving("the same at matched ranges of similarity", "controls", "all", "every one")
-def within_above_across_matched(run: Results) -> tuple:
-    shares = {}
-    for which in ("first", "second"):
-        gaps = np.concatenate([run.controls[f"rsa_gap_matched_{which}", pair]["value"] for pair in PAIRS])
-        if not len(gaps := gaps[~np.isnan(gaps)]):
-            raise Undefined("pairs within and across categories cannot be matched")
-        shares[f"by_{which}"] = float(np.mean(gaps > 0))
-    return shares, min(shares.values()) == 1
+def _test(needs: str, finding: str, rule: str, measure: Callable, *given: Any, post: str = "not tested") -> Claim:
+    return Claim(finding, post, rule, lambda run: measure(run, *given), needs)
+
+
+RSA, D = ("rsa", PAIRS), ("d", MATRICES)
+_tested, _drawn = (partial(_test, needs) for needs in ("inference", "nulls"))
+ALL, NONE = "all layers, or all but the first", "none, it is a measurement"
+BEYOND = "above in a layer under every transform and comparison, family-wise"
+GAP = "share of RSA scores higher within than across, interval above 0"
+
+#: By the ids of `metrics/claims.json`, after those of the post.
+TESTS: dict[str, Claim] = {
+    "rsa_significant": _tested("layers where RSA is above chance, family-wise, one-sided", ALL, _significant, *RSA),
+    "d_significant": _tested("layers where Cohen's d is above chance, family-wise, one-sided", ALL, _significant, *D),
+    "rsa_against_gaussian": _drawn(
+        "layers where RSA lies above / among / below any maps of the input", BEYOND, _against, *RSA, "gaussian"
+    ),
+    "rsa_against_spectrum": _drawn("the same, maps with the trained spectra", BEYOND, _against, *RSA, "spectrum"),
+    "rsa_against_orientation": _drawn("the same, trained maps turned together", BEYOND, _against, *RSA, "orientation"),
+    "rsa_largest_step": _drawn("step that moves RSA most, mean over layers", NONE, _largest_step, *RSA),
+    "d_against_gaussian": _drawn(
+        "layers where Cohen's d lies above / among / below any maps", BEYOND, _against, *D, "gaussian"
+    ),
+    "d_against_spectrum": _drawn("the same, maps with the trained spectra", BEYOND, _against, *D, "spectrum"),
+    "d_largest_step": _drawn("step that moves Cohen's d most, mean over layers", NONE, _largest_step, *D),
+    "partial_rsa_against_spectrum": _drawn(
+        "layers where RSA given the input lies above / among / below maps with the trained spectra",
+        BEYOND, _against, "partial_rsa", PAIRS, "spectrum",
+    ),
+    "within_above_across_bootstrap": _tested(GAP, "all", _gap_above_0, post="every one"),
+    "gap_against_spectrum": _drawn(
+        "layers where within less across lies above / among / below maps with the trained spectra",
+        BEYOND, _against, "rsa_gap", PAIRS, "spectrum", post="every one",
+    ),
+}  # fmt: skip

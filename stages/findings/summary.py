@@ -20,7 +20,7 @@ def judge(run: Results) -> dict[str, Verdict]:
     return {name: claim.judge(run) for name, claim in ASKED.items()}
 
 
-def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
+def summarise(run: Results, verdicts: Mapping[str, Verdict], beyond: Mapping[str, Mapping]) -> dict[str, Any]:
     """Put a run in the few numbers by which experiments are compared.
 
     Parameters
@@ -28,41 +28,46 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     run : Results
     verdicts : mapping of str to Verdict
         By the ids of `ASKED`.
+    beyond : mapping of str to mapping
+        Of `stages.findings.beyond.beyond_random_maps`.
 
     Returns
     -------
     dict of str to float, int or list of str
-        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_null`` (what the
-        trained spectra give in random directions), ``rsa_gap`` (within categories minus across; all three over the
-        pairs too), ``d_q``, ``d_k``, ``d_v`` (Cohen's d), ``d_null``, ``qk_r`` (unit correlation of Q and K at the
-        context token). How many ``claims`` of the post and ``tests`` hold. Two lists, which DVC's tables leave out: the
-        ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched off or is not
-        defined is left out.
+        Means over layers, to three decimals (`dvc exp show` has a column for each): ``rsa``, ``rsa_pearson`` (where
+        ``rsa`` is another comparison), ``rsa_null`` (what the trained spectra give in random directions, Pearson's r),
+        ``rsa_gap`` (within categories minus across; all of these over the pairs too), ``d_q``, ``d_k``, ``d_v`` and
+        ``d_null`` (Cohen's d), ``qk_r`` (unit correlation of Q and K at the context token). How many ``claims`` of the
+        post and ``tests`` hold, and how many of those claims lie ``beyond`` random maps. Two lists, which DVC's tables
+        leave out: the ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched
+        off or is not defined is left out.
     """
     gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
     numbers = {
         "rsa": run.rsa_by_layer().mean(),
+        "rsa_pearson": None if run.comparison == "pearson" else run.pearson_by_layer().mean(),
         "rsa_null": _mean_spectrum(run, "rsa", PAIRS),
         "rsa_gap": np.mean(gaps),
         **{f"d_{name}": run.separability[name].mean() for name in MATRICES},
         "d_null": _mean_spectrum(run, "d", MATRICES),
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
-    tables = {"inference": run.inference, "controls": run.controls, "correlation": run.correlation}
-    tables |= {"heads": run.heads, "nulls": run.nulls, "head_nulls": run.head_nulls}
-    notes = [note for name, table in tables.items() for note in empty_cells(f"{name}.csv", table, run.numbers)]
+    tables = ("controls", "correlation", "heads", "head_nulls")
+    notes = [note for name in tables for note in empty_cells(f"{name}.csv", getattr(run, name), run.numbers)]
+    held = [name for name, where in beyond.items() if where["verdict"] == "yes" and verdicts[name].holds]
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
         **{
             kind: sum(verdicts[name].holds is True for name in asked)
             for kind, asked in {"claims": CLAIMS, "tests": TESTS}.items()
         },
+        **({"beyond": len(held)} if beyond else {}),
         "strongest_heads": [
             f"{name} {strongest(run.heads[name], run.numbers)}"
             for name in MATRICES
             if run.heads and np.isfinite(run.heads[name]).any()
         ],
-        "notes": notes + [f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.holds is None],
+        "notes": notes + [f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.measured is None],
     }
 
 

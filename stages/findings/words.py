@@ -26,12 +26,13 @@ def in_words(measured: Any) -> str:
             return f"{measured:.2f}"
 
 
-def show(verdicts: Mapping[str, Verdict]) -> None:
-    """Print verdicts as a table: finding, post, this run, holds."""
-    table = Table("finding", "the post", "this run", "holds", box=box.SIMPLE_HEAD)
+def show(verdicts: Mapping[str, Verdict], beyond: Mapping[str, Mapping]) -> None:
+    """Print verdicts as a table: finding, post, this run, whether it holds, and whether it lies beyond random maps."""
+    table = Table("finding", "the post", "this run", "holds", "beyond random maps", box=box.SIMPLE_HEAD)
     for name, verdict in verdicts.items():
         holds = {True: "yes", False: "no", None: verdict.reason}[verdict.holds]
-        table.add_row(ASKED[name].finding, ASKED[name].post, in_words(verdict.measured), holds)
+        words = "{verdict}, {above} of {of}".format(**beyond[name]) if name in beyond else ""
+        table.add_row(ASKED[name].finding, ASKED[name].post, in_words(verdict.measured), holds, words)
     console = Console()
     if not console.is_terminal:  # rich would fold the table to 80 columns in a log
         console.width = 120

@@ -214,7 +214,7 @@ def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Value]]:
 
 def _row(keys: list[tuple[str, str]]) -> str:
     """Name a row: a number goes with its column's name, text says by itself what it is."""
-    return " ".join(f"{column} {value}" if value.isdigit() else value for column, value in keys)
+    return " ".join(f"{column} {value}" if value.isdigit() else value for column, value in keys if value)
 
 
 def _value(text: str) -> Value:

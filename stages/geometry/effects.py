@@ -72,27 +72,3 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     ranked = ranks(similarity)[..., within]
     inside, outside = int(within.sum()), int((~within).sum())
     return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
-
-
-def anosim_r(cles: np.ndarray) -> np.ndarray:
-    r"""ANOSIM's R, from the common-language effect size that it is tied to.
-
-    With mean ranks of the N dissimilarities across and within categories,
-
-    .. math:: R = \frac{\bar{r}_a - \bar{r}_w}{N / 2} = 2\,\mathrm{CLES} - 1
-
-    Parameters
-    ----------
-    cles : ndarray
-        From `common_language`.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `cles`
-        From -1 to 1; 0 where categories make no difference.
-
-    References
-    ----------
-    Clarke, K. R. (1993), doi:10.1111/j.1442-9993.1993.tb00438.x.
-    """
-    return 2 * np.asarray(cles, dtype=np.float64) - 1

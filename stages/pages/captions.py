@@ -41,7 +41,6 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
     means = {kind: np.mean([run.rsa[f"{pair}_{kind}"] for pair in PAIRS]) for kind in ("within", "across")}
     undefined = [LABELS[pair] for pair in PAIRS if pair not in run.correlation]
     without = f" {_list(undefined)} cannot be paired unit by unit: their numbers of units differ." if undefined else ""
-    controls_off = "Not computed: controls.enabled is false."
     written = [
         Caption(
             "Figure 1. Pairs within and across categories",
@@ -91,24 +90,24 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             "Figure 10. Where the agreement comes from",
-            _ladder(run) if run.nulls else "Not computed: nulls.enabled is false.",
+            _ladder(run) if run.nulls else _not_computed(run, "nulls"),
             "Lines over layers for each pair: RSA with the ranges of three nulls, and below them the steps from one to "
             "the next as stacked bars",
         ),
         Caption(
             "Figure 11. Is it in the input already?",
-            _input(run) if run.controls else controls_off,
+            _input(run) if run.controls else _not_computed(run, "controls"),
             "Lines over layers for each pair and matrix: RSA, RSA to the input and given it; Cohen's d and that of the "
             "input",
         ),
         Caption(
             "Figure 12. The same under other choices",
-            _robustness(run.robustness) if run.robustness else controls_off,
+            _robustness(run.robustness) if run.robustness else _not_computed(run, "robustness"),
             "Lines over layers for each pair and matrix, under three transforms and two comparisons",
         ),
         Caption(
             "Figure 13. Every attention head",
-            _heads(run.heads, run.numbers) if run.heads else "Not computed: heads.enabled is false.",
+            _heads(run.heads, run.numbers) if run.heads else _not_computed(run, "heads"),
             "Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
         ),
         Caption(
@@ -118,11 +117,15 @@ def captions(run: Results, context: int) -> dict[str, Caption]:
         ),
         Caption(
             "Figure 15. The same words in other sentences",
-            _sentences(run) if run.sentences else "Not computed: sentences.enabled is false.",
+            _sentences(run) if run.sentences else _not_computed(run, "sentences"),
             "Lines over layers, one a sentence, and means: RSA of each pair, reliability and Cohen's d of each matrix",
         ),
     ]
     return dict(zip(FIGURES, written, strict=True))
+
+
+def _not_computed(run: Results, table: str) -> str:
+    return f"Not computed: {run.reasons[table]}."
 
 
 def _list(items: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.artefacts.results import Results
 from stages.findings.answer import answer
-from stages.findings.claims import CLAIMS
+from stages.findings.claims import CLAIMS, Claim
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.names import LABELS, MATRICES, PAIRS
@@ -65,7 +65,7 @@ def page(
         for stage in ("inference", "nulls", "controls", "heads", "sentences")
         if not settings[f"{stage}.enabled"]
     ]
-    asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
+    asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
@@ -169,7 +169,8 @@ def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
     }
 
 
-def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence[str]) -> list[dict[str, Any]]:
+def _verdicts(run: Results, asked: Mapping[str, Claim]) -> list[dict[str, Any]]:
+    claims = run.claims
     return [
         {
             "id": name,
@@ -178,7 +179,7 @@ def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence
             "measured": in_words(claims[name]["measured"]).replace("-", "−"),
             "holds": claims[name]["holds"],
             "rule": finding.rule.replace("-", "−"),
-            "reason": f"{needs} is false" if (needs := f"{finding.needs}.enabled") in off else "not judged",
+            "reason": "" if claims[name]["measured"] is not None else finding.why_not(run) or "not judged",
         }
         for name, finding in asked.items()
     ]

@@ -4,7 +4,7 @@ import numpy as np
 
 from stages.geometry.moments import Moments, cohens_d, varies
 from stages.geometry.names import INPUT, MATRICES, PAIRS, PLACES
-from stages.statistics.bootstrap import Statistics, rsa_and_separability
+from stages.statistics.bootstrap import Statistics
 
 
 def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: bool = True) -> np.ndarray:
@@ -54,9 +54,8 @@ def against_input(every: Moments, within: Moments) -> Statistics:
     Returns
     -------
     dict of (measure, matrix or pair) to ndarray, shape (samples, layers)
-        As `rsa_and_separability`; ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within``
-        and ``sd_across`` by matrix, ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over
-        all; ``d_of_input`` by "x".
+        ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within`` and ``sd_across`` by matrix,
+        ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over all; ``d_of_input`` by "x".
 
     References
     ----------
@@ -69,7 +68,6 @@ def against_input(every: Moments, within: Moments) -> Statistics:
         for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
     }
     return {
-        **rsa_and_separability(every, within),
         **{("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)},
         **{("partial_rsa", pair): values for pair, values in partials.items()},
         ("d_of_input", INPUT): cohens_d(every, within)[..., x],
