@@ -12,7 +12,7 @@ from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.results import Results
-from stages.artefacts.tables import NOT_APPLICABLE, OFF, STATUS, TABLES, read_reason, read_table, write_table
+from stages.artefacts.tables import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED, read_reason, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
 from stages.pipeline.errors import UserError
 
@@ -220,7 +220,7 @@ def test_every_status_is_a_known_one() -> None:
         ("heads.csv", {**HEADS, "x": HEADS["q"]}),
         ("controls.csv", {("sd_within", "q"): dict.fromkeys(("value", "low", "high", "p"), np.zeros(3))}),
         ("rsa.csv", {"qk": RSA["qk"]}),
-        ("controls.csv", {("sd_within", "q"): {"value": np.zeros(3)}}),
+        ("controls.csv", {("d_of_input", "x"): {"value": np.zeros(3)}}),
         ("nulls.csv", {("rsa", "qk", "spectrum"): {"value": np.zeros(3)}}),
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}),
     ],
@@ -298,17 +298,21 @@ def test_written_piece_by_piece_or_at_once_a_file_holds_the_same(tmp_path: Path)
 def test_long_tables_come_back_as_they_were_written(tmp_path: Path) -> None:
     cells = {"value": np.array([0.5, -0.0]), "low": np.array([0.1, 0.2]), "high": np.array([1.0, 2.0])}
     holes = {**cells, "value": np.array([np.nan, 1.0])}
-    written = {("b", "qk"): cells, ("b", "qv"): cells, ("a_matched_first", "q"): holes}
-    write_table(tmp_path / "controls.csv", "controls.csv", written)
-    text = (tmp_path / "controls.csv").read_bytes().decode()
+    written = {("b", "qk", "all"): cells, ("b", "qv", "NA"): cells, ("rsa_corrected", "qk", "all"): holes}
+    write_table(tmp_path / "sentences.csv", "sentences.csv", written)
+    text = (tmp_path / "sentences.csv").read_bytes().decode()
     header, *rows = text.splitlines()
-    assert header == "layer,measure,of,value,low,high,status"
-    assert rows[:3] == ["0,b,qk,0.5,0.1,1.0,", "0,b,qv,0.5,0.1,1.0,", "0,a_matched_first,q,,0.1,1.0,too few"]
+    assert header == "layer,sentence,measure,of,value,low,high,status"
+    assert rows[:3] == [
+        "0,all,b,qk,0.5,0.1,1.0,",
+        "0,NA,b,qv,0.5,0.1,1.0,",
+        "0,all,rsa_corrected,qk,,0.1,1.0,undefined",
+    ]
     assert "-0" not in text
-    found = read_table(tmp_path / "controls.csv")
+    found = read_table(tmp_path / "sentences.csv")
     assert list(found) == list(written)
-    np.testing.assert_array_equal(found["b", "qv"]["low"], cells["low"])
-    np.testing.assert_array_equal(found["a_matched_first", "q"]["value"], holes["value"])
+    np.testing.assert_array_equal(found["b", "qv", "NA"]["low"], cells["low"])
+    np.testing.assert_array_equal(found["rsa_corrected", "qk", "all"]["value"], holes["value"])
 
 
 def test_columns_that_some_measures_have_are_empty_for_the_others(tmp_path: Path) -> None:
@@ -334,16 +338,17 @@ def test_a_long_table_that_lacks_a_row_is_named(tmp_path: Path, lost: str) -> No
         read_table(path)
 
 
-def test_layers_that_cannot_be_matched_are_named_in_short() -> None:
+def test_layers_without_a_score_are_named_in_short() -> None:
     def gap(*layers: int) -> dict:
         return {"value": np.where(np.isin(np.arange(9), layers), np.nan, 0.5)}
 
-    which = "rsa_gap_matched_first"
-    controls = {(which, "qk"): gap(0, 1, 2, 5, 7, 8), (which, "qv"): gap(), ("sd_within", "q"): gap()}
-    said = f"controls.csv: no {which} of qk in layers 0 to 2, 5, 7, 8: too few pairs can be matched"
-    assert empty_cells("controls.csv", controls, range(9)) == [said]
-    said = f"controls.csv: no {which} of qk in layers 3 to 5, 17, 27, 31: too few pairs can be matched"
-    assert empty_cells("controls.csv", controls, [3, 4, 5, 7, 11, 17, 19, 27, 31]) == [said]
+    which = "rsa_corrected"
+    table = {(which, "qk", "all"): gap(0, 1, 2, 5, 7, 8), (which, "qv", "all"): gap(), ("d", "q", "all"): gap()}
+    why = STATUS[UNDEFINED]
+    said = f"sentences.csv: no {which} of qk in layers 0 to 2, 5, 7, 8: {why}"
+    assert empty_cells("sentences.csv", table, range(9)) == [said]
+    said = f"sentences.csv: no {which} of qk in layers 3 to 5, 17, 27, 31: {why}"
+    assert empty_cells("sentences.csv", table, [3, 4, 5, 7, 11, 17, 19, 27, 31]) == [said]
 
 
 def test_a_hybrids_rows_have_the_models_own_numbers(tmp_path: Path) -> None:

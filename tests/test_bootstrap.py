@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
+from stages.geometry.moments import Moments
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
-from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.bootstrap import bootstrap, resample_words, rsa_and_separability
 from stages.statistics.partial import against_input
 from stages.statistics.seeds import STREAMS, stream
 
@@ -47,12 +48,16 @@ def residuals(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
 
 
+def both(every: Moments, within: Moments) -> dict:
+    return rsa_and_separability(every, within) | against_input(every, within)
+
+
 def test_one_resample_equals_plain_loops_over_copies() -> None:
     similarity = similarities(0)
     counts, _ = resample_words(CATEGORIES, 1, np.random.default_rng(3))
     assert counts.max() > 1
     # One resample: both ends of its interval are its own statistic.
-    found = bootstrap(similarity, CATEGORIES, counts, 0.05, against_input)
+    found = bootstrap(similarity, CATEGORIES, counts, 0.05, both)
     for layer in range(2):
         lists = {name: repeated(values[layer], counts[0], CATEGORIES) for name, values in similarity.items()}
         every = {name: np.array(kinds["within"] + kinds["across"]) for name, kinds in lists.items()}

@@ -33,7 +33,7 @@ def as_in_the_post() -> Results:
         mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
         numbers=range(LAYERS),
-        **{table: {} for table in ("inference", "nulls", "controls", "heads", "head_nulls")},
+        **{table: {} for table in ("inference", "nulls", "null_choices", "controls", "heads", "head_nulls")},
         reasons={table: f"{table}.enabled is false" for table in ("inference", "nulls", "controls")},
     )
 
@@ -43,7 +43,7 @@ def judge(run: Results) -> dict[str, Verdict]:
 
 
 def summarise(run: Results) -> dict:
-    return summary.summarise(run, summary.judge(run))
+    return summary.summarise(run, summary.judge(run), {})
 
 
 def put(table: str, column: str, value, layer=slice(None)):
@@ -183,13 +183,15 @@ def test_the_summary_is_made_of_means_over_layers() -> None:
 
 def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
     run, means = as_in_the_post(), {"rsa": 0.7, "d": 1.0}
+    means |= {"partial_rsa": 0.1, "rsa_gap": 0.1}
     run.nulls = {
-        (f"{measure}{suffix}", name, rung): dict.fromkeys(("value", "low", "high"), np.full(LAYERS, value))
+        (f"{measure}{suffix}", name, rung): dict.fromkeys(("value", "p_familywise"), np.full(LAYERS, value))
         for measure, value in means.items()
         for suffix in ("", "_step")
         for name in (*"qkv", "qk", "qv", "kv")
         for rung in ("gaussian", "spectrum", "orientation", "unbiased", "trained", "alignment")
     }
+    run.null_choices = {(*key[:2], "none", "pearson", key[2]): cells for key, cells in run.nulls.items()}
     run.heads = {name: np.array([[0.1, 0.2], [0.3, np.nan]]) for name in "qk"} | {"v": np.full((2, 2), np.nan)}
     found = summarise(run)
     assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
@@ -215,12 +217,13 @@ def answered(run: Results) -> str:
         for pair in ("qk", "qv", "kv")
         for name, value in {"all": 0.1, "prompt": 0.2, "saw": 0.75, "ate": 0.77}.items()
     }
-    ranges = {"spectrum": (0.91, 0.88, 0.92), "unbiased": (0.89, 0, 0)}
+    ranges = {"spectrum": (0.91, 0.01), "unbiased": (0.89, 0)}
     run.nulls = {
-        ("rsa", pair, rung): dict(zip(("value", "low", "high"), np.outer(of, np.ones(LAYERS)), strict=True))
+        ("rsa", pair, rung): dict(zip(("value", "p_familywise"), np.outer(of, np.ones(LAYERS)), strict=True))
         for pair in ("qk", "qv", "kv")
         for rung, of in ranges.items()
     }
+    run.null_choices = {(*key[:2], "none", "pearson", key[2]): cells for key, cells in run.nulls.items()}
     return " ".join(answer(run))
 
 
@@ -237,6 +240,7 @@ def test_the_answer_never_puts_two_kinds_of_scores_side_by_side() -> None:
     run.rsa = run.rsa | {pair: np.full(LAYERS, 0.3) for pair in run.pearson}
     said = answered(run)
     assert said.startswith(f"Largely: similarities of words in two of the three correlate at {mean:.2f} on average")
-    assert "would agree about as much: 0.91." in said
+    assert "as narrow as the trained ones, agree at 0.91." in said
+    assert f"0 of {3 * LAYERS} scores lie above them and {3 * LAYERS} below (robust: below)." in said
     assert "All of this is Pearson's r" in said
     assert "Spearman's ρ is 0.30 on average." in said

@@ -19,8 +19,6 @@ from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
 from stages.geometry.names import MATRICES
 from stages.models.capture import capture
-from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.partial import against_input
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
@@ -64,17 +62,6 @@ def test_no_number_stands_in_two_tables(embedded: Project) -> None:
     assert one.merge(other, on=keys).empty
 
 
-def test_intervals_of_both_stages_are_of_the_same_resamples(embedded: Project) -> None:
-    """The scores that both stages resample get one interval, whichever further scores are taken with them."""
-    similarity = {name: values[:2] for name, values in load_file(embedded.root / "data/similarity.safetensors").items()}
-    counts, _ = resample_words(LABELS, 50, np.random.default_rng(0))
-    alone, beside = (bootstrap(similarity, LABELS, counts, 0.05, *more) for more in ((), (against_input, PRODUCTS)))
-    assert set(alone) < set(beside)
-    for names, cells in alone.items():
-        for column, values in cells.items():
-            np.testing.assert_array_equal(values, beside[names][column])
-
-
 def test_only_what_is_tested_has_a_p(tables: dict) -> None:
     alpha = 1 / (PARAMS["inference"]["permutations"] + 1)
     for (measure, _), cell in tables["inference"].items():
@@ -86,9 +73,14 @@ def test_only_what_is_tested_has_a_p(tables: dict) -> None:
             assert "p" not in cell
 
 
+def own(nulls: dict) -> dict:
+    """Take the ladder of raw cosines, by Pearson's r."""
+    return {(*key[:2], key[4]): cells for key, cells in nulls.items() if key[2:4] == ("none", "pearson")}
+
+
 def test_controls_and_trained_rungs_equal_plain_formulas(embedded: Project, tables: dict) -> None:
     activations = load_file(embedded.root / "data/activations.safetensors")
-    controls, nulls = tables["controls"], tables["nulls"]
+    controls, nulls = tables["controls"], own(tables["nulls"])
     for layer in (0, 5):
         vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
         similarity = {name: 1 - pdist(x, "cosine") for name, x in vectors.items()}
@@ -115,7 +107,7 @@ def test_drawn_rungs_are_those_of_whole_matrices(embedded: Project, tables: dict
     """Gaussian projections, and the model's own weights behind rotations of the whole input, one by one."""
     activations = load_file(embedded.root / "data/activations.safetensors")
     stored = load_file(embedded.root / "data/models/gpt2-mini/model.safetensors")
-    rng, nulls = np.random.default_rng(5), tables["nulls"]
+    rng, nulls = np.random.default_rng(5), own(tables["nulls"])
     for layer in (0, 4):
         x = activations[f"attn_{layer}_x"][:, -1].astype(float)
         units = x.shape[1]
@@ -287,10 +279,8 @@ RUNGS = ("gaussian", "spectrum", "orientation")
 
 
 def cell(value: list, low: list | None = None, p: list | None = None) -> dict:
-    return {
-        name: np.array(v, dtype=float)
-        for name, v in {"value": value, "low": low or value, "p_familywise": p or value}.items()
-    }
+    columns = {"value": value, "low": low or value, "p_familywise": p or value}
+    return {name: np.array(values, dtype=float) for name, values in columns.items()}
 
 
 def evidence(ladder: dict | None = None, **changes: dict) -> Results:

@@ -121,7 +121,7 @@ class Results:
     @cached_property
     def nulls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
         """The ladder under the run's own transform, with Pearson's r: by measure, matrix or pair, and rung or step."""
-        own = (self.record["transform"], "pearson")
+        own = (self.record.get("transform"), "pearson")
         return {(*key[:2], key[4]): cells for key, cells in self.null_choices.items() if key[2:4] == own}
 
     @cached_property
