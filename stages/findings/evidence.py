@@ -81,7 +81,7 @@ def _test(needs: str, finding: str, rule: str, measure: Callable, *given: Any, p
 RSA, D = ("rsa", PAIRS), ("d", MATRICES)
 _tested, _drawn, _controlled = (partial(_test, needs) for needs in ("inference", "nulls", "controls"))
 MOST, ALL, NONE = "most above", "all layers, or all but the first", "none, it is a measurement"
-GAP = "share of RSA scores higher within than across, interval above 0"
+
 
 #: By the ids of `metrics/claims.json`, after those of the post.
 TESTS: dict[str, Claim] = {
@@ -107,7 +107,9 @@ TESTS: dict[str, Claim] = {
     "partial_rsa_above_0": _controlled(
         "layers where the interval of RSA given the input lies above / below 0", MOST, _partial_rsa
     ),
-    "within_above_across_bootstrap": _tested(GAP, "all", _gap_above_0, post="every one"),
+    "within_above_across_bootstrap": _tested(
+        "share of RSA scores higher within than across, interval above 0", "all", _gap_above_0, post="every one"
+    ),
     "within_above_across_matched": _controlled(
         "the same at matched ranges of similarity", "all", _matched_gap, post="every one"
     ),
