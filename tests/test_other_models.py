@@ -1,5 +1,6 @@
 """Models unlike GPT-2 through the stages: layers that do not attend, the decoder of an encoder-decoder."""
 
+import html
 import json
 import re
 import shutil
@@ -12,7 +13,7 @@ import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
 from tiny_models import tiny_config
-from transformers import BartConfig, JambaConfig, MiMoV2FlashConfig, PreTrainedConfig
+from transformers import BartConfig, DeepseekV3Config, JambaConfig, MiMoV2FlashConfig, PreTrainedConfig
 
 from stages.artefacts.tables import TABLES
 from stages.findings.claims import CLAIMS
@@ -85,11 +86,27 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(hybrid: InProce
     assert (code, said.strip()) == (1, "figures: focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
 
 
+def test_a_model_without_linear_maps_is_not_said_to_have_its_nulls_switched_off(
+    tiny_stage: InProcess, draw_only: Callable[..., None]
+) -> None:
+    draw_only("fig10_ladder", "fig13_heads")
+    run_stages(tiny_stage, STAGES, tiny_config(DeepseekV3Config, {"num_hidden_layers": 2}))
+    root, why = tiny_stage.project.root, "the model's Q, K and V are no linear maps of their input"
+    for name in ("nulls", "spectra", "head_nulls"):
+        (row,) = (root / f"metrics/{name}.csv").read_text(encoding="utf-8").splitlines()[1:]
+        assert row.strip(",") == "not applicable"
+    notes = json.loads((root / "metrics/summary.json").read_text(encoding="utf-8"))["notes"]
+    assert f"rsa_against_spectrum is not judged: {why}" in notes
+    page = html.unescape((root / "plots/report.html").read_text(encoding="utf-8"))
+    assert f"Not computed: {why}." in page
+    assert "nulls.enabled is false" not in page
+
+
 def test_q_k_and_v_of_three_widths_have_no_pair_to_correlate(tiny_stage: InProcess) -> None:
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 12, "v_head_dim": 8}
-    config = tiny_config(MiMoV2FlashConfig, {**heads, "num_hidden_layers": 2})
-    stages = ("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability", "heads", "claims")
-    run_stages(tiny_stage, stages, config)
+    layers = {"layer_types": ["full_attention"] * 2, "mlp_layer_types": ["dense"] * 2, "num_hidden_layers": 2}
+    config = tiny_config(MiMoV2FlashConfig, {**heads, **layers})
+    run_stages(tiny_stage, [name for name in STAGES if name not in ("figures", "matrices", "report")], config)
     root = tiny_stage.project.root
     captured = load_file(root / "data/activations.safetensors")
     assert len({captured[f"attn_0_{name}"].shape[-1] for name in "qkv"}) == 3

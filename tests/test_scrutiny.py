@@ -264,6 +264,14 @@ def test_another_comparison_is_of_all_pairs_alone(
     after = pd.read_csv(root / "metrics/rsa.csv")
     changed = {column for column in after if not np.allclose(before[column], after[column])}
     assert changed == set(PAIRS)
+    log_of(tiny_stage, "claims", "report")
+    summary, claims = (read_json(tiny_stage, f"metrics/{name}.json") for name in ("summary", "claims"))
+    assert summary["rsa"] == pytest.approx(after[[*PAIRS]].to_numpy().mean(), abs=6e-4)
+    assert summary["rsa_pearson"] == pytest.approx(before[[*PAIRS]].to_numpy().mean(), abs=6e-4)
+    assert claims["rsa_focus"]["measured"] == pytest.approx(before.loc[1, [*PAIRS]].min(), abs=2e-6)
+    controls = Results(lambda path: root / path, comparison=comparison).controls
+    for pair in PAIRS:
+        np.testing.assert_allclose(controls["rsa", pair]["value"], before[pair], atol=1e-6)
     if comparison == "spearman":
         similarity = load_file(root / "data/similarity.safetensors")
         expected = stats.spearmanr(similarity["q"][1], similarity["k"][1]).statistic

@@ -89,13 +89,14 @@ class Table:
 
     def parts(self, content: Mapping[Any, Any]) -> Scores:
         """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
-        if not self.switch:
-            return {(): content}
+        if not self.flat:
+            return content if self.switch else {(): content}
+        _declared(content, self.flat)
         found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-        for name in _declared(content, self.flat) if self.flat else ():
+        for name, values in content.items():
             names, column = self.flat[name]
-            found.setdefault(names, {})[column] = content[name]
-        return found or content
+            found.setdefault(names, {})[column] = values
+        return found
 
 
 RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
@@ -183,13 +184,10 @@ def write_table(
     sheet.to_csv(path, index=False, lineterminator="\n")
 
 
-def _declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> Iterable[str]:
-    """Return columns that are a table's, and all that it needs: others would vanish."""
-    if unknown := set(given) - set(known):
-        raise AssertionError(f"columns that the table does not declare: {', '.join(sorted(unknown))}")
-    if missing := set(needed) - set(given):
-        raise AssertionError(f"columns that the table needs: {', '.join(sorted(missing))}")
-    return given
+def _declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> None:
+    """Check that columns are a table's, and all that it needs: others would vanish."""
+    if wrong := (set(given) - set(known)) | (set(needed) - set(given)):
+        raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")
 
 
 def _rows(

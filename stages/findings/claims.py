@@ -74,11 +74,11 @@ class Claim:
 CLAIMS: dict[str, Claim] = {}
 
 
-def claim(finding: str, post: str, rule: str, needs: str = "", among: dict[str, Claim] = CLAIMS) -> Callable:
-    """Enter what judges a finding among others, by its name: the rule in words stands above the rule in code."""
+def claim(finding: str, post: str, rule: str) -> Callable:
+    """Enter what judges a finding among `CLAIMS`, by its name: the rule in words stands above the rule in code."""
 
     def enter(measure: Callable[[Results], tuple[Any, bool]]) -> Callable:
-        among[measure.__name__] = Claim(finding, post, rule, measure, needs)
+        CLAIMS[measure.__name__] = Claim(finding, post, rule, measure)
         return measure
 
     return enter
@@ -122,10 +122,9 @@ def v_correlations_near_zero(run: Results) -> tuple:
 
 @claim("mean absolute r at the target less that at the context token", "some below 0", "below 0 for a pair")
 def target_closer_to_zero(run: Results) -> tuple:
-    r = run.correlation
-    if not any(pair in r for pair in PAIRS):
-        _r(run, *PAIRS)
-    shift = {pair: np.abs(r[f"{pair}_target"]).mean() - np.abs(r[pair]).mean() for pair in PAIRS if pair in r}
+    pairs = [pair for pair in PAIRS if pair in run.correlation] or PAIRS
+    context, target = (_r(run, *(f"{pair}{token}" for pair in pairs)) for token in ("", "_target"))
+    shift = {p: np.abs(b).mean() - np.abs(a).mean() for p, a, b in zip(pairs, context, target, strict=True)}
     return shift, min(shift.values()) < 0
 
 
