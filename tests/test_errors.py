@@ -1,5 +1,6 @@
 """Mistakes end a stage with exit code 1 and plain words, and leave every earlier output byte for byte as it was."""
 
+import os
 import sys
 
 import pytest
@@ -161,6 +162,19 @@ def test_activations_that_are_not_finite_are_not_written(
     assert code == 1
     assert "activations of layer 0 (q) are not finite" in said
     assert tiny_stage.project.outputs() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
+@pytest.mark.parametrize("stage", ["capture", "similarity", "inference", "figures", "vega", "report"])
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny: Project, stage: str) -> None:
+    """A limit on a file's size is another error than a full disk, raised at the same place: where a file is written."""
+    before = tiny.outputs()
+    done = tiny.run("sh", "-c", f"ulimit -f 1; exec '{sys.executable}' -m stages.{stage}", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"{stage}: File too large"
+    assert "Traceback" not in done.stderr
+    assert tiny.outputs() == before
+    assert not list(tiny.root.rglob(".*.tmp"))
 
 
 def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project) -> None:

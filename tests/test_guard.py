@@ -225,11 +225,13 @@ def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(undrawn: Proje
     assert not list(undrawn.root.rglob(".*.tmp"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a process group in another way on Windows")
-def test_after_ctrl_c_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="signals reach a process group in another way on Windows")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_after_an_interruption_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project, number: int) -> None:
+    """Ctrl-C, a cluster's job that is cancelled, a terminal that closes: all processes get the signal."""
     expected = tiny.outputs()
     running = start(tiny, *STARTED[1])
-    os.killpg(running.pid, signal.SIGINT)
+    os.killpg(running.pid, number)
     said, _ = running.communicate()
     assert running.returncode != 0
     assert "figures: interrupted, nothing was written" in said
