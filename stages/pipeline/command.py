@@ -73,6 +73,18 @@ def _interrupted_by_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
+def need_commit() -> None:
+    """Raise a `UserError` where there is no Git repository, or one without a commit: an archive that was unpacked."""
+    from dvc.scm import SCM, SCMError  # a third of a second, which --help need not wait for
+
+    try:
+        empty = SCM(".").no_commits
+    except SCMError:
+        empty = True
+    if empty:
+        raise UserError("this is no Git repository with a commit: `git init && git add -A && git commit -m start`")
+
+
 def warn(text: str) -> None:
     """Write to stderr: bold and red in a terminal that allows it."""
     plain = not sys.stderr.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
