@@ -46,6 +46,11 @@ def without(path: str):
 MISTAKES = [
     ("check", setting(similarity__metric="jaccard"), "params.yaml: similarity.metric: 'jaccard' is not known"),
     ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
+    (
+        "check",
+        setting(inference__permutations=19, inference__alpha=0.04),
+        "params.yaml: inference.permutations: 19 is too few for inference.alpha: 0.04, which needs at least 24",
+    ),
     ("check", lambda p: p.replace("params.yaml", "focus_layer:", "focus_leyer:"), "did you mean focus_layer?"),
     ("check", lambda p: p.replace("params.yaml", "tokens:", "tokens: ["), "not valid YAML"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
@@ -54,6 +59,9 @@ MISTAKES = [
         replaced("data/word_list.csv", "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"),
         "words of several tokens: zyz",
     ),
+    ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
+    ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
+    ("capture", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens: -5 to 4"),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
     ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
     ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),

@@ -21,12 +21,12 @@ PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8")
 #: A stage's setting, and another value that passes the check.
 OTHER = {
     "capture": ("prompt.template", "The word is {word}"),
-    "sentences": ("sentences.bootstraps", 30),
+    "sentences": ("sentences.bootstraps", 60),
     "similarity": ("similarity.metric", "euclidean"),
     "correlation": ("tokens.context", 2),
     "rsa": ("rsa.comparison", "spearman"),
     "inference": ("inference.seed", 1),
-    "nulls": ("nulls.draws", 30),
+    "nulls": ("nulls.draws", 45),
     "controls": ("controls.bins", 5),
     "heads": ("heads.enabled", False),
     "claims": ("focus_layer", 0),

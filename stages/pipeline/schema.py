@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stages.pipeline.word_lists import check_words
+from stages.pipeline.word_lists import check_words, printable
 
 #: In the place of a sentence's name, in `metrics/sentences.csv`: all of them, and that of `prompt.template`.
 ALL_SENTENCES, OWN_SENTENCE = "all", "prompt"
@@ -19,7 +19,7 @@ class Section(BaseModel):
 def _not_blank(text: str) -> str:
     if not text.strip() or text != text.strip():
         raise ValueError(f"{text!r} is empty or has spaces around it")
-    return text
+    return printable(text)
 
 
 def _has_word(template: str) -> str:
@@ -35,6 +35,8 @@ Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="
 Device = Annotated[
     str, Field(pattern=r"^[a-z]+(:\d+)?$", description="auto, cpu, or a device of torch's such as cuda or cuda:1")
 ]
+Draws = Annotated[int, Field(ge=20, le=100_000)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
 
 
@@ -45,7 +47,7 @@ class Model(Section):
     revision: Text
     part: Literal["encoder", "decoder"]
     weights: Literal["pretrained", "random"]
-    seed: int = Field(ge=0)
+    seed: Seed
     dtype: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     device_map: Literal["none", "auto"]
@@ -103,7 +105,7 @@ class Sentences(Section):
     templates: dict[Text, Template] = Field(
         min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
     )
-    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
+    bootstraps: Literal["auto"] | Draws
 
     @field_validator("templates")
     @classmethod
@@ -126,11 +128,11 @@ class Inference(Section):
     """Tests and intervals."""
 
     enabled: bool
-    permutations: int = Field(ge=19)
+    permutations: int = Field(ge=19, le=1_000_000)
     shuffles: Literal["auto", "independent", "crossed"]
-    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
+    bootstraps: Literal["auto"] | Draws
     alpha: float = Field(gt=0, le=0.5)
-    seed: int = Field(ge=0)
+    seed: Seed
     device: Device
 
 
@@ -139,16 +141,16 @@ class Controls(Section):
 
     enabled: bool
     bins: int = Field(ge=2, le=1000)
-    matches: Literal["auto"] | Annotated[int, Field(ge=20)]
+    matches: Literal["auto"] | Draws
 
 
 class Nulls(Section):
     """The ladder of nulls."""
 
     enabled: bool
-    draws: Literal["auto"] | Annotated[int, Field(ge=20)]
+    draws: Literal["auto"] | Annotated[int, Field(ge=20, le=10_000)]
     precision: Literal["auto", "double", "single"]
-    seed: int = Field(ge=0)
+    seed: Seed
 
 
 class Heads(Section):
