@@ -366,7 +366,8 @@ def test_in_a_shallow_clone_it_says_what_experiments_need(tiny: Project, tmp_pat
     tiny.run("git", "clone", "-q", "--depth", "1", url, str(tmp_path / "shallow"))
     clone = Project(tmp_path / "shallow")
     assert (
-        "\nin a shallow clone `--temp` and `--queue` lose them: `git fetch --unshallow` first\n" in call(clone).stdout
+        "\nin a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first\n"
+        in call(clone).stdout
     )
     clone.run("git", "fetch", "-q", "--unshallow")
     assert "shallow" not in call(clone).stdout

@@ -1,10 +1,13 @@
 """Mistakes end a stage with exit code 1 and plain words, and leave every earlier output byte for byte as it was."""
 
 import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import InProcess, Project
+from conftest import ROOT, InProcess, Project
 
 
 def corrupt(path: str, keep: int):
@@ -194,6 +197,37 @@ def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert tiny.outputs() == before
     assert (tiny.root / "dvc.lock").read_bytes() == lock
+
+
+#: What DVC says before any stage runs (data/README.md) → a mistake after which it does.
+BEFORE_ANY_STAGE = {
+    "Could not find 'words_file'": replaced("params.yaml", ""),
+    "unexpected error": setting(words_file=None),
+    "Cannot interpolate data of type 'list'": setting(words_file=["own.csv"]),
+    "Same item(s) are defined as both a dependency and an output": setting(words_file="data"),
+    "YAML file structure is corrupted": replaced("params.yaml", "model: ["),
+    "is not a git repository": lambda project: shutil.rmtree(project.root / ".git"),
+    "exited with 127": lambda project: project.env.update(PATH=tools(project.root.parent)),
+}
+
+
+def tools(folder: Path) -> str:
+    """Make a folder with a shell in it, and no `python`."""
+    for name in ("sh", "bash", "git"):
+        if path := shutil.which(name):
+            (folder / name).symlink_to(path)
+    return str(folder)
+
+
+@pytest.mark.parametrize("said", BEFORE_ANY_STAGE)
+def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
+    BEFORE_ANY_STAGE[said](tiny)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "--force"], cwd=tiny.root, env=tiny.env, capture_output=True, text=True
+    )
+    assert done.returncode == 255
+    assert said in done.stderr
+    assert f"| `{said}` |" in (ROOT / "data/README.md").read_text(encoding="utf-8")
 
 
 def test_a_failing_later_stage_leaves_gitignore_alone(tiny: Project) -> None:

@@ -175,6 +175,24 @@ def test_a_folder_survives_a_kill_at_any_point_of_its_publication(tiny_stage: In
     assert not list(Path("plots").glob(".*.tmp"))
 
 
+def test_after_a_kill_between_two_renames_the_stage_runs_again(undrawn: Project) -> None:
+    """All outputs are published one after the other: some are new then and some old, and the lock fits neither."""
+    before = undrawn.outputs()
+    undrawn.set(focus_layer=0)
+    code = (
+        "import os\nfrom stages.pipeline import outputs\nfrom stages.claims import *\n"
+        "outputs.publish, publish = lambda path: (publish(path), os._exit(9)), outputs.publish\nrun('claims', main, '')"
+    )
+    assert undrawn.run(sys.executable, "-c", code, check=False, cold=True).returncode == 9
+    killed = undrawn.outputs()
+    changed = [path for path in undrawn.paths("claims", "outs") if killed[path] != before[path]]
+    assert len(changed) == 1
+    assert "claims" in undrawn.repro()
+    undrawn.set(focus_layer=1)  # back again: nothing of the other layer is left
+    assert "claims" in undrawn.repro()
+    assert undrawn.outputs() == before
+
+
 def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) -> None:
     running = start(tiny, *STARTED[1])
     (stage,) = [

@@ -37,10 +37,10 @@ def show(found: Found) -> None:
     runs = found.runs
     if len(runs) < 3:
         print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
-        if found.shallow:
-            print("in a shallow clone `--temp` and `--queue` lose them: `git fetch --unshallow` first")
     else:
         _show_tables(runs)
+    if found.shallow:
+        print("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
     if found.failed:
         print(f"failed: {', '.join(found.failed)}; `dvc queue logs {found.failed[0]}` shows why")
 
