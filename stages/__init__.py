@@ -1,7 +1,9 @@
 """The pipeline: one module a stage (`python -m stages.rsa` runs stage rsa), and the rooms that the stages share."""
 
 import hashlib
+import sys
 from pathlib import Path
+from types import TracebackType
 
 
 def digest_sources(root: Path) -> dict[str, str]:
@@ -12,6 +14,20 @@ def digest_sources(root: Path) -> dict[str, str]:
         if path.suffix in {".py", ".mplstyle", ".html", ".css", ".js"}
     }
 
+
+def _before_it_began(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Tell in a line what ends a command while it still imports; all else is an error of the code."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted, nothing was written", file=sys.stderr)
+    elif isinstance(error, ModuleNotFoundError) and not (error.name or "stages").startswith("stages"):
+        said = f"{sys.executable} lacks {error.name}: run `. .venv/bin/activate` first, or install requirements.txt"
+        print(said, file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[:1] == ["-m"]:  # so it is while `python -m stages.X` imports this package
+    sys.excepthook = _before_it_began
 
 #: Taken before any other module of this package is imported: what a stage's guard compares with at the end
 #: (stages/pipeline/stage.py). Taken any later, an edit during the imports would go unnoticed.

@@ -8,7 +8,7 @@ from stages.models.projections import describe, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
 from stages.models.prove import prove
 from stages.models.sentences import capture_sentences, sentence_shapes, tokenise_sentences
-from stages.pipeline.settings import find_token
+from stages.pipeline.settings import check_ahead, find_token
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
 
@@ -32,6 +32,7 @@ def main(stage: Stage) -> None:
         further = tokenise_sentences(loaded.tokenizer, [*words, *listed], sentences.templates, *how)
 
     chosen, length = stage.settings.capture.positions, prompts.positions
+    check_ahead(stage.ahead, [projection.layer for projection in projections], length)
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
     positions = sorted({*every, prompts.word_position})
     record = {"positions": positions, "length": length, "word_position": prompts.word_position}

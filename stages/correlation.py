@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at
+from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.empty import empty_cells
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.tables import write_table
@@ -20,6 +20,9 @@ def main(stage: Stage) -> None:
     with open_tensors(stage.input("data/activations.safetensors")) as tensors:
         context = vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES)
         target = vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES)
+        position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
+        if position >= word:
+            print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")
         shapes = {name: (len(context), *values.shape) for name, values in context.read(0).items()}
         with TensorWriter(stage.output("data/context.safetensors"), shapes) as file:
             for layer, vectors in enumerate(context):

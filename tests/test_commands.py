@@ -1,6 +1,10 @@
 """What all commands share: the list of them, `--help`, colour where a terminal allows it, exit codes."""
 
+import errno
 import io
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -72,6 +76,11 @@ def test_mistakes_are_red_where_the_terminal_allows_it(stream, environment, colo
         (UserError("this\nthat"), 3, "\nrsa: this\nthat\n"),
         (FloatingPointError("NaN"), 3, "\nrsa: NaN\n"),
         (KeyboardInterrupt(), 130, "\nrsa: stopped\n"),
+        (MemoryError("Unable to allocate 7 GiB"), 3, "\nrsa: not enough memory: Unable to allocate 7 GiB\n"),
+        (MemoryError(), 3, "\nrsa: not enough memory\n"),
+        (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
+        (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
+        (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),
     ],
 )
 def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said: str, capsys) -> None:
@@ -80,6 +89,75 @@ def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said
     assert (exit_.value.code, capsys.readouterr().err) == (code, said)
 
 
-def test_an_error_of_the_code_keeps_its_traceback() -> None:
-    with pytest.raises(RuntimeError), plain_errors("rsa"):
-        raise RuntimeError
+@pytest.mark.parametrize("error", [RuntimeError(), FileNotFoundError(errno.ENOENT, "", "stages/rsa.py")])
+def test_an_error_of_the_code_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)), plain_errors("rsa"):
+        raise error
+
+
+#: Handlers are as before afterwards; a fork ends at once and says nothing.
+SIGNALS = """
+import os, signal, sys, time
+from stages.pipeline.command import plain_errors
+os.environ["NO_COLOR"] = "1"
+before = signal.getsignal(signal.SIGTERM)
+with plain_errors("rsa"):
+    pass
+assert signal.getsignal(signal.SIGTERM) == before
+with plain_errors("rsa"):
+    begun = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(begun[1], b".")
+        time.sleep(60)
+    os.read(begun[0], 1)
+    os.kill(child, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals on Windows")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_signals_end_a_command_in_order(number: signal.Signals) -> None:
+    process = subprocess.Popen([sys.executable, "-c", SIGNALS], cwd=ROOT, stdout=-1, stderr=-1, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert process.communicate()[1] == "rsa: interrupted\n"
+    assert process.returncode == 130
+
+
+def test_what_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nohup python -m stages.capture` goes on when the terminal closes."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with plain_errors("rsa"):
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C reaches a process in another way on Windows")
+def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project) -> None:
+    """Ctrl-C, or the `python` of no environment: as where `dvc` is called by its path."""
+    room = tiny.root / "stages/pipeline/errors.py"
+    for line, code, said in (
+        ("import signal; signal.raise_signal(signal.SIGINT)", -signal.SIGINT, "interrupted, nothing was written\n"),
+        ("import none_such", 1, f"{sys.executable} lacks none_such: run `. .venv/bin/activate` first, or install"),
+    ):
+        room.write_text(f"{line}\n", encoding="utf-8")
+        done = tiny.run(sys.executable, "-m", "stages.rsa", check=False, cold=True)
+        assert (done.returncode, done.stderr[: len(said)]) == (code, said)
+        assert done.stderr.count("\n") == 1
+
+
+def test_letters_that_the_console_lacks_are_written_as_codes(tiny: Project) -> None:
+    tiny.env["PYTHONIOENCODING"] = "cp1252"
+    (tiny.root / "Łódź.csv").write_text("word,category\npear,a\nlime,a\nsaw,b\naxe,b\nfile,b\n", encoding="utf-8")
+    tiny.set(words_file="Łódź.csv")
+    done = tiny.run(sys.executable, "-m", "stages.check", cold=True, encoding="cp1252")
+    assert done.stdout == "\\u0141ód\\u017a.csv: 5 words in 2 categories\n"
+    (tiny.root / "Łódź.csv").unlink()
+    done = tiny.run(sys.executable, "-m", "stages.check", cold=True, check=False, encoding="cp1252")
+    assert done.stderr == "\ncheck: words_file: there is no file \\u0141ód\\u017a.csv\n"

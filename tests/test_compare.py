@@ -141,7 +141,15 @@ MISTAKES = {
     ),
     "activations": (
         lambda folder: write_tensors(folder / "b", {"attn_0_q": np.ones((2, 3))}) or folder / "b",
-        "holds no similarities: give a run's data/similarity.safetensors",
+        "holds no similarities: name a run, or its data/similarity.safetensors",
+    ),
+    "text": (
+        lambda folder: (folder / "b").write_text("a: 1\n") and folder / "b",
+        "b holds no similarities: name a run, or its data/similarity.safetensors",
+    ),
+    "a file cut short": (
+        lambda folder: (folder / "b").write_bytes(save(folder / "b", WORDS, 1).read_bytes()[:99]) and folder / "b",
+        "b holds no similarities: name a run, or its data/similarity.safetensors",
     ),
     "no record of as many words": (
         lambda folder: save(folder / "b", WORDS, 1) and shorten(folder / "b"),
@@ -344,10 +352,29 @@ def test_settings_are_divided_into_tables_that_fit() -> None:
 
 def test_experiments_outside_a_repository(tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    code, _, said = run(capsys, monkeypatch)
-    assert code == 1
-    assert said.startswith("compare: DVC cannot list experiments: ")
-    assert len(said.splitlines()) <= 2
+    no_commit = "compare: this is no Git repository with a commit: `git init && git add -A && git commit -m start`\n"
+    for runs in ((), ("HEAD", "main")):
+        assert run(capsys, monkeypatch, *runs)[::2] == (1, no_commit)
+        subprocess.run(["git", "init", "-q", "."], check=True)
+    assert run(capsys, monkeypatch)[::2] == (1, no_commit)
+    subprocess.run(["git", *AUTHOR, "commit", "-q", "--allow-empty", "-m", "start"], check=True)
+    assert "compare: DVC cannot list experiments: " in run(capsys, monkeypatch)[2]
+
+
+AUTHOR = ("-c", "user.name=me", "-c", "user.email=me@example.org")
+
+
+def test_in_a_shallow_clone_it_says_what_experiments_need(tiny: Project, tmp_path: Path) -> None:
+    url = f"file://{tiny.root}"
+    tiny.run("git", "commit", "-q", "--allow-empty", "-m", "next")  # of a single commit nothing is cut off
+    tiny.run("git", "clone", "-q", "--depth", "1", url, str(tmp_path / "shallow"))
+    clone = Project(tmp_path / "shallow")
+    assert (
+        "\nin a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first\n"
+        in call(clone).stdout
+    )
+    clone.run("git", "fetch", "-q", "--unshallow")
+    assert "shallow" not in call(clone).stdout
 
 
 def test_one_run_alone_is_refused(capsys, monkeypatch) -> None:

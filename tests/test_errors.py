@@ -1,9 +1,13 @@
 """Mistakes end a stage with exit code 1 and plain words, and leave every earlier output byte for byte as it was."""
 
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from conftest import InProcess, Project
+from conftest import ROOT, InProcess, Project
 
 
 def corrupt(path: str, keep: int):
@@ -45,6 +49,11 @@ def without(path: str):
 MISTAKES = [
     ("check", setting(similarity__metric="jaccard"), "params.yaml: similarity.metric: 'jaccard' is not known"),
     ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
+    (
+        "check",
+        setting(inference__permutations=19, inference__alpha=0.04),
+        "params.yaml: inference.permutations: 19 is too few for inference.alpha: 0.04, which needs at least 24",
+    ),
     ("check", lambda p: p.replace("params.yaml", "focus_layer:", "focus_leyer:"), "did you mean focus_layer?"),
     ("check", lambda p: p.replace("params.yaml", "tokens:", "tokens: ["), "not valid YAML"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
@@ -53,6 +62,9 @@ MISTAKES = [
         replaced("data/word_list.csv", "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"),
         "words of several tokens: zyz",
     ),
+    ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
+    ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
+    ("capture", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens: -5 to 4"),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
     ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
     ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
@@ -157,6 +169,19 @@ def test_activations_that_are_not_finite_are_not_written(
     assert tiny_stage.project.outputs() == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
+@pytest.mark.parametrize("stage", ["capture", "similarity", "inference", "figures", "vega", "report"])
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny: Project, stage: str) -> None:
+    """A limit on a file's size is another error than a full disk, raised at the same place: where a file is written."""
+    before = tiny.outputs()
+    done = tiny.run("sh", "-c", f"ulimit -f 1; exec '{sys.executable}' -m stages.{stage}", check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"{stage}: File too large"
+    assert "Traceback" not in done.stderr
+    assert tiny.outputs() == before
+    assert not list(tiny.root.rglob(".*.tmp"))
+
+
 def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project) -> None:
     before, lock = tiny.outputs(), (tiny.root / "dvc.lock").read_bytes()
     tiny.set(similarity__metric="jaccard")
@@ -166,6 +191,37 @@ def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     assert tiny.outputs() == before
     assert (tiny.root / "dvc.lock").read_bytes() == lock
+
+
+#: What DVC says before any stage runs (data/README.md) → a mistake after which it does.
+BEFORE_ANY_STAGE = {
+    "Could not find 'words_file'": replaced("params.yaml", ""),
+    "unexpected error": setting(words_file=None),
+    "Cannot interpolate data of type 'list'": setting(words_file=["own.csv"]),
+    "Same item(s) are defined as both a dependency and an output": setting(words_file="data"),
+    "YAML file structure is corrupted": replaced("params.yaml", "model: ["),
+    "is not a git repository": lambda project: shutil.rmtree(project.root / ".git"),
+    "exited with 127": lambda project: project.env.update(PATH=tools(project.root.parent)),
+}
+
+
+def tools(folder: Path) -> str:
+    """Make a folder with a shell in it, and no `python`."""
+    for name in ("sh", "bash", "git"):
+        if path := shutil.which(name):
+            (folder / name).symlink_to(path)
+    return str(folder)
+
+
+@pytest.mark.parametrize("said", BEFORE_ANY_STAGE)
+def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
+    BEFORE_ANY_STAGE[said](tiny)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro", "--force"], cwd=tiny.root, env=tiny.env, capture_output=True, text=True
+    )
+    assert done.returncode == 255
+    assert said in done.stderr
+    assert f"| `{said}` |" in (ROOT / "data/README.md").read_text(encoding="utf-8")
 
 
 def test_a_failing_later_stage_leaves_gitignore_alone(tiny: Project) -> None:

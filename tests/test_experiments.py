@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,16 +74,22 @@ def test_beside_the_workspace_and_from_the_queue(clone: Project) -> None:
     clone.dvc("exp", "run", "--temp", "--name", "ranks", "-S", "rsa.comparison=spearman")
     grid = ("-S", "rsa.comparison=spearman,cka_debiased", "-S", "figures.theme=light")
     queued = clone.dvc("exp", "run", "--queue", "--name", "grid", *grid)
+    clone.dvc("exp", "run", "--queue", "--name", "wrong", "-S", "focus_layer=99")
     assert "2 experiments" in queued.stdout or queued.stdout.count("Queued experiment") == 2
     # Workers hold what they inherit until they have been idle for ten seconds: no pipe that would be waited for.
     clone.dvc("queue", "start", "-j", "2", capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
-    while (status := clone.dvc("queue", "status", check=False).stdout).count("Success") < 2:  # a worker may be writing
-        assert "Failed" not in status, clone.dvc("queue", "logs", "grid-1", check=False).stdout
+    while (status := clone.dvc("queue", "status", check=False).stdout).count("Success") + status.count(
+        "Failed"
+    ) < 3:  # a worker may be writing
+        assert status.count("Failed") < 2, clone.dvc("queue", "logs", "grid-1", check=False).stdout
         assert time.monotonic() < deadline, status
         time.sleep(0.5)
     end_workers(clone)
     assert changed(clone) == ""
+    listed = clone.run(sys.executable, "-m", "stages.compare").stdout
+    assert {"ranks", "grid-1", "grid-2"} <= {line.split()[0] for line in listed.splitlines() if line.strip()}
+    assert "failed: wrong; `dvc queue logs wrong` shows why\n" in listed
 
     names = {"ranks", "grid-1", "grid-2"}
     assert names <= set(clone.dvc("exp", "list", "--name-only").stdout.split())

@@ -3,10 +3,11 @@
 import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
 from scipy.spatial.distance import squareform
 from tensor_files import write_tensors
 
@@ -112,6 +113,28 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
         of_layer = rdms.subset("layer", layer)
         scores = toolbox.rdm.compare(of_layer.subset("matrix", "q"), of_layer.subset("matrix", "k"), method="corr")
         assert scores.item() == pytest.approx(table["qk"][layer], abs=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
+def test_text_that_means_something_to_pandas_stays_text(suffix, tmp_path, capsys, monkeypatch) -> None:
+    """A table is read as the README says."""
+    words, kinds = ["NA", "null", "nan", "TRUE", "1e5", "007", "a,b"], ["NA", "NA", "None", "None", "NA", "NA", "7"]
+    path, out = save(tmp_path / "run", words=words, categories=kinds), tmp_path / f"out{suffix}"
+    assert run(capsys, monkeypatch, out, "--run", path)[0] == 0
+    if suffix == ".h5":
+        with h5py.File(out) as file:
+            assert [list(file["pattern_descriptors"].attrs[key]) for key in ("word", "category")] == [words, kinds]
+        return
+    said = (ROOT / "stages/export/README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in said.splitlines() if "pandas.read_csv" in line]
+    table = (
+        pd.read_parquet(out)
+        if suffix == ".parquet"
+        else eval(line.partition("= ")[2].replace("pairs.csv", str(out)), {"pandas": pd})
+    )
+    for side, places in zip("ab", np.triu_indices(7, 1), strict=True):
+        for column, names in (("word", words), ("category", kinds)):
+            assert list(table[f"{column}_{side}"]) == [names[i] for i in places] * LAYERS
 
 
 @pytest.mark.parametrize("metric", METRICS)

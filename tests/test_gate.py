@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, commit, digest
+from conftest import ROOT, Project, commit, digest, remove
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -252,6 +252,14 @@ def test_without_a_main_branch_the_remote_s_is_taken_and_without_either_it_says_
     code, _, errors = gated()
     assert code == 2
     assert "there is neither main nor origin/main here" in errors
+
+
+def test_without_a_commit_it_says_how_to_make_one(gated: Gate) -> None:
+    said = "gate: this is no Git repository with a commit: `git init && git add -A && git commit -m start`\n"
+    remove(gated.project.root / ".git")
+    assert [gated("--base", "HEAD")[::2], gated()[::2]] == [(2, said)] * 2
+    gated.project.run("git", "init", "-q")
+    assert [gated("--base", "HEAD")[::2], gated()[::2]] == [(2, said)] * 2
 
 
 #: The text of tolerances.yaml → what is said of it.

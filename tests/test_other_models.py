@@ -45,7 +45,7 @@ def hybrid(tiny_stage: InProcess, draw_only: Callable[..., None]) -> InProcess:
     """Run every stage on a Jamba whose layers attend and do not, in turn."""
     draw_only(*FIGURES)
     config = tiny_config(JambaConfig, {"num_hidden_layers": 6, "attn_layer_period": 2, "attn_layer_offset": 1})
-    run_stages(tiny_stage, STAGES, config, focus_layer=3, nulls__draws=20)
+    run_stages(tiny_stage, STAGES, config, focus_layer=3, nulls__draws=40)
     return tiny_stage
 
 
@@ -128,7 +128,7 @@ def test_the_decoder_of_an_encoder_decoder_is_captured(tiny_stage: InProcess) ->
     """Its vectors are those of the token that the position names, behind the token that begins a decoder's text."""
     stages = ("check", "capture", "similarity", "correlation", "rsa", "nulls")
     config = tiny_config(BartConfig, {"decoder_start_token_id": 7})
-    run_stages(tiny_stage, stages, config, model__part="decoder", nulls__draws=20)
+    run_stages(tiny_stage, stages, config, model__part="decoder", nulls__draws=40)
     root = tiny_stage.project.root
     captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
     assert captured["overview"]["architecture"] == captured["attention"]["part"] == "BartDecoder"

@@ -45,7 +45,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
     "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
-    "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=30)],
+    "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=60)],
     "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],
     "`capture.positions`": [lambda p: p.set(capture__positions=[1, 2, -1])],
     "`similarity.metric`, `similarity.transform`": [

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from dvc.utils.hydra import apply_overrides
@@ -14,6 +15,9 @@ from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
 from stages.pipeline.settings import check_layer, find_token, load
 from stages.pipeline.word_lists import flatten
+from stages.statistics.amounts import too_few
+from stages.statistics.p_values import monte_carlo_p
+from stages.statistics.permutation import draw_orders, permute_words
 
 DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 
@@ -103,7 +107,29 @@ MISTAKES = {
     "the biased estimate": (put("rsa.comparison", "cka"), "choose one of pearson, spearman, cka_debiased"),
     "too few permutations": (
         put("inference.permutations", 5),
-        "inference.permutations: 5 is not a whole number of 19 or more",
+        "inference.permutations: 5 is not a whole number from 19 to 1000000",
+    ),
+    "more permutations than memory holds": (
+        put("inference.permutations", 10**9),
+        "inference.permutations: 1000000000 is not a whole number from 19 to 1000000",
+    ),
+    "more resamples than memory holds": (
+        put("sentences.bootstraps", 10**9),
+        "sentences.bootstraps: 1000000000 is neither auto nor a whole number from 20 to 100000",
+    ),
+    "more draws than memory holds": (put("nulls.draws", 10**6), "neither auto nor a whole number from 20 to 10000"),
+    "a seed that torch does not take": (
+        put("model.seed", 2**64),
+        "model.seed: 18446744073709551616 is not a whole number from 0 to 4294967295",
+    ),
+    "no list of words beside a file": (
+        lambda p: p.pop("words") and p.update(words_file="own.csv"),
+        "params.yaml: words is missing: put it back, whether it is used or not",
+    ),
+    "a tab in a word": (put("words.fruit", ["pear", "li\tme"]), "word 2: 'li\\tme' holds a character that is no text"),
+    "a line break in a category": (
+        put("words", {"a\nb": ["pear", "lime"], "c": ["sun", "moon", "star"]}),
+        "'a\\nb' holds a character that is no text",
     ),
     "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0 is not a number above 0 and up to 0.5"),
     "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no' is not true or false"),
@@ -128,8 +154,14 @@ MISTAKES = {
         put("words", ["pear", "lime"]),
         "words: write a name for each category, and below it a list of its words",
     ),
-    "a list for a number": (put("inference.seed", [1, 2]), "inference.seed: [1, 2] is not a whole number of 0 or more"),
-    "a long list for a number": (put("inference.seed", list(range(99))), "1... is not a whole number of 0 or more"),
+    "a list for a number": (
+        put("inference.seed", [1, 2]),
+        "inference.seed: [1, 2] is not a whole number from 0 to 4294967295",
+    ),
+    "a long list for a number": (
+        put("inference.seed", list(range(99))),
+        "1... is not a whole number from 0 to 4294967295",
+    ),
     "text for a mapping": (put("model.max_memory", "8GB"), "model.max_memory: write a mapping such as {0: 20GB, cpu:"),
     "nothing for the words file": (put("words_file", ""), "words_file: '' is empty or has spaces around it"),
     "huge figures": (put("figures.dpi", 10000), "figures.dpi: 10000 is not a whole number from 50 to 600"),
@@ -174,6 +206,45 @@ def test_whatever_stands_for_a_setting_no_phrase_of_pydantic_s_is_printed(key: s
                 assert not [phrase for phrase in phrases if phrase in line.lower()], line
                 assert "input" not in line
                 assert "valid" not in line
+
+
+TOO_FEW = {
+    ("inference.permutations", 50, 0.01): "50 is too few for inference.alpha: 0.01, which needs at least 99",
+    ("inference.permutations", 99, 0.01): None,
+    ("inference.permutations", 19, 0.05): None,
+    ("nulls.draws", 38, 0.05): "38 is too few for inference.alpha: 0.05, which needs at least 39",
+    ("nulls.draws", 39, 0.05): None,
+    ("nulls.draws", "auto", 0.01): "auto, 100 draws, is too few for inference.alpha: 0.01, which needs at least 199",
+    ("inference.bootstraps", 39, 0.05): "39 is too few for inference.alpha: 0.05, which needs at least 40",
+    ("sentences.bootstraps", 30, 0.05): "30 is too few for inference.alpha: 0.05, which needs at least 40",
+    ("controls.matches", 20, 0.05): "20 is too few for inference.alpha: 0.05, which needs at least 40",
+    ("controls.bins", 562, 0.05): "562 bins are too many for 561 pairs of words",
+    ("controls.bins", 561, 0.05): None,
+}
+
+
+@pytest.mark.parametrize(("key", "value", "alpha"), TOO_FEW)
+def test_amounts_that_cannot_reach_the_level_are_told(key: str, value: object, alpha: float) -> None:
+    params = copy.deepcopy(DEFAULT)
+    put(key, value)(params)
+    params["inference"]["alpha"] = alpha
+    expected = TOO_FEW[key, value, alpha]
+    found = [line for line in too_few(Settings.model_validate(params), 34) if line.startswith(key)]
+    assert found == ([f"{key}: {expected}"] if expected else [])
+    for section in {key.partition(".")[0], "controls"}:
+        params[section]["enabled"] = False
+    assert not [line for line in too_few(Settings.model_validate(params), 34) if line.startswith(key)]
+
+
+def test_p_values_reach_the_level_with_what_is_needed_and_not_with_one_less() -> None:
+    """The least amounts are those of the p-values that the stages compute."""
+    generator = np.random.default_rng(0)
+    similar = dict(zip("qkv", np.tile(generator.normal(size=21), (3, 1, 1)), strict=True))
+    for draws, reached in ((99, True), (98, False)):
+        tested = permute_words(similar, draw_orders(7, draws, generator, crossed=False))
+        assert (min(cells["p"].min() for cells in tested.values()) <= 0.01) == reached
+    for draws, reached in ((199, True), (198, False)):
+        assert (monte_carlo_p(9.0, np.zeros(draws), draws) <= 0.01) == reached
 
 
 def test_three_mistakes_are_all_named(tmp_path: Path) -> None:

@@ -173,6 +173,11 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
         assert tiny_stage.run("similarity")[0] == 0
         said[target] = tiny_stage.log
     assert "tokens.target" not in said["word"] + said[3]
+    for context, told in ((2, ""), (3, "tokens.context: token 3 is the word's own, 3, or behind it: prompts do not")):
+        tiny_stage.project.set(tokens__context=context)
+        assert tiny_stage.run("correlation")[0] == 0
+        assert tiny_stage.log.startswith(told)
+        assert ("tokens.context" in tiny_stage.log) == bool(told)
     assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
 
 

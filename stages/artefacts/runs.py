@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import pairs_of
+from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
 
 SIMILARITY = "data/similarity.safetensors"
@@ -80,6 +81,7 @@ def _fetch(revision: str, copy: Path) -> None:
         files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
     except SCMError:
+        need_commit()
         raise UserError(
             f"{revision} is neither a file nor a Git revision or experiment of this repository\n"
             "`git log --oneline` and `dvc exp list` name those that there are"
@@ -94,10 +96,16 @@ def _fetch(revision: str, copy: Path) -> None:
 @contextmanager
 def _open(name: str, path: Path) -> Iterator[Run]:
     """Open a similarity file, and check that it is one."""
-    with open_tensors(path) as tensors:
-        record = tensors.record if set(MATRICES) <= tensors.names else {}
+    with ExitStack() as stack:
+        try:
+            tensors = stack.enter_context(open_tensors(path))
+            record = tensors.record if set(MATRICES) <= tensors.names else {}
+        except UserError:
+            if name == SIMILARITY:
+                raise
+            record = {}  # a file of the user's: it is not to be deleted, nor made by `dvc repro`
         if not {"words", "categories", "metric", "transform"} <= set(record):
-            raise UserError(f"{name} holds no similarities: give a run's {SIMILARITY}")
+            raise UserError(f"{name} holds no similarities: name a run, or its {SIMILARITY}")
         run = Run(name, tensors, record)
         words = len(run.record["words"])
         if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):

@@ -35,12 +35,12 @@ def main() -> None:
         else:
             from stages.compare.experiments import collect, show
 
-            runs = collect()
-            show(runs)
+            found = collect()
+            show(found)
             if chosen.figure:
                 from stages.compare.nulls import draw
 
-                draw(runs, chosen.figure, chosen.theme)
+                draw(found.runs, chosen.figure, chosen.theme)
 
 
 if __name__ == "__main__":

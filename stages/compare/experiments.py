@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stages.pipeline.command import print_table, width
+from stages.pipeline.command import need_commit, print_table, width
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS
 
@@ -23,11 +23,29 @@ class Experiment:
     revision: str = "workspace"
 
 
-def show(runs: list[Experiment]) -> None:
-    """Print workspace, HEAD and all experiments: a table of numbers, then the settings in which they differ."""
+@dataclass(frozen=True)
+class Found:
+    """The workspace, HEAD and the experiments that are done; the names of those that failed; and if history is cut."""
+
+    runs: list[Experiment]
+    failed: list[str]
+    shallow: bool
+
+
+def show(found: Found) -> None:
+    """Print all runs: a table of numbers, then the settings in which they differ; and which experiments failed."""
+    runs = found.runs
     if len(runs) < 3:
-        print("no experiments yet: `dvc exp run -n NAME -S rsa.comparison=spearman` makes one")
-        return
+        print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
+    else:
+        _show_tables(runs)
+    if found.shallow:
+        print("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
+    if found.failed:
+        print(f"failed: {', '.join(found.failed)}; `dvc queue logs {found.failed[0]}` shows why")
+
+
+def _show_tables(runs: list[Experiment]) -> None:
     numbers = list(dict.fromkeys(key for run in runs for key in run.numbers))
     # A long heading would be wider than its numbers.
     headings = ["experiment", *(name.replace("_", "_\n") if len(name) > 6 else name for name in numbers)]
@@ -39,28 +57,35 @@ def show(runs: list[Experiment]) -> None:
         print_table(["experiment", *part], rows, padding=0)
 
 
-def collect() -> list[Experiment]:
-    """List the workspace, HEAD, and the experiments that are done, of whichever commit.
+def collect() -> Found:
+    """List the workspace, HEAD, and the experiments of whichever commit.
 
     Raises
     ------
     UserError
-        If this is no repository, or DVC cannot read it.
+        If there is no commit, or DVC cannot read the repository.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError
 
+    need_commit()
     try:
         with Repo() as repo:
             commits = repo.experiments.ls(all_commits=True)
-            states = repo.experiments.show(revs=["HEAD", *commits], hide_queued=True, hide_failed=True)
+            states = repo.experiments.show(revs=["HEAD", *commits], hide_queued=True)
+            shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC cannot list experiments: {error}") from None
-    # Of commits, HEAD alone is listed, the first after the workspace; what has an executor still runs.
-    done = [part.revs[0] for state in states for part in state.experiments or [] if part.executor is None]
+    # Those of the queue keep an executor when they are done, until `dvc queue remove`.
+    parts = [
+        (part, part.executor.state if part.executor else "success") for s in states for part in s.experiments or []
+    ]
+    done = [part.revs[0] for part, state in parts if state == "success"]
+    # Of commits, HEAD alone is listed, the first after the workspace.
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    return [_experiment(name, state.rev, state.data) for name, state in named]
+    runs = [_experiment(name, state.rev, state.data) for name, state in named]
+    return Found(runs, [part.name or part.revs[0].rev[:7] for part, state in parts if state == "failed"], shallow)
 
 
 def differing(runs: list[Experiment]) -> list[str]:

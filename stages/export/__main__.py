@@ -6,6 +6,7 @@ and run; words named by `pattern_descriptors` word and category. OUT.csv, OUT.pa
 for each layer and pair of words, a column for each matrix.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from stages.artefacts.runs import SIMILARITY, Run, open_run
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, force: bool) -> None:
-    """Write the similarities of a run to `out`, all or nothing."""
+    """Write the similarities of a run to `out`: the whole file or none."""
     write = WRITERS.get(out.suffix.lower())
     if write is None:
         raise UserError(f"{out} must end in one of {', '.join(WRITERS)}: the suffix decides the format")
@@ -49,7 +50,8 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
         except OSError as error:
             raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
         finally:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):  # on a read-only disk there is nothing to remove, and the error above says so
+                unfinished.unlink()
     print(f"{out} written: {', '.join(matrices)} of {len(chosen)} layers, {len(run.record['words'])} words")
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from stages.artefacts.runs import Run
 from stages.geometry.pairs import members
 from stages.geometry.similarity import dissimilarity
 from stages.pipeline.errors import UserError
+from stages.pipeline.progress import blocks, progress
 
 #: Pairs that are in memory at a time: with 10,000 words a layer has 50 million.
 CHUNK = 1 << 20
@@ -33,7 +33,7 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
         rdms["layer"] = [layer for layer, _ in names]
         rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
         rows = file.create_dataset("dissimilarities", (len(names), run.similarity["q"].shape[1]), dtype="f8")
-        for row, (layer, matrix) in enumerate(tqdm(names, desc="export", unit="RDM", delay=1)):
+        for row, (layer, matrix) in enumerate(progress("export", "RDM")(names)):
             rows[row] = dissimilarity(run.similarity[matrix][run.layers.index(layer)], run.record["metric"])
 
 
@@ -62,26 +62,20 @@ def write_parquet(path: Path, run: Run, matrices: list[str], layers: list[int]) 
 
 
 def _tables(run: Run, matrices: list[str], layers: list[int]) -> Iterator[pd.DataFrame]:
-    """Give the rows a part at a time: layer by layer, pairs in their order."""
+    """Yield the rows a part at a time: layer by layer, pairs in their order."""
     words, categories = run.record["words"], run.record["categories"]
     kinds = sorted(set(categories))
     of_category = np.array([kinds.index(category) for category in categories])
-    pairs = run.similarity["q"].shape[1]
-    with tqdm(total=len(layers) * pairs, desc="export", unit="row", unit_scale=True, delay=1) as bar:
-        for layer in layers:
-            for first in range(0, pairs, CHUNK):
-                last = min(first + CHUNK, pairs)
-                a, b = members(len(words), first, last)
-                part = {"layer": np.full(last - first, layer)}
-                part |= {f"word_{side}": pd.Categorical.from_codes(i, words) for side, i in (("a", a), ("b", b))}
-                of_a, of_b = of_category[a], of_category[b]
-                part |= {
-                    f"category_{side}": pd.Categorical.from_codes(i, kinds) for side, i in (("a", of_a), ("b", of_b))
-                }
-                part["within"] = of_a == of_b
-                part |= {matrix: run.similarity[matrix][run.layers.index(layer), first:last] for matrix in matrices}
-                yield pd.DataFrame(part)
-                bar.update(last - first)
+    parts = [(layer, part) for layer in layers for part in blocks(run.similarity["q"].shape[1], CHUNK)]
+    for layer, chosen in progress("export", "part")(parts):
+        pairs = members(len(words), chosen.start, chosen.stop)
+        of_a, of_b = (of_category[i] for i in pairs)
+        columns = {"layer": np.full(len(of_a), layer)}
+        columns |= {f"word_{side}": pd.Categorical.from_codes(i, words) for side, i in zip("ab", pairs, strict=True)}
+        columns |= {f"category_{s}": pd.Categorical.from_codes(i, kinds) for s, i in (("a", of_a), ("b", of_b))}
+        columns["within"] = of_a == of_b
+        columns |= {matrix: run.similarity[matrix][run.layers.index(layer), chosen] for matrix in matrices}
+        yield pd.DataFrame(columns)
 
 
 #: By suffix.

@@ -1,9 +1,10 @@
-"""What Git and DVC know: the metrics of a revision, and whether dvc.lock is that of the workspace."""
+"""What Git and DVC know: the metrics of a revision, and whether dvc.lock matches the workspace."""
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
 
 #: The main branch, in a clone that has it and in one that knows it from the remote only.
@@ -16,7 +17,7 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
     Parameters
     ----------
     revision : str or None
-        A Git revision or DVC experiment; None is the main branch.
+        A Git revision or DVC experiment; None: the main branch.
     folder : str
         Path from the repository's root.
     endings : tuple of str
@@ -32,10 +33,11 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
     Raises
     ------
     UserError
-        If there is no such revision.
+        If there is no such revision, or no commit at all.
     """
     from dvc.scm import SCM, SCMError, resolve_rev  # a third of a second, which --help need not wait for
 
+    need_commit()
     for name in (revision,) if revision else MAIN:
         try:
             git = SCM(".")
@@ -55,10 +57,10 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
 
 
 def stale() -> dict[str, list[str]]:
-    """Hold dvc.lock against the workspace: what does it record otherwise?
+    """List what differs between dvc.lock and the workspace.
 
-    Data that are cached by DVC and not here, as in a fresh clone, are no difference; that one stage's lock records
-    other data than another's is one.
+    Data that DVC caches and that are not here, as in a fresh clone, are no difference. Two stages whose locks record
+    different data of the same path are one.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def stale() -> dict[str, list[str]]:
 
 
 def _differences(stage: Any, made: dict[str, Any]) -> Iterator[str]:
-    """Name what the lock records otherwise for a stage; `made` are the outputs of all stages that DVC caches."""
+    """Name what differs from a stage's lock; `made` are the outputs of all stages that DVC caches."""
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
         yield "never ran"
         return

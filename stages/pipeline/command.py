@@ -1,13 +1,20 @@
 """What every command does alike, the stages' among them: options and `--help`, mistakes in plain words, tables."""
 
 import argparse
+import errno
+import io
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 
 from stages.pipeline.errors import UserError
+
+#: Errors of the machine, not of the code: a disk that is full or read-only, a file or folder that may not be written.
+REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -18,18 +25,64 @@ def parser(name: str, description: str | None, epilog: str | None = None) -> arg
 
 @contextmanager
 def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", before: str = "") -> Iterator[None]:
-    """End with plain words and exit `code` after a mistake that the user can mend, with 130 after Ctrl-C.
+    """End with plain words and exit `code` after what the user can mend, with 130 after Ctrl-C, SIGTERM or SIGHUP.
 
-    The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log.
+    The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
+    that the console lacks are printed as their codes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        yield
+        with _interrupted_by_signals():
+            yield
+        return
     except (UserError, FloatingPointError) as error:
-        warn(f"{before}{name}: {error}")
-        sys.exit(code)
+        said = str(error)
     except KeyboardInterrupt:
-        warn(f"{before}{name}: {interrupted}")
-        sys.exit(130)
+        said, code = interrupted, 130
+    except MemoryError as error:
+        said = f"not enough memory: {error}".removesuffix(": ")
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        said = ": ".join(filter(None, (error.filename, os.strerror(error.errno))))
+    warn(f"{before}{name}: {said}")
+    sys.exit(code)
+
+
+@contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP interrupt as Ctrl-C does, so that temporary files are removed; not if they are ignored."""
+    own = os.getpid()
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        if os.getpid() != own:  # a process forked from this one has no files to remove
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in ours:
+            signal.signal(number, interrupt)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def need_commit() -> None:
+    """Raise a `UserError` where there is no Git repository, or one without a commit: an archive that was unpacked."""
+    from dvc.scm import SCM, SCMError  # a third of a second, which --help need not wait for
+
+    try:
+        empty = SCM(".").no_commits
+    except SCMError:
+        empty = True
+    if empty:
+        raise UserError("this is no Git repository with a commit: `git init && git add -A && git commit -m start`")
 
 
 def warn(text: str) -> None:

@@ -26,7 +26,7 @@ def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
         place, node = f"{_locate(loc[: loc.index('[key]') - 1], tree)[1]}, the name of an entry", {"type": "string"}
     match problem["type"]:
         case "missing":
-            return f"{place} is missing"
+            return f"{place} is missing: put it back, whether it is used or not"
         case "extra_forbidden" | "invalid_key":
             known = list(_locate(path[:-1], tree)[2]["properties"])
             close = difflib.get_close_matches(str(path[-1]), known, n=1)

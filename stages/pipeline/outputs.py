@@ -1,16 +1,16 @@
-"""All or nothing: a file or folder is written beside its place, and takes it when all is well."""
+"""Temporary files: an output is written beside its place, and renamed when all is well."""
 
 import shutil
 from pathlib import Path
 
 
 def temporary(path: str | Path) -> Path:
-    """Name where an output is written until it is published."""
+    """Return where an output is written until it is published."""
     return Path(path).with_name(f".{Path(path).name}.tmp")
 
 
 def publish(path: str) -> None:
-    """Put what was written to `temporary` in its place."""
+    """Rename what was written to `temporary` to its own name."""
     if Path(path).is_dir():
         Path(path).replace(_replaced(path))
     temporary(path).replace(path)
@@ -28,5 +28,5 @@ def sweep(path: str) -> None:
 
 
 def _replaced(path: str) -> Path:
-    """Name where an earlier folder waits while the new one takes its place: a folder cannot be renamed onto another."""
+    """Return where an earlier folder waits for the new one: a folder cannot be renamed onto another."""
     return Path(path).with_name(f".{Path(path).name}.replaced.tmp")

@@ -9,19 +9,19 @@ from tqdm import tqdm
 #: Bytes for float64 copies of the similarities: more layers than that are worked through in blocks.
 BLOCK = 2**26
 
-#: Takes steps, gives them one by one.
+#: Takes steps, yields them one by one.
 Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def progress(name: str, unit: str = "block") -> Progress:
-    """Return what shows a bar, with the time left, over steps that take more than two seconds in all.
+    """Return a function that yields steps, with a bar in a terminal where they take more than two seconds in all.
 
     Parameters
     ----------
     name, unit : str
         What the bar says is done, and what a step is called.
     """
-    return lambda steps: tqdm(steps, desc=name, unit=unit, delay=2)
+    return lambda steps: tqdm(steps, desc=name, unit=unit, delay=2, disable=None)  # None: where no terminal is
 
 
 def blocks(total: int, size: int) -> Iterator[slice]:
@@ -31,13 +31,13 @@ def blocks(total: int, size: int) -> Iterator[slice]:
 
 
 def join(parts: Sequence[Any]) -> Any:
-    """Put arrays of consecutive layers together: arrays, or dictionaries, nested or not, of the same keys."""
+    """Concatenate consecutive layers: arrays, or dictionaries, nested or not, of the same keys."""
     if isinstance(parts[0], Mapping):
         return {key: join([part[key] for part in parts]) for key in parts[0]}
     return np.concatenate(parts)
 
 
 def stack(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Put what single layers gave, arrays of the same names and shapes, together: shape (layers, ...)."""
+    """Stack the results of single layers, arrays of the same names and shapes: shape (layers, ...)."""
     parts = list(parts)
     return {key: np.stack([part[key] for part in parts]) for key in parts[0]}

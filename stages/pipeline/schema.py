@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from stages.pipeline.word_lists import check_words
+from stages.pipeline.word_lists import check_words, printable
 
 #: In the place of a sentence's name, in `metrics/sentences.csv`: all of them, and that of `prompt.template`.
 ALL_SENTENCES, OWN_SENTENCE = "all", "prompt"
@@ -19,7 +19,7 @@ class Section(BaseModel):
 def _not_blank(text: str) -> str:
     if not text.strip() or text != text.strip():
         raise ValueError(f"{text!r} is empty or has spaces around it")
-    return text
+    return printable(text)
 
 
 def _has_word(template: str) -> str:
@@ -32,6 +32,8 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 Template = Annotated[str, AfterValidator(_has_word)]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
+Draws = Annotated[int, Field(ge=20, le=100_000)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
 
 
@@ -42,7 +44,7 @@ class Model(Section):
     revision: Text
     part: Literal["encoder", "decoder"]
     weights: Literal["pretrained", "random"]
-    seed: int = Field(ge=0)
+    seed: Seed
     dtype: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     device: Literal["auto", "cpu", "cuda", "mps"]
     device_map: Literal["none", "auto"]
@@ -100,7 +102,7 @@ class Sentences(Section):
     templates: dict[Text, Template] = Field(
         min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
     )
-    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
+    bootstraps: Literal["auto"] | Draws
 
     @field_validator("templates")
     @classmethod
@@ -123,11 +125,11 @@ class Inference(Section):
     """Tests and intervals."""
 
     enabled: bool
-    permutations: int = Field(ge=19)
+    permutations: int = Field(ge=19, le=1_000_000)
     shuffles: Literal["auto", "independent", "crossed"]
-    bootstraps: Literal["auto"] | Annotated[int, Field(ge=20)]
+    bootstraps: Literal["auto"] | Draws
     alpha: float = Field(gt=0, le=0.5)
-    seed: int = Field(ge=0)
+    seed: Seed
 
 
 class Controls(Section):
@@ -140,9 +142,9 @@ class Nulls(Section):
     """The ladder of nulls."""
 
     enabled: bool
-    draws: Literal["auto"] | Annotated[int, Field(ge=20)]
+    draws: Literal["auto"] | Annotated[int, Field(ge=20, le=10_000)]
     precision: Literal["auto", "double", "single"]
-    seed: int = Field(ge=0)
+    seed: Seed
 
 
 class Heads(Section):

@@ -1,6 +1,6 @@
 """The settings of a run: params.yaml, read and checked; and the two that only a captured run can check."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
@@ -67,6 +67,29 @@ def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this
     """Raise a `UserError` if a layer is not among those captured; only a captured run knows them."""
     if layer not in layers:
         raise UserError(f"{setting}: {layer} is not a layer of {of}, which has {in_short(layers)}")
+
+
+def check_ahead(ahead: Callable[[str], Any], layers: Sequence[int], length: int) -> None:
+    """Refuse settings of later stages that do not fit a model and its prompt: before a result of it is written.
+
+    Parameters
+    ----------
+    ahead : callable
+        Takes a key of params.yaml, returns its value.
+    layers : sequence of int
+        Those that the model has.
+    length : int
+        Tokens of the prompt.
+
+    Raises
+    ------
+    UserError
+        If the focus layer is not among them, or a token is outside the prompt.
+    """
+    check_layer("focus_layer", ahead("focus_layer"), layers)
+    for key in ("tokens.context", "tokens.target"):
+        if (token := ahead(key)) != "word":
+            find_token(token, length, key)
 
 
 def in_short(numbers: Sequence[int]) -> str:

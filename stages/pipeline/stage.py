@@ -1,9 +1,10 @@
-"""How every stage runs: it gets what dvc.yaml declares for it and nothing else, and publishes all or nothing."""
+"""How every stage runs: it gets what dvc.yaml declares for it and nothing else, and publishes when it ends well."""
 
 import atexit
 import gc
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,11 +38,13 @@ class Declared:
 class Stage:
     """One run of a stage: what it may read, where it writes, and the guard between the two.
 
-    Used as a context manager. On entry it takes the digests of the stage's dependencies and the values of its
-    parameters. `output` and `folder` hand out temporary files and folders. On a clean exit the guard looks at
-    dependencies and parameters again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile
-    would leave a green lock over stale data. Unless something changed, the temporaries are then renamed to the outputs;
-    otherwise, and after any error, they are removed and the earlier outputs stay as they were.
+    Used as a context manager. When made, it takes the digests of the stage's dependencies and the values of its
+    parameters. `output` and `folder` return temporary paths. On a clean exit the guard looks at dependencies and
+    parameters again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile would leave a
+    green lock over stale data. Unless something changed, the temporaries are then renamed to the outputs, one after
+    the other; otherwise, and after any error, they are removed and the earlier outputs stay as they were. A kill
+    between two of the renames leaves some outputs new and some old. The next `dvc repro` then runs the stage again, as
+    what it finds is not what dvc.lock records.
 
     Parameters
     ----------
@@ -67,7 +70,7 @@ class Stage:
         self._written: set[str] = set()
 
     def _resolve(self, path: str) -> str:
-        """Put the setting in the place of ``${key}``: DVC's way to depend on a file that the user names."""
+        """Replace ``${key}`` by that setting: DVC's way to depend on a file that the user names."""
         if not (key := _template(path)):
             return path
         path = _get(self._values, key)
@@ -75,14 +78,21 @@ class Stage:
             raise UserError(f"{key}: there is no file {path}")
         return path
 
+    def ahead(self, key: str) -> Any:
+        """Return a setting that only later stages use, to refuse it before anything is written that it does not fit.
+
+        It must not change what this stage writes: DVC does not rerun the stage when it changes.
+        """
+        return _get(self._values, key)
+
     def input(self, path: str) -> Path:
-        """Give the path of a declared dependency."""
+        """Return the path of a declared dependency."""
         if path not in self._deps:
             raise AssertionError(f"{path} is not among the deps of stage {self.name} in {PIPELINE}")
         return Path(path)
 
     def output(self, path: str) -> Path:
-        """Give the temporary file that becomes the declared output `path` when the stage ends well."""
+        """Return the temporary file that becomes the declared output `path` when the stage ends well."""
         if path not in self._outs:
             raise AssertionError(f"{path} is not among the outs of stage {self.name} in {PIPELINE}")
         self._written.add(path)
@@ -90,7 +100,7 @@ class Stage:
         return outputs.temporary(path)
 
     def folder(self, path: str) -> Path:
-        """Give the temporary folder, empty, that becomes the declared output `path` when the stage ends well."""
+        """Return the temporary folder, empty, that becomes the declared output `path` when the stage ends well."""
         folder = self.output(path)
         folder.mkdir()
         return folder
@@ -110,7 +120,8 @@ class Stage:
                 for path in self._outs:
                     outputs.publish(path)
         finally:
-            self._sweep()
+            with suppress(OSError):  # what went wrong before says more; the next run sweeps again
+                self._sweep()
 
     def _sweep(self) -> None:
         for path in self._outs:

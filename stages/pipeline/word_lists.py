@@ -50,6 +50,19 @@ def check_words(
             raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
 
 
+def printable(text: str) -> str:
+    """Return a text if it can stand on a line of a table.
+
+    Raises
+    ------
+    ValueError
+        If it holds a tab, a line break or another character that is no text.
+    """
+    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
+        raise ValueError(f"{text!r} holds a character that is no text")
+    return text
+
+
 def flatten(words: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
     """List all words in order, and the category of each.
 
@@ -101,10 +114,11 @@ def read_words(path: Path) -> dict[str, list[str]]:
             continue
         word, category = (row[place] for place in places)
         for name, cell in zip(COLUMNS, (word, category), strict=True):
-            if not cell:
-                mistakes.append(f"line {line}: the {name} is empty")
-            elif re.search(r"[\x00-\x1f\x7f-\x9f]", cell):
-                mistakes.append(f"line {line}: the {name} {cell!r} holds a character that is no text")
+            try:
+                if not printable(cell):
+                    mistakes.append(f"line {line}: the {name} is empty")
+            except ValueError as error:
+                mistakes.append(f"line {line}: the {name} {error}")
         words.setdefault(category, []).append(word)
         lines.setdefault(word, []).append(line)
     if mistakes:

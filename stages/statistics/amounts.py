@@ -1,6 +1,9 @@
 """How often something is drawn, and how precisely: of many words, each draw takes long, and `auto` takes less."""
 
 import math
+from operator import attrgetter
+
+from stages.pipeline.schema import Settings
 
 #: Words above which there are many.
 MANY = 100
@@ -9,6 +12,15 @@ AUTO = {
     "inference.bootstraps": (10000, 2000),
     "nulls.precision": ("double", "single"),
     "sentences.bootstraps": (1000, 250),
+}
+
+#: Setting → who uses it, t and m: fewer than t / alpha - m draws cannot reach the level alpha. The smallest
+#: p of P permutations is 1 / (P + 1), of D draws of nulls 2 / (D + 1); an interval leaves alpha / 2 out at either end.
+NEEDED = {
+    "inference.permutations": (("inference",), 1, 1),
+    "inference.bootstraps": (("inference", "controls"), 2, 0),
+    "nulls.draws": (("nulls",), 2, 1),
+    "sentences.bootstraps": (("sentences",), 2, 0),
 }
 
 
@@ -46,3 +58,25 @@ def null_draws(setting: str | int, words: int, alpha: float) -> int:
         return int(setting)
     least = 100 if words <= MANY else 40
     return round(math.ceil((least + 1) * alpha / 2 - 1e-9) * 2 / alpha) - 1
+
+
+def too_few(settings: Settings, words: int) -> list[str]:
+    """List the amounts that cannot give what other settings ask for: a line each, with what would.
+
+    Parameters
+    ----------
+    settings : Settings
+    words : int
+
+    Returns
+    -------
+    list of str
+    """
+    alpha, found = settings.inference.alpha, []
+    for key, (users, tails, itself) in NEEDED.items():
+        setting, least = attrgetter(key)(settings), math.ceil(tails / alpha - 1e-9) - itself
+        own = null_draws(setting, words, alpha) if key == "nulls.draws" else amount(key, setting, words)
+        if own < least and any(getattr(settings, section).enabled for section in users):
+            shown = f"auto, {own} draws," if setting == "auto" else own
+            found.append(f"{key}: {shown} is too few for inference.alpha: {alpha:g}, which needs at least {least}")
+    return found
