@@ -18,7 +18,7 @@ from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, project_turned, spectra, weights
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import amount, null_draws
+from stages.statistics.amounts import amount
 from stages.statistics.heads import HeadNulls
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, of_one_layer
 from stages.statistics.seeds import stream
@@ -46,7 +46,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     ):
         record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
         words, within = len(record["words"]), within_category(record["categories"])
-        draws = null_draws(chosen.draws, words, alpha)
+        draws = amount("nulls.draws", chosen.draws, words, alpha)
         single = amount("nulls.precision", chosen.precision, words) == "single"
         similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
         others = [name for name in COMPARISONS if name != "pearson" and words <= MOST_WORDS]

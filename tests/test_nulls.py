@@ -19,7 +19,7 @@ from stages.geometry.transforms import TRANSFORMS
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import project_turned, weights
-from stages.statistics.amounts import AUTO, MANY, amount, null_draws
+from stages.statistics.amounts import AUTO, MANY, amount
 from stages.statistics.nulls import OF_MATRICES, OF_PAIRS, Choices, draw_rungs, ladder, observed, of_one_layer, score
 from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.projections import factor, haar_frames, ranges
@@ -210,11 +210,11 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
 @pytest.mark.parametrize("alpha", [0.05, 0.01, 0.1, 0.001])
 def test_draws_that_the_settings_leave_open_give_a_test_of_that_level(alpha: float) -> None:
     for words in (34, 100, 101, 1854):
-        draws = null_draws("auto", words, alpha)
+        draws = amount("nulls.draws", "auto", words, alpha)
         p = np.array([monte_carlo_p(place + 0.5, np.arange(draws)) for place in range(-1, draws)])
         assert np.mean(p <= alpha + 1e-12) == pytest.approx(alpha)  # each place among the draws is as likely
         assert draws >= (100 if words <= MANY else 40)
-    assert null_draws(25, 34, alpha) == 25
+    assert amount("nulls.draws", 25, 34, alpha) == 25
 
 
 def test_a_new_draw_lies_outside_the_range_as_often_as_it_says() -> None:

@@ -214,12 +214,9 @@ TOO_FEW = {
     ("inference.permutations", 19, 0.05): None,
     ("nulls.draws", 38, 0.05): "38 is too few for inference.alpha: 0.05, which needs at least 39",
     ("nulls.draws", 39, 0.05): None,
-    ("nulls.draws", "auto", 0.01): "auto, 100 draws, is too few for inference.alpha: 0.01, which needs at least 199",
+    ("nulls.draws", "auto", 0.01): None,
     ("inference.bootstraps", 39, 0.05): "39 is too few for inference.alpha: 0.05, which needs at least 40",
     ("sentences.bootstraps", 30, 0.05): "30 is too few for inference.alpha: 0.05, which needs at least 40",
-    ("controls.matches", 20, 0.05): "20 is too few for inference.alpha: 0.05, which needs at least 40",
-    ("controls.bins", 562, 0.05): "562 bins are too many for 561 pairs of words",
-    ("controls.bins", 561, 0.05): None,
 }
 
 
@@ -244,7 +241,7 @@ def test_p_values_reach_the_level_with_what_is_needed_and_not_with_one_less() ->
         tested = permute_words(similar, draw_orders(7, draws, generator, crossed=False))
         assert (min(cells["p"].min() for cells in tested.values()) <= 0.01) == reached
     for draws, reached in ((199, True), (198, False)):
-        assert (monte_carlo_p(9.0, np.zeros(draws), draws) <= 0.01) == reached
+        assert (monte_carlo_p(9.0, np.zeros(draws)) <= 0.01) == reached
 
 
 def test_three_mistakes_are_all_named(tmp_path: Path) -> None:

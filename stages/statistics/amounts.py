@@ -10,6 +10,7 @@ MANY = 100
 #: Setting → what its `auto` stands for, up to so many words and above. The README of this room has the errors.
 AUTO = {
     "inference.bootstraps": (10000, 2000),
+    "nulls.draws": (100, 40),
     "nulls.precision": ("double", "single"),
     "sentences.bootstraps": (1000, 250),
 }
@@ -24,40 +25,36 @@ NEEDED = {
 }
 
 
-def amount(key: str, setting: str | int, words: int) -> str | int:
+def amount(key: str, setting: str | int, words: int, alpha: float = 0.05) -> str | int:
     """Return how many draws, or how precise ones, a setting asks for.
+
+    Of nulls, "auto" takes the fewest from that of `AUTO` on of which a two-sided p can be alpha itself: then the test
+    has the size alpha, and not less. Such are those for which alpha (D + 1)/2 is a whole number.
 
     Parameters
     ----------
     key : str
-        A key of `AUTO`.
+        A key of `AUTO`, unless the setting is a number.
     setting : str or int
         "auto", or what is asked for.
     words : int
+    alpha : float
+        The level of the tests.
 
     Returns
     -------
     str or int
-    """
-    few, many = AUTO[key]
-    return (few if words <= MANY else many) if setting == "auto" else setting
-
-
-def null_draws(setting: str | int, words: int, alpha: float) -> int:
-    """Return how many maps are drawn for a null.
-
-    "auto" takes the fewest from 100 (above `MANY` words from 40) of which a two-sided p can be alpha itself: then the
-    test has the size alpha, and not less. Such are those for which alpha (D + 1)/2 is a whole number.
 
     Examples
     --------
-    >>> null_draws("auto", 34, 0.05), null_draws("auto", 277, 0.05), null_draws("auto", 34, 0.01)
+    >>> amount("nulls.draws", "auto", 34), amount("nulls.draws", "auto", 277), amount("nulls.draws", "auto", 34, 0.01)
     (119, 79, 199)
     """
     if setting != "auto":
-        return int(setting)
-    least = 100 if words <= MANY else 40
-    return round(math.ceil((least + 1) * alpha / 2 - 1e-9) * 2 / alpha) - 1
+        return setting
+    few, many = AUTO[key]
+    own = few if words <= MANY else many
+    return round(math.ceil((own + 1) * alpha / 2 - 1e-9) * 2 / alpha) - 1 if key == "nulls.draws" else own
 
 
 def too_few(settings: Settings, words: int) -> list[str]:
@@ -75,7 +72,7 @@ def too_few(settings: Settings, words: int) -> list[str]:
     alpha, found = settings.inference.alpha, []
     for key, (users, tails, itself) in NEEDED.items():
         setting, least = attrgetter(key)(settings), math.ceil(tails / alpha - 1e-9) - itself
-        own = null_draws(setting, words, alpha) if key == "nulls.draws" else amount(key, setting, words)
+        own = amount(key, setting, words, alpha)
         if own < least and any(getattr(settings, section).enabled for section in users):
             shown = f"auto, {own} draws," if setting == "auto" else own
             found.append(f"{key}: {shown} is too few for inference.alpha: {alpha:g}, which needs at least {least}")
