@@ -75,10 +75,7 @@ def test_a_setting_that_changes_meanwhile_stops_the_stage(undrawn_stage: InProce
     ]
 
 
-@pytest.mark.parametrize(
-    ("stage", "kind"),
-    [(stage, kind) for stage in PIPELINE for kind in ("source", "data") if (stage, kind) != ("vega", "data")],
-)
+@pytest.mark.parametrize(("stage", "kind"), [(stage, kind) for stage in PIPELINE for kind in ("source", "data")])
 def test_a_file_that_changes_meanwhile_stops_the_stage(undrawn_stage: InProcess, stage: str, kind: str) -> None:
     deps = undrawn_stage.project.paths(stage, "deps")
     path = next(path for path in reversed(deps) if path.startswith("stages/") == (kind == "source"))

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Project
 from matplotlib import image as plt_image
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from report_page import read_page
 
 from stages.artefacts.tables import TABLES
 from stages.geometry.comparison import COMPARISONS
@@ -22,6 +24,7 @@ from stages.pipeline.schema import Figures
 from stages.plotting import controls, ladder, maps, profiles, scatter, style, words
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import Drawing, draw_all
+from stages.plotting.registry import figure, figures
 from stages.plotting.uncertainty import Uncertainty
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
@@ -160,7 +163,7 @@ def test_a_figure_that_is_drawn_once_is_that_of_savefig(tmp_path: Path) -> None:
 
 def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
     draw = partial(profiles.rsa_profile, RSA, LAYERS)
-    other = partial(style.switched_off, "x")
+    other = partial(style.without_values, "x")
     draw_all([Drawing("light", draw, tmp_path / "a.png", 60), Drawing("dark", other, tmp_path / "b.png", 60)])
     style.themed("light", draw, tmp_path / "c.png", 60)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
@@ -219,8 +222,8 @@ def test_layers_are_named_by_the_models_own_numbers() -> None:
     robust = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
     figures = (
         profiles.rsa_profile(RSA, LAYERS),
-        controls.robustness_profile(robust, LAYERS),
-        maps.head_maps(heads, {}, LAYERS),
+        controls.robustness(robust, LAYERS),
+        maps.heads(heads, {}, LAYERS),
     )
     axes = [(axes.xaxis, axes.get_xlabel()) for figure in figures for axes in figure.axes]
     within = profiles.within_vs_across(RSA, LAYERS)
@@ -305,7 +308,7 @@ def test_controls_profile() -> None:
         ("d_of_input", "x"): 4,
     }
     nulls = {("d", name, rung): cells(1.0) for name in "qkv" for rung in ("gaussian", "spectrum", "unbiased")}
-    figure = controls.controls_profile({names: cells(value) for names, value in values.items()}, nulls, 0.05, LAYERS)
+    figure = controls.controls({names: cells(value) for names, value in values.items()}, nulls, 0.05, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     assert {label for label, _ in labels(figure)} == {"Transformer layer"}
     assert [axes.get_ylabel() for axes in (figure.axes[0], figure.axes[3])] == ["RSA score", "Cohen's d"]
@@ -325,7 +328,7 @@ def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
     steps = {"narrow spectrum": -0.1, "shared directions": 0.02, "alignment": -0.12, "bias": 0.05}
     nulls = {("rsa", pair, rung): cells(value) for pair in PAIRS for rung, value in rungs.items()}
     nulls |= {("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in steps.items()}
-    figure = ladder.ladder_profile(nulls, 0.05, LAYERS)
+    figure = ladder.ladder(nulls, 0.05, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V"] * 2
     assert [len(axes.collections) for axes in figure.axes] == [3, 3, 3, 0, 0, 0]
     bars = [bar for bar in figure.axes[3].patches if bar.get_height()]
@@ -337,7 +340,7 @@ def test_ladder_profile_stacks_steps_from_zero_both_ways() -> None:
 
 def test_robustness_profile_draws_all_choices() -> None:
     columns = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
-    figure = controls.robustness_profile(columns, LAYERS)
+    figure = controls.robustness(columns, LAYERS)
     assert titles(figure) == ["Q–K", "Q–V", "K–V", "Q", "K", "V"]
     drawn = [list(line.get_ydata()) for axes in figure.axes for line in axes.lines]
     assert sorted(drawn) == sorted(list(values) for values in columns.values())
@@ -349,7 +352,7 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
     ends = {f"{n}_null_{end}": np.full((5, 3), v) for n in scores for end, v in (("low", -1.0), ("high", 0.97))}
-    figure = maps.head_maps(scores, ends, [3, 7, 11, 15, 19])
+    figure = maps.heads(scores, ends, [3, 7, 11, 15, 19])
     assert "1 above their null, 0 below" in [text.get_text() for text in figure.axes[5].texts]
     panels = [axes for axes in figure.axes if axes.images]
     assert titles(figure)[2].strip() == "V (L19H2: 3.17)"
@@ -377,8 +380,43 @@ def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), scores.argmax(axis=1))
 
 
+NEW = """
+from stages.plotting.registry import figure
+from stages.plotting.style import panels
+
+
+@figure(
+    16,
+    "Spread",
+    values=lambda run: (run.separability["v_across_sd"],),
+    caption=lambda run: f"Of {run.layers} layers.",
+    alternative="A line over layers, without anything else",
+)
+def spread(values):
+    drawn, (axis,) = panels(1)
+    axis.plot(values)
+    return drawn
+"""
+
+
+def test_a_figure_is_added_by_one_function_in_one_file(tiny: Project) -> None:
+    (tiny.root / "stages/plotting/new.py").write_text(NEW, encoding="utf-8")
+    assert tiny.repro("report") == ["figures", "report"]
+    assert plt_image.imread(tiny.root / "plots/figures/fig16_spread.png").shape[0] > 100
+    page = read_page(tiny)
+    assert [*page.captions][-1] == "fig16_spread"
+    assert page.captions["fig16_spread"] == "Of 2 layers."
+
+
+def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> None:
+    assert [entry.number for entry in figures().values()] == [*range(1, len(figures()) + 1)]
+    known = {"values": lambda run: (), "caption": lambda run: "", "alternative": ""}
+    with pytest.raises(ValueError, match="two figures have the number 1: fig1_masks and sheet"):
+        figure(1, "", **known)(style.sheet)
+
+
 def test_a_figure_that_is_left_out_says_why() -> None:
-    (axes,) = style.switched_off("controls.enabled").axes
+    (axes,) = style.without_values("not computed: controls.enabled is false").axes
     assert [text.get_text() for text in axes.texts] == ["not computed: controls.enabled is false"]
 
 

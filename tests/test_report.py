@@ -17,7 +17,9 @@ from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import contents
-from stages.plotting.names import FIGURES
+from stages.plotting.registry import figures
+
+FIGURES = tuple(figures())
 
 TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
@@ -194,7 +196,7 @@ def test_provenance_settings_and_what_to_change_next(page: Page, tiny_template: 
 
 def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
     before = tiny_stage.project.outputs()
-    for stage in ("vega", "report", "matrices"):
+    for stage in ("report", "matrices"):
         assert tiny_stage.run(stage)[0] == 0
     assert tiny_stage.project.outputs() == before
 
@@ -239,3 +241,11 @@ def test_matrices_are_numbered_images_of_every_layer(tiny_template: Project) -> 
     folder = tiny_template.root / "plots/matrices"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert files == [f"{name}/{layer:02}.png" for name in "kqv" for layer in range(2)]
+
+
+def test_dvc_plots_shows_every_figure_and_matrix(tiny: Project) -> None:
+    tiny.dvc("plots", "show")
+    page = Page((tiny.root / "dvc_plots/index.html").read_text(encoding="utf-8"))
+    shown = [(tiny.root / "dvc_plots" / image["src"]).read_bytes() for image in page.all("img")]
+    assert len(shown) == len(FIGURES) + 6
+    assert (tiny.root / "plots/figures/fig1_masks.png").read_bytes() in shown

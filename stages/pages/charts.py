@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
 from stages.geometry.names import LABELS
+
+
+def library() -> str:
+    """Return what draws the charts, Vega-Lite, as one script: in a function, as its short names would be the page's."""
+    return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
 def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:

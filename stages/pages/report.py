@@ -16,10 +16,10 @@ from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.names import LABELS, MATRICES, PAIRS
-from stages.pages.captions import captions
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
+from stages.plotting.registry import Entry, figures
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -79,9 +79,7 @@ def page(
     )
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
-    figures = [
-        _figure(name, caption, *images[name]) for name, caption in captions(run, settings["tokens.context"]).items()
-    ]
+    shown = [_figure(entry, run, off, *images[name]) for name, entry in figures().items()]
     pairs = zip(captured["words"], captured["categories"], strict=True)
     blocks = [
         {"category": category, "words": [word for word, _ in entries]}
@@ -104,13 +102,13 @@ def page(
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
         similarity=metric.long,
-        shown=len(similarity["words"]),
+        sampled=len(similarity["words"]),
         percent=f"{100 * (1 - run.alpha):g} %",
         profiles=profiles,
         answer=answer(run),
         aside=run.aside,
-        lead=next(figure for figure in figures if figure["name"] == LEAD),
-        figures=[figure for figure in figures if figure["name"] != LEAD],
+        lead=next(figure for figure in shown if figure["name"] == LEAD),
+        figures=[figure for figure in shown if figure["name"] != LEAD],
         other_theme=OTHER_THEME[settings["figures.theme"]],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
@@ -199,10 +197,11 @@ def _profile(
     }
 
 
-def _figure(name: str, caption: Any, image: bytes, other: bytes) -> dict[str, Any]:
-    width, height = struct.unpack(">II", image[16:24])  # of the PNG's first chunk
-    image, other = (base64.b64encode(png).decode("ascii") for png in (image, other))
-    return {"name": name, "caption": caption, "image": image, "other": other, "width": width, "height": height}
+def _figure(entry: Entry, run: Results, off: Sequence[str], *images: bytes) -> dict[str, Any]:
+    width, height = struct.unpack(">II", images[0][16:24])  # of the PNG's first chunk
+    image, other = (base64.b64encode(png).decode("ascii") for png in images)
+    said = {"title": entry.title(run), "caption": entry.text(run, off), "alternative": entry.alternative}
+    return {"name": entry.name, **said, "image": image, "other": other, "width": width, "height": height}
 
 
 def _scores(run: Results, place: int) -> str:

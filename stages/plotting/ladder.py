@@ -1,6 +1,7 @@
 """Figure 10, and part of Figure 11: what each rung of the ladder of nulls gives, and what each step adds."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -11,7 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, PAIRS, Scores
+from stages.plotting.captions import numbers
+from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, band, layer_axis, marker_size, panels, show_limits, widened
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 #: The drawn rungs: name, colour and opacity of the range.
 RUNGS = {
@@ -28,7 +34,32 @@ STEPS = {
 }
 
 
-def ladder_profile(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def _caption(run: "Results") -> str:
+    """Say what each rung gives in the mean over layers, and where RSA lies against the trained spectra."""
+    gaussian, spectrum, orientation, trained = (
+        numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})
+        for rung in ("gaussian", "spectrum", "orientation", "trained")
+    )
+    measured = run.claims["rsa_against_spectrum"]["measured"]
+    places = "; ".join(
+        f"{LABELS[pair]} {c['above']} above, {c['inside']} inside, {c['below']} below" for pair, c in measured.items()
+    )
+    return (
+        f"Mean RSA of any maps of the input: {gaussian}; with the trained spectra: {spectrum}; turned together: "
+        f"{orientation}; as trained: {trained}. Against the range of the trained spectra, in layers: {places}."
+    )
+
+
+@figure(
+    10,
+    "Where the agreement comes from",
+    values=lambda run: (run.nulls, run.alpha, run.numbers),
+    caption=_caption,
+    alternative="Lines over layers for each pair: RSA with the ranges of three nulls, and below them the steps "
+    "from one to the next as stacked bars",
+    table="nulls",
+)
+def ladder(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 10: for each pair of matrices the rungs over layers, and below them the steps between rungs.
 
     Parameters

@@ -1,6 +1,7 @@
 """Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +11,33 @@ from matplotlib.ticker import MaxNLocator
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.names import number
+from stages.plotting.registry import figure
 from stages.plotting.style import number_layers, panels
 
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
-def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
+
+def _largest(run: "Results") -> str:
+    def of(names: Sequence[str]) -> str:
+        best = {name: np.unravel_index(run.heads[name].argmax(), run.heads[name].shape) for name in names}
+        return ", ".join(
+            f"{LABELS[name]} {number(run.heads[name][layer, head])} (layer {run.numbers[layer]}, head {head})"
+            for name, (layer, head) in best.items()
+        )
+
+    return f"Largest Cohen's d of a head: {of(MATRICES)}. Largest RSA: {of(PAIRS)}."
+
+
+@figure(
+    13,
+    "Every attention head",
+    values=lambda run: (run.heads, run.head_nulls, run.numbers),
+    caption=_largest,
+    alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
+    table="heads",
+)
+def heads(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     Parameters

@@ -8,14 +8,27 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from stages.geometry.names import LABELS, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.plotting.captions import at_focus, numbers, unpaired
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, panels
 
 #: More points than this hide each other: their density is shown instead.
 MOST_POINTS = 6000
 
 
+@figure(
+    2,
+    "Activations",
+    values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus),
+    caption=lambda run: (
+        f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}.{unpaired(run)}"
+    ),
+    alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
+    one_layer=True,
+    at_target=False,
+)
 def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int) -> Figure:
     """Draw Figure 2: the activations of each matrix against those of each other, unit by unit.
 
@@ -35,6 +48,17 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     return figure
 
 
+@figure(
+    5,
+    "Similarities of two matrices",
+    values=lambda run: (run.at_focus, at_focus(PAIRS, run.rsa, run), run.record["metric"], run.focus, run.comparison),
+    caption=lambda run: (
+        f"RSA score ({COMPARISON_LABELS[run.comparison].name}) over {len(run.within)} pairs of words: "
+        f"{numbers(at_focus(PAIRS, run.rsa, run))}."
+    ),
+    alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
+    one_layer=True,
+)
 def rsa_scatter(
     similarity: Mapping[str, np.ndarray],
     scores: Mapping[str, float],
@@ -77,6 +101,20 @@ def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: 
     return figure
 
 
+@figure(
+    7,
+    "Similarities within and across categories",
+    values=lambda run: (
+        run.at_focus,
+        run.within,
+        at_focus(MATRICES, run.separability, run),
+        run.record["metric"],
+        run.focus,
+    ),
+    caption=lambda run: f"Cohen's d: {numbers(at_focus(MATRICES, run.separability, run))}.",
+    alternative="For Q, K and V, the distribution of similarities within categories and that across categories",
+    one_layer=True,
+)
 def category_distributions(
     similarity: Mapping[str, np.ndarray], within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
 ) -> Figure:

@@ -1,6 +1,7 @@
 """Figure 15: the same words in several sentences."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -12,12 +13,42 @@ from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
+from stages.plotting.captions import numbers
+from stages.plotting.registry import figure
 from stages.plotting.style import layer_axis, marker_size, panels, profile, show_limits, widened
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
 
 
-def sentences_profile(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def _caption(run: "Results") -> str:
+    """Say in means over layers how reliable the geometries are, and what that leaves of their agreement."""
+
+    def means_of(measure: str, names: Sequence[str]) -> str:
+        return numbers({name: np.nanmean(run.sentences[measure, name, ALL_SENTENCES]["value"]) for name in names})
+
+    return (
+        f"Means over layers. Correlation of the similarities in two of {_how_many(run.sentences)} sentences: "
+        f"{means_of('reliability', MATRICES)}. RSA within a sentence {means_of('rsa', PAIRS)}; across sentences "
+        f"{means_of('rsa_across', PAIRS)}; corrected for attenuation {means_of('rsa_corrected', PAIRS)}."
+    )
+
+
+def _how_many(scores: Scores) -> int:
+    return len({sentence for *_, sentence in scores} - {ALL_SENTENCES})
+
+
+@figure(
+    15,
+    "The same words in other sentences",
+    values=lambda run: (run.sentences, run.alpha, run.numbers),
+    caption=_caption,
+    alternative="Lines over layers, one a sentence, and means: RSA of pairs, reliability and Cohen's d of matrices",
+    table="sentences",
+)
+def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 15: RSA, reliability and Cohen's d over layers, in every sentence and over all of them.
 
     Parameters
@@ -68,8 +99,7 @@ def sentences_profile(scores: Scores, alpha: float, layers: Sequence[int]) -> Fi
         Line2D([], [], color=SENTENCE, linestyle="-.", label="the sentence's"),
     ]
     figure.legend(handles=keys, loc="outside right center", fontsize=10)
-    sentences = len({sentence for *_, sentence in scores} - {ALL_SENTENCES})
-    figure.suptitle(f"The same words in {sentences} sentences")
+    figure.suptitle(f"The same words in {_how_many(scores)} sentences")
     return figure
 
 

@@ -114,11 +114,11 @@ def titled(aside: str, draw: Callable[[], Figure]) -> Figure:
     return figure
 
 
-def switched_off(setting: str) -> Figure:
-    """Say in the place of a figure that a setting leaves it out."""
+def without_values(reason: str) -> Figure:
+    """Say in the place of a figure why there is none."""
     figure, (axis,) = panels(1, width=8, height=2.5)
     axis.axis("off")
-    axis.text(0.5, 0.5, f"not computed: {setting} is false", ha="center", va="center", weight="bold")
+    axis.text(0.5, 0.5, reason, ha="center", va="center", weight="bold")
     return figure
 
 

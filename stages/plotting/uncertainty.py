@@ -1,7 +1,8 @@
 """What of tests and intervals a figure shows: bands, hollow marks, and their keys in the legend."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -9,6 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from stages.geometry.names import Scores
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 
 @dataclass(frozen=True)
@@ -29,10 +33,6 @@ class Uncertainty:
     alpha: float
     bands: bool
     marks: bool
-
-    def without(self, measure: str) -> "Uncertainty":
-        """Return the same without a measure."""
-        return replace(self, scores={names: cells for names, cells in self.scores.items() if names[0] != measure})
 
     def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
         """Return "low" and "high" of a matrix or pair, or None."""
@@ -68,3 +68,8 @@ class Uncertainty:
 
 #: No interval and no test.
 CERTAIN = Uncertainty({}, 0.05, bands=False, marks=False)
+
+
+def shown(run: "Results") -> Uncertainty:
+    """Return what of a run's tests and intervals its figures are to show."""
+    return Uncertainty(run.inference, run.alpha, run.bands, run.marks)

@@ -11,7 +11,9 @@ from matplotlib.lines import Line2D
 
 from stages.geometry.names import LABELS
 from stages.geometry.scaling import MANY_WORDS
+from stages.plotting.captions import numbers
 from stages.plotting.names import number
+from stages.plotting.registry import figure
 from stages.plotting.style import panels
 
 #: How many words are named where only extremes are.
@@ -28,6 +30,16 @@ RINGS, STEP = 6, 6.0
 MARKERS = "os^DvPX"
 
 
+@figure(
+    14,
+    "A map of the words",
+    values=lambda run: (*run.maps, run.record["words"], run.record["categories"], run.focus),
+    caption=lambda run: (
+        f"Near each other: alike. Stress, 0 where the plane keeps every distance: {numbers(run.maps[1])}."
+    ),
+    alternative="For Q, K and V, the words as points in a plane, coloured by category",
+    one_layer=True,
+)
 def word_map(
     points: Mapping[str, np.ndarray],
     stress: Mapping[str, float],

@@ -10,10 +10,24 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS
+from stages.geometry.pairs import category_masks, square
+from stages.plotting.captions import numbers
 from stages.plotting.names import METRIC_LABELS, number
+from stages.plotting.registry import figure
 from stages.plotting.style import POST_LIMITS, panels, widened
 
 
+@figure(
+    1,
+    "Pairs within and across categories",
+    values=lambda run: (category_masks(run.record["categories"]),),
+    caption=lambda run: (
+        f"{len(run.record['words'])} words make {len(run.within)} pairs: {run.within.sum()} within a category, "
+        f"{(~run.within).sum()} across."
+    ),
+    alternative="Four square masks over the words: same category, upper triangle, within and across categories",
+    at_target=False,
+)
 def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     """Draw Figure 1: which word pairs count as within a category and which as across.
 
@@ -35,6 +49,19 @@ def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+@figure(
+    4,
+    "Similarity matrices",
+    values=lambda run: (
+        {name: square(pairs, METRIC_LABELS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
+        run.record["categories"],
+        run.record["metric"],
+        run.focus,
+    ),
+    caption=lambda run: f"In the mean over pairs of words: {numbers(run.mean_similarity)}.",
+    alternative="Three square maps of the similarities of all word pairs in Q, K and V, with lines between categories",
+    one_layer=True,
+)
 def similarity_matrices(
     matrices: Mapping[str, np.ndarray], categories: Sequence[str], metric: str, layer: int
 ) -> Figure:
