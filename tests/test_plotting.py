@@ -220,17 +220,17 @@ def test_profiles_over_layers(figure: Figure, label: str) -> None:
 def test_layers_are_named_by_the_models_own_numbers() -> None:
     heads = {name: RNG.uniform(0, 1, (5, 3)) for name in (*"qkv", *PAIRS)}
     robust = {column: RNG.uniform(0.4, 0.9, 5) for column in TABLES["robustness.csv"].columns}
-    figures = (
+    drawn = (
         profiles.rsa_profile(RSA, LAYERS),
         controls.robustness(robust, LAYERS),
         maps.heads(heads, {}, LAYERS),
     )
-    axes = [(axes.xaxis, axes.get_xlabel()) for figure in figures for axes in figure.axes]
+    axes = [(axes.xaxis, axes.get_xlabel()) for one in drawn for axes in one.axes]
     within = profiles.within_vs_across(RSA, LAYERS)
     compared = maps.layer_maps({"q": RNG.uniform(0, 1, (5, 4))}, ("a", "b"), (LAYERS, [0, 2, 4, 6]))
     axes += [(within.axes[1].yaxis, "Transformer layer"), (compared.axes[0].yaxis, "Transformer layer")]
-    for figure in (*figures, within, compared):
-        figure.draw_without_rendering()
+    for one in (*drawn, within, compared):
+        one.draw_without_rendering()
     shown = [_ticks(axis) for axis, label in axes if label == "Transformer layer"]
     assert shown == [dict(enumerate(map(str, LAYERS)))] * (1 + 6 + 3 + 2)
     assert _ticks(compared.axes[0].xaxis) == {0: "0", 1: "2", 2: "4", 3: "6"}

@@ -197,9 +197,8 @@ def test_figures_and_report_say_where_words_are_compared(
         pages.append(Path("plots/report.html").read_text(encoding="utf-8"))
     plain, marked = titles
     assert not any(aside in title for title in plain.values())
-    assert [name for name, title in marked.items() if aside in title] == [*figures()][
-        3:-1
-    ]  # the last is of sentences, which are read at the word's own
+    names = [name for name, title in marked.items() if aside in title]
+    assert names == [*figures()][3:-1]  # the last is of sentences, which are read at the word's own
     assert [aside.capitalize() in page for page in pages] == [False, True]
 
 

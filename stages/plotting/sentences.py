@@ -47,6 +47,7 @@ def _how_many(scores: Scores) -> int:
     caption=_caption,
     alternative="Lines over layers, one a sentence, and means: RSA of pairs, reliability and Cohen's d of matrices",
     table="sentences",
+    at_target=False,  # sentences are read at the word's own token
 )
 def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 15: RSA, reliability and Cohen's d over layers, in every sentence and over all of them.
