@@ -5,6 +5,7 @@ from stages.pipeline.stage import Stage, run
 from stages.plotting.names import OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import Drawing, draw_all
 from stages.plotting.registry import figures
+from stages.plotting.style import missing_letters
 
 
 def main(stage: Stage) -> None:
@@ -21,6 +22,8 @@ def main(stage: Stage) -> None:
     off = [
         f"{name}.enabled" for name in ("nulls", "controls", "heads", "sentences") if not getattr(settings, name).enabled
     ]
+    if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
+        print(said)
     drawings = {name: entry.drawing(results, off) for name, entry in figures().items()}
     own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")  # the other for the report's readers
     looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))

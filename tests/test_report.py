@@ -237,6 +237,18 @@ def test_words_that_are_markup_stay_words(tiny_stage: InProcess) -> None:
     assert [text for tag, text in page.texts if tag == "option"][: len(NASTY)] == NASTY
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("my/models/tiny/", "tiny"), ("C:\\models\\tiny\\", "tiny"), ("gpt2-xl", "gpt2-xl"), ("/", "/")]
+)
+def test_the_title_names_the_model(tiny_stage: InProcess, name: str, said: str) -> None:
+    captured = tiny_stage.project.root / "data/capture.json"
+    content = {**json.loads(captured.read_text(encoding="utf-8")), "model": name}
+    captured.unlink()
+    captured.write_text(json.dumps(content), encoding="utf-8")
+    assert tiny_stage.run("report")[0] == 0
+    assert f"Q, K and V of {said}" in [text for tag, text in read_page(tiny_stage.project).texts if tag == "title"]
+
+
 def test_matrices_are_numbered_images_of_every_layer(tiny_template: Project) -> None:
     folder = tiny_template.root / "plots/matrices"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))

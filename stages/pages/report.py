@@ -90,7 +90,7 @@ def page(
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         vega=vega,
         **asked,
-        model=captured["model"],
+        model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
         random=settings["model.weights"] == "random",
         template=captured["prompt"]["template"],
         words=captured["words"],

@@ -87,7 +87,7 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
         Line2D([], [], color="C3", marker="D", label=f"RSA given the input,\n{percent} interval"),
     ]
     below: list[Artist] = [Line2D([], [], color=text, linestyle="--", label="d of the input")]
-    below += range_handles(("gaussian", "spectrum")) if nulls else []
+    below += range_handles(nulls, ("gaussian", "spectrum")) if nulls else []
     figure.legend(handles=above, loc="outside right upper", fontsize=10)
     figure.legend(handles=below, loc="outside right lower", fontsize=10)
     figure.suptitle("Is it in the input already?")

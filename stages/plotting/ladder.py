@@ -89,14 +89,20 @@ def ladder(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     axes[3].set_ylabel("Added to the RSA score")
     percent = f"{100 * (1 - alpha):g} %"
     text = rcParams["text.color"]
-    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(tuple(RUNGS))]
+    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(nulls, tuple(RUNGS))]
     bold = {"title_fontproperties": {"weight": "bold", "size": 10}, "fontsize": 10, "alignment": "left"}
     figure.legend(handles=rungs, title=f"Rungs ({percent} of draws)", loc="outside right upper", **bold)
-    steps: list[Artist] = [Patch(color=colour, label=name) for name, colour in STEPS.values()]
-    steps.append(Line2D([], [], color=text, marker="D", linestyle="", label="all four together"))
+    known = [look for step, look in STEPS.items() if step != "bias" or has_bias(nulls)]
+    steps: list[Artist] = [Patch(color=colour, label=name) for name, colour in known]
+    steps.append(Line2D([], [], color=text, marker="D", linestyle="", label="all together"))
     figure.legend(handles=steps, title="Steps", loc="outside right lower", **bold)
     figure.suptitle("Where the agreement comes from")
     return figure
+
+
+def has_bias(nulls: Scores) -> bool:
+    """Return whether the model's Q, K and V have biases, which the nulls have not: without, their step is 0."""
+    return any(cells["value"].any() for (*_, rung), cells in nulls.items() if rung == "bias")
 
 
 def draw_ranges(axis: Axes, nulls: Scores, measure: str, name: str) -> None:
@@ -105,7 +111,7 @@ def draw_ranges(axis: Axes, nulls: Scores, measure: str, name: str) -> None:
         if cells := nulls.get((measure, name, rung)):
             band(axis, cells, colour, alpha=alpha)
             axis.plot(cells["value"], color=colour, linewidth=1.2)
-    if cells := nulls.get((measure, name, "unbiased")):
+    if has_bias(nulls) and (cells := nulls.get((measure, name, "unbiased"))):
         mark, size = MARKS[name], 1.6 * marker_size(len(cells["value"]))
         axis.plot(cells["value"], mark.marker, color=mark.colour, markerfacecolor="none", markersize=size)
 
@@ -140,8 +146,9 @@ def _stacks(nulls: Scores, measure: str, name: str) -> list[np.ndarray]:
     return [np.maximum(steps, 0).sum(axis=0), np.minimum(steps, 0).sum(axis=0)]
 
 
-def range_handles(rungs: Sequence[str]) -> list[Artist]:
-    """Return the legend's entries for drawn rungs, and for what was trained without its bias."""
+def range_handles(nulls: Scores, rungs: Sequence[str]) -> list[Artist]:
+    """Return the legend's entries for drawn rungs, and for what was trained without its bias if it has one."""
     ranges = [Patch(color=RUNGS[r][1], alpha=2 * RUNGS[r][2], linewidth=0, label=RUNGS[r][0]) for r in rungs]
     unbiased = {"marker": "s", "markerfacecolor": "none", "markersize": 10, "linestyle": ""}
-    return [Line2D([], [], color=rcParams["text.color"], label="trained, without bias", **unbiased), *ranges]
+    trained = Line2D([], [], color=rcParams["text.color"], label="trained, without bias", **unbiased)
+    return [trained, *ranges] if has_bias(nulls) else ranges

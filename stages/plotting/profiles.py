@@ -86,13 +86,13 @@ def rsa_profile(
         What the scores are: a key of `COMPARISON_LABELS`.
     known : Uncertainty
     """
-    figure, (axis,) = panels(1, width=9.4 if known.keys("rsa") else 8)
+    figure, (axis,) = panels(1, width=9.4 if known.band_keys("rsa") or known.test_keys("rsa", PAIRS) else 8)
     for pair in PAIRS:
         profile(axis, pair, scores[pair], known.interval("rsa", pair), known.significant("rsa", pair))
     layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
     axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))))
-    _legend(figure, known.keys("rsa"))
+    _legend(figure, [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)])
     return figure
 
 
@@ -140,8 +140,9 @@ def category_profile(
     for axis in axes:
         layer_axis(axis, layers)
         axis.legend(loc="best", fontsize=10)
-    if handles := known.keys("d"):
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
+    handles = [*known.band_keys("d"), *known.test_keys("d", MATRICES, "Cohen's d: ")]  # RSA is not tested here
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
     return figure
 
 
@@ -153,11 +154,11 @@ def _above(run: "Results") -> str:
 @figure(
     9,
     "RSA within against across categories",
-    values=lambda run: (run.rsa, run.numbers, shown(run)),
+    values=lambda run: (run.rsa, run.numbers),
     caption=_above,
     alternative="A scatter plot with a line of unity: RSA within against RSA across categories, each pair and layer",
 )
-def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Uncertainty = CERTAIN) -> Figure:
+def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
 
     Parameters
@@ -166,22 +167,15 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], known
         ``{qk,qv,kv}_{within,across}``.
     layers : sequence of int
         Their numbers.
-    known : Uncertainty
     """
     figure, (axis,) = panels(1, width=7, height=6)
-    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
-    low, high = show_limits(widened(scores + known.ends("rsa_within", PAIRS) + known.ends("rsa_across", PAIRS)))
+    scores = np.concatenate([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")])
+    low, high = show_limits((scores.min(), scores.max()))
     axis.plot([low, high], [low, high], color="grey", linestyle="--", linewidth=1, zorder=0)
     for pair in PAIRS:
-        across, within = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
-        sideways, upright = (known.interval(f"rsa_{kind}", pair) for kind in ("across", "within"))
-        if sideways and upright:
-            style = {"colors": "grey", "linewidth": 1, "alpha": 0.25 if len(layers) > 24 else 0.5, "zorder": 1}
-            axis.hlines(within, sideways["low"], sideways["high"], **style)
-            axis.vlines(across, upright["low"], upright["high"], **style)
         points = axis.scatter(
-            across,
-            within,
+            rsa[f"{pair}_across"],
+            rsa[f"{pair}_within"],
             c=np.arange(len(layers)),
             cmap="plasma",
             marker=MARKS[pair].marker,
@@ -197,8 +191,6 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], known
         Line2D([], [], color="grey", marker=MARKS[pair].marker, linestyle="", markersize=8, label=MARKS[pair].label)
         for pair in PAIRS
     ]
-    if confidence := known.confidence("rsa_within"):
-        handles.append(Line2D([], [], color="grey", linewidth=1, label=f"{100 * confidence:g} % intervals"))
     axis.legend(handles=handles, loc="lower right", fontsize=10)
     bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     number_layers(bar.ax.yaxis, layers)

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
+#: The measures of the middle row.
+RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "share_sentence")
 
 
 def _caption(run: "Results") -> str:
     """Say in means over layers how reliable the geometries are, and what that leaves of their agreement."""
 
     def means_of(measure: str, names: Sequence[str]) -> str:
-        return numbers({name: np.nanmean(run.sentences[measure, name, ALL_SENTENCES]["value"]) for name in names})
+        cells = {name: run.sentences[measure, name, ALL_SENTENCES]["value"] for name in names}
+        known = {name: np.nanmean(values) for name, values in cells.items() if np.isfinite(values).any()}
+        return numbers(known) or "not defined, as no matrix is reliable"
 
     return (
         f"Means over layers. Correlation of the similarities in two of {_how_many(run.sentences)} sentences: "
@@ -73,16 +77,14 @@ def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     for axis, name in zip(axes[6:], MATRICES, strict=True):
         _every_sentence(axis, scores, "d", name)
     rows = {
-        "RSA score": ("rsa", PAIRS),
-        "Reliability; share of variance": (None, MATRICES),
-        "Cohen's d": ("d", MATRICES),
+        "RSA score": (("rsa", "rsa_across", "rsa_corrected"), PAIRS),
+        "Reliability; share of variance": (RELIABILITY, MATRICES),
+        "Cohen's d": (("d",), MATRICES),
     }
-    for place, (label, (measure, names)) in enumerate(rows.items()):
+    for place, (label, (measures, names)) in enumerate(rows.items()):
         row = axes[3 * place : 3 * place + 3]
-        values = [
-            cells[c] for (m, *_), cells in scores.items() if m in (measure, f"{measure}_corrected") for c in cells
-        ]
-        limits = show_limits(widened([v[np.isfinite(v)] for v in values] or [np.array([0.0])], (0.0, 1.0)))
+        values = [v for (measure, *_), cells in scores.items() if measure in measures for v in cells.values()]
+        limits = show_limits(widened(values, (0.0, 1.0)))
         for axis, name in zip(row, names, strict=True):
             axis.axhline(0, color="grey", linewidth=0.8)
             axis.set(title=LABELS[name], ylim=limits)
