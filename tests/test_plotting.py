@@ -466,9 +466,10 @@ def test_sentences_where_nothing_is_reliable() -> None:
 def test_an_empty_table_is_not_a_switch() -> None:
     """A model whose Q, K and V are no linear maps has no nulls, though they are switched on."""
     entry, run = figures()["fig10_ladder"], SimpleNamespace(nulls={}, aside="")
-    for off, said in (["nulls.enabled"], "nulls.enabled is false"), ([], "are not linear maps of the layer's input"):
-        assert said in entry.drawing(run, off)().axes[0].texts[0].get_text()
-        assert said in entry.text(run, off)
+    not_linear = "Q, K and V of this model are not linear maps of the layer's input"
+    for off, said in (["nulls.enabled"], "nulls.enabled is false"), ([], not_linear):
+        assert entry.drawing(run, off)().axes[0].texts[0].get_text() == f"not computed: {said}"
+        assert entry.text(run, off) == f"Not computed: {said}."
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
@@ -551,7 +552,7 @@ def test_a_figure_is_added_by_one_function_in_one_file(tiny: Project) -> None:
 def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> None:
     assert [entry.number for entry in figures().values()] == [*range(1, len(figures()) + 1)]
     known = {"values": lambda run: (), "caption": lambda run: "", "alternative": ""}
-    with pytest.raises(ValueError, match="two figures have the number 1: fig1_masks and sheet"):
+    with pytest.raises(ValueError, match="two figures have the number 1: fig1_masks, sheet"):
         figure(1, "", **known)(style.sheet)
 
 

@@ -182,13 +182,13 @@ def test_images_headings_labels_and_ids(page: Page) -> None:
 
 def test_provenance_settings_and_what_to_change_next(page: Page, tiny_template: Project) -> None:
     captured = json.loads((tiny_template.root / "data/capture.json").read_text(encoding="utf-8"))
-    for said in (captured["model"], captured["weights"], captured["versions"]["torch"], "dvc exp run -S"):
+    for said in (captured["model"], captured["weights"], captured["versions"]["torch"], "dvc exp run --temp -S"):
         assert said in page.said
     params = YAML(typ="safe").load((tiny_template.root / "params.yaml").read_text(encoding="utf-8"))
     for section, entries in params.items():
         for key in entries if isinstance(entries, dict) and section != "words" else [None]:
             assert (f" {section}.{key} " if key else f" {section} ") in page.said
-    for command in re.findall(r"dvc exp run -S ([a-z_.]+)=", page.said):
+    for command in re.findall(r"dvc exp run --temp -S ([a-z_.]+)=", page.said):
         section, *key = command.split(".")
         assert section in params
         assert not key or key[0] in params[section]
@@ -213,7 +213,7 @@ def test_stages_that_are_switched_off_are_named(undrawn: Project) -> None:
     page = read_page(undrawn)
     for setting in ("inference", "nulls", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
-        assert f"dvc exp run -S {setting}.enabled=true" in page.said
+        assert f"dvc exp run --temp -S {setting}.enabled=true" in page.said
     for name, setting in {
         "fig10_ladder": "nulls",
         "fig11_controls": "controls",

@@ -19,7 +19,7 @@ from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
-from stages.plotting.registry import Entry, figures
+from stages.plotting.registry import figure, figures
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -60,23 +60,14 @@ def page(
         One HTML page that loads nothing.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
-    off = [
-        f"{stage}.enabled"
-        for stage in ("inference", "nulls", "controls", "heads", "sentences")
-        if not settings[f"{stage}.enabled"]
-    ]
+    off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
     asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
     ]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), **options)
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     shown = [_figure(entry, run, off, *images[name]) for name, entry in figures().items()]
@@ -149,7 +140,7 @@ def steps(
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
-    return [{"why": why, "command": f"dvc exp run -S {setting}"} for why, setting in found]
+    return [{"why": why, "command": f"dvc exp run --temp -S {setting}"} for why, setting in found]
 
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -197,7 +188,7 @@ def _profile(
     }
 
 
-def _figure(entry: Entry, run: Results, off: Sequence[str], *images: bytes) -> dict[str, Any]:
+def _figure(entry: figure, run: Results, off: Sequence[str], *images: bytes) -> dict[str, Any]:
     width, height = struct.unpack(">II", images[0][16:24])  # of the PNG's first chunk
     image, other = (base64.b64encode(png).decode("ascii") for png in images)
     said = {"title": entry.title(run), "caption": entry.text(run, off), "alternative": entry.alternative}

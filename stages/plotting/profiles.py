@@ -70,10 +70,7 @@ def _of_scores(run: "Results") -> Uncertainty:
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V",
 )
 def rsa_profile(
-    scores: Mapping[str, np.ndarray],
-    layers: Sequence[int],
-    comparison: str = "pearson",
-    known: Uncertainty = CERTAIN,
+    scores: Mapping[str, np.ndarray], layers: Sequence[int], comparison: str = "pearson", known: Uncertainty = CERTAIN
 ) -> Figure:
     """Draw Figure 6: RSA scores over layers.
 

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,79 +15,16 @@ from stages.plotting.style import titled, without_values
 if TYPE_CHECKING:  # stage `matrices` draws, too, and reads no tables
     from stages.artefacts.results import Results
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A figure; its fields are the arguments of `figure`, and the function that draws it."""
-
-    number: int
-    subject: str
-    draw: Callable[..., Figure]
-    values: Callable[["Results"], tuple]
-    caption: Callable[["Results"], str]
-    alternative: str
-    table: str | None
-    switch: str
-    one_layer: bool
-    at_target: bool
-
-    @property
-    def name(self) -> str:
-        """The name of its file."""
-        return f"fig{self.number}_{self.draw.__name__}"
-
-    def title(self, run: "Results") -> str:
-        """Return what stands above it on a page."""
-        return f"Figure {self.number}. {self.subject}" + (f", layer {run.focus}" if self.one_layer else "")
-
-    def missing(self, run: "Results", off: Collection[str]) -> str:
-        """Return why there is nothing to draw, or nothing.
-
-        Parameters
-        ----------
-        run : Results
-        off : collection of str
-            The settings that are false.
-        """
-        if self.table is None or getattr(run, self.table):
-            return ""
-        reason = (
-            f"{self.switch} is false" if self.switch in off else WITHOUT_VALUES.get(self.table, "no value is defined")
-        )
-        return f"not computed: {reason}"
-
-    def drawing(self, run: "Results", off: Collection[str]) -> Callable[[], Figure]:
-        """Return what draws it, without arguments, or says why it cannot be drawn; this can be pickled."""
-        missing = self.missing(run, off)
-        draw = partial(without_values, missing) if missing else partial(self.draw, *self.values(run))
-        return partial(titled, run.aside if self.at_target else "", draw)
-
-    def text(self, run: "Results", off: Collection[str]) -> str:
-        """Return what stands below it on a page."""
-        missing = self.missing(run, off)
-        return f"{missing.capitalize()}." if missing else self.caption(run)
-
-
 #: Why a table is empty although its stage is switched on.
 WITHOUT_VALUES = {"nulls": "Q, K and V of this model are not linear maps of the layer's input"}
-_ENTERED: dict[int, Entry] = {}
+_ENTERED: dict[int, "figure"] = {}
 
 
-def figure(
-    number: int,
-    subject: str,
-    *,
-    values: Callable[[Any], tuple],
-    caption: Callable[[Any], str],
-    alternative: str,
-    table: str | None = None,
-    switch: str | None = None,
-    one_layer: bool = False,
-    at_target: bool = True,
-) -> Callable[[Callable[..., Figure]], Callable[..., Figure]]:
+@dataclass
+class figure:
     """Enter the function that draws a figure; its file is named after number and function.
 
-    Parameters
+    Attributes
     ----------
     number : int
         The pages' order.
@@ -114,27 +51,50 @@ def figure(
         If there is a figure of that number.
     """
 
-    def enter(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-        if number in _ENTERED:
-            raise ValueError(f"two figures have the number {number}: {_ENTERED[number].name} and {draw.__name__}")
-        _ENTERED[number] = Entry(
-            number,
-            subject,
-            draw,
-            values,
-            caption,
-            alternative,
-            table,
-            switch or f"{table}.enabled",
-            one_layer,
-            at_target,
-        )
+    number: int
+    subject: str
+    values: Callable[[Any], tuple]
+    caption: Callable[[Any], str]
+    alternative: str
+    table: str | None = None
+    switch: str | None = None
+    one_layer: bool = False
+    at_target: bool = True
+
+    def __call__(self, draw: Callable[..., Figure]) -> Callable[..., Figure]:
+        """Enter a function."""
+        if self.number in _ENTERED:
+            raise ValueError(
+                f"two figures have the number {self.number}: {_ENTERED[self.number].name}, {draw.__name__}"
+            )
+        self.draw, self.name = draw, f"fig{self.number}_{draw.__name__}"
+        _ENTERED[self.number] = self
         return draw
 
-    return enter
+    def title(self, run: "Results") -> str:
+        """Return what stands above it on a page."""
+        return f"Figure {self.number}. {self.subject}" + (f", layer {run.focus}" if self.one_layer else "")
+
+    def missing(self, run: "Results", off: Collection[str]) -> str:
+        """Return why there is nothing to draw, or nothing; `off` are the settings that are false."""
+        if self.table is None or getattr(run, self.table):
+            return ""
+        switch = self.switch or f"{self.table}.enabled"
+        return f"not computed: {f'{switch} is false' if switch in off else WITHOUT_VALUES.get(self.table, 'no values')}"
+
+    def drawing(self, run: "Results", off: Collection[str]) -> Callable[[], Figure]:
+        """Return what draws it, without arguments, or says why it cannot be drawn; this can be pickled."""
+        missing = self.missing(run, off)
+        draw = partial(without_values, missing) if missing else partial(self.draw, *self.values(run))
+        return partial(titled, run.aside if self.at_target else "", draw)
+
+    def text(self, run: "Results", off: Collection[str]) -> str:
+        """Return what stands below it on a page."""
+        missing = self.missing(run, off)
+        return f"{missing[0].upper()}{missing[1:]}." if missing else self.caption(run)
 
 
-def figures() -> Mapping[str, Entry]:
+def figures() -> dict[str, figure]:
     """Return all figures by name, in the order of their numbers: those of every module of this room."""
     for module in pkgutil.iter_modules(stages.plotting.__path__):
         importlib.import_module(f"stages.plotting.{module.name}")
