@@ -463,6 +463,14 @@ def test_sentences_where_nothing_is_reliable() -> None:
     assert caption.endswith("corrected for attenuation not defined, as no matrix is reliable.")
 
 
+def test_matrices_of_three_widths_have_no_correlations() -> None:
+    assert titles(profiles.activation_correlation({}, LAYERS)) == ["Correlations of Q, K and V activations"]
+    run = SimpleNamespace(correlation={}, context=1)
+    for name in ("fig2_activation_scatter", "fig3_activation_correlation"):
+        said = "Q–K, Q–V and K–V cannot be paired unit by unit: their numbers of units differ."
+        assert figures()[name].caption(run) == said
+
+
 def test_an_empty_table_is_not_a_switch() -> None:
     """A model whose Q, K and V are no linear maps has no nulls, though they are switched on."""
     entry, run = figures()["fig10_ladder"], SimpleNamespace(nulls={}, aside="")

@@ -61,7 +61,8 @@ def above_chance(run: "Results", measure: str, names: Sequence[str]) -> str:
     return f" Family-wise p ≤ {run.alpha:g}{of}, of {run.layers} layers: {counts(passed)}."
 
 
-def unpaired(run: "Results") -> str:
-    """Name the pairs of matrices whose units cannot be paired."""
-    names = [LABELS[pair] for pair in PAIRS if pair not in run.correlation]
-    return f" {listed(names)} cannot be paired unit by unit: their numbers of units differ." if names else ""
+def of_units(run: "Results", said: str) -> str:
+    """Add to what is said of correlations unit by unit the names of the pairs that have none."""
+    without = [LABELS[pair] for pair in PAIRS if pair not in run.correlation]
+    reason = f"{listed(without)} cannot be paired unit by unit: their numbers of units differ."
+    return " ".join(([said] if len(without) < len(PAIRS) else []) + ([reason] if without else []))

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stages.geometry.names import MATRICES, PAIRS
-from stages.plotting.captions import above_chance, ranges, unpaired
+from stages.plotting.captions import above_chance, of_units, ranges
 from stages.plotting.names import COMPARISON_LABELS, number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, layer_axis, number_layers, panels, profile, show_limits, widened
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     3,
     "Correlation of activations over layers",
     values=lambda run: (run.correlation, run.numbers),
-    caption=lambda run: f"{ranges(PAIRS, run.correlation, run)}.{unpaired(run)}",
+    caption=lambda run: of_units(run, f"{ranges(PAIRS, run.correlation, run)}."),
     alternative="Lines over layers: correlation of activations of Q–K, Q–V and K–V",
     at_target=False,
 )

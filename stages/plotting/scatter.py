@@ -9,7 +9,7 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
-from stages.plotting.captions import at_focus, numbers, unpaired
+from stages.plotting.captions import at_focus, numbers, of_units
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, panels
@@ -26,8 +26,8 @@ OWN_TOKEN = "the word's own token"
     2,
     "Activations",
     values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus, run.context),
-    caption=lambda run: (
-        f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}.{unpaired(run)}"
+    caption=lambda run: of_units(
+        run, f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
     ),
     alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
     one_layer=True,
