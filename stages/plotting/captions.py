@@ -64,5 +64,6 @@ def above_chance(run: "Results", measure: str, names: Sequence[str]) -> str:
 def of_units(run: "Results", said: str) -> str:
     """Add to what is said of correlations unit by unit the names of the pairs that have none."""
     without = [LABELS[pair] for pair in PAIRS if pair not in run.correlation]
-    reason = f"{listed(without)} cannot be paired unit by unit: their numbers of units differ."
-    return " ".join(([said] if len(without) < len(PAIRS) else []) + ([reason] if without else []))
+    said = said if len(without) < len(PAIRS) else ""
+    reason = f" {listed(without)} cannot be paired unit by unit: their numbers of units differ." if without else ""
+    return (said + reason).strip()

@@ -80,7 +80,7 @@ def similarity_matrices(
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
     blocks = [(name, len(list(run))) for name, run in groupby(categories)]
     crowded = not _names_fit(blocks)
-    figure, axes = panels(3, width=13, height=5.3 if crowded else 4.8)
+    figure, axes = panels(3, width=13, height=5.8 if crowded else 4.8)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
         axis.set(title=f"{panel}) {LABELS[name]} {label.long.lower()}", xlabel="Words")
