@@ -19,7 +19,7 @@ from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
-from stages.plotting.registry import figure, figures
+from stages.plotting.registry import WITHOUT_VALUES, figure, figures
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -61,7 +61,7 @@ def page(
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
-    asked = {"claims": _verdicts(run.claims, CLAIMS, off), "tests": _verdicts(run.claims, TESTS, off)}
+    asked = {"claims": _verdicts(run, CLAIMS, off), "tests": _verdicts(run, TESTS, off)}
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
@@ -158,7 +158,8 @@ def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
     }
 
 
-def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence[str]) -> list[dict[str, Any]]:
+def _verdicts(run: Results, asked: Mapping[str, Any], off: Sequence[str]) -> list[dict[str, Any]]:
+    claims, empty = run.claims, {name: why for name, why in WITHOUT_VALUES.items() if not getattr(run, name)}
     return [
         {
             "id": name,
@@ -167,7 +168,9 @@ def _verdicts(claims: Mapping[str, Any], asked: Mapping[str, Any], off: Sequence
             "measured": in_words(claims[name]["measured"]).replace("-", "−"),
             "holds": claims[name]["holds"],
             "rule": finding.rule.replace("-", "−"),
-            "reason": f"{needs} is false" if (needs := f"{finding.needs}.enabled") in off else "not judged",
+            "reason": f"{needs} is false"
+            if (needs := f"{finding.needs}.enabled") in off
+            else empty.get(finding.needs, "not judged"),
         }
         for name, finding in asked.items()
     ]
