@@ -108,6 +108,16 @@ def test_names_do_not_overlap_and_are_all_there(rng: np.random.Generator) -> Non
         assert sum(box.contains(*mark) for box in boxes for mark in marks) <= 1
 
 
+def test_words_on_a_line_are_drawn(rng: np.random.Generator) -> None:
+    points = {name: np.stack([rng.normal(size=6), np.zeros(6)], axis=1) for name in "qkv"}
+    for some in (points, {name: values[:, ::-1] for name, values in points.items()}):
+        figure = word_map.word_map(some, dict.fromkeys("qkv", 0.25), [*"abcdef"], [*"xyxyxy"], 3)
+        (left, right), (low, high) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+        assert right > left
+        assert high > low
+        assert 2 < figure.get_size_inches()[1] < 7
+
+
 def test_of_many_words_only_the_extremes_are_named(rng: np.random.Generator) -> None:
     for axis in drawn(rng, 200).axes[:3]:
         assert 4 <= len([text for text in axis.texts if text.get_text().startswith("word")]) <= word_map.EXTREMES

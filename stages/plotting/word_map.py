@@ -69,9 +69,10 @@ def word_map(
     everything = np.concatenate(list(points.values()))
     centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
     reach = 1.15 * np.ptp(everything, axis=0) / 2
+    reach = np.maximum(reach, 0.4 * reach.max())  # words on a line
     columns, keys = legend(order, looks)
     rows = -(-len(keys) // columns)
-    height = 4.1 * np.clip(reach[1] / reach[0], 0.4, 1) + 1.3 + 0.2 * rows
+    height = 4.1 * min(reach[1] / reach[0], 1) + 1.3 + 0.2 * rows
     figure, axes = panels(3, width=13, height=height)
     for axis, (name, values) in zip(axes, points.items(), strict=True):
         for place, look in enumerate(looks):
