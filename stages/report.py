@@ -9,16 +9,18 @@ import numpy as np
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
 from stages.artefacts.tensors import Tensors, open_tensors
+from stages.pages.charts import library
 from stages.pages.contents import maps, matrices
 from stages.pages.report import page
 from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run
-from stages.plotting.names import FIGURES
+from stages.plotting.registry import figures
 
 
 def main(stage: Stage) -> None:
     settings = every_setting(stage.settings)
     keys = {"focus": "focus_layer", "alpha": "inference.alpha", "comparison": "rsa.comparison"}
+    keys |= {"context": "tokens.context"}
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
     words, categories = results.record["words"], results.record["categories"]
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
@@ -32,8 +34,8 @@ def main(stage: Stage) -> None:
         similarity,
         word_map,
         settings,
-        {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in FIGURES},
-        stage.input("plots/vega.js").read_text(encoding="utf-8"),
+        {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in figures()},
+        library(),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")
 

@@ -262,7 +262,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
 
 
 #: The stages that draw, for ten seconds and more, or show what was drawn.
-DRAWING = ("figures", "matrices", "vega", "report")
+DRAWING = ("figures", "matrices", "report")
 
 
 @pytest.fixture(scope="session")
@@ -344,17 +344,17 @@ def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFa
         shutil.copytree(tiny_template.root, root, symlinks=True)
         project = Project(root)
         undraw(project)
-        assert project.repro() == ["figures", "matrices", "vega", "report"]
+        assert project.repro() == ["figures", "matrices", "report"]
         commit(project, pack=True)
 
     return once(tmp_path_factory, "undrawn", make)
 
 
 def undraw(project: Project) -> None:
-    """Have a project draw dots, and not bundle the plotting library, which takes a second and a half."""
+    """Have a project draw dots, and not bundle the charts' library, which takes a second."""
     (project.root / "stages/plotting/parallel.py").write_text(UNDRAWN, encoding="utf-8")
-    project.replace("stages/vega.py", "import vl_convert\n", "")
-    project.replace("stages/vega.py", "vl_convert.javascript_bundle()", "''")
+    project.replace("stages/pages/charts.py", "import vl_convert\n", "")
+    project.replace("stages/pages/charts.py", "{vl_convert.javascript_bundle()}", "")
 
 
 @pytest.fixture
@@ -403,7 +403,7 @@ def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def draw_only(*names: str) -> None:
         def draw_some(drawings: Sequence[tuple]) -> None:
             for theme, draw, path, dpi in drawings:
-                if path.parent.name == "figures" and path.name.split(".")[1] in names:
+                if path.parent.name == ".figures.tmp" and path.stem in names:
                     themed(theme, draw, path, dpi)
                 else:
                     Image.new("L", (1, 1)).save(path, "png")

@@ -34,7 +34,7 @@ SETS: dict[str, dict[str, str]] = {
     },
 }
 #: The report holds the lock's digests and the library that draws its charts: nothing is computed in it.
-LEFT_OUT = ("vega", "report")
+LEFT_OUT = ("report",)
 
 
 def start(root: Path, instructions: str, stages: Sequence[str]) -> subprocess.Popen:

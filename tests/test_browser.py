@@ -1,4 +1,4 @@
-"""The report and the page of `dvc plots show` in a real browser: they can be read, pointed at and operated."""
+"""The report in a real browser: it can be read, pointed at and operated."""
 
 import json
 import re
@@ -15,7 +15,6 @@ from report_page import NASTY, make_nasty, read_page
 from safetensors.numpy import load_file
 
 from stages.geometry.pairs import square
-from stages.plotting.names import FIGURES
 
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
@@ -316,34 +315,3 @@ def test_words_that_are_markup_are_shown_as_they_are(browser, tiny_stage: InProc
     show(browser, tiny_stage.project.root / "plots/report.html")
     assert text(browser, "pair-words").startswith(f"{NASTY[0]} – {NASTY[1]} (both <i>x)")
     is_quiet(browser)
-
-
-DRAWN = "return document.querySelectorAll('canvas, svg.marks').length === 5"
-
-
-def test_the_page_of_dvc_plots_works_offline(browser, tiny: Project) -> None:
-    from selenium.webdriver.common.keys import Keys
-
-    tiny.dvc("plots", "show")
-    show(browser, tiny.root / "dvc_plots/index.html", ready=DRAWN)
-    blank = """return [...document.querySelectorAll('canvas')].filter(canvas =>
-        !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(value => value)).length"""
-    assert browser.execute_script(blank) == 0
-    images = browser.find_elements("tag name", "img")
-    assert len(images) == len(FIGURES) + 6
-    assert all(browser.execute_script("return arguments[0].naturalWidth", image) > 100 for image in images)
-    assert all(image.get_attribute("alt") for image in images)
-    matrices = [image for image in images if "plots/matrices" in image.get_attribute("alt")]
-    assert [image.is_displayed() for image in matrices] == [True, False] * 3
-    slider = browser.find_element("css selector", "fieldset input[type=range]")
-    slider.send_keys(Keys.ARROW_RIGHT)
-    assert [image.is_displayed() for image in matrices] == [False, True, True, False, True, False]
-    is_quiet(browser)
-
-
-def test_the_page_of_dvc_plots_says_what_it_lacks(browser, tiny: Project) -> None:
-    (tiny.root / "plots/vega.js").unlink()
-    tiny.dvc("plots", "show")
-    show(browser, tiny.root / "dvc_plots/index.html", ready="return document.readyState === 'complete'")
-    assert "run `dvc repro vega`" in browser.find_element("id", "RSA_scores").text
-    assert len(browser.find_elements("tag name", "img")) == len(FIGURES) + 6

@@ -22,7 +22,7 @@ OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,anima
 
 def in_git(out: str) -> bool:
     """Tell what people look at in the repository from what DVC caches."""
-    return out.startswith(("metrics/", "plots/figures/"))
+    return out.startswith(("metrics/", "plots/figures"))
 
 
 def leaves(section: dict, prefix: str = "") -> set[str]:
@@ -184,7 +184,7 @@ def test_no_other_stage_pays_for_torch(tiny_template: Project) -> None:
 
 
 #: The rooms from the ground up: a room imports those above it in this list, never one below, and no room a stage.
-FLOORS = ["pipeline", "geometry", "plotting", "statistics", "artefacts", "models", "findings", "pages"]
+FLOORS = ["pipeline", "geometry", "statistics", "artefacts", "plotting", "models", "findings", "pages"]
 COMMANDS = ["compare", "export", "gate"]
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
-from stages.plotting.names import FIGURES
+from stages.plotting.registry import figures
 
 PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 #: What a fresh clone computes, as Git does not hold it.
@@ -119,7 +119,7 @@ def test_capture_says_where_the_activations_come_from(embedded: Project) -> None
 
 def test_every_figure_is_a_readable_png(embedded: Project) -> None:
     found = {path.stem: path.read_bytes() for path in (embedded.root / "plots/figures").iterdir()}
-    assert set(FIGURES) <= set(found)
+    assert set(figures()) == set(found)
     for name, content in found.items():
         assert content.startswith(b"\x89PNG"), name
         width = int.from_bytes(content[16:20], "big")

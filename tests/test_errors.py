@@ -131,7 +131,7 @@ MISTAKES = [
         "plots/figures/fig1_masks.png is cut short or not a figure",
     ),
     ("report", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
-    ("report", without("plots/vega.js"), "plots/vega.js is not there: run"),
+    ("report", without("plots/other_theme/fig1_masks.png"), "plots/other_theme/fig1_masks.png is not there: run"),
 ]
 
 

@@ -18,7 +18,7 @@ from transformers import BartConfig, DeepseekV3Config, JambaConfig, MiMoV2FlashC
 from stages.artefacts.tables import TABLES
 from stages.findings.claims import CLAIMS
 from stages.models.load import load
-from stages.plotting.names import FIGURES
+from stages.plotting.registry import figures
 
 LAYERS = [1, 3, 5]
 STAGES = (
@@ -43,7 +43,7 @@ def run_stages(stage: InProcess, stages: Sequence[str], config: PreTrainedConfig
 @pytest.fixture
 def hybrid(tiny_stage: InProcess, draw_only: Callable[..., None]) -> InProcess:
     """Run every stage on a Jamba whose layers attend and do not, in turn."""
-    draw_only(*FIGURES)
+    draw_only(*figures())
     config = tiny_config(JambaConfig, {"num_hidden_layers": 6, "attn_layer_period": 2, "attn_layer_offset": 1})
     run_stages(tiny_stage, STAGES, config, focus_layer=3, nulls__draws=40)
     return tiny_stage

@@ -17,7 +17,9 @@ from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.pages import contents
-from stages.plotting.names import FIGURES
+from stages.plotting.registry import figures
+
+FIGURES = tuple(figures())
 
 TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
@@ -187,13 +189,13 @@ def test_images_headings_labels_and_ids(page: Page) -> None:
 
 def test_provenance_settings_and_what_to_change_next(page: Page, tiny_template: Project) -> None:
     captured = json.loads((tiny_template.root / "data/capture.json").read_text(encoding="utf-8"))
-    for said in (captured["model"], captured["weights"], captured["versions"]["torch"], "dvc exp run -S"):
+    for said in (captured["model"], captured["weights"], captured["versions"]["torch"], "dvc exp run --temp -S"):
         assert said in page.said
     params = YAML(typ="safe").load((tiny_template.root / "params.yaml").read_text(encoding="utf-8"))
     for section, entries in params.items():
         for key in entries if isinstance(entries, dict) and section != "words" else [None]:
             assert (f" {section}.{key} " if key else f" {section} ") in page.said
-    for command in re.findall(r"dvc exp run -S ([a-z_.]+)=", page.said):
+    for command in re.findall(r"dvc exp run --temp -S ([a-z_.]+)=", page.said):
         section, *key = command.split(".")
         assert section in params
         assert not key or key[0] in params[section]
@@ -201,7 +203,7 @@ def test_provenance_settings_and_what_to_change_next(page: Page, tiny_template: 
 
 def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
     before = tiny_stage.project.outputs()
-    for stage in ("vega", "report", "matrices"):
+    for stage in ("report", "matrices"):
         assert tiny_stage.run(stage)[0] == 0
     assert tiny_stage.project.outputs() == before
 
@@ -218,7 +220,7 @@ def test_stages_that_are_switched_off_are_named(undrawn: Project) -> None:
     page = read_page(undrawn)
     for setting in ("inference", "nulls", "controls", "heads", "sentences"):
         assert f"Not computed: {setting}.enabled is false" in page.said
-        assert f"dvc exp run -S {setting}.enabled=true" in page.said
+        assert f"dvc exp run --temp -S {setting}.enabled=true" in page.said
     for name, setting in {
         "fig10_ladder": "nulls",
         "fig11_controls": "controls",
@@ -242,7 +244,27 @@ def test_words_that_are_markup_stay_words(tiny_stage: InProcess) -> None:
     assert [text for tag, text in page.texts if tag == "option"][: len(NASTY)] == NASTY
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("my/models/tiny/", "tiny"), ("C:\\models\\tiny\\", "tiny"), ("gpt2-xl", "gpt2-xl"), ("/", "/")]
+)
+def test_the_title_names_the_model(tiny_stage: InProcess, name: str, said: str) -> None:
+    captured = tiny_stage.project.root / "data/capture.json"
+    content = {**json.loads(captured.read_text(encoding="utf-8")), "model": name}
+    captured.unlink()
+    captured.write_text(json.dumps(content), encoding="utf-8")
+    assert tiny_stage.run("report")[0] == 0
+    assert f"Q, K and V of {said}" in [text for tag, text in read_page(tiny_stage.project).texts if tag == "title"]
+
+
 def test_matrices_are_numbered_images_of_every_layer(tiny_template: Project) -> None:
     folder = tiny_template.root / "plots/matrices"
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     assert files == [f"{name}/{layer:02}.png" for name in "kqv" for layer in range(2)]
+
+
+def test_dvc_plots_shows_every_figure_and_matrix(tiny: Project) -> None:
+    tiny.dvc("plots", "show")
+    page = Page((tiny.root / "dvc_plots/index.html").read_text(encoding="utf-8"))
+    shown = [(tiny.root / "dvc_plots" / image["src"]).read_bytes() for image in page.all("img")]
+    assert len(shown) == len(FIGURES) + 6
+    assert (tiny.root / "plots/figures/fig1_masks.png").read_bytes() in shown

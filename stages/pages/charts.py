@@ -4,9 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
 from stages.geometry.names import LABELS
+
+
+def library() -> str:
+    """Return what draws the charts, Vega-Lite, as one script: in a function, as its short names would be the page's."""
+    return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
 def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:
@@ -25,89 +31,55 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
     """
     edges = [block["start"] for block in data["blocks"][1:]]
     names = {str((block["start"] + block["end"]) / 2): block["category"] for block in data["blocks"]}
-    words = len(data["words"])
-    scale = {"domain": [0, words], "nice": False}
-    axis = {
-        "values": [float(place) for place in names],
-        "labelExpr": "names[toString(datum.value)] || names[datum.value + '.0'] || ''",
-        "labelLimit": 90,
-        "labelOverlap": True,
-        "ticks": False,
-        "domain": False,
-        "grid": False,
-        "title": None,
+    scale = {"domain": [0, len(data["words"])], "nice": False}
+    label_of = "names[toString(datum.value)] || names[datum.value + '.0'] || ''"
+    axis = {"values": [float(place) for place in names], "labelExpr": label_of, "labelLimit": 90, "labelOverlap": True}
+    axis |= {"ticks": False, "domain": False, "grid": False, "title": None}
+    upright = {"labelAngle": -90, "labelAlign": "center", "labelBaseline": "bottom"}
+    square = {
+        "x": _number("column", scale=scale, axis=axis),
+        "x2": {"field": "column_end"},
+        "y": _number("row", scale={**scale, "reverse": True}, axis={**axis, **upright}),
+        "y2": {"field": "row_end"},
     }
-    across = {"field": "column", "type": "quantitative", "scale": scale, "axis": axis}
-    down = {
-        "field": "row",
-        "type": "quantitative",
-        "scale": {**scale, "reverse": True},
-        "axis": {**axis, "labelAngle": -90, "labelAlign": "center", "labelBaseline": "bottom"},
-    }
-    square = {"x": across, "x2": {"field": "column_end"}, "y": down, "y2": {"field": "row_end"}}
     rules = [
         {
             "data": {"values": [{"edge": edge} for edge in edges]},
             "mark": {"type": "rule", "color": "white", "strokeDash": [4, 4]},
-            "encoding": {channel: {"field": "edge", "type": "quantitative"}},
+            "encoding": {channel: _number("edge")},
         }
         for channel in ("x", "y")
         if edges
     ]
+    colours = {"scheme": "magma", "clamp": True, "nice": False, "zero": False}
+    colours |= {"domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}}
+    bar = {"orient": "bottom", "direction": "horizontal", "title": None, "gradientThickness": 10, "tickCount": 3}
+    bar |= {"gradientLength": {"signal": "width"}}
+    value = {"field": "value", "title": similarity.lower(), "format": f".{DECIMALS}f"}
+    cells = {
+        "mark": {"type": "rect", "cursor": "crosshair"},
+        "encoding": {
+            **square,
+            "color": _number("value", scale=colours, legend=bar),
+            "tooltip": [{"field": "words", "title": "words"}, value],
+        },
+    }
+    chosen = {
+        "transform": [{"filter": "datum.row === chosen_row && datum.column === chosen_column"}],
+        "mark": {"type": "rect", "filled": False, "stroke": "#00e5ff", "strokeWidth": 2.5},
+        "encoding": square,
+    }
+    signals = {"names": names, "values": [], "low": 0, "high": 1, "chosen_row": -1, "chosen_column": -1}
     return {
-        "description": f"Similarity matrix of {label}, {words} by {words} words",
-        "params": [
-            {"name": "names", "value": names},
-            {"name": "values", "value": []},
-            {"name": "low", "value": 0},
-            {"name": "high", "value": 1},
-            {"name": "chosen_row", "value": -1},
-            {"name": "chosen_column", "value": -1},
-        ],
+        "description": f"Similarity matrix of {label}, {len(data['words'])} by {len(data['words'])} words",
+        "params": [{"name": name, "value": value} for name, value in signals.items()],
         "data": {"name": "cells"},
         "transform": [
             {"calculate": f"datum.pair < 0 ? {own} : values[datum.pair]", "as": "value"},
             {"calculate": "datum.row + 1", "as": "row_end"},
             {"calculate": "datum.column + 1", "as": "column_end"},
         ],
-        "layer": [
-            {
-                "mark": {"type": "rect", "cursor": "crosshair"},
-                "encoding": {
-                    **square,
-                    "color": {
-                        "field": "value",
-                        "type": "quantitative",
-                        "scale": {
-                            "scheme": "magma",
-                            "clamp": True,
-                            "nice": False,
-                            "zero": False,
-                            "domainMin": {"expr": "low"},
-                            "domainMax": {"expr": "high"},
-                        },
-                        "legend": {
-                            "orient": "bottom",
-                            "direction": "horizontal",
-                            "title": None,
-                            "gradientThickness": 10,
-                            "tickCount": 3,
-                            "gradientLength": {"signal": "width"},
-                        },
-                    },
-                    "tooltip": [
-                        {"field": "words", "title": "words"},
-                        {"field": "value", "title": similarity.lower(), "format": f".{DECIMALS}f"},
-                    ],
-                },
-            },
-            *rules,
-            {
-                "transform": [{"filter": "datum.row === chosen_row && datum.column === chosen_column"}],
-                "mark": {"type": "rect", "filled": False, "stroke": "#00e5ff", "strokeWidth": 2.5},
-                "encoding": square,
-            },
-        ],
+        "layer": [cells, *rules, chosen],
     }
 
 
@@ -143,26 +115,39 @@ def profile_spec(
         for name, cells in drawn.items()
         for place, layer in enumerate(layers)
     ]
-    x = {
-        "field": "layer",
-        "type": "quantitative",
-        "scale": {"nice": False, "padding": 12},
-        "axis": {"title": "Transformer layer", "tickMinStep": 1, "format": "d", "grid": False},
-    }
-    y = {"field": "value", "type": "quantitative", "scale": {"zero": False}, "axis": {"title": title}}
+    axis = {"title": "Transformer layer", "tickMinStep": 1, "format": "d", "grid": False}
+    x = _number("layer", scale={"nice": False, "padding": 12}, axis=axis)
+    y = _number("value", scale={"zero": False}, axis={"title": title})
     # The same domain and legend, so that colour and shape share one.
-    named = {
-        "field": "name",
-        "type": "nominal",
-        "title": None,
-        "legend": {"orient": "top", "symbolSize": 90, "symbolOpacity": 1},
-    }
+    legend = {"orient": "top", "symbolSize": 90, "symbolOpacity": 1}
+    named = {"field": "name", "type": "nominal", "title": None, "legend": legend}
     colour = {**named, "scale": {"domain": labels}}
     shape = {**named, "scale": {"domain": labels, "range": ["square", "circle", "triangle-up"]}}
     band = {
         "mark": {"type": "area", "opacity": 0.15},
         "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
     }
+    points = {
+        "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
+        "encoding": {"x": x, "y": y, "color": colour, "shape": shape},
+    }
+    shown = {
+        "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{labels[0]}'"}],
+        "mark": {"type": "rule", "strokeDash": [3, 3]},
+        "encoding": {"x": x},
+    }
+    nearest = {"type": "point", "fields": ["layer"], "nearest": True, "on": "pointerover", "clear": "pointerout"}
+    pointed = {
+        "transform": [{"pivot": "name", "value": "value", "groupby": ["layer"]}],
+        "params": [{"name": "pointed", "select": nearest}],
+        "mark": {"type": "rule", "strokeWidth": 2},
+        "encoding": {
+            "x": x,
+            "opacity": {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0},
+            "tooltip": [_number("layer", title="layer"), *(_number(label, format=".3f") for label in labels)],
+        },
+    }
+    lines = {"mark": "line", "encoding": {"x": x, "y": y, "color": colour}}
     return {
         "description": f"{title} of {', '.join(labels)} over {len(layers)} layers; "
         "the same values are in the table below",
@@ -171,41 +156,9 @@ def profile_spec(
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "shown_layer", "value": 0}],
         "data": {"values": rows},
-        "layer": [
-            *([band] if intervals else []),
-            {"mark": "line", "encoding": {"x": x, "y": y, "color": colour}},
-            {
-                "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-                "encoding": {"x": x, "y": y, "color": colour, "shape": shape},
-            },
-            {
-                "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{labels[0]}'"}],
-                "mark": {"type": "rule", "strokeDash": [3, 3]},
-                "encoding": {"x": x},
-            },
-            {
-                "transform": [{"pivot": "name", "value": "value", "groupby": ["layer"]}],
-                "params": [
-                    {
-                        "name": "pointed",
-                        "select": {
-                            "type": "point",
-                            "fields": ["layer"],
-                            "nearest": True,
-                            "on": "pointerover",
-                            "clear": "pointerout",
-                        },
-                    }
-                ],
-                "mark": {"type": "rule", "strokeWidth": 2},
-                "encoding": {
-                    "x": x,
-                    "opacity": {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0},
-                    "tooltip": [
-                        {"field": "layer", "type": "quantitative", "title": "layer"},
-                        *({"field": label, "type": "quantitative", "format": ".3f"} for label in labels),
-                    ],
-                },
-            },
-        ],
+        "layer": [*([band] if intervals else []), lines, points, shown, pointed],
     }
+
+
+def _number(field: str, **more: Any) -> dict[str, Any]:
+    return {"field": field, "type": "quantitative", **more}

@@ -41,9 +41,8 @@
     return made;
   };
   function markOf(kind) {
-    const fill = kinds.length <= hues.length ? `var(${hues[kind]})` : `hsl(${360 * kind / kinds.length} var(--hue))`;
-    const mark = svg("path", {d: shapes[kind % shapes.length]});
-    mark.style.fill = fill;
+    const mark = svg("path", {d: shapes[kind % shapes.length]});  // both change: five colours, six shapes
+    mark.style.fill = `var(${hues[kind % hues.length]})`;
     return mark;
   }
   kinds.forEach((kind, place) => {

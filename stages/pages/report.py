@@ -16,10 +16,10 @@ from stages.findings.claims import CLAIMS, Claim
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.names import LABELS, MATRICES, PAIRS
-from stages.pages.captions import captions
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
+from stages.plotting.registry import figure, figures
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -60,28 +60,17 @@ def page(
         One HTML page that loads nothing.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
-    off = [
-        f"{stage}.enabled"
-        for stage in ("inference", "nulls", "controls", "heads", "sentences")
-        if not settings[f"{stage}.enabled"]
-    ]
+    off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
     asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
     ]
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), **options)
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
-    figures = [
-        _figure(name, caption, *images[name]) for name, caption in captions(run, settings["tokens.context"]).items()
-    ]
+    shown = [_figure(entry, run, *images[name]) for name, entry in figures().items()]
     pairs = zip(captured["words"], captured["categories"], strict=True)
     blocks = [
         {"category": category, "words": [word for word, _ in entries]}
@@ -92,7 +81,7 @@ def page(
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         vega=vega,
         **asked,
-        model=captured["model"],
+        model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
         random=settings["model.weights"] == "random",
         template=captured["prompt"]["template"],
         words=captured["words"],
@@ -104,13 +93,13 @@ def page(
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
         similarity=metric.long,
-        shown=len(similarity["words"]),
+        sampled=len(similarity["words"]),
         percent=f"{100 * (1 - run.alpha):g} %",
         profiles=profiles,
         answer=answer(run),
         aside=run.aside,
-        lead=next(figure for figure in figures if figure["name"] == LEAD),
-        figures=[figure for figure in figures if figure["name"] != LEAD],
+        lead=next(figure for figure in shown if figure["name"] == LEAD),
+        figures=[figure for figure in shown if figure["name"] != LEAD],
         other_theme=OTHER_THEME[settings["figures.theme"]],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
@@ -151,7 +140,7 @@ def steps(
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
-    return [{"why": why, "command": f"dvc exp run -S {setting}"} for why, setting in found]
+    return [{"why": why, "command": f"dvc exp run --temp -S {setting}"} for why, setting in found]
 
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -200,10 +189,11 @@ def _profile(
     }
 
 
-def _figure(name: str, caption: Any, image: bytes, other: bytes) -> dict[str, Any]:
-    width, height = struct.unpack(">II", image[16:24])  # of the PNG's first chunk
-    image, other = (base64.b64encode(png).decode("ascii") for png in (image, other))
-    return {"name": name, "caption": caption, "image": image, "other": other, "width": width, "height": height}
+def _figure(entry: figure, run: Results, *images: bytes) -> dict[str, Any]:
+    width, height = struct.unpack(">II", images[0][16:24])  # of the PNG's first chunk
+    image, other = (base64.b64encode(png).decode("ascii") for png in images)
+    said = {"title": entry.title(run), "caption": entry.text(run), "alternative": entry.alternative}
+    return {"name": entry.name, **said, "image": image, "other": other, "width": width, "height": height}
 
 
 def _scores(run: Results, place: int) -> str:

@@ -1,6 +1,7 @@
 """Figures 11 and 12: the controls, and the same scores under other choices."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -10,8 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
+from stages.plotting.captions import counts, means, numbers
 from stages.plotting.ladder import draw_ranges, draw_trained, range_handles
+from stages.plotting.names import number
+from stages.plotting.registry import figure
 from stages.plotting.style import band, layer_axis, marker_size, panels, show_limits, widened
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
@@ -21,7 +28,26 @@ TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D
 COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
 
 
-def controls_profile(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def _of_input(run: "Results") -> str:
+    partial = {pair: run.controls["partial_rsa", pair] for pair in PAIRS}
+    above, below = {p: c["low"] > 0 for p, c in partial.items()}, {p: c["high"] < 0 for p, c in partial.items()}
+    return (
+        f"RSA given the input: interval above 0 (of {run.layers} layers) {counts(above)}; below 0 {counts(below)}. "
+        f"Mean Cohen's d {numbers(means(MATRICES, run.separability))}; of the input "
+        f"{number(run.controls['d_of_input', INPUT]['value'].mean())}."
+    )
+
+
+@figure(
+    11,
+    "Is it in the input already?",
+    values=lambda run: (run.controls, run.nulls, run.alpha, run.numbers),
+    caption=_of_input,
+    alternative="Lines over layers for each pair and matrix: RSA, RSA to the input and given it; Cohen's d"
+    " of matrices and input",
+    table="controls",
+)
+def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 11: RSA and separability over layers, and what is known of their input.
 
     Parameters
@@ -61,7 +87,7 @@ def controls_profile(controls: Scores, nulls: Scores, alpha: float, layers: Sequ
         Line2D([], [], color="C3", marker="D", label=f"RSA given the input,\n{percent} interval"),
     ]
     below: list[Artist] = [Line2D([], [], color=text, linestyle="--", label="d of the input")]
-    below += range_handles(("gaussian", "spectrum")) if nulls else []
+    below += range_handles(nulls, ("gaussian", "spectrum")) if nulls else []
     figure.legend(handles=above, loc="outside right upper", fontsize=10)
     figure.legend(handles=below, loc="outside right lower", fontsize=10)
     figure.suptitle("Is it in the input already?")
@@ -77,7 +103,25 @@ def _name_axes(axes: Sequence[Axes], layers: Sequence[int], rsa: tuple[float, fl
     axes[3].set_ylabel("Cohen's d")
 
 
-def robustness_profile(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
+def _of_choices(run: "Results") -> str:
+    def means_of(columns: Mapping[str, Sequence[str]]) -> str:
+        means = {choice: np.mean([run.robustness[column] for column in names]) for choice, names in columns.items()}
+        return ", ".join(f"{label} {number(means[choice])}" for choice, (label, *_) in TRANSFORMS.items())
+
+    rsa = means_of({choice: [f"{pair}_{choice}_pearson" for pair in PAIRS] for choice in TRANSFORMS})
+    d = means_of({choice: [f"{name}_{choice}" for name in MATRICES] for choice in TRANSFORMS})
+    return f"Mean RSA (Pearson's r) of vectors {rsa}; mean Cohen's d {d}."
+
+
+@figure(
+    12,
+    "The same under other choices",
+    values=lambda run: (run.robustness, run.numbers),
+    caption=_of_choices,
+    alternative="Lines over layers for each pair and matrix, under three transforms and two comparisons",
+    table="robustness",
+)
+def robustness(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 12: RSA and separability over layers under every transform and two comparisons.
 
     Parameters

@@ -1,6 +1,7 @@
 """Figure 10, and part of Figure 11: what each rung of the ladder of nulls gives, and what each step adds."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -11,7 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, PAIRS, Scores
+from stages.plotting.captions import numbers
+from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, band, layer_axis, marker_size, panels, show_limits, widened
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 #: The drawn rungs: name, colour and opacity of the range.
 RUNGS = {
@@ -28,7 +34,33 @@ STEPS = {
 }
 
 
-def ladder_profile(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def _caption(run: "Results") -> str:
+    """Say what each rung gives in the mean over layers, and where RSA lies against the trained spectra."""
+    gaussian, spectrum, orientation, trained = (
+        numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})
+        for rung in ("gaussian", "spectrum", "orientation", "trained")
+    )
+    measured = run.claims["rsa_against_spectrum"]["measured"]
+    places = "; ".join(
+        f"{LABELS[pair]} {c['above']} above, {c['inside']} among, {c['below']} below" for pair, c in measured.items()
+    )
+    return (
+        f"Mean RSA of any maps of the input: {gaussian}; with the trained spectra: {spectrum}; turned together: "
+        f"{orientation}; as trained: {trained}. Layers that lie above, among or below maps with the trained spectra under every "
+        f"transform and comparison: {places}."
+    )
+
+
+@figure(
+    10,
+    "Where the agreement comes from",
+    values=lambda run: (run.nulls, run.alpha, run.numbers),
+    caption=_caption,
+    alternative="Lines over layers for each pair: RSA with the ranges of three nulls, and below them the steps "
+    "from one to the next as stacked bars",
+    table="nulls",
+)
+def ladder(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 10: for each pair of matrices the rungs over layers, and below them the steps between rungs.
 
     Parameters
@@ -58,14 +90,20 @@ def ladder_profile(nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure
     axes[3].set_ylabel("Added to the RSA score")
     percent = f"{100 * (1 - alpha):g} %"
     text = rcParams["text.color"]
-    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(tuple(RUNGS))]
+    rungs = [Line2D([], [], color=text, marker="s", label="trained"), *range_handles(nulls, tuple(RUNGS))]
     bold = {"title_fontproperties": {"weight": "bold", "size": 10}, "fontsize": 10, "alignment": "left"}
     figure.legend(handles=rungs, title=f"Rungs ({percent} of draws)", loc="outside right upper", **bold)
-    steps: list[Artist] = [Patch(color=colour, label=name) for name, colour in STEPS.values()]
-    steps.append(Line2D([], [], color=text, marker="D", linestyle="", label="all four together"))
+    known = [look for step, look in STEPS.items() if step != "bias" or has_bias(nulls)]
+    steps: list[Artist] = [Patch(color=colour, label=name) for name, colour in known]
+    steps.append(Line2D([], [], color=text, marker="D", linestyle="", label="all together"))
     figure.legend(handles=steps, title="Steps", loc="outside right lower", **bold)
     figure.suptitle("Where the agreement comes from")
     return figure
+
+
+def has_bias(nulls: Scores) -> bool:
+    """Return whether the model's Q, K and V have biases, which the nulls have not: without, their step is 0."""
+    return any(cells["value"].any() for (*_, rung), cells in nulls.items() if rung == "bias")
 
 
 def draw_ranges(axis: Axes, nulls: Scores, measure: str, name: str) -> None:
@@ -74,7 +112,7 @@ def draw_ranges(axis: Axes, nulls: Scores, measure: str, name: str) -> None:
         if cells := nulls.get((measure, name, rung)):
             band(axis, cells, colour, alpha=alpha)
             axis.plot(cells["value"], color=colour, linewidth=1.2)
-    if cells := nulls.get((measure, name, "unbiased")):
+    if has_bias(nulls) and (cells := nulls.get((measure, name, "unbiased"))):
         mark, size = MARKS[name], 1.6 * marker_size(len(cells["value"]))
         axis.plot(cells["value"], mark.marker, color=mark.colour, markerfacecolor="none", markersize=size)
 
@@ -109,8 +147,9 @@ def _stacks(nulls: Scores, measure: str, name: str) -> list[np.ndarray]:
     return [np.maximum(steps, 0).sum(axis=0), np.minimum(steps, 0).sum(axis=0)]
 
 
-def range_handles(rungs: Sequence[str]) -> list[Artist]:
-    """Return the legend's entries for drawn rungs, and for what was trained without its bias."""
+def range_handles(nulls: Scores, rungs: Sequence[str]) -> list[Artist]:
+    """Return the legend's entries for drawn rungs, and for what was trained without its bias if it has one."""
     ranges = [Patch(color=RUNGS[r][1], alpha=2 * RUNGS[r][2], linewidth=0, label=RUNGS[r][0]) for r in rungs]
     unbiased = {"marker": "s", "markerfacecolor": "none", "markersize": 10, "linestyle": ""}
-    return [Line2D([], [], color=rcParams["text.color"], label="trained, without bias", **unbiased), *ranges]
+    trained = Line2D([], [], color=rcParams["text.color"], label="trained, without bias", **unbiased)
+    return [trained, *ranges] if has_bias(nulls) else ranges

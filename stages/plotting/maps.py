@@ -1,6 +1,7 @@
 """Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +10,38 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.plotting.ladder import has_bias
 from stages.plotting.names import number
+from stages.plotting.registry import figure
 from stages.plotting.style import number_layers, panels
 
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
-def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
+
+def _largest(run: "Results") -> str:
+    def of(names: Sequence[str]) -> str:
+        known = [name for name in names if np.isfinite(run.heads[name]).any()]
+        best = {name: np.unravel_index(np.nanargmax(run.heads[name]), run.heads[name].shape) for name in known}
+        return ", ".join(
+            f"{LABELS[name]} {number(run.heads[name][layer, head])} (layer {run.numbers[layer]}, head {head})"
+            for name, (layer, head) in best.items()
+        )
+
+    return f"Largest Cohen's d of a head: {of(MATRICES)}. Largest RSA: {of(PAIRS)}."
+
+
+@figure(
+    13,
+    "Every attention head",
+    values=lambda run: (run.heads, run.head_nulls, run.numbers, has_bias(run.nulls)),
+    caption=_largest,
+    alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
+    table="heads",
+)
+def heads(
+    scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int], biased: bool = False
+) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     Parameters
@@ -25,6 +53,8 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray],
         empty. Titles say how many heads lie above and below.
     layers : sequence of int
         Their numbers.
+    biased : bool
+        Whether the model's Q, K and V have biases: its heads cannot be held against nulls, which have none.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
@@ -39,9 +69,10 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray],
                 _ring(axis, [place], [head])
             axis.set_title(title)
             number_layers(axis.xaxis, layers)
-            if nulls:
-                above = int((scores[name] > nulls[f"{name}_null_high"]).sum())
-                below = int((scores[name] < nulls[f"{name}_null_low"]).sum())
+            if nulls and not biased:
+                different = _different(scores[name])
+                above = int((scores[name] > nulls[f"{name}_null_high"])[:, different].sum())
+                below = int((scores[name] < nulls[f"{name}_null_low"])[:, different].sum())
                 counts = f"{above} above their null, {below} below"
                 axis.set_title(f"{title}\n")
                 axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
@@ -49,9 +80,18 @@ def head_maps(scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray],
         axis.set_xlabel("Transformer layer")
     for axis in axes[::3]:
         axis.set_ylabel("Head")
-    if nulls:
-        figure.suptitle(f"{scores['q'].size} heads; null: a head's own spectrum in random directions", fontsize=11)
+    queries, keys = (len(layers) * len(_different(scores[name])) for name in "qk")
+    counted = f"{queries} heads" if keys == queries else f"{queries} heads of Q, {keys} of K and V"
+    null = "; null: a head's own spectrum in random directions"
+    if biased:
+        null = " (not held against their nulls, which have no bias)"
+    figure.suptitle(counted + (null if nulls else ""), fontsize=11)
     return figure
+
+
+def _different(scores: np.ndarray) -> np.ndarray:
+    """Return the heads that differ from each other: query heads may share one of K and V. Scores are of all of them."""
+    return np.unique(np.nan_to_num(scores), axis=1, return_index=True)[1]
 
 
 def layer_maps(

@@ -2,30 +2,8 @@
 
 from dataclasses import dataclass
 
-#: The files in plots/figures/, in their order.
-FIGURES = (
-    "fig1_masks",
-    "fig2_activation_scatter",
-    "fig3_activation_correlation",
-    "fig4_similarity_matrices",
-    "fig5_rsa_scatter",
-    "fig6_rsa_profile",
-    "fig7_category_distributions",
-    "fig8_category_profile",
-    "fig9_within_vs_across",
-    "fig10_ladder",
-    "fig11_controls",
-    "fig12_robustness",
-    "fig13_heads",
-    "fig14_word_map",
-    "fig15_sentences",
-)
-
-
 #: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
 OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
-#: From this one on they show words as they are compared at `tokens.target`.
-AT_TARGET = 3
 
 
 @dataclass(frozen=True)

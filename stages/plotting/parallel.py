@@ -21,19 +21,7 @@ MOST_PROCESSES = 4
 
 
 class Drawing(NamedTuple):
-    """A figure to be saved, in the order of the arguments of `themed`.
-
-    Attributes
-    ----------
-    theme : str
-        Name of a style sheet in this folder.
-    draw : callable
-        Gives the Figure, and can be pickled.
-    path : Path
-        Where to.
-    dpi : int
-        Dots an inch.
-    """
+    """A figure to be saved: the arguments of `themed`, which can be pickled."""
 
     theme: str
     draw: Callable[[], Figure]
@@ -42,12 +30,7 @@ class Drawing(NamedTuple):
 
 
 def draw_all(drawings: Sequence[Drawing]) -> None:
-    """Draw figures and save them as PNG, side by side.
-
-    Parameters
-    ----------
-    drawings : sequence of Drawing
-    """
+    """Draw figures and save them as PNG, side by side."""
     share_out([partial(themed, *drawing) for drawing in drawings], "figures", "figure")
 
 

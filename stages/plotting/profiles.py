@@ -1,6 +1,7 @@
 """Figures over layers: laminar profiles, and within- against across-category RSA."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -9,11 +10,24 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stages.geometry.names import MATRICES, PAIRS
-from stages.plotting.names import COMPARISON_LABELS
+from stages.plotting.captions import above_chance, of_units, ranges
+from stages.plotting.names import COMPARISON_LABELS, number
+from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, layer_axis, number_layers, panels, profile, show_limits, widened
-from stages.plotting.uncertainty import CERTAIN, Uncertainty
+from stages.plotting.uncertainty import CERTAIN, Uncertainty, shown
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 
+@figure(
+    3,
+    "Correlation of activations over layers",
+    values=lambda run: (run.correlation, run.numbers),
+    caption=lambda run: of_units(run, f"{ranges(PAIRS, run.correlation, run)}."),
+    alternative="Lines over layers: correlation of activations of Q–K, Q–V and K–V",
+    at_target=False,
+)
 def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 3: unit-by-unit correlations over layers.
 
@@ -36,11 +50,27 @@ def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -
     return figure
 
 
+def _of_scores(run: "Results") -> Uncertainty:
+    """Return what is known of RSA scores: tests and intervals are of Pearson's r."""
+    if run.comparison == "pearson":
+        return shown(run)
+    if run.inference:
+        print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {run.comparison}")
+    return CERTAIN
+
+
+@figure(
+    6,
+    "RSA scores over layers",
+    values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run)),
+    caption=lambda run: (
+        f"RSA score ({COMPARISON_LABELS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
+        + above_chance(run, "rsa", PAIRS)
+    ),
+    alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V",
+)
 def rsa_profile(
-    scores: Mapping[str, np.ndarray],
-    layers: Sequence[int],
-    comparison: str = "pearson",
-    shown: Uncertainty = CERTAIN,
+    scores: Mapping[str, np.ndarray], layers: Sequence[int], comparison: str = "pearson", known: Uncertainty = CERTAIN
 ) -> Figure:
     """Draw Figure 6: RSA scores over layers.
 
@@ -51,20 +81,35 @@ def rsa_profile(
         Their numbers.
     comparison : str
         What the scores are: a key of `COMPARISON_LABELS`.
-    shown : Uncertainty
+    known : Uncertainty
     """
-    figure, (axis,) = panels(1, width=9.4 if shown.keys("rsa") else 8)
+    figure, (axis,) = panels(1, width=9.4 if known.band_keys("rsa") or known.test_keys("rsa", PAIRS) else 8)
     for pair in PAIRS:
-        profile(axis, pair, scores[pair], shown.interval("rsa", pair), shown.significant("rsa", pair))
+        profile(axis, pair, scores[pair], known.interval("rsa", pair), known.significant("rsa", pair))
     layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
-    axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + shown.ends("rsa", PAIRS))))
-    _legend(figure, shown.keys("rsa"))
+    axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))))
+    _legend(figure, [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)])
     return figure
 
 
+def _of_categories(run: "Results") -> str:
+    within, across = (np.mean([run.rsa[f"{pair}_{kind}"] for pair in PAIRS]) for kind in ("within", "across"))
+    return (
+        f"Cohen's d: {ranges(MATRICES, run.separability, run)}. Mean RSA within categories {number(within)}, "
+        f"across {number(across)}." + above_chance(run, "d", MATRICES)
+    )
+
+
+@figure(
+    8,
+    "Categories over layers",
+    values=lambda run: (run.separability, run.rsa, run.numbers, shown(run)),
+    caption=_of_categories,
+    alternative="Lines over layers: Cohen's d of Q, K and V; RSA scores within, and across categories",
+)
 def category_profile(
-    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown: Uncertainty = CERTAIN
+    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Uncertainty = CERTAIN
 ) -> Figure:
     """Draw Figure 8: effect sizes, and RSA scores within and across categories, over layers.
 
@@ -76,28 +121,41 @@ def category_profile(
         ``{qk,qv,kv}_{within,across}``.
     layers : sequence of int
         Their numbers.
-    shown : Uncertainty
+    known : Uncertainty
     """
     figure, axes = panels(3, width=13)
     for name in MATRICES:
-        profile(axes[0], name, d[name], shown.interval("d", name), shown.significant("d", name))
+        profile(axes[0], name, d[name], known.interval("d", name), known.significant("d", name))
     axes[0].axhline(0, color="grey", linestyle="--", linewidth=1)
     axes[0].set(title="Effect size", ylabel="Cohen's d")
     scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
-    limits = show_limits(widened(scores + shown.ends("rsa_within", PAIRS) + shown.ends("rsa_across", PAIRS)))
+    limits = show_limits(widened(scores + known.ends("rsa_within", PAIRS) + known.ends("rsa_across", PAIRS)))
     for axis, kind in zip(axes[1:], ("within", "across"), strict=True):
         for pair in PAIRS:
-            profile(axis, pair, rsa[f"{pair}_{kind}"], shown.interval(f"rsa_{kind}", pair))
+            profile(axis, pair, rsa[f"{pair}_{kind}"], known.interval(f"rsa_{kind}", pair))
         axis.set(title=kind.capitalize(), ylabel="RSA score", ylim=limits)
     for axis in axes:
         layer_axis(axis, layers)
         axis.legend(loc="best", fontsize=10)
-    if handles := shown.keys("d"):
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
+    handles = [*known.band_keys("d"), *known.test_keys("d", MATRICES, "Cohen's d: ")]  # RSA is not tested here
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
     return figure
 
 
-def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown: Uncertainty = CERTAIN) -> Figure:
+def _above(run: "Results") -> str:
+    above = sum(int(np.sum(run.rsa[f"{pair}_within"] > run.rsa[f"{pair}_across"])) for pair in PAIRS)
+    return f"RSA is higher within than across in {above} of {3 * run.layers} layers and pairs."
+
+
+@figure(
+    9,
+    "RSA within against across categories",
+    values=lambda run: (run.rsa, run.numbers),
+    caption=_above,
+    alternative="A scatter plot with a line of unity: RSA within against RSA across categories, each pair and layer",
+)
+def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
     """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
 
     Parameters
@@ -106,22 +164,15 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown
         ``{qk,qv,kv}_{within,across}``.
     layers : sequence of int
         Their numbers.
-    shown : Uncertainty
     """
     figure, (axis,) = panels(1, width=7, height=6)
-    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
-    low, high = show_limits(widened(scores + shown.ends("rsa_within", PAIRS) + shown.ends("rsa_across", PAIRS)))
+    scores = np.concatenate([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")])
+    low, high = show_limits((scores.min(), scores.max()))
     axis.plot([low, high], [low, high], color="grey", linestyle="--", linewidth=1, zorder=0)
     for pair in PAIRS:
-        across, within = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
-        sideways, upright = (shown.interval(f"rsa_{kind}", pair) for kind in ("across", "within"))
-        if sideways and upright:
-            style = {"colors": "grey", "linewidth": 1, "alpha": 0.25 if len(layers) > 24 else 0.5, "zorder": 1}
-            axis.hlines(within, sideways["low"], sideways["high"], **style)
-            axis.vlines(across, upright["low"], upright["high"], **style)
         points = axis.scatter(
-            across,
-            within,
+            rsa[f"{pair}_across"],
+            rsa[f"{pair}_within"],
             c=np.arange(len(layers)),
             cmap="plasma",
             marker=MARKS[pair].marker,
@@ -137,8 +188,6 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int], shown
         Line2D([], [], color="grey", marker=MARKS[pair].marker, linestyle="", markersize=8, label=MARKS[pair].label)
         for pair in PAIRS
     ]
-    if confidence := shown.confidence("rsa_within"):
-        handles.append(Line2D([], [], color="grey", linewidth=1, label=f"{100 * confidence:g} % intervals"))
     axis.legend(handles=handles, loc="lower right", fontsize=10)
     bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     number_layers(bar.ax.yaxis, layers)

@@ -8,15 +8,32 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
-from stages.geometry.names import LABELS, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.plotting.captions import at_focus, numbers, of_units
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, panels
 
 #: More points than this hide each other: their density is shown instead.
 MOST_POINTS = 6000
+#: Of points, in points; triangles look smaller than they are.
+SIZES = {"s": 5.5, "o": 6, "^": 7}
+#: Where words are compared, unless `tokens.target` says otherwise.
+OWN_TOKEN = "the word's own token"
 
 
-def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int) -> Figure:
+@figure(
+    2,
+    "Activations",
+    values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus, run.context),
+    caption=lambda run: of_units(
+        run, f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
+    ),
+    alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
+    one_layer=True,
+    at_target=False,
+)
+def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int, token: int) -> Figure:
     """Draw Figure 2: the activations of each matrix against those of each other, unit by unit.
 
     Parameters
@@ -26,21 +43,42 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     r : mapping of "qk", "qv", "kv" to float
         Pearson correlations, for the titles. A pair that is not defined, as its matrices differ in width, is left out,
         and its panel says so.
-    layer : int
+    layer, token : int
     """
     titles = {a + b: f"{LABELS[a]} by {LABELS[b]}" for a, b in PAIRS}
     titles |= {pair: f"{titles[pair]} (r = {number(value)})" for pair, value in r.items() if pair in titles}
     figure = _scatter(activations, titles, "activations")
-    figure.suptitle(f"Layer {layer}, context token, n = {_counted(activations['q'], 'units')}")
+    drawn = [activations[a] for a, b in PAIRS if len(activations[a]) == len(activations[b])]
+    counted = f", n = {_counted(drawn[0], 'units')}" if drawn else ""
+    figure.suptitle(f"Layer {layer}, token {token} of the prompt{counted}")
     return figure
 
 
+@figure(
+    5,
+    "Similarities of two matrices",
+    values=lambda run: (
+        run.at_focus,
+        at_focus(PAIRS, run.rsa, run),
+        run.record["metric"],
+        run.focus,
+        run.comparison,
+        f"token {run.record['target']}" if run.aside else OWN_TOKEN,
+    ),
+    caption=lambda run: (
+        f"RSA score ({COMPARISON_LABELS[run.comparison].name}) over {len(run.within)} pairs of words: "
+        f"{numbers(at_focus(PAIRS, run.rsa, run))}."
+    ),
+    alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
+    one_layer=True,
+)
 def rsa_scatter(
     similarity: Mapping[str, np.ndarray],
     scores: Mapping[str, float],
     metric: str,
     layer: int,
     comparison: str = "pearson",
+    token: str = OWN_TOKEN,
 ) -> Figure:
     """Draw Figure 5: the similarities of each matrix against those of each other, one point a word pair.
 
@@ -54,11 +92,13 @@ def rsa_scatter(
     layer : int
     comparison : str
         What the scores are: a key of `COMPARISON_LABELS`.
+    token : str
+        Where words are compared.
     """
     symbol = COMPARISON_LABELS[comparison].symbol
     titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
     figure = _scatter(similarity, titles, METRIC_LABELS[metric].short)
-    figure.suptitle(f"Layer {layer}, n = {_counted(similarity['q'], 'word pairs')}")
+    figure.suptitle(f"Layer {layer}, {token}, n = {_counted(similarity['q'], 'word pairs')}")
     return figure
 
 
@@ -77,6 +117,20 @@ def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: 
     return figure
 
 
+@figure(
+    7,
+    "Similarities within and across categories",
+    values=lambda run: (
+        run.at_focus,
+        run.within,
+        at_focus(MATRICES, run.separability, run),
+        run.record["metric"],
+        run.focus,
+    ),
+    caption=lambda run: f"Cohen's d: {numbers(at_focus(MATRICES, run.separability, run))}.",
+    alternative="For Q, K and V, the distribution of similarities within categories and that across categories",
+    one_layer=True,
+)
 def category_distributions(
     similarity: Mapping[str, np.ndarray], within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
 ) -> Figure:
@@ -92,16 +146,20 @@ def category_distributions(
         A key of `METRIC_LABELS`.
     layer : int
     """
-    figure, axes = panels(3, width=12)
+    label, figure, axes = METRIC_LABELS[metric], *panels(3, width=12)
+    # Distances of Q, K and V may differ by orders.
+    shared = _bins(*similarity.values()) if label.bounded else None
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):
-        for label, pairs, colour, marker in (("Within", within, "C0", "s"), ("Across", ~within, "C2", "^")):
-            centres, density = _density(values[pairs])
-            size = 5 if len(centres) <= 40 else 3
-            axis.plot(centres, density, color=colour, marker=marker, markersize=size, label=label)
+        edges = _bins(values) if shared is None else shared
+        for kind, pairs, colour, line in (("Within", within, "C0", "-"), ("Across", ~within, "C2", "--")):
+            centres, density = _density(values[pairs], edges)
+            axis.plot(centres, density, color=colour, linestyle=line, label=kind)
             axis.fill_between(centres, density, color=colour, alpha=0.2, linewidth=0)
-        axis.set(title=f"{LABELS[name]} (d = {number(d[name])})", xlabel=METRIC_LABELS[metric].long)
-        axis.set_ylim(bottom=0)
-        axis.locator_params(axis="x", nbins=5)
+        axis.set(title=f"{LABELS[name]} (d = {number(d[name])})", xlabel=label.long, xlim=(edges[0], edges[-1]))
+        axis.locator_params(axis="x", nbins=6)
+    highest = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(0, highest if label.bounded else None)
     axes[0].set_ylabel("Density")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
     figure.suptitle(f"Category-specific similarity distributions, layer {layer}")
@@ -111,7 +169,15 @@ def category_distributions(
 def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark) -> None:
     """Draw each point; where there are too many, cells coloured by the logarithm of how many points they hold."""
     if len(x) <= MOST_POINTS:
-        axis.plot(x, y, mark.marker, color=mark.colour, alpha=0.5, markersize=4, mew=0)
+        axis.plot(
+            x,
+            y,
+            mark.marker,
+            color=mark.colour,
+            alpha=0.5,
+            markersize=SIZES[mark.marker] * (1 if len(x) < 300 else 0.8),
+            mew=0,
+        )
         return
     few, many = to_rgba(mark.colour, 0.15), to_rgba(mark.colour)
     colours = LinearSegmentedColormap.from_list(mark.label, [few, many, to_rgba(rcParams["text.color"])])
@@ -123,10 +189,16 @@ def _counted(values: np.ndarray, what: str) -> str:
     return f"{len(values):,} {what}" + (", log density" if len(values) > MOST_POINTS else "")
 
 
-def _density(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Histogram as a line: bin centres and densities, bins by Freedman & Diaconis."""
-    edges = np.histogram_bin_edges(values, bins="fd")
-    if len(edges) > 101:  # a few far values would ask for thousands of bins
-        edges = np.linspace(edges[0], edges[-1], 101)
-    density, edges = np.histogram(values, bins=edges, density=True)
-    return (edges[:-1] + edges[1:]) / 2, density
+def _bins(*groups: np.ndarray) -> np.ndarray:
+    """Return the edges of bins that hold all groups, of their mean width by Freedman & Diaconis; the ends are empty."""
+    edges = [np.histogram_bin_edges(values, bins="fd") for values in groups]
+    low, high = min(e[0] for e in edges), max(e[-1] for e in edges)
+    # A few far values would ask for thousands of bins.
+    count = min(100, max(1, round((high - low) / np.mean([e[1] - e[0] for e in edges]))))
+    width = (high - low) / count
+    return np.concatenate([[low - width], np.linspace(low, high, count + 1), [high + width]])
+
+
+def _density(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a histogram as a line: the centres of bins, and densities."""
+    return (edges[:-1] + edges[1:]) / 2, np.pad(np.histogram(values, bins=edges[1:-1], density=True)[0], 1)

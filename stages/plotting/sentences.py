@@ -1,6 +1,7 @@
 """Figure 15: the same words in several sentences."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -12,12 +13,47 @@ from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
+from stages.plotting.captions import numbers
+from stages.plotting.registry import figure
 from stages.plotting.style import layer_axis, marker_size, panels, profile, show_limits, widened
 
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
+
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
+#: The measures of the middle row.
+RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "share_sentence")
 
 
-def sentences_profile(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def _caption(run: "Results") -> str:
+    """Say in means over layers how reliable the geometries are, and what that leaves of their agreement."""
+
+    def means_of(measure: str, names: Sequence[str]) -> str:
+        cells = {name: run.sentences[measure, name, ALL_SENTENCES]["value"] for name in names}
+        known = {name: np.nanmean(values) for name, values in cells.items() if np.isfinite(values).any()}
+        return numbers(known) or "not defined, as no matrix is reliable"
+
+    return (
+        f"Means over layers. Correlation of the similarities in two of {_how_many(run.sentences)} sentences: "
+        f"{means_of('reliability', MATRICES)}. RSA within a sentence {means_of('rsa', PAIRS)}; across sentences "
+        f"{means_of('rsa_across', PAIRS)}; corrected for attenuation {means_of('rsa_corrected', PAIRS)}."
+    )
+
+
+def _how_many(scores: Scores) -> int:
+    return len({sentence for *_, sentence in scores} - {ALL_SENTENCES})
+
+
+@figure(
+    15,
+    "The same words in other sentences",
+    values=lambda run: (run.sentences, run.alpha, run.numbers),
+    caption=_caption,
+    alternative="Lines over layers, one a sentence, and means: RSA of pairs, reliability and Cohen's d of matrices",
+    table="sentences",
+    at_target=False,  # sentences are read at the word's own token
+)
+def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 15: RSA, reliability and Cohen's d over layers, in every sentence and over all of them.
 
     Parameters
@@ -41,16 +77,14 @@ def sentences_profile(scores: Scores, alpha: float, layers: Sequence[int]) -> Fi
     for axis, name in zip(axes[6:], MATRICES, strict=True):
         _every_sentence(axis, scores, "d", name)
     rows = {
-        "RSA score": ("rsa", PAIRS),
-        "Reliability; share of variance": (None, MATRICES),
-        "Cohen's d": ("d", MATRICES),
+        "RSA score": (("rsa", "rsa_across", "rsa_corrected"), PAIRS),
+        "Reliability; share of variance": (RELIABILITY, MATRICES),
+        "Cohen's d": (("d",), MATRICES),
     }
-    for place, (label, (measure, names)) in enumerate(rows.items()):
+    for place, (label, (measures, names)) in enumerate(rows.items()):
         row = axes[3 * place : 3 * place + 3]
-        values = [
-            cells[c] for (m, *_), cells in scores.items() if m in (measure, f"{measure}_corrected") for c in cells
-        ]
-        limits = show_limits(widened([v[np.isfinite(v)] for v in values] or [np.array([0.0])], (0.0, 1.0)))
+        values = [v for (measure, *_), cells in scores.items() if measure in measures for v in cells.values()]
+        limits = show_limits(widened(values, (0.0, 1.0)))
         for axis, name in zip(row, names, strict=True):
             axis.axhline(0, color="grey", linewidth=0.8)
             axis.set(title=LABELS[name], ylim=limits)
@@ -68,8 +102,7 @@ def sentences_profile(scores: Scores, alpha: float, layers: Sequence[int]) -> Fi
         Line2D([], [], color=SENTENCE, linestyle="-.", label="the sentence's"),
     ]
     figure.legend(handles=keys, loc="outside right center", fontsize=10)
-    sentences = len({sentence for *_, sentence in scores} - {ALL_SENTENCES})
-    figure.suptitle(f"The same words in {sentences} sentences")
+    figure.suptitle(f"The same words in {_how_many(scores)} sentences")
     return figure
 
 

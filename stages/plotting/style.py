@@ -1,7 +1,8 @@
 """What the figures share: themes, colours and markers, limits, and the words on the axes."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
@@ -68,9 +70,41 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
     FigureCanvasAgg(figure).print_png(path)
 
 
-def sheet(theme: str) -> AbstractContextManager[None]:
-    """Put a style sheet of this folder, and nothing else, in force."""
-    return matplotlib.style.context(Path(__file__).parent / f"{theme}.mplstyle", after_reset=True)
+@contextmanager
+def sheet(theme: str) -> Iterator[None]:
+    """Put a style sheet of this folder, and nothing else, in force; `missing_letters` says what its font lacks."""
+    path = Path(__file__).parent / f"{theme}.mplstyle"
+    with matplotlib.style.context(path, after_reset=True), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
+def missing_letters(texts: Iterable[str]) -> str:
+    """Return a line that names the letters of texts that the figures' font lacks; empty where it has them all."""
+    with sheet("dark"):
+        font = get_font(findfont(rcParams["font.family"][0]))
+    lacking = {text: set(map(ord, text)) - font.get_charmap().keys() for text in texts}
+    letters = "".join(sorted(map(chr, set().union(*lacking.values()))))
+    words = ", ".join(text for text, missing in lacking.items() if missing)
+    return (
+        f"boxes stand in figures for letters that {font.family_name} lacks: {letters} (in {words})" if letters else ""
+    )
+
+
+def shortened(names: Sequence[str], most: int) -> list[str]:
+    """Shorten names of more than `most` letters, so that different ones still differ.
+
+    Examples
+    --------
+    >>> shortened(["category number 1", "category number 2", "fruit"], 10)
+    ['category…1', 'category…2', 'fruit']
+    """
+    for start in range(most - 1, 0, -1):  # letters kept of the beginning; the others are the end's
+        short = [n if len(n) <= most else f"{n[:start]}…{n[len(n) - most + 1 + start :]}" for n in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    places = {name: place for place, name in enumerate(dict.fromkeys(names), 1)}
+    return [name if len(name) <= most else f"{name[: most - 5]}… {places[name]}" for name in names]
 
 
 def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0) -> tuple[Figure, list[Axes]]:
@@ -81,8 +115,10 @@ def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0
 
 
 def widened(values: Sequence[np.ndarray], limits: tuple[float, float] | None = POST_LIMITS) -> tuple[float, float]:
-    """Widen `limits` to tenths that hold all `values`; None stands for limits that the values alone decide."""
-    low, high = min(np.min(v) for v in values), max(np.max(v) for v in values)
+    """Widen `limits` to tenths that hold all `values`, but for NaN; None stands for what the values alone decide."""
+    known = [v[np.isfinite(v)] for v in map(np.asarray, values)]
+    known = [v for v in known if v.size] or [np.asarray(limits or (0.0, 1.0))]
+    low, high = min(np.min(v) for v in known), max(np.max(v) for v in known)
     if limits is None:
         return float(low), float(high)
     return min(limits[0], np.floor(low * 10) / 10), max(limits[1], np.ceil(high * 10) / 10)
@@ -114,11 +150,11 @@ def titled(aside: str, draw: Callable[[], Figure]) -> Figure:
     return figure
 
 
-def switched_off(reason: str) -> Figure:
+def without_values(reason: str) -> Figure:
     """Say in the place of a figure why there is none."""
     figure, (axis,) = panels(1, width=8, height=2.5)
     axis.axis("off")
-    axis.text(0.5, 0.5, f"not computed: {reason}", ha="center", va="center", weight="bold")
+    axis.text(0.5, 0.5, reason, ha="center", va="center", weight="bold")
     return figure
 
 

@@ -1,7 +1,8 @@
 """What of tests and intervals a figure shows: bands, hollow marks, and their keys in the legend."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -9,6 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from stages.geometry.names import Scores
+
+if TYPE_CHECKING:
+    from stages.artefacts.results import Results
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,6 @@ class Uncertainty:
     bands: bool
     marks: bool
 
-    def without(self, measure: str) -> "Uncertainty":
-        """Return the same without a measure."""
-        return replace(self, scores={names: cells for names, cells in self.scores.items() if names[0] != measure})
-
     def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
         """Return "low" and "high" of a matrix or pair, or None."""
         return self.scores.get((measure, name)) if self.bands else None
@@ -48,23 +48,28 @@ class Uncertainty:
         cells = self.scores.get((measure, name)) if self.marks else None
         return cells["p_familywise"] <= self.alpha if cells else None
 
-    def confidence(self, measure: str) -> float | None:
-        """Return what the intervals hold, or None where none are shown."""
-        return 1 - self.alpha if self.bands and self._has(measure) else None
+    def band_keys(self, measure: str) -> list[Artist]:
+        """List what the legend says of bands."""
+        known = self.bands and any(names[0] == measure for names in self.scores)
+        label = f"{100 * (1 - self.alpha):g} % interval"
+        return [Patch(color="grey", alpha=0.4, linewidth=0, label=label)] if known else []
 
-    def keys(self, measure: str) -> list[Artist]:
-        """List what the legend explains: a band, a hollow mark."""
-        handles: list[Artist] = []
-        if confidence := self.confidence(measure):
-            handles.append(Patch(color="grey", alpha=0.4, linewidth=0, label=f"{100 * confidence:g} % interval"))
-        if self.marks and self._has(measure):
-            hollow = {"color": "grey", "marker": "o", "markerfacecolor": "none", "linestyle": "", "markersize": 7}
-            handles.append(Line2D([], [], **hollow, label=f"family-wise p > {self.alpha:g}"))
-        return handles
-
-    def _has(self, measure: str) -> bool:
-        return any(names[0] == measure for names in self.scores)
+    def test_keys(self, measure: str, names: Sequence[str], of: str = "") -> list[Artist]:
+        """List what the legend says of full and hollow marks, of those that occur."""
+        tested = [passed for name in names if (passed := self.significant(measure, name)) is not None]
+        looks = {"color": "grey", "marker": "o", "linestyle": "", "markersize": 7}
+        kinds = {True: ("≤", {}), False: (">", {"markerfacecolor": "none"})}
+        return [
+            Line2D([], [], **looks, **fill, label=f"{of}family-wise p {sign} {self.alpha:g}")
+            for passed, (sign, fill) in kinds.items()
+            if any((cells == passed).any() for cells in tested)
+        ]
 
 
 #: No interval and no test.
 CERTAIN = Uncertainty({}, 0.05, bands=False, marks=False)
+
+
+def shown(run: "Results") -> Uncertainty:
+    """Return what of a run's tests and intervals its figures are to show."""
+    return Uncertainty(run.inference, run.alpha, run.bands, run.marks)

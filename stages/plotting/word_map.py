@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
@@ -11,8 +10,10 @@ from matplotlib.lines import Line2D
 
 from stages.geometry.names import LABELS
 from stages.geometry.scaling import MANY_WORDS
+from stages.plotting.captions import numbers
 from stages.plotting.names import number
-from stages.plotting.style import panels
+from stages.plotting.registry import figure
+from stages.plotting.style import panels, shortened
 
 #: How many words are named where only extremes are.
 EXTREMES = 12
@@ -26,8 +27,23 @@ SPOTS = np.array(
 )
 RINGS, STEP = 6, 6.0
 MARKERS = "os^DvPX"
+#: More points hide each other: so many are drawn, evenly spaced through the list.
+MOST_WORDS = 300
+#: Letters of a category's name, and of a line of the legend; its lines.
+LONGEST, LINE, MOST_ROWS = 24, 150, 8
+SIDES = np.array([-1, 1])
 
 
+@figure(
+    14,
+    "A map of the words",
+    values=lambda run: (*run.maps, run.record["words"], run.record["categories"], run.focus),
+    caption=lambda run: (
+        f"Near each other: alike. Stress, 0 where the plane keeps every distance: {numbers(run.maps[1])}."
+    ),
+    alternative="For Q, K and V, the words as points in a plane, coloured by category",
+    one_layer=True,
+)
 def word_map(
     points: Mapping[str, np.ndarray],
     stress: Mapping[str, float],
@@ -45,26 +61,28 @@ def word_map(
     words, categories : sequence of str, length words
     layer : int
     """
-    figure, axes = panels(3, width=13, height=5.5)
     order = list(dict.fromkeys(categories))
-    places = np.array([order.index(category) for category in categories])
-    looks = [(colour, MARKERS[place % len(MARKERS)]) for place, colour in enumerate(colours(len(order)))]
+    chosen = np.unique(np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int))
+    points, words = {name: values[chosen] for name, values in points.items()}, [words[place] for place in chosen]
+    places = np.array([order.index(categories[place]) for place in chosen])
+    looks = looks_of(len(order))
     everything = np.concatenate(list(points.values()))
     centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
-    reach = 1.1 * np.ptp(everything, axis=0).max() / 2
+    reach = 1.15 * np.ptp(everything, axis=0) / 2
+    reach = np.maximum(reach, 0.4 * reach.max())  # words on a line
+    columns, keys = legend(order, looks)
+    rows = -(-len(keys) // columns)
+    height = 4.1 * min(reach[1] / reach[0], 1) + 1.3 + 0.2 * rows
+    figure, axes = panels(3, width=13, height=height)
     for axis, (name, values) in zip(axes, points.items(), strict=True):
-        for place, (colour, marker) in enumerate(looks):
-            some = values[places == place].T
-            axis.plot(*some, marker, color=colour, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
+        for place, look in enumerate(looks):
+            axis.plot(*values[places == place].T, **look, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
         axis.spines[:].set_visible(False)
         axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
-        axis.set(xlim=centre[0] + [-reach, reach], ylim=centre[1] + [-reach, reach], aspect="equal")
-    keys = [
-        Line2D([], [], color=colour, marker=marker, linestyle="", label=category)
-        for category, (colour, marker) in zip(order, looks, strict=True)
-    ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 8), fontsize=10)
-    figure.suptitle(f"Which words are near each other, layer {layer}")
+        axis.set(xlim=centre[0] + reach[0] * SIDES, ylim=centre[1] + reach[1] * SIDES, aspect="equal")
+    figure.legend(keys, [key.get_label() for key in keys], loc="outside lower center", ncols=columns, fontsize=10)
+    some = f", {len(words)} of {len(categories):,} words" if len(words) < len(categories) else ""
+    figure.suptitle(f"Which words are near each other, layer {layer}{some}")
     figure.draw_without_rendering()  # where the names go depends on where the axes have come to lie
     figure.set_layout_engine("none")
     for axis, values in zip(axes, points.values(), strict=True):
@@ -73,14 +91,29 @@ def word_map(
     return figure
 
 
-def colours(categories: int) -> list:
-    """Return a colour for each category: the theme's, or of more than it has, evenly spaced hues."""
-    cycle = rcParams["axes.prop_cycle"].by_key()["color"]
-    return (
-        cycle[:categories]
-        if categories <= len(cycle)
-        else list(matplotlib.colormaps["turbo"](np.linspace(0.05, 0.95, categories)))
-    )
+def looks_of(categories: int) -> list[dict[str, str]]:
+    """Return how each category's points are drawn: no two of seventy alike, by colour, marker and filling."""
+    colours = rcParams["axes.prop_cycle"].by_key()["color"]
+    looks = len(colours) * len(MARKERS)  # their numbers have no common divisor: both change from one to the next
+    return [
+        {
+            "color": colours[place % len(colours)],
+            "marker": MARKERS[place % len(MARKERS)],
+            "fillstyle": "none" if place // looks % 2 else "full",
+            "linestyle": "",
+        }
+        for place in range(categories)
+    ]
+
+
+def legend(names: Sequence[str], looks: Sequence[Mapping[str, str]]) -> tuple[int, list[Line2D]]:
+    """Return the legend's columns, as many as the page is wide, and its keys, as many as it has room for."""
+    names = shortened(names, LONGEST)
+    columns = min(8, int(LINE / (max(map(len, names)) + 7)), len(names))
+    keys = [Line2D([], [], **look, label=name) for name, look in zip(names, looks, strict=True)]
+    if len(keys) > (most := columns * MOST_ROWS):
+        keys = [*keys[: most - 1], Line2D([], [], linestyle="", label=f"and {len(keys) - most + 1} more")]
+    return columns, keys
 
 
 def extremes(points: np.ndarray) -> np.ndarray:

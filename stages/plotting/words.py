@@ -10,10 +10,24 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS
+from stages.geometry.pairs import category_masks, square
+from stages.plotting.captions import numbers
 from stages.plotting.names import METRIC_LABELS, number
-from stages.plotting.style import POST_LIMITS, panels, widened
+from stages.plotting.registry import figure
+from stages.plotting.style import POST_LIMITS, panels, shortened, widened
 
 
+@figure(
+    1,
+    "Pairs within and across categories",
+    values=lambda run: (category_masks(run.record["categories"]),),
+    caption=lambda run: (
+        f"{len(run.record['words'])} words make {len(run.within)} pairs: {run.within.sum()} within a category, "
+        f"{(~run.within).sum()} across."
+    ),
+    alternative="Four square masks over the words: same category, upper triangle, within and across categories",
+    at_target=False,
+)
 def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     """Draw Figure 1: which word pairs count as within a category and which as across.
 
@@ -35,6 +49,19 @@ def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     return figure
 
 
+@figure(
+    4,
+    "Similarity matrices",
+    values=lambda run: (
+        {name: square(pairs, METRIC_LABELS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
+        run.record["categories"],
+        run.record["metric"],
+        run.focus,
+    ),
+    caption=lambda run: f"In the mean over pairs of words: {numbers(run.mean_similarity)}.",
+    alternative="Three square maps of the similarities of all word pairs in Q, K and V, with lines between categories",
+    one_layer=True,
+)
 def similarity_matrices(
     matrices: Mapping[str, np.ndarray], categories: Sequence[str], metric: str, layer: int
 ) -> Figure:
@@ -53,12 +80,12 @@ def similarity_matrices(
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
     blocks = [(name, len(list(run))) for name, run in groupby(categories)]
     crowded = not _names_fit(blocks)
-    figure, axes = panels(3, width=13, height=4.9 if crowded else 4.4)
+    figure, axes = panels(3, width=13, height=5.8 if crowded else 4.8)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
         axis.set(title=f"{panel}) {LABELS[name]} {label.long.lower()}", xlabel="Words")
         _mark_categories(axis, blocks, crowded)
-        figure.colorbar(image, ax=axis, shrink=0.8)
+    figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01)
     axes[0].set_ylabel("Words")
     figure.suptitle(f"Layer {layer}")
     return figure
@@ -129,7 +156,7 @@ def _mark_categories(axis: Axes, blocks: Sequence[tuple[str, int]], crowded: boo
         axis.axhline(edge, color="white", linestyle="--", linewidth=width)
         axis.axvline(edge, color="white", linestyle="--", linewidth=width)
     axis.tick_params(length=0)
-    centres, names = (edges[:-1] + edges[1:]) / 2, [name for name, _ in blocks]
+    centres, names = (edges[:-1] + edges[1:]) / 2, shortened([name for name, _ in blocks], 16)
     if not crowded:
         axis.set_yticks(centres, names, rotation=90, va="center")
         axis.set_xticks(centres, names)
@@ -138,7 +165,7 @@ def _mark_categories(axis: Axes, blocks: Sequence[tuple[str, int]], crowded: boo
     for place, centre in enumerate(centres):
         if not shown or centre - centres[shown[-1]] >= room:
             shown.append(place)
-    named = [names[place] if len(names[place]) <= 16 else f"{names[place][:15]}…" for place in shown]
+    named = [names[place] for place in shown]
     first = axis.get_subplotspec().is_first_col()
     axis.set_yticks(centres[shown], named if first else [""] * len(named), fontsize=7)
     axis.set_xticks(centres[shown], named, fontsize=7, rotation=90)

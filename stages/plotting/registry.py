@@ -1,0 +1,94 @@
+"""The figures, each entered beside the function that draws it: what it is called, drawn from, and said to show."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.figure import Figure
+
+import stages.plotting
+from stages.plotting.style import titled, without_values
+
+if TYPE_CHECKING:  # stage `matrices` draws, too, and reads no tables
+    from stages.artefacts.results import Results
+
+_ENTERED: dict[int, "figure"] = {}
+
+
+@dataclass
+class figure:
+    """Enter the function that draws a figure; its file is named after number and function.
+
+    Attributes
+    ----------
+    number : int
+        The pages' order.
+    subject : str
+        For the title on a page.
+    values : callable
+        Takes the run's `Results`, gives the function's arguments.
+    caption : callable
+        Takes the run's `Results`, gives the sentences below the figure, with its numbers.
+    alternative : str
+        What there is to see, for readers who do not.
+    table : str, optional
+        The attribute of `Results` without which there is nothing to draw.
+    one_layer : bool
+        Whether it shows the focus layer only.
+    at_target : bool
+        Whether it shows words as they are compared at `tokens.target`.
+
+    Raises
+    ------
+    ValueError
+        If there is a figure of that number.
+    """
+
+    number: int
+    subject: str
+    values: Callable[[Any], tuple]
+    caption: Callable[[Any], str]
+    alternative: str
+    table: str | None = None
+    one_layer: bool = False
+    at_target: bool = True
+
+    def __call__(self, draw: Callable[..., Figure]) -> Callable[..., Figure]:
+        """Enter a function."""
+        if self.number in _ENTERED:
+            raise ValueError(
+                f"two figures have the number {self.number}: {_ENTERED[self.number].name}, {draw.__name__}"
+            )
+        self.draw, self.name = draw, f"fig{self.number}_{draw.__name__}"
+        _ENTERED[self.number] = self
+        return draw
+
+    def title(self, run: "Results") -> str:
+        """Return what stands above it on a page."""
+        return f"Figure {self.number}. {self.subject}" + (f", layer {run.focus}" if self.one_layer else "")
+
+    def missing(self, run: "Results") -> str:
+        """Return why there is nothing to draw, or nothing."""
+        empty = self.table is not None and not getattr(run, self.table)
+        return f"not computed: {run.reasons[self.table]}" if empty else ""
+
+    def drawing(self, run: "Results") -> Callable[[], Figure]:
+        """Return what draws it, without arguments, or says why it cannot be drawn; this can be pickled."""
+        missing = self.missing(run)
+        draw = partial(without_values, missing) if missing else partial(self.draw, *self.values(run))
+        return partial(titled, run.aside if self.at_target else "", draw)
+
+    def text(self, run: "Results") -> str:
+        """Return what stands below it on a page."""
+        missing = self.missing(run)
+        return f"{missing[0].upper()}{missing[1:]}." if missing else self.caption(run)
+
+
+def figures() -> dict[str, figure]:
+    """Return all figures by name, in the order of their numbers: those of every module of this room."""
+    for module in pkgutil.iter_modules(stages.plotting.__path__):
+        importlib.import_module(f"stages.plotting.{module.name}")
+    return {entry.name: entry for _, entry in sorted(_ENTERED.items())}
