@@ -110,7 +110,7 @@ def capture(
                     raise Inexact(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
         write(key, first, block)
 
-    fill = partial(_fill, model, projections, words=len(prompts.ids), positions=len(positions), mean=mean)
+    fill = partial(_fill, model, projections, words=len(prompts.ids), mean=mean)
     refused: dict[str, str] = {}
     *faster, exact = ways(model, prompts, causal)
     for way in faster:
@@ -154,25 +154,17 @@ def _fill(
     passes: Sequence[Callable[[], Pass]],
     write: Write,
     words: int,
-    positions: int,
     mean: bool,
 ) -> None:
     """Run passes one after the other, and write what they give."""
-    shared: dict[str, np.ndarray] = {}  # what a pass over the shared tokens gave: the same for every word
-    with tqdm(total=len(passes) * len(projections), desc=f"capture {words} words", unit="layer") as bar:
+    with tqdm(
+        total=len(passes) * len(projections), desc=f"capture {words} words", unit="layer", delay=2, disable=None
+    ) as bar:
         for make in passes:
             part = make()
 
-            def receive(key: str, values: np.ndarray, part: Pass = part) -> None:
-                if part.row is None:
-                    shared[key] = values
-                elif key in shared:
-                    block = np.empty((len(values), positions, values.shape[-1]), dtype=values.dtype)
-                    block[:, part.columns] = values
-                    block[:, [c for c in range(positions) if c not in part.columns]] = shared[key]
-                    write(key, part.row, block)
-                else:
-                    write(key, part.row, values)
+            def receive(key: str, values: np.ndarray, row: int = part.row) -> None:
+                write(key, row, values)
                 bar.update(key.endswith("x"))
 
             _each(model, projections, part, mean, receive)

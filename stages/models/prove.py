@@ -8,10 +8,9 @@ import torch
 from torch import nn
 
 from stages.models.hooks import hooked, place_of
-from stages.models.intervene import intervene
 from stages.models.precision import computing
 from stages.models.projections import Projection
-from stages.models.watch import INTERVENED, watch
+from stages.models.watch import watch
 from stages.pipeline.errors import UserError
 
 #: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
@@ -27,7 +26,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
     its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
-    does not use that, from the matrix products that it computes; where there are none, `intervene` tells.
+    does not use that, from the matrix products that it computes.
 
     Parameters
     ----------
@@ -73,12 +72,12 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             raise UserError(f"{where} was not used when the model read a text")
         if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
             raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
+        if not any(uses.received.values()):
+            raise UserError(
+                f"{where}: its attention could be watched neither in transformers' attention interface nor by its "
+                "matrix products"
+            )
         by.add(uses.by)
-        if uses.by == INTERVENED:
-            if wrong := intervene(projection, *uses.call, tolerance):
-                raise UserError(f"{where}: its attention could not be watched, and {wrong}")
-            found = {part: words | {"as changes show"} for part, words in found.items()}
-            continue
         for part, words in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()

@@ -90,7 +90,7 @@ def capture_sentences(
             if not key.endswith("_bias"):
                 write(key, first + row, block)
 
-        rows = [len(prompts.ids) - 1] if way in ("packed", "cached") else []
+        rows = [len(prompts.ids) - 1] if way == "packed" else []
         way, _ = capture(model, projections, prompts, below, [prompts.word_position], multi_token, rows)
         ways[name] = way
         first += len(prompts.ids)
