@@ -39,14 +39,14 @@ PROMPTS = Prompts(
 )
 
 
-def examine(model_type: str, part: str = "encoder") -> dict[str, str]:
+def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.float32) -> dict[str, str]:
     """Build, capture and prove one type: a row of the table."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     torch.set_num_threads(1)
     row = dict.fromkeys(COLUMNS, "") | {"type": model_type}
     try:
-        model = build(model_type)
+        model = build(model_type, dtype)
     except Exception as error:  # any: what transformers itself does not build
         reason = " ".join((str(error).strip() or type(error).__name__).split()).split(". ")[0][:160]
         return row | {"verdict": "refused", "reason": f"transformers does not build it: {reason}"}
@@ -86,10 +86,11 @@ def check_map(projection: Projection, into: Mapping[str, np.ndarray]) -> None:
     if not projection.linear:
         return
     layer = projection.layer
-    x = torch.from_numpy(into[f"attn_{layer}_x"]).float()
+    x = torch.from_numpy(into[f"attn_{layer}_x"])
     for name, module in projection.modules.items():
         with torch.no_grad():
-            bare = module(x) - module(torch.zeros_like(x))
+            rows = x.to(next(module.parameters()).dtype)
+            bare = module(rows) - module(torch.zeros_like(rows))
         for part, values in projection.split(name, bare).items():
             values = values.numpy() + into.get(f"attn_{layer}_{part}_bias", 0)
             np.testing.assert_allclose(values, into[f"attn_{layer}_{part}"], atol=1e-4, rtol=1e-3)

@@ -47,9 +47,10 @@ def test_every_layout_is_in_the_table() -> None:
 UNUSED = {("q_head k_head v_head", "separate"), ("project_q project_k project_v", "separate")}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("model_type", sample())
-def test_a_sample_of_every_layout_is_as_in_the_table(model_type: str) -> None:
-    assert examine(model_type) == TABLE[model_type]
+def test_a_sample_of_every_layout_is_as_in_the_table(model_type: str, dtype: torch.dtype) -> None:
+    assert examine(model_type, dtype=dtype) == TABLE[model_type]
 
 
 def found(model_type: str) -> tuple[nn.Module, list[Projection]]:

@@ -194,6 +194,47 @@ def test_one_whole_prompt_is_enough_to_refuse_a_faster_way(model: GPT2Model, pro
     assert "differs by" in refused["packed"]
 
 
+def test_the_prompt_farthest_back_in_a_pack_is_among_those_that_are_held(
+    model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of packs of 3 and 1 words the last prompt stands first in its own: an error of the third must still be seen."""
+    monkeypatch.setattr("stages.models.passes.TOKENS", 3)
+    packs = plan(model, prompts, range(5), "packed")
+    assert [len(make().tokens) for make in packs] == [3, 1]
+    packed = capturing.plan
+
+    def swap(model: GPT2Model, prompts: Prompts, positions: range, way: str) -> list:
+        parts = packed(model, prompts, positions, way)
+        if way == "packed":
+            part = parts[0]()
+            part.inputs["input_ids"][0, -1] += 1
+            parts[0] = lambda: part
+        return parts
+
+    expected = capture(model, prompts)
+    monkeypatch.setattr(capturing, "plan", swap)
+    for name, values in capture(model, prompts).items():
+        np.testing.assert_allclose(values, expected[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(("dtype", "taken"), [("float64", False), ("float32", True)])
+def test_a_way_must_be_as_exact_as_the_model_computes(
+    prompts: Prompts, dtype: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(*arguments(dtype=dtype)).model
+    packed = capturing.plan
+
+    def nudge(model: GPT2Model, prompts: Prompts, positions: range, way: str) -> list:
+        with torch.no_grad():
+            model.wpe.weight.mul_(1 + 1e-7 * (way == "packed"))
+        return packed(model, prompts, positions, way)
+
+    monkeypatch.setattr(capturing, "plan", nudge)
+    projections = find_projections(model)
+    way, refused = capturing.capture(model, projections, prompts, lambda *_: None, [4], "error")
+    assert (way == "packed", list(refused)) == (taken, [] if taken else ["packed", "padded"])
+
+
 def test_packs_fit_into_the_window(model: GPT2Model, prompts: Prompts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model.config, "sliding_window", 6, raising=False)
     passes = [make() for make in plan(model, prompts, range(5), "packed")]

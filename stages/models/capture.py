@@ -9,15 +9,14 @@ from torch import nn
 from tqdm import tqdm
 
 from stages.models.hooks import run
-from stages.models.passes import Pass, plan, ways
+from stages.models.passes import Pass, farthest_back, plan, ways
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
 Write = Callable[[str, int, np.ndarray], None]
 
-#: How far numbers of a faster way may be from those of whole prompts, as a share of the largest: in float32, and in
-#: roundings where a model computes in half precision.
-TOLERANCE, ROUNDINGS = 1e-4, 8
+#: How far numbers of a faster way may be from those of whole prompts, as a share of the largest.
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2**-7, torch.bfloat16: 2**-4}
 
 
 class Inexact(Exception):
@@ -83,7 +82,7 @@ def capture(
     FloatingPointError
         If an activation is not finite.
     """
-    mean, rows = multi_token == "mean", rows or _held_rows(prompts)
+    mean, rows = multi_token == "mean", rows or _held_rows(model, prompts)
     held: dict[str, dict[int, np.ndarray]] = {}
     whole = plan(model, prompts, range(prompts.positions), "single")
     for row in rows:
@@ -92,7 +91,7 @@ def capture(
             held.setdefault(key, {})[row] = values[0]
 
         _each(model, projections, whole[row](), mean, hold)
-    share = max(TOLERANCE, ROUNDINGS * torch.finfo(model.dtype).eps)
+    share = TOLERANCES[model.dtype]
     bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
 
     before = list(range(len(prompts.before)))
@@ -128,10 +127,10 @@ def capture(
     return way, refused
 
 
-def _held_rows(prompts: Prompts) -> list[int]:
-    """Choose prompts to run whole: the first, the last of a pack, which stands farthest back, and the most padded."""
+def _held_rows(model: nn.Module, prompts: Prompts) -> list[int]:
+    """Choose prompts to run whole: the first, the one farthest back in a pack, and the most padded."""
     lengths = list(map(len, prompts.ids))
-    return sorted({0, lengths.index(min(lengths)), len(lengths) - 1})
+    return sorted({0, lengths.index(min(lengths)), farthest_back(model, prompts)})
 
 
 def _each(

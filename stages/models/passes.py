@@ -95,9 +95,19 @@ def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str)
         return [partial(_batch, prompts, positions, range(row, row + 1)) for row in range(len(prompts.ids))]
     if way == "padded":
         return [partial(_batch, prompts, positions, rows) for rows in _groups(list(map(len, prompts.ids)), TOKENS)]
+    return [partial(_packed, model, prompts, positions, rows) for rows in _packs(model, prompts)]
+
+
+def farthest_back(model: nn.Module, prompts: Prompts) -> int:
+    """Return which prompt stands farthest back if they are packed: the last of the longest pack."""
+    longest = max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) for row in rows))
+    return longest[-1]
+
+
+def _packs(model: nn.Module, prompts: Prompts) -> list[range]:
+    """Divide prompts into those that are packed together."""
     shared = _shared(prompts)
-    groups = _groups([len(ids) - shared for ids in prompts.ids], min(TOKENS, _room(model) - shared))
-    return [partial(_packed, model, prompts, positions, shared, rows) for rows in groups]
+    return _groups([len(ids) - shared for ids in prompts.ids], min(TOKENS, _room(model) - shared))
 
 
 def _shared(prompts: Prompts) -> int:
@@ -128,8 +138,9 @@ def _room(model: nn.Module) -> float:
     return min((limit for limit in limits if limit), default=math.inf)
 
 
-def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], shared: int, rows: range) -> Pass:
+def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], rows: range) -> Pass:
     """Make one sequence of the shared tokens and those of some prompts, up to the last that is read of each."""
+    shared = _shared(prompts)
     sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
     ends = np.maximum(sources.max(axis=1) + 1, [prompts.words[row].stop for row in rows]).tolist()
     own = [prompts.ids[row][shared:end] for row, end in zip(rows, ends, strict=True)]  # none sees what is behind it

@@ -7,6 +7,7 @@ import numpy as np
 from torch import nn
 
 from stages.models.capture import Write, capture, shapes
+from stages.models.passes import farthest_back
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts, tokenise
 from stages.pipeline.errors import UserError
@@ -90,7 +91,7 @@ def capture_sentences(
             if not key.endswith("_bias"):
                 write(key, first + row, block)
 
-        rows = [len(prompts.ids) - 1] if way == "packed" else []
+        rows = [farthest_back(model, prompts)] if way == "packed" else []
         way, _ = capture(model, projections, prompts, below, [prompts.word_position], multi_token, rows)
         ways[name] = way
         first += len(prompts.ids)
