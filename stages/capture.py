@@ -35,7 +35,7 @@ def main(stage: Stage) -> None:
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
     positions = sorted({*every, prompts.word_position})
     record = {"positions": positions, "length": length, "word_position": prompts.word_position}
-    attention = {**describe(model, projections), "proof": prove(model, projections, prompts.ids[0])}
+    attention = {**describe(model, projections), "proof": prove(model, projections, prompts)}
     print(*(f"{name:18} {value}" for name, value in attention.items()), sep="\n")
 
     def catch(path: str, prompts: Prompts | None) -> str:

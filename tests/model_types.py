@@ -31,6 +31,7 @@ COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v
 #: Four shared tokens, a word of one to three, one after it.
 WORDS = ([50], [60, 61], [70, 71, 72])
 PROMPTS = Prompts(
+    names=["one", "two", "three"],
     ids=[[11, 12, 13, 14, *word, 15] for word in WORDS],
     tokens=[],
     words=[range(4, 4 + len(word)) for word in WORDS],
@@ -54,7 +55,7 @@ def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.f
         model = text_part(model, part)
         projections = find_projections(model)
         found = describe(model, projections)
-        proof = prove(model, projections, PROMPTS.ids[2])
+        proof = prove(model, projections, PROMPTS, 2)
         into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
 
         def write(name: str, first: int, block: np.ndarray) -> None:

@@ -75,7 +75,7 @@ def exchange(projections: list[Projection], parts: dict[str, str]) -> list[Proje
 def test_one_part_taken_for_another_is_refused(model_type: str, parts: dict[str, str]) -> None:
     model, projections = found(model_type)
     with pytest.raises(UserError, match="that the attention receives are not those captured"):
-        prove(model, exchange(projections, parts), PROMPTS.ids[2])
+        prove(model, exchange(projections, parts), PROMPTS, 2)
 
 
 @pytest.mark.parametrize(
@@ -95,14 +95,14 @@ def test_a_wrong_order_inside_a_fused_projection_is_refused(
     monkeypatch.setattr("stages.models.attentions.LAYOUTS", wrong)
     model, projections = found(model_type)
     with pytest.raises(UserError, match="that the attention receives are not those captured"):
-        prove(model, projections, PROMPTS.ids[2])
+        prove(model, projections, PROMPTS, 2)
 
 
 def test_a_wrong_number_of_heads_is_refused() -> None:
     model, projections = found("llama")
     wrong = [dataclasses.replace(projection, heads=8, kv_heads=8) for projection in projections]
     with pytest.raises(UserError, match="layer 0"):
-        prove(model, wrong, PROMPTS.ids[2])
+        prove(model, wrong, PROMPTS, 2)
 
 
 def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
@@ -114,7 +114,7 @@ def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
         "phi3", **sizes, vocab_size=300, pad_token_id=0, max_position_embeddings=2048, rope_parameters=rope
     )
     model = AutoModel.from_config(config).eval()
-    proof = prove(model, find_projections(model), PROMPTS.ids[2])
+    proof = prove(model, find_projections(model), PROMPTS, 2)
     assert proof["q"] == proof["k"] == "up to a rotation and one factor"
 
 
@@ -257,4 +257,4 @@ def test_a_model_that_fails_says_so_plainly(monkeypatch: pytest.MonkeyPatch) -> 
     model, projections = found("llama")
     monkeypatch.setattr(model, "forward", failing("it wants a picture"))
     with pytest.raises(UserError, match="LlamaModel does not run on a text alone: it wants a picture"):
-        prove(model, projections, PROMPTS.ids[0])
+        prove(model, projections, PROMPTS, 0)

@@ -19,6 +19,7 @@ from stages.models.load import load, overview
 from stages.models.passes import plan, ways
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts, tokenise
+from stages.models.prove import prove
 from stages.models.rotated import check_weights, weights
 from stages.pipeline.errors import UserError
 
@@ -295,11 +296,20 @@ def test_a_template_that_glues_text_to_the_word_is_refused(tokenizer: PreTrained
         tokenise(tokenizer, words, f"The {{word}}{letter} are next", "last")
 
 
-def test_activations_that_are_not_finite_are_an_error(prompts: Prompts) -> None:
-    broken = load(*arguments(weights="random")).model
-    broken.h[2].attn.c_attn.weight.data[0, 0] = float("nan")
-    with pytest.raises(FloatingPointError, match=r"activations of layer 2 \(q\) are not finite"):
+@pytest.mark.parametrize(
+    ("dtype", "advice"), [("float64", ""), ("float32", ""), ("float16", "; try model.dtype: float32")]
+)
+@pytest.mark.parametrize("word", [0, 1, 2])
+def test_activations_that_are_not_finite_are_an_error_that_says_where(
+    prompts: Prompts, dtype: str, advice: str, word: int
+) -> None:
+    broken = load(*arguments(weights="random", dtype=dtype)).model
+    broken.wte.weight.data[prompts.ids[word][-1]] = float("inf")
+    said = rf"^activations of layer 0 \(x\) are not finite with '{WORDS[word]}'{advice}$"
+    with pytest.raises(FloatingPointError, match=said):
         capture(broken, prompts)
+    with pytest.raises(FloatingPointError, match=said):
+        prove(broken, find_projections(broken), prompts, word)
 
 
 def test_half_precision_weights_compute_in_float32(model: GPT2Model) -> None:

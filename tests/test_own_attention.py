@@ -30,7 +30,7 @@ def own(watched: bool) -> tuple[nn.Module, list[Projection]]:
 def test_attention_that_cannot_be_watched_is_refused() -> None:
     model, projections = own(watched=False)
     with pytest.raises(UserError, match=r"layer 0 \(layers.0.self_attn\): .* could be watched neither"):
-        prove(model, projections, PROMPTS.ids[2])
+        prove(model, projections, PROMPTS, 2)
 
 
 def test_a_class_that_is_registered_is_loaded_proved_and_captured(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_class_that_is_registered_is_loaded_proved_and_captured(tmp_path: Path
     model.save_pretrained(tmp_path)
     again = text_part(AutoModel.from_pretrained(tmp_path).eval())
     found = find_projections(again)
-    assert prove(again, found, PROMPTS.ids[2])["by"] == "the matrix products of its attention"
+    assert prove(again, found, PROMPTS, 2)["by"] == "the matrix products of its attention"
     into = {name: np.full(shape, np.nan) for name, shape in shapes(found, len(WORDS), 6).items()}
 
     def write(name: str, first: int, block: np.ndarray) -> None:

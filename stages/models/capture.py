@@ -1,7 +1,6 @@
 """Catching Q, K, V and their input of every prompt, at as little cost as exact numbers allow."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from stages.models.hooks import run
 from stages.models.passes import Pass, farthest_back, plan, ways
+from stages.models.precision import not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
@@ -85,12 +85,12 @@ def capture(
     mean, rows = multi_token == "mean", rows or _held_rows(model, prompts)
     held: dict[str, dict[int, np.ndarray]] = {}
     whole = plan(model, prompts, range(prompts.positions), "single")
+
+    def hold(key: str, row: int, values: np.ndarray) -> None:
+        held.setdefault(key, {})[row] = values[0]
+
     for row in rows:
-
-        def hold(key: str, values: np.ndarray, row: int = row) -> None:
-            held.setdefault(key, {})[row] = values[0]
-
-        _each(model, projections, whole[row](), mean, hold)
+        _each(model, projections, prompts, whole[row](), mean, hold)
     share = TOLERANCES[model.dtype]
     bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
 
@@ -109,18 +109,17 @@ def capture(
                     raise Inexact(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
         write(key, first, block)
 
-    fill = partial(_fill, model, projections, words=len(prompts.ids), mean=mean)
     refused: dict[str, str] = {}
     *faster, exact = ways(model, prompts, causal)
     for way in faster:
         try:
-            fill(plan(model, prompts, positions, way), check)
+            _fill(model, projections, prompts, plan(model, prompts, positions, way), check, mean)
             break
         except Exception as error:  # any: models that were never meant to run so fail in their own ways
             refused[way] = (str(error) or type(error).__name__).splitlines()[0]
     else:
         way = exact
-        fill(plan(model, prompts, positions, way), write)
+        _fill(model, projections, prompts, plan(model, prompts, positions, way), write, mean)
     for projection in projections:
         for name, bias in projection.bias().items():
             write(f"attn_{projection.layer}_{name}_bias", 0, bias.float().cpu().numpy())
@@ -134,15 +133,16 @@ def _held_rows(model: nn.Module, prompts: Prompts) -> list[int]:
 
 
 def _each(
-    model: nn.Module, projections: Sequence[Projection], part: Pass, mean: bool, receive: Callable[..., None]
+    model: nn.Module, projections: Sequence[Projection], prompts: Prompts, part: Pass, mean: bool, receive: Write
 ) -> None:
-    """Run one pass and hand over what of it is kept: the array's name, and its values, (words, columns, units)."""
+    """Run one pass and hand over what of it is kept: the array's name, its first word, and its values."""
 
     def select(place: int, name: str, tensor: torch.Tensor) -> None:
         kept, layer = part.select(tensor, mean), projections[place].layer
-        if not torch.isfinite(kept).all():
-            raise FloatingPointError(f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32")
-        receive(f"attn_{layer}_{name}", kept.float().cpu().numpy())
+        finite = torch.isfinite(kept).flatten(1).all(dim=1)
+        if not finite.all():
+            raise not_finite(layer, name, prompts.names[part.row + int(finite.int().argmin())], model.dtype)
+        receive(f"attn_{layer}_{name}", part.row, kept.float().cpu().numpy())
 
     run(model, projections, select, part.inputs)
 
@@ -150,20 +150,18 @@ def _each(
 def _fill(
     model: nn.Module,
     projections: Sequence[Projection],
+    prompts: Prompts,
     passes: Sequence[Callable[[], Pass]],
     write: Write,
-    words: int,
     mean: bool,
 ) -> None:
     """Run passes one after the other, and write what they give."""
-    with tqdm(
-        total=len(passes) * len(projections), desc=f"capture {words} words", unit="layer", delay=2, disable=None
-    ) as bar:
+    total, said = len(passes) * len(projections), f"capture {len(prompts.ids)} words"
+    with tqdm(total=total, desc=said, unit="layer", delay=2, disable=None) as bar:
+
+        def receive(key: str, row: int, values: np.ndarray) -> None:
+            write(key, row, values)
+            bar.update(key.endswith("x"))
+
         for make in passes:
-            part = make()
-
-            def receive(key: str, values: np.ndarray, row: int = part.row) -> None:
-                write(key, row, values)
-                bar.update(key.endswith("x"))
-
-            _each(model, projections, part, mean, receive)
+            _each(model, projections, prompts, make(), mean, receive)

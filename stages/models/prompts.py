@@ -19,6 +19,8 @@ class Prompts:
 
     Attributes
     ----------
+    names : sequence of str
+        The words.
     ids : list of list of int
         Token ids, one list a word.
     tokens : list of list of str
@@ -29,6 +31,7 @@ class Prompts:
         The tokens of the text before the word, counted from the prompt's start, and after it, counted from its end.
     """
 
+    names: Sequence[str]
     ids: list[list[int]]
     tokens: list[list[str]]
     words: list[range]
@@ -132,7 +135,7 @@ def tokenise(
             f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}; "
             "put a space between {word} and the rest"
         )
-    return Prompts(ids, tokens, own, around[0][0], around[0][1])
+    return Prompts(words, ids, tokens, own, around[0][0], around[0][1])
 
 
 def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from stages.models.hooks import hooked, place_of
-from stages.models.precision import computing
+from stages.models.precision import computing, not_finite
 from stages.models.projections import Projection
+from stages.models.prompts import Prompts
 from stages.models.watch import watch
 from stages.pipeline.errors import UserError
 
@@ -19,7 +20,7 @@ TOLERANCE = 1e-4
 STEPS = 3
 
 
-def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
+def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int = 0) -> dict[str, Any]:
     """Run one prompt and compare what `split` gives in every layer with what its attention receives.
 
     Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
@@ -34,8 +35,9 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         A transformers base model, in evaluation mode.
     projections : sequence of Projection
         One a layer.
-    ids : sequence of int
-        The token ids of a prompt.
+    prompts : Prompts
+    row : int
+        Which of them is run.
 
     Returns
     -------
@@ -47,17 +49,16 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     UserError
         If what was received is not what was captured; the message says in which layer, and what differs.
     """
-    captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
+    ids, captured = prompts.ids[row], [{} for _ in projections]
 
     def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
         if not torch.isfinite(tensor).all():
-            number = projections[layer].layer
-            raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
+            raise not_finite(projections[layer].layer, part, prompts.names[row], model.dtype)
         captured[layer][part] = tensor
 
     with watch(model, projections) as seen, hooked(projections, receive), computing(model), torch.no_grad():
         try:
-            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+            model(input_ids=torch.tensor([ids], device=place_of(model)), use_cache=False)
         except FloatingPointError:
             raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
