@@ -34,6 +34,8 @@ _FAILURES = (
     *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
     *(ImportError, AttributeError, AssertionError),
 )
+#: How transformers begins to say that there is no file of a tokenizer.
+_NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
@@ -123,8 +125,7 @@ def load(
             if files.gguf:
                 complete(config, files.gguf)
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
-            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
-            _check_vocabulary(tokenizer, name)
+            tokenizer = _load_tokenizer(files)
             dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
             with computing(getattr(torch, dtype)):
                 model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
@@ -242,21 +243,25 @@ def _count_parameters(config: Any, part: str) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _check_vocabulary(tokenizer: Any, name: str) -> None:
-    """Raise a `UserError` if there is no vocabulary: transformers makes a tokenizer without files as well."""
+def _load_tokenizer(files: Files) -> Any:
+    """Load the tokenizer; of some types transformers makes an empty one where there is no file."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
     if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
-        raise UserError(f"model.name: {name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing")
+        raise ValueError(_NO_TOKENIZER)
+    return tokenizer
 
 
 def _why(error: Exception, name: str, config: Any) -> str:
     """Say why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason.startswith(_NO_TOKENIZER):
+        return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
     if quantised := getattr(config, "quantization_config", None):
         quantised = quantised if isinstance(quantised, dict) else vars(quantised)
         return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
     # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
     unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
-    if isinstance(error, unknown) or "not supported" in reason:
+    if isinstance(error, unknown) or re.search("not supported|Unrecognized configuration", reason):
         return f"transformers cannot build {name}: {reason}"
     damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
     return f"{name} cannot be loaded, {damage}: {reason}"

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,17 @@ def ways(model: nn.Module, prompts: Prompts, causal: bool) -> list[str]:
     longest = max(map(len, prompts.ids))
     packs = causal and _shared(prompts) and _takes_positions(model) and longest <= _room(model)
     return [*(["packed"] if packs else []), "padded", "single"]
+
+
+def most_tokens(model: nn.Module) -> int | None:
+    """Return how many tokens a model takes; None where there is no limit."""
+    config = model.config.get_text_config()
+    sizes = [getattr(config, "max_position_embeddings", None)]
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and re.search(r"(^|\.)(wpe|(embed_)?positions?(_embeddings)?)$", path):
+            padding = module.padding_idx  # RoBERTa and others count positions from behind it
+            sizes.append(module.num_embeddings - (0 if padding is None else padding + 1))
+    return min((size for size in sizes if size), default=None)
 
 
 def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str) -> list[Callable[[], Pass]]:

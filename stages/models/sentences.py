@@ -14,13 +14,18 @@ from stages.pipeline.errors import UserError
 
 
 def tokenise_sentences(
-    tokenizer: Any, words: Sequence[str], templates: Mapping[str, str], multi_token: str, start: int | None
+    tokenizer: Any,
+    words: Sequence[str],
+    templates: Mapping[str, str],
+    multi_token: str,
+    start: int | None,
+    most: int | None,
 ) -> dict[str, Prompts]:
     """Tokenise the words in every sentence, before the first is run; a mistake names its sentence.
 
     Parameters
     ----------
-    tokenizer, words, multi_token, start
+    tokenizer, words, multi_token, start, most
         As `tokenise`; so are errors.
     templates : mapping of str to str
         Sentences with ``{word}``, by name.
@@ -32,9 +37,10 @@ def tokenise_sentences(
     found = {}
     for name, template in templates.items():
         try:
-            found[name] = tokenise(tokenizer, words, template, multi_token, start)
+            found[name] = tokenise(tokenizer, words, template, multi_token, start, most)
         except UserError as error:
-            raise UserError(f"sentences.templates.{name}, {template!r}: {error}") from None
+            said = str(error).removeprefix("prompt.template: ")
+            raise UserError(f"sentences.templates.{name}, {template!r}: {said}") from None
     return found
 
 
