@@ -287,15 +287,6 @@ def test_text_after_the_word_has_positions_of_its_own(model: GPT2Model, tokenize
     assert not np.allclose(values[0, 1], values[1, 1])
 
 
-def test_a_template_that_glues_text_to_the_word_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Behind one word a letter is a token of its own, behind another it is not: which, depends on the tokenizer."""
-    words = ["star", "moon", "hand", "cup", "rain", "snow", "door", "wall", "galaxy", "banana"]
-    apart = {letter: [w for w in words if tokenizer.tokenize(f" {w}{letter}")[-1] == letter] for letter in "ydrs"}
-    letter = next(letter for letter, some in apart.items() if 0 < len(some) < len(words))
-    with pytest.raises(UserError, match="put a space between"):
-        tokenise(tokenizer, words, f"The {{word}}{letter} are next", "last")
-
-
 @pytest.mark.parametrize(
     ("dtype", "advice"), [("float64", ""), ("float32", ""), ("float16", "; try model.dtype: float32")]
 )

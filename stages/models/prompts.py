@@ -1,6 +1,7 @@
 """From words to token ids: every prompt in a row, the word in the same place in each."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,19 +105,9 @@ def tokenise(
         a prompt that it reads as another text or that is too long, and where the text around the word is tokenised
         differently from word to word.
     """
-    if not tokenizer.is_fast:
-        raise UserError(
-            "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
-        )
     head, tail = template.split("{word}")
     texts = [head + word + tail for word in words]
-    encoded = tokenizer(texts, return_offsets_mapping=True, return_special_tokens_mask=True)
-    begun = {"input_ids": [start], "offset_mapping": [(0, 0)], "special_tokens_mask": [1]}
-    ids, offsets, masks = (
-        [[*(first if start is not None else []), *row] for row in encoded[name]] for name, first in begun.items()
-    )
-    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
-    inner = [[i for i, special in enumerate(mask) if not special] for mask in masks]
+    ids, offsets, inner = _encode(tokenizer, texts, start)
     # A token covers the word where their characters overlap; a leading space may belong to the token as well.
     covering = [
         [i for i in some if row[i][0] < len(head) + len(word) and row[i][1] > len(head)]
@@ -124,26 +115,40 @@ def tokenise(
     ]
     _check_known(tokenizer, words, ids, inner, covering, setting)
     _check_read(tokenizer, texts, [[row[i] for i in some] for row, some in zip(ids, inner, strict=True)])
+    _check_different(words, ids, setting)
     if none := [word for word, some in zip(words, covering, strict=True) if not some]:
         raise UserError(f"{setting}: no token of their own in {template!r}: {some_of(none, 5)}")
+    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
     own = _spans(tokens, inner, covering)
-    _check_single(tokenizer, words, template, multi_token, tokens, own, setting)
-    frames = [
-        ([i for i in some if i < span.start], [i - len(row) for i in some if i >= span.stop])
-        for row, some, span in zip(ids, inner, own, strict=True)
-    ]
-    around = [(*frame, row[: span.start], row[span.stop :]) for frame, row, span in zip(frames, ids, own, strict=True)]
-    usual = max(around, key=around.count)
-    if others := [repr(word) for word, other in zip(words, around, strict=True) if other != usual]:
-        spaced = head[-1:] in ("", " ") and tail[:1] in ("", " ")
+    pieces = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
+    several = [f"{word} = {' '.join(some)}" for word, some in pieces.items() if len(some) > 1]
+    if several and multi_token == "error":
         raise UserError(
-            f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}: "
-            f"{some_of(others, 5)}\n{'choose other words' if spaced else 'put a space between {word} and the rest'}"
+            f"{setting} of several tokens: {some_of(several, 100)}\n"
+            f"{_space_before(tokenizer, words, template, len(several))}"
+            "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
         )
-    longest = max(range(len(ids)), key=lambda row: len(ids[row]))
-    if most and len(ids[longest]) > most:
-        raise UserError(f"prompt.template: {len(ids[longest])} tokens with {words[longest]!r}, the model takes {most}")
-    return Prompts(words, ids, tokens, own, *frames[0])
+    before, after = _frame(words, template, ids, inner, own)
+    longest, word = max(zip(ids, words, strict=True), key=lambda pair: len(pair[0]))
+    if most and len(longest) > most:
+        raise UserError(f"prompt.template: {len(longest)} tokens with {word!r}, the model takes {most}")
+    return Prompts(words, ids, tokens, own, before, after)
+
+
+def _encode(
+    tokenizer: Any, texts: Sequence[str], start: int | None
+) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[list[int]]]:
+    """Return each text's token ids, which characters each token covers, and which tokens are the text's own."""
+    if not tokenizer.is_fast:
+        raise UserError(
+            "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
+        )
+    encoded = tokenizer(list(texts), return_offsets_mapping=True, return_special_tokens_mask=True)
+    begun = {"input_ids": [start], "offset_mapping": [(0, 0)], "special_tokens_mask": [1]}
+    ids, offsets, masks = (
+        [[*(first if start is not None else []), *row] for row in encoded[name]] for name, first in begun.items()
+    )
+    return ids, offsets, [[i for i, special in enumerate(mask) if not special] for mask in masks]
 
 
 def _check_known(
@@ -154,22 +159,18 @@ def _check_known(
     covering: Sequence[list[int]],
     setting: str,
 ) -> None:
-    """Raise a `UserError` for words that the tokenizer does not know, or reads as another one."""
-    unknown, elsewhere = [], False
+    """Raise a `UserError` for words that the tokenizer does not know, unless the sentence is unknown as well."""
+    unknown, none = [], tokenizer.unk_token_id
     for word, row, some, own in zip(words, ids, inner, covering, strict=True):
-        found = {i for i in some if row[i] == tokenizer.unk_token_id}
-        unknown += [word] if found.intersection(own) else []
-        elsewhere |= not found.issubset(own)  # the sentence as well: not the words' fault, as `_check_read` tells
-    if unknown and not elsewhere:
+        found = {i for i in some if row[i] == none}
+        if not found.issubset(own):
+            return  # not the words' fault, as `_check_read` tells
+        unknown += [word] if found else []
+    if unknown:
         raise UserError(
             f"{setting}: the model's tokenizer does not know {some_of(unknown, 10)}\n"
             f"it reads each as {tokenizer.unk_token}; choose other words"
         )
-    alike: dict[tuple[int, ...], dict[str, None]] = {}
-    for word, row in zip(words, ids, strict=True):
-        alike.setdefault(tuple(row), {})[word] = None
-    if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
-        raise UserError(f"{setting}: the model reads the same tokens for {some_of(same, 10)}; leave one of each out")
 
 
 def _check_read(tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
@@ -182,11 +183,20 @@ def _check_read(tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) 
         return " ".join(re.sub(r"([\W_])", r" \1 ", normalise(text.replace(" do not", " don't"))).split())
 
     for text, read in zip(texts, backend.decode_batch(list(ids), skip_special_tokens=False), strict=True):
-        if plain(text) != plain(read):
+        if text != read and plain(text) != plain(read):
             raise UserError(
                 "model.name: its tokenizer loses or changes what it is given; its files may be those of another kind\n"
                 f"prompt: {text!r}; the model would read: {read!r}"
             )
+
+
+def _check_different(words: Sequence[str], ids: Sequence[list[int]], setting: str) -> None:
+    """Raise a `UserError` that lists words which are the same tokens to the model."""
+    alike: dict[tuple[int, ...], dict[str, None]] = {}
+    for word, row in zip(words, ids, strict=True):
+        alike.setdefault(tuple(row), {})[word] = None
+    if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
+        raise UserError(f"{setting}: the model reads the same tokens for {some_of(same, 10)}; leave one of each out")
 
 
 def _spans(tokens: Sequence[list[str]], inner: Sequence[list[int]], covering: Sequence[list[int]]) -> list[range]:
@@ -203,24 +213,26 @@ def _spans(tokens: Sequence[list[str]], inner: Sequence[list[int]], covering: Se
     return [range(first, some[-1] + 1) for first, some in zip(taken, covering, strict=True)]
 
 
-def _check_single(
-    tokenizer: Any,
-    words: Sequence[str],
-    template: str,
-    multi_token: str,
-    tokens: Sequence[list[str]],
-    own: Sequence[range],
-    setting: str,
-) -> None:
-    """Raise a `UserError` that lists words of several tokens, unless the settings accept them."""
-    pieces = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
-    several = [f"{word} = {' '.join(some)}" for word, some in pieces.items() if len(some) > 1]
-    if several and multi_token == "error":
-        raise UserError(
-            f"{setting} of several tokens: {some_of(several, 100)}\n"
-            f"{_space_before(tokenizer, words, template, len(several))}"
-            "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
+def _frame(
+    words: Sequence[str], template: str, ids: Sequence[list[int]], inner: Sequence[list[int]], own: Sequence[range]
+) -> tuple[list[int], list[int]]:
+    """Return the places of the text's tokens before the word, and after it; they must be the same in every prompt."""
+    around = [
+        (
+            tuple(i for i in some if i < span.start),
+            tuple(i - len(row) for i in some if i >= span.stop),
+            (*row[: span.start], None, *row[span.stop :]),
         )
+        for row, some, span in zip(ids, inner, own, strict=True)
+    ]
+    usual = Counter(around).most_common(1)[0][0]
+    if others := [repr(word) for word, other in zip(words, around, strict=True) if other != usual]:
+        spaced = re.search(r"(^|\s)\{word\}(\s|$)", template)
+        raise UserError(
+            f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}: "
+            f"{some_of(others, 5)}\n{'choose other words' if spaced else 'put a space between {word} and the rest'}"
+        )
+    return [*usual[0]], [*usual[1]]
 
 
 def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:
