@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -246,15 +245,26 @@ def test_a_gate_behind_each_query_is_left_out() -> None:
     assert projection.widths == {"q": 64, "k": 32, "v": 32}
 
 
-def failing(message: str) -> Callable[..., None]:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            TypeError("forward() missing 1 required argument: 'pixel_values'"),
+            "LlamaModel does not run on a text alone: ",
+        ),
+        (
+            ValueError("You have to specify pixel_values"),
+            "LlamaModel does not run on a text alone: You have to specify",
+        ),
+        (RuntimeError("not enough memory"), "LlamaModel fails at the prompt of 'two': not enough memory"),
+        (ValueError("too long"), "LlamaModel fails at the prompt of 'two': too long"),
+    ],
+)
+def test_a_model_that_fails_says_so_plainly(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def forward(*arguments: object, **options: object) -> None:
-        raise RuntimeError(message)
+        raise error
 
-    return forward
-
-
-def test_a_model_that_fails_says_so_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     model, projections = found("llama")
-    monkeypatch.setattr(model, "forward", failing("it wants a picture"))
-    with pytest.raises(UserError, match="LlamaModel does not run on a text alone: it wants a picture"):
-        prove(model, projections, PROMPTS, 0)
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(UserError, match=f"^model.name: {said}"):
+        prove(model, projections, PROMPTS, 1)

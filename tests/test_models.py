@@ -1,7 +1,6 @@
 """Capture: Q, K and V are really Q, K and V, at the right tokens, and loading says what it did."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 import transformers
 from conftest import ROOT
-from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel, GPT2Model, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
 from stages.models.capture import shapes
@@ -355,54 +354,6 @@ def test_provenance_and_overview(model: GPT2Model) -> None:
     assert shape["parameters"] == sum(p.numel() for p in model.parameters())
 
 
-def damaged(folder: Path, name: str, content: bytes | None) -> str:
-    """Copy the embedded model and damage one of its files."""
-    shutil.copytree(MINI, folder, dirs_exist_ok=True)
-    if content is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_bytes(content)
-    return str(folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "expected"),
-    [
-        ("config.json", None, "holds no model: it has no config.json"),
-        ("config.json", b"{", "cannot be loaded"),
-        ("config.json", b'{"model_type": "mamba"}', "MambaModel has no attention in its layers (MambaBlock)"),
-        ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded"),
-        ("model.safetensors", None, "no weights in safetensors format"),
-        ("model.safetensors", b"cut", "cannot be loaded, a file of it is missing or damaged"),
-        ("model.safetensors", (MINI / "model.safetensors").read_bytes()[:-1000], "missing or damaged"),
-        ("tokenizer.json", b"{}", "cannot be loaded"),
-    ],
-)
-def test_a_damaged_model_is_named(tmp_path: Path, name: str, content: bytes | None, expected: str) -> None:
-    with pytest.raises(UserError, match=r"model\.name") as error:
-        load(*arguments(name=damaged(tmp_path, name, content)))
-    assert expected in str(error.value)
-    assert len(str(error.value).splitlines()) <= 2
-
-
-def test_weights_that_lack_a_layer_are_not_filled_with_random_numbers(tmp_path: Path) -> None:
-    config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
-    folder = damaged(tmp_path, "config.json", json.dumps({**config, "n_layer": config["n_layer"] + 1}).encode())
-    with pytest.raises(UserError, match=f"no weights for h.{config['n_layer']}"):
-        load(*arguments(name=folder))
-
-
-def test_no_folder_of_that_name() -> None:
-    with pytest.raises(UserError, match="there is no folder data/models/none"):
-        load(*arguments(name="data/models/none"))
-
-
-def test_a_device_that_is_not_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=r"model\.device: there is no cuda on this machine"):
-        load(*arguments(device="cuda"))
-
-
 def test_a_model_spread_over_memory_and_disk_gives_the_same_numbers(
     prompts: Prompts, activations: dict[str, np.ndarray]
 ) -> None:
@@ -412,24 +363,3 @@ def test_a_model_spread_over_memory_and_disk_gives_the_same_numbers(
     assert found.keys() == activations.keys()
     for name, values in activations.items():
         np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
-
-
-def test_a_model_with_a_head_loads_as_its_base(tmp_path: Path) -> None:
-    config = GPT2Config(vocab_size=6144, n_positions=16, n_embd=8, n_layer=1, n_head=2)
-    torch.manual_seed(3)
-    GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(MINI / name, tmp_path / name)
-    assert type(load(*arguments(name=str(tmp_path))).model) is GPT2Model
-
-
-@pytest.mark.parametrize("kind", [ImportError, AttributeError, AssertionError, NotImplementedError])
-def test_a_model_that_transformers_cannot_build_is_not_called_damaged(
-    monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
-) -> None:
-    def build(*_: object) -> None:
-        raise kind("no such layer")
-
-    monkeypatch.setattr("stages.models.load._build", build)
-    with pytest.raises(UserError, match=r"transformers cannot build .*: no such layer"):
-        load(*arguments())

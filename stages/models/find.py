@@ -9,6 +9,7 @@ from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
+    IncompleteSnapshotError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -67,10 +68,7 @@ def find(name: str, revision: str, weights: str) -> Files:
     files = sorted(folder.glob("model*.safetensors")) if pretrained else []
     if pretrained and not files:
         if commit and not _reached(name, revision):
-            raise UserError(
-                f"model.name: {name} is in the cache without its weights, and the Hugging Face hub cannot be reached\n"
-                + _later(name, revision)
-            )
+            raise _incomplete(name, revision)
         raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
     return Files(folder, files, commit)
 
@@ -90,12 +88,21 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
         raise UserError(
             f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
         ) from None
+    except IncompleteSnapshotError:
+        raise _incomplete(name, revision) from None
     except (OSError, HfHubHTTPError) as error:
         raise UserError(
             f"model.name: no folder {name} here, and the Hugging Face hub cannot be reached ({type(error).__name__})\n"
             + _later(name, revision)
         ) from None
     return found, found.name
+
+
+def _incomplete(name: str, revision: str) -> UserError:
+    return UserError(
+        f"model.name: {name} is in the cache without all its files, and the Hugging Face hub cannot be reached\n"
+        + _later(name, revision)
+    )
 
 
 def _later(name: str, revision: str) -> str:

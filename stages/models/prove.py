@@ -1,5 +1,6 @@
 """Proving, on the model itself, that what was found are the queries, keys and values which its attention uses."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -63,7 +64,9 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
             raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
+            lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
+            failed = "does not run on a text alone" if lacks else f"fails at the prompt of {prompts.names[row]!r}"
+            raise UserError(f"model.name: {type(model).__name__} {failed}: {reason}") from error
     tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     by: set[str] = set()
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
