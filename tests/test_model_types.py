@@ -17,7 +17,7 @@ from stages.models.capture import capture, shapes
 from stages.models.hooks import hooked
 from stages.models.layouts import LAYOUTS
 from stages.models.projections import Projection, find_projections
-from stages.models.prove import prove
+from stages.models.prove import prove, same
 from stages.pipeline.errors import UserError
 
 TABLE = {row["type"]: row for row in read_table()}
@@ -115,6 +115,17 @@ def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
     model = AutoModel.from_config(config).eval()
     proof = prove(model, find_projections(model), PROMPTS, 2)
     assert proof["q"] == proof["k"] == "up to a rotation and one factor"
+
+
+def test_a_rotation_is_one_though_a_unit_outweighs_the_others() -> None:
+    """As in SmolLM2, whose keys have units a hundred times as large: next to them small rotations hardly show."""
+    torch.manual_seed(0)
+    own = torch.randn(2, 6, 16)
+    own[..., 3] *= 300
+    angles = torch.arange(6)[:, None] * 0.3 ** torch.arange(8)
+    first, second = own.chunk(2, dim=-1)
+    turned = [first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()]
+    assert same(own, torch.cat(turned, -1), 1e-4) == "up to a rotation"
 
 
 def captured(model: nn.Module, projections: list[Projection]) -> tuple[dict[str, np.ndarray], str, dict[str, str]]:

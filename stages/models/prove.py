@@ -138,8 +138,8 @@ def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None
         return "up to one factor"
     if near(nn.functional.normalize(own, dim=-1), nn.functional.normalize(other, dim=-1)):
         return "up to the length of each vector"
-    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a rotation may leave some units alone
-    return _rotated(own[..., turned], other[..., turned], near)
+    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a factor may be theirs alone
+    return _rotated(own, other, near) or _rotated(own[..., turned], other[..., turned], near)
 
 
 def _rotated(own: torch.Tensor, other: torch.Tensor, near: Callable[..., bool]) -> str | None:
