@@ -121,7 +121,7 @@ def test_a_rotation_is_one_though_a_unit_outweighs_the_others() -> None:
     """As in SmolLM2, whose keys have units a hundred times as large: next to them small rotations hardly show."""
     torch.manual_seed(0)
     own = torch.randn(2, 6, 16)
-    own[..., 3] *= 300
+    own[..., 7] *= 300
     angles = torch.arange(6)[:, None] * 0.3 ** torch.arange(8)
     first, second = own.chunk(2, dim=-1)
     turned = [first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()]
