@@ -4,6 +4,7 @@ from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
 from stages.models.capture import capture, shapes
 from stages.models.load import load_chosen, overview
+from stages.models.passes import most_tokens
 from stages.models.projections import describe, find_projections
 from stages.models.prompts import Prompts, check_same_frame, tokenise
 from stages.models.prove import prove
@@ -23,7 +24,7 @@ def main(stage: Stage) -> None:
 
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
-    how = (prompt.multi_token, getattr(model, "start", None))
+    how = (prompt.multi_token, getattr(model, "start", None), most_tokens(model))
     prompts, reference, further = tokenise(loaded.tokenizer, words, prompt.template, *how), None, {}
     if listed:
         reference = tokenise(loaded.tokenizer, listed, prompt.template, *how, setting="similarity.reference_words")
@@ -36,7 +37,7 @@ def main(stage: Stage) -> None:
     every = range(length) if chosen == "all" else (find_token(token, length, "capture.positions") for token in chosen)
     positions = sorted({*every, prompts.word_position})
     record = {"positions": positions, "length": length, "word_position": prompts.word_position}
-    attention = {**describe(model, projections), "proof": prove(model, projections, prompts.ids[0])}
+    attention = {**describe(model, projections), "proof": prove(model, projections, prompts)}
     print(*(f"{name:18} {value}" for name, value in attention.items()), sep="\n")
 
     def catch(path: str, prompts: Prompts | None) -> str:

@@ -31,6 +31,7 @@ COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v
 #: Four shared tokens, a word of one to three, one after it.
 WORDS = ([50], [60, 61], [70, 71, 72])
 PROMPTS = Prompts(
+    names=["one", "two", "three"],
     ids=[[11, 12, 13, 14, *word, 15] for word in WORDS],
     tokens=[],
     words=[range(4, 4 + len(word)) for word in WORDS],
@@ -39,14 +40,14 @@ PROMPTS = Prompts(
 )
 
 
-def examine(model_type: str, part: str = "encoder") -> dict[str, str]:
+def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.float32) -> dict[str, str]:
     """Build, capture and prove one type: a row of the table."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     torch.set_num_threads(1)
     row = dict.fromkeys(COLUMNS, "") | {"type": model_type}
     try:
-        model = build(model_type)
+        model = build(model_type, dtype)
     except Exception as error:  # any: what transformers itself does not build
         reason = " ".join((str(error).strip() or type(error).__name__).split()).split(". ")[0][:160]
         return row | {"verdict": "refused", "reason": f"transformers does not build it: {reason}"}
@@ -54,7 +55,7 @@ def examine(model_type: str, part: str = "encoder") -> dict[str, str]:
         model = text_part(model, part)
         projections = find_projections(model)
         found = describe(model, projections)
-        proof = prove(model, projections, PROMPTS.ids[2])
+        proof = prove(model, projections, PROMPTS, 2)
         into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
 
         def write(name: str, first: int, block: np.ndarray) -> None:
@@ -86,10 +87,11 @@ def check_map(projection: Projection, into: Mapping[str, np.ndarray]) -> None:
     if not projection.linear:
         return
     layer = projection.layer
-    x = torch.from_numpy(into[f"attn_{layer}_x"]).float()
+    x = torch.from_numpy(into[f"attn_{layer}_x"])
     for name, module in projection.modules.items():
         with torch.no_grad():
-            bare = module(x) - module(torch.zeros_like(x))
+            rows = x.to(next(module.parameters()).dtype)
+            bare = module(rows) - module(torch.zeros_like(rows))
         for part, values in projection.split(name, bare).items():
             values = values.numpy() + into.get(f"attn_{layer}_{part}_bias", 0)
             np.testing.assert_allclose(values, into[f"attn_{layer}_{part}"], atol=1e-4, rtol=1e-3)

@@ -11,48 +11,35 @@ from transformers.modeling_outputs import BaseModelOutput
 class OwnConfig(PreTrainedConfig):
     model_type = "own_gpt"
 
-    def __init__(self, normalise: bool = False, deaf: bool = False, **sizes: Any) -> None:
-        self.normalise, self.deaf = normalise, deaf
-        self.hidden_size, self.num_attention_heads, self.num_key_value_heads = 32, 4, 2
-        self.num_hidden_layers, self.vocab_size = 2, 300
+    def __init__(self, watched: bool = False, **sizes: Any) -> None:
+        self.watched = watched
+        self.hidden_size, self.num_attention_heads, self.num_hidden_layers, self.vocab_size = 32, 4, 2, 300
         super().__init__(**sizes)
 
 
 class OwnAttention(nn.Module):
-    """Grouped queries, rotary embedding, ALiBi, a window of three: head by head."""
+    """Causal attention, head by head with plain matrix products, or with torch's function."""
 
     def __init__(self, config: OwnConfig) -> None:
         super().__init__()
         self.config, width = config, config.hidden_size
-        self.size = width // config.num_attention_heads
-        self.q_proj, self.o_proj = nn.Linear(width, width), nn.Linear(width, width)
-        self.k_proj, self.v_proj = (nn.Linear(width, config.num_key_value_heads * self.size) for _ in "kv")
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(width, width) for _ in "qkvo")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        rows = [self._sentence(q, k, v) for q, k, v in zip(self.q_proj(x), self.k_proj(x), self.v_proj(x), strict=True)]
-        return self.o_proj(torch.stack(rows))
-
-    def _sentence(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        place = torch.arange(len(q))
-        distance = place[:, None] - place
-        hidden = (distance < 0) | (distance > 3)
-        angles = place[:, None] * 0.5 ** torch.arange(self.size // 2)
-        made = []
-        for head in range(self.config.num_attention_heads):
-            shared = head // (self.config.num_attention_heads // self.config.num_key_value_heads)
-            query, key = self._turn(q, head, angles), self._turn(k, shared, angles)
-            scores = query.mm(key.T) / self.size**0.5 - 0.1 * (head + 1) * distance
-            weights = scores.masked_fill(hidden, -torch.inf).softmax(-1)
-            value = v[:, shared * self.size : (shared + 1) * self.size]
-            made.append(torch.zeros_like(value) if self.config.deaf else weights.mm(value))
-        return torch.cat(made, dim=-1)
-
-    def _turn(self, part: torch.Tensor, head: int, angles: torch.Tensor) -> torch.Tensor:
-        first, second = part[:, head * self.size : (head + 1) * self.size].chunk(2, dim=-1)
-        turned = torch.cat(
-            [first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()], -1
+        q, k, v = (
+            part(x).unflatten(-1, (self.config.num_attention_heads, -1)).transpose(1, 2)
+            for part in (self.q_proj, self.k_proj, self.v_proj)
         )
-        return nn.functional.normalize(turned, dim=-1) * 3 if self.config.normalise else turned
+        if self.config.watched:
+            made = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            rows = [self._head(*parts) for parts in zip(*(part.flatten(0, 1) for part in (q, k, v)), strict=True)]
+            made = torch.stack(rows).view_as(q)
+        return self.o_proj(made.transpose(1, 2).flatten(-2))
+
+    def _head(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        hidden = torch.ones(len(q), len(q)).triu(1).bool()
+        return (q.mm(k.T) / q.shape[-1] ** 0.5).masked_fill(hidden, -torch.inf).softmax(-1).mm(v)
 
 
 class OwnModel(PreTrainedModel):

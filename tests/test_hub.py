@@ -138,3 +138,19 @@ def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_i
         assert len(said.splitlines()) == 2
     with loading(port, tmp_path, HF_HUB_OFFLINE="1") as load:
         assert load("org/mini", "main") == found
+        for pattern in ("model.safetensors", f"**/trees/*{COMMIT}*"):  # known to be incomplete, and not known to be
+            for file in tmp_path.rglob(pattern):
+                file.unlink()
+            said = load("org/mini", "main")["error"]
+            assert (
+                "org/mini is in the cache without all its files, and the Hugging Face hub cannot be reached\n" in said
+            )
+            assert "hf download org/mini --revision main" in said
+
+
+def test_a_hub_model_without_safetensors_is_told(
+    hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(FILES, "model.safetensors")
+    with loading(hub.server_address[1], tmp_path) as load:
+        assert "org/mini has no weights in safetensors format" in load("org/mini", "main")["error"]

@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from stages.models.capture import capture, shapes
 from stages.models.hooks import hooked
 from stages.models.layouts import LAYOUTS
 from stages.models.projections import Projection, find_projections
-from stages.models.prove import prove
+from stages.models.prove import prove, same
 from stages.pipeline.errors import UserError
 
 TABLE = {row["type"]: row for row in read_table()}
@@ -47,9 +46,10 @@ def test_every_layout_is_in_the_table() -> None:
 UNUSED = {("q_head k_head v_head", "separate"), ("project_q project_k project_v", "separate")}
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("model_type", sample())
-def test_a_sample_of_every_layout_is_as_in_the_table(model_type: str) -> None:
-    assert examine(model_type) == TABLE[model_type]
+def test_a_sample_of_every_layout_is_as_in_the_table(model_type: str, dtype: torch.dtype) -> None:
+    assert examine(model_type, dtype=dtype) == TABLE[model_type]
 
 
 def found(model_type: str) -> tuple[nn.Module, list[Projection]]:
@@ -74,7 +74,7 @@ def exchange(projections: list[Projection], parts: dict[str, str]) -> list[Proje
 def test_one_part_taken_for_another_is_refused(model_type: str, parts: dict[str, str]) -> None:
     model, projections = found(model_type)
     with pytest.raises(UserError, match="that the attention receives are not those captured"):
-        prove(model, exchange(projections, parts), PROMPTS.ids[2])
+        prove(model, exchange(projections, parts), PROMPTS, 2)
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_a_wrong_order_inside_a_fused_projection_is_refused(
     monkeypatch.setattr("stages.models.attentions.LAYOUTS", wrong)
     model, projections = found(model_type)
     with pytest.raises(UserError, match="that the attention receives are not those captured"):
-        prove(model, projections, PROMPTS.ids[2])
+        prove(model, projections, PROMPTS, 2)
 
 
 def test_a_wrong_number_of_heads_is_refused() -> None:
     model, projections = found("llama")
     wrong = [dataclasses.replace(projection, heads=8, kv_heads=8) for projection in projections]
     with pytest.raises(UserError, match="layer 0"):
-        prove(model, wrong, PROMPTS.ids[2])
+        prove(model, wrong, PROMPTS, 2)
 
 
 def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
@@ -113,8 +113,19 @@ def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
         "phi3", **sizes, vocab_size=300, pad_token_id=0, max_position_embeddings=2048, rope_parameters=rope
     )
     model = AutoModel.from_config(config).eval()
-    proof = prove(model, find_projections(model), PROMPTS.ids[2])
+    proof = prove(model, find_projections(model), PROMPTS, 2)
     assert proof["q"] == proof["k"] == "up to a rotation and one factor"
+
+
+def test_a_rotation_is_one_though_a_unit_outweighs_the_others() -> None:
+    """As in SmolLM2, whose keys have units a hundred times as large: next to them small rotations hardly show."""
+    torch.manual_seed(0)
+    own = torch.randn(2, 6, 16)
+    own[..., 7] *= 300
+    angles = torch.arange(6)[:, None] * 0.3 ** torch.arange(8)
+    first, second = own.chunk(2, dim=-1)
+    turned = [first * angles.cos() - second * angles.sin(), second * angles.cos() + first * angles.sin()]
+    assert same(own, torch.cat(turned, -1), 1e-4) == "up to a rotation"
 
 
 def captured(model: nn.Module, projections: list[Projection]) -> tuple[dict[str, np.ndarray], str, dict[str, str]]:
@@ -245,15 +256,26 @@ def test_a_gate_behind_each_query_is_left_out() -> None:
     assert projection.widths == {"q": 64, "k": 32, "v": 32}
 
 
-def failing(message: str) -> Callable[..., None]:
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            TypeError("forward() missing 1 required argument: 'pixel_values'"),
+            "LlamaModel does not run on a text alone: ",
+        ),
+        (
+            ValueError("You have to specify pixel_values"),
+            "LlamaModel does not run on a text alone: You have to specify",
+        ),
+        (RuntimeError("not enough memory"), "LlamaModel fails at the prompt of 'two': not enough memory"),
+        (ValueError("too long"), "LlamaModel fails at the prompt of 'two': too long"),
+    ],
+)
+def test_a_model_that_fails_says_so_plainly(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def forward(*arguments: object, **options: object) -> None:
-        raise RuntimeError(message)
+        raise error
 
-    return forward
-
-
-def test_a_model_that_fails_says_so_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     model, projections = found("llama")
-    monkeypatch.setattr(model, "forward", failing("it wants a picture"))
-    with pytest.raises(UserError, match="LlamaModel does not run on a text alone: it wants a picture"):
-        prove(model, projections, PROMPTS.ids[0])
+    monkeypatch.setattr(model, "forward", forward)
+    with pytest.raises(UserError, match=f"^model.name: {said}"):
+        prove(model, projections, PROMPTS, 1)

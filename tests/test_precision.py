@@ -18,7 +18,7 @@ from stages.pipeline.errors import UserError
 
 GPU = {"cuda": True, "mps": False, "cpu": True}
 MAC = {"cuda": False, "mps": True, "cpu": True}
-PROMPTS = Prompts([[1, 2, 3, 4], [1, 2, 3, 5]], [], [range(3, 4)] * 2, [0, 1, 2], [])
+PROMPTS = Prompts(["one", "two"], [[1, 2, 3, 4], [1, 2, 3, 5]], [], [range(3, 4)] * 2, [0, 1, 2], [])
 
 
 @pytest.mark.parametrize("here", [GPU, MAC])

@@ -14,6 +14,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING_NAMES,
 )
 
+from stages.models.precision import computing
+
 #: Types with a causal or a masked language-model head.
 TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING_NAMES})
 
@@ -127,16 +129,19 @@ def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> 
     return config_class(**{**changed, **own})
 
 
-def build(model_type: str) -> nn.Module:
+def build(model_type: str, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Build a tiny model with random weights, biases among them."""
     torch.manual_seed(0)
     config = tiny_config(CONFIG_MAPPING[model_type])
+    if dtype == torch.float64:
+        config._experts_implementation = "eager"
     maker = AutoModel if model_type in MODEL_MAPPING_NAMES else AutoModelForCausalLM
     with torch.device("meta"):
         size = sum(parameter.numel() for parameter in maker.from_config(config).parameters())
     if size > 5e7:
         raise ValueError(f"{model_type} has {size:.0e} parameters: shrink it")
-    model = maker.from_config(config).eval()
+    with computing(dtype):
+        model = maker.from_config(config).to(dtype).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # biases start at zero: an error in them would not show
             if parameter.requires_grad and parameter.is_floating_point():

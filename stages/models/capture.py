@@ -1,7 +1,6 @@
 """Catching Q, K, V and their input of every prompt, at as little cost as exact numbers allow."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -9,15 +8,15 @@ from torch import nn
 from tqdm import tqdm
 
 from stages.models.hooks import run
-from stages.models.passes import Pass, plan, ways
+from stages.models.passes import Pass, farthest_back, plan, ways
+from stages.models.precision import not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
 Write = Callable[[str, int, np.ndarray], None]
 
-#: How far numbers of a faster way may be from those of whole prompts, as a share of the largest: in float32, and in
-#: roundings where a model computes in half precision.
-TOLERANCE, ROUNDINGS = 1e-4, 8
+#: How far numbers of a faster way may be from those of whole prompts, as a share of the largest.
+TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2**-7, torch.bfloat16: 2**-4}
 
 
 class Inexact(Exception):
@@ -83,16 +82,16 @@ def capture(
     FloatingPointError
         If an activation is not finite.
     """
-    mean, rows = multi_token == "mean", rows or _held_rows(prompts)
+    mean, rows = multi_token == "mean", rows or _held_rows(model, prompts)
     held: dict[str, dict[int, np.ndarray]] = {}
     whole = plan(model, prompts, range(prompts.positions), "single")
+
+    def hold(key: str, row: int, values: np.ndarray) -> None:
+        held.setdefault(key, {})[row] = values[0]
+
     for row in rows:
-
-        def hold(key: str, values: np.ndarray, row: int = row) -> None:
-            held.setdefault(key, {})[row] = values[0]
-
-        _each(model, projections, whole[row](), mean, hold)
-    share = max(TOLERANCE, ROUNDINGS * torch.finfo(model.dtype).eps)
+        _each(model, projections, prompts, whole[row](), mean, hold)
+    share = TOLERANCES[model.dtype]
     bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
 
     before = list(range(len(prompts.before)))
@@ -110,40 +109,40 @@ def capture(
                     raise Inexact(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
         write(key, first, block)
 
-    fill = partial(_fill, model, projections, words=len(prompts.ids), positions=len(positions), mean=mean)
     refused: dict[str, str] = {}
     *faster, exact = ways(model, prompts, causal)
     for way in faster:
         try:
-            fill(plan(model, prompts, positions, way), check)
+            _fill(model, projections, prompts, plan(model, prompts, positions, way), check, mean)
             break
         except Exception as error:  # any: models that were never meant to run so fail in their own ways
             refused[way] = (str(error) or type(error).__name__).splitlines()[0]
     else:
         way = exact
-        fill(plan(model, prompts, positions, way), write)
+        _fill(model, projections, prompts, plan(model, prompts, positions, way), write, mean)
     for projection in projections:
         for name, bias in projection.bias().items():
             write(f"attn_{projection.layer}_{name}_bias", 0, bias.float().cpu().numpy())
     return way, refused
 
 
-def _held_rows(prompts: Prompts) -> list[int]:
-    """Choose prompts to run whole: the first, the last of a pack, which stands farthest back, and the most padded."""
+def _held_rows(model: nn.Module, prompts: Prompts) -> list[int]:
+    """Choose prompts to run whole: the first, the one farthest back in a pack, and the most padded."""
     lengths = list(map(len, prompts.ids))
-    return sorted({0, lengths.index(min(lengths)), len(lengths) - 1})
+    return sorted({0, lengths.index(min(lengths)), farthest_back(model, prompts)})
 
 
 def _each(
-    model: nn.Module, projections: Sequence[Projection], part: Pass, mean: bool, receive: Callable[..., None]
+    model: nn.Module, projections: Sequence[Projection], prompts: Prompts, part: Pass, mean: bool, receive: Write
 ) -> None:
-    """Run one pass and hand over what of it is kept: the array's name, and its values, (words, columns, units)."""
+    """Run one pass and hand over what of it is kept: the array's name, its first word, and its values."""
 
     def select(place: int, name: str, tensor: torch.Tensor) -> None:
         kept, layer = part.select(tensor, mean), projections[place].layer
-        if not torch.isfinite(kept).all():
-            raise FloatingPointError(f"activations of layer {layer} ({name}) are not finite; try model.dtype: float32")
-        receive(f"attn_{layer}_{name}", kept.float().cpu().numpy())
+        finite = torch.isfinite(kept).flatten(1).all(dim=1)
+        if not finite.all():
+            raise not_finite(layer, name, prompts.names[part.row + int(finite.int().argmin())], model.dtype)
+        receive(f"attn_{layer}_{name}", part.row, kept.float().cpu().numpy())
 
     run(model, projections, select, part.inputs)
 
@@ -151,28 +150,18 @@ def _each(
 def _fill(
     model: nn.Module,
     projections: Sequence[Projection],
+    prompts: Prompts,
     passes: Sequence[Callable[[], Pass]],
     write: Write,
-    words: int,
-    positions: int,
     mean: bool,
 ) -> None:
     """Run passes one after the other, and write what they give."""
-    shared: dict[str, np.ndarray] = {}  # what a pass over the shared tokens gave: the same for every word
-    with tqdm(total=len(passes) * len(projections), desc=f"capture {words} words", unit="layer") as bar:
+    total, said = len(passes) * len(projections), f"capture {len(prompts.ids)} words"
+    with tqdm(total=total, desc=said, unit="layer", delay=2, disable=None) as bar:
+
+        def receive(key: str, row: int, values: np.ndarray) -> None:
+            write(key, row, values)
+            bar.update(key.endswith("x"))
+
         for make in passes:
-            part = make()
-
-            def receive(key: str, values: np.ndarray, part: Pass = part) -> None:
-                if part.row is None:
-                    shared[key] = values
-                elif key in shared:
-                    block = np.empty((len(values), positions, values.shape[-1]), dtype=values.dtype)
-                    block[:, part.columns] = values
-                    block[:, [c for c in range(positions) if c not in part.columns]] = shared[key]
-                    write(key, part.row, block)
-                else:
-                    write(key, part.row, values)
-                bar.update(key.endswith("x"))
-
-            _each(model, projections, part, mean, receive)
+            _each(model, projections, prompts, make(), mean, receive)

@@ -1,10 +1,14 @@
-"""Loading a model and its tokenizer, from a folder or the hub: always safetensors, never code that comes with them."""
+"""Loading a model and its tokenizer, from a folder, a .gguf file or the hub: never code that comes with them."""
 
 import hashlib
+import re
 import shutil
+import struct
+import sys
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -13,33 +17,25 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from safetensors import SafetensorError
 from torch import nn
 
 from stages.models.attentions import around, text_part
+from stages.models.find import Files, find
+from stages.models.gguf import check_weights, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
-from stages.pipeline.errors import UserError
+from stages.pipeline.errors import UserError, some_of
 
-#: Files of a hub repository besides the weights: configuration and tokenizer.
-_SMALL_FILES = [
-    "config.json",
-    "tokenizer*",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-]
-_WEIGHT_FILES = ["model*.safetensors", "model.safetensors.index.json"]
+#: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
+_CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(position|token_type)_ids$"
+#: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
+_FAILURES = (
+    *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
+    *(ImportError, AttributeError, AssertionError),
+)
+#: How transformers begins to say that there is no file of a tokenizer.
+_NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
@@ -54,14 +50,13 @@ class Loaded:
     tokenizer : transformers tokenizer
     source : dict
         Name, resolved revision, weights, dtype, device.
-    files : sequence of Path
-        Of the weights; none where they are random.
+    files : Files
     """
 
     model: nn.Module
     tokenizer: Any
     source: dict[str, Any]
-    files: Sequence[Path]
+    files: Files
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -70,8 +65,10 @@ class Loaded:
         Versions as `requirements.txt` has them, without what says for which machine a library was built: the record is
         the same on every machine that installs them.
         """
-        digests = {"weights": {file.name: _sha256(file) for file in self.files}} if self.files else {}
-        return self.source | digests | {"versions": {name: version(name).split("+")[0] for name in _LIBRARIES}}
+        weights = self.files.weights
+        digests = {"weights": {file.name: _sha256(file) for file in weights}} if weights else {}
+        libraries = (*_LIBRARIES, "gguf") if self.files.gguf else _LIBRARIES
+        return self.source | digests | {"versions": {name: version(name).split("+")[0] for name in libraries}}
 
 
 def load(
@@ -90,7 +87,7 @@ def load(
     Parameters
     ----------
     name : str
-        A folder, or a repository of the Hugging Face hub.
+        A folder, a .gguf file, or a repository of the Hugging Face hub.
     revision : str
         Branch, tag or commit on the hub; not used for a folder.
     weights : {"pretrained", "random"}
@@ -115,32 +112,26 @@ def load(
         device.
     """
     transformers.logging.set_verbosity_error()
-    folder, commit = _find(name, revision, weights)
-    files = sorted(folder.glob("model*.safetensors")) if weights == "pretrained" else []
-    if weights == "pretrained" and not files:
-        raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
+    if not sys.stderr.isatty():
+        transformers.logging.disable_progress_bar()
+    name = name.rstrip("/\\")
+    files = find(name, revision, weights)
+    source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {seed}"}
+    spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
+    config = None
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
-        dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
-        with computing(getattr(torch, dtype)):
-            model = _build(folder, config, weights, seed, getattr(torch, dtype), spread, part)
-    # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
-    except (ImportError, AttributeError, AssertionError, NotImplementedError) as error:
-        raise UserError(f"model.name: transformers cannot build {name}: {_reason(error)}") from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"model.name: {name} cannot be loaded, a file of it is missing or damaged: {_reason(error)}"
-        ) from None
-    source = {
-        "model": name,
-        "revision": commit,
-        "weights": f"random, seed {seed}",
-        "dtype": dtype,
-        "precision": why,
-        "device": "spread by accelerate" if spread else place,
-    }
+        with reading() if files.gguf else nullcontext():
+            config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+            if files.gguf:
+                complete(config, files.gguf)
+                source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
+            tokenizer = _load_tokenizer(files)
+            dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
+            with computing(getattr(torch, dtype)):
+                model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
+    except _FAILURES as error:
+        raise UserError(f"model.name: {_why(error, name, config)}") from None
+    source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
 
 
@@ -178,36 +169,8 @@ def overview(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def _find(name: str, revision: str, weights: str) -> tuple[Path, str | None]:
-    """Give the model's folder and its commit; a hub model is downloaded once, all its files from one commit."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise UserError(f"model.name: the folder {name} holds no model: it has no config.json")
-        return folder, None
-    wanted = _SMALL_FILES + (_WEIGHT_FILES if weights == "pretrained" else [])
-    try:
-        found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except HFValidationError:
-        raise UserError(f"model.name: there is no folder {name}") from None
-    except RevisionNotFoundError:
-        raise UserError(f"model.revision: {name} has no revision {revision!r} on the hub") from None
-    except GatedRepoError:
-        raise UserError(f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`") from None
-    except RepositoryNotFoundError:
-        raise UserError(
-            f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
-        ) from None
-    except (OSError, HfHubHTTPError) as error:
-        raise UserError(
-            f"model.name: no folder {name} here, and the Hugging Face hub cannot be reached ({type(error).__name__})\n"
-            f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
-        ) from None
-    return found, found.name
-
-
 def _build(
-    folder: Path, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any], part: str
+    files: Files, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any], part: str
 ) -> nn.Module:
     """Build the part of a model that reads text."""
     if dtype == torch.float64:
@@ -221,13 +184,15 @@ def _build(
     offload = tempfile.mkdtemp(prefix="offload-") if spread else None
     try:
         model, info = _maker(config).from_pretrained(
-            folder,
+            files.folder,
             config=config,
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
             offload_folder=offload,
+            **files.named,
+            **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
             **spread,
         )
         found = text_part(model, part)
@@ -238,12 +203,32 @@ def _build(
     if offload:
         found.hf_device_map = model.hf_device_map
         weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
-    # transformers would fill what the file lacks with random numbers and only warn.
-    prefix = next((f"{path}." for path, module in model.named_modules() if path and module is found), "")
-    absent = [key for key in map(str, (*info["missing_keys"], *info["mismatched_keys"])) if key.startswith(prefix)]
-    if absent := sorted(key for key in absent if not key.startswith(f"{prefix}pooler.")):  # behind the last layer
-        raise ValueError(f"no weights for {', '.join(absent[:3])}{' ...' if len(absent) > 3 else ''}")
+    _check_keys(model, found, info)
+    if files.gguf:
+        check_weights(model, info["unexpected_keys"], files.gguf)
     return found
+
+
+def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> None:
+    """Raise an error if weights of the part that is used are missing in the files, or have no place in the model.
+
+    transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
+    """
+    prefix = next((f"{path}." for path, module in model.named_modules() if path and module is found), "")
+
+    def used(keys: Iterable[Any]) -> list[str]:
+        names = (str(key).removeprefix(f"{model.base_model_prefix}.") for key in keys)
+        names = (name for name in names if name.startswith(prefix) and not re.search(_CONSTANTS, name))
+        return sorted(name for name in names if not name.startswith(f"{prefix}pooler."))  # behind the last layer
+
+    if absent := used((*info["missing_keys"], *info["mismatched_keys"])):
+        raise ValueError(f"no weights for {some_of(absent, 3)}")
+    children = dict(found.named_children())
+    if left := [key for key in used(info["unexpected_keys"]) if key.removeprefix(prefix).split(".")[0] in children]:
+        raise UserError(
+            f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
+            "its config.json names fewer layers than there are, or does not say how the weights are quantised"
+        )
 
 
 def _maker(config: Any) -> Any:
@@ -258,8 +243,28 @@ def _count_parameters(config: Any, part: str) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _load_tokenizer(files: Files) -> Any:
+    """Load the tokenizer; of some types transformers makes an empty one where there is no file."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+    if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
+        raise ValueError(_NO_TOKENIZER)
+    return tokenizer
+
+
+def _why(error: Exception, name: str, config: Any) -> str:
+    """Say why a model cannot be loaded."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason.startswith(_NO_TOKENIZER):
+        return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
+    if quantised := getattr(config, "quantization_config", None):
+        quantised = quantised if isinstance(quantised, dict) else vars(quantised)
+        return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
+    # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
+    unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
+    if isinstance(error, unknown) or re.search("not supported|Unrecognized configuration", reason):
+        return f"transformers cannot build {name}: {reason}"
+    damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
+    return f"{name} cannot be loaded, {damage}: {reason}"
 
 
 def _devices() -> dict[str, bool]:

@@ -1,8 +1,8 @@
 """Dividing prompts into forward passes, so that what all prompts begin with is computed as seldom as possible."""
 
-import copy
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import DynamicCache
 
 from stages.models.prompts import Prompts
 
@@ -27,27 +26,24 @@ class Pass:
     ----------
     inputs : dict
         Keyword arguments of the model.
-    row : int or None
-        The first word of the pass; None for what is the same for all words.
-    columns : list of int
-        Which of the kept positions the pass gives.
-    tokens : torch.Tensor of int, shape (words, columns)
-        Where they are among the tokens of the pass, its sequences one after the other.
+    row : int
+        The first word of the pass.
+    tokens : torch.Tensor of int, shape (words, positions)
+        Where the kept positions are among the tokens of the pass, its sequences one after the other.
     word : int or None
-        Which column is the word's, if any.
+        Which of the kept positions is the word's, if any.
     spans : sequence of range
         For each word, its own tokens, counted likewise.
     """
 
     inputs: dict[str, Any]
-    row: int | None
-    columns: list[int]
+    row: int
     tokens: torch.Tensor
-    word: int | None = None
-    spans: Sequence[range] = ()
+    word: int | None
+    spans: Sequence[range]
 
     def select(self, tensor: torch.Tensor, mean: bool) -> torch.Tensor:
-        """Take the kept tokens of a (sequences, tokens, units) tensor: shape (words, columns, units)."""
+        """Take the kept tokens of a (sequences, tokens, units) tensor: shape (words, positions, units)."""
         flat = tensor.reshape(-1, tensor.shape[-1])
         kept = flat[self.tokens.to(flat.device)]
         if mean and self.word is not None:
@@ -64,7 +60,6 @@ def ways(model: nn.Module, prompts: Prompts, causal: bool) -> list[str]:
     - "packed": one sequence holds the shared tokens once and after them every prompt's own, with a mask that lets these
       see the shared ones and themselves, and positions as in whole prompts. The weights are read once. Not for models
       that count positions by place in the sequence (ALiBi), nor where prompts are longer than the attention's window;
-    - "cached": the shared tokens run first, each prompt's own on a copy of their keys and values;
     - "padded": batches of whole prompts, padded on the right;
     - "single": whole prompts, one by one.
 
@@ -75,12 +70,20 @@ def ways(model: nn.Module, prompts: Prompts, causal: bool) -> list[str]:
     causal : bool
         Whether a token sees only what stands before it.
     """
-    shared = _shared(prompts)
-    if not causal or not shared:
-        return ["padded", "single"]
-    longest = max(len(ids) for ids in prompts.ids)
-    packed = ["packed"] if _takes_positions(model) and longest <= _room(model) else []
-    return [*packed, "cached", "padded", "single"]
+    longest = max(map(len, prompts.ids))
+    packs = causal and _shared(prompts) and _takes_positions(model) and longest <= _room(model)
+    return [*(["packed"] if packs else []), "padded", "single"]
+
+
+def most_tokens(model: nn.Module) -> int | None:
+    """Return how many tokens a model takes; None where there is no limit."""
+    config = model.config.get_text_config()
+    sizes = [getattr(config, "max_position_embeddings", None)]
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and re.search(r"(^|\.)(wpe|(embed_)?positions?(_embeddings)?)$", path):
+            padding = module.padding_idx  # RoBERTa and others count positions from behind it
+            sizes.append(module.num_embeddings - (0 if padding is None else padding + 1))
+    return min((size for size in sizes if size), default=None)
 
 
 def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str) -> list[Callable[[], Pass]]:
@@ -102,17 +105,21 @@ def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str)
     """
     if way == "single":
         return [partial(_batch, prompts, positions, range(row, row + 1)) for row in range(len(prompts.ids))]
-    shared = 0 if way == "padded" else _shared(prompts)
-    lengths = [len(ids) - shared for ids in prompts.ids]
-    if way == "packed":
-        groups = _groups(lengths, min(TOKENS, _room(model) - shared))
-        return [partial(_packed, model, prompts, positions, shared, rows) for rows in groups]
-    groups = _groups(lengths, TOKENS)
     if way == "padded":
-        return [partial(_batch, prompts, positions, rows) for rows in groups]
-    cache = DynamicCache(config=model.config)
-    batches = [partial(_batch, prompts, positions, rows, shared, cache) for rows in groups]
-    return [partial(_beginning, prompts, positions, shared, cache), *batches]
+        return [partial(_batch, prompts, positions, rows) for rows in _groups(list(map(len, prompts.ids)), TOKENS)]
+    return [partial(_packed, model, prompts, positions, rows) for rows in _packs(model, prompts)]
+
+
+def farthest_back(model: nn.Module, prompts: Prompts) -> int:
+    """Return which prompt stands farthest back if they are packed: the last of the longest pack."""
+    longest = max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) for row in rows))
+    return longest[-1]
+
+
+def _packs(model: nn.Module, prompts: Prompts) -> list[range]:
+    """Divide prompts into those that are packed together."""
+    shared = _shared(prompts)
+    return _groups([len(ids) - shared for ids in prompts.ids], min(TOKENS, _room(model) - shared))
 
 
 def _shared(prompts: Prompts) -> int:
@@ -143,8 +150,9 @@ def _room(model: nn.Module) -> float:
     return min((limit for limit in limits if limit), default=math.inf)
 
 
-def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], shared: int, rows: range) -> Pass:
+def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], rows: range) -> Pass:
     """Make one sequence of the shared tokens and those of some prompts, up to the last that is read of each."""
+    shared = _shared(prompts)
     sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
     ends = np.maximum(sources.max(axis=1) + 1, [prompts.words[row].stop for row in rows]).tolist()
     own = [prompts.ids[row][shared:end] for row, end in zip(rows, ends, strict=True)]  # none sees what is behind it
@@ -161,39 +169,22 @@ def _packed(model: nn.Module, prompts: Prompts, positions: Sequence[int], shared
         "use_cache": False,
     }
     offsets = np.cumsum([0, *map(len, own[:-1])])  # how much farther back a prompt's own tokens are than in itself
-    tokens = torch.from_numpy(np.where(sources < shared, sources, sources + offsets[:, None]))
-    return _of_words(prompts, positions, rows, inputs, list(range(len(positions))), tokens, offsets)
+    tokens = np.where(sources < shared, sources, sources + offsets[:, None])
+    return _of_words(prompts, positions, rows, inputs, tokens, offsets)
 
 
-def _beginning(prompts: Prompts, positions: Sequence[int], shared: int, cache: DynamicCache) -> Pass:
-    """Run the shared tokens, and keep their keys and values."""
-    sources = prompts.sources()[0, list(positions)]
-    early = np.flatnonzero(sources < shared)
-    ids = torch.tensor([prompts.ids[0][:shared]])
-    inputs = {"input_ids": ids, "past_key_values": cache, "use_cache": True}
-    return Pass(inputs, None, early.tolist(), torch.from_numpy(sources[None, early]))
-
-
-def _batch(
-    prompts: Prompts, positions: Sequence[int], rows: range, shared: int = 0, cache: DynamicCache | None = None
-) -> Pass:
-    """Make a batch of some prompts, whole or what follows the shared tokens, padded on the right."""
-    own = [prompts.ids[row][shared:] for row in rows]
-    longest = max(map(len, own))
+def _batch(prompts: Prompts, positions: Sequence[int], rows: range) -> Pass:
+    """Make a batch of some prompts, padded on the right."""
+    ids = [prompts.ids[row] for row in rows]
+    longest = max(map(len, ids))
     inputs = {
-        "input_ids": torch.tensor([[*part, *[0] * (longest - len(part))] for part in own]),
-        "attention_mask": torch.tensor([[1] * (shared + len(part)) + [0] * (longest - len(part)) for part in own]),
-        "use_cache": cache is not None,
+        "input_ids": torch.tensor([[*some, *[0] * (longest - len(some))] for some in ids]),
+        "attention_mask": torch.tensor([[1] * len(some) + [0] * (longest - len(some)) for some in ids]),
+        "use_cache": False,
     }
-    if cache is not None:
-        repeated = copy.deepcopy(cache)
-        repeated.batch_repeat_interleave(len(own))
-        inputs |= {"past_key_values": repeated}
-    sources = prompts.sources()[rows.start : rows.stop][:, list(positions)]
-    late = np.flatnonzero(sources[0] >= shared).tolist()
-    offsets = longest * np.arange(len(own)) - shared
-    tokens = torch.from_numpy(sources[:, late] + offsets[:, None])
-    return _of_words(prompts, positions, rows, inputs, late, tokens, offsets)
+    offsets = longest * np.arange(len(ids))
+    tokens = prompts.sources()[rows.start : rows.stop][:, list(positions)] + offsets[:, None]
+    return _of_words(prompts, positions, rows, inputs, tokens, offsets)
 
 
 def _of_words(
@@ -201,15 +192,13 @@ def _of_words(
     positions: Sequence[int],
     rows: range,
     inputs: dict[str, Any],
-    columns: list[int],
-    tokens: torch.Tensor,
+    tokens: np.ndarray,
     offsets: np.ndarray,
 ) -> Pass:
     """Make the pass of some words, whose tokens stand by `offsets` farther back in it than in the prompt."""
-    kept = [positions[column] for column in columns]
-    word = kept.index(prompts.word_position) if prompts.word_position in kept else None
+    word = positions.index(prompts.word_position) if prompts.word_position in positions else None
     spans = [
         range(span.start + offset, span.stop + offset)
         for span, offset in zip(prompts.words[rows.start : rows.stop], offsets.tolist(), strict=True)
     ]
-    return Pass(inputs, rows.start, columns, tokens, word, spans)
+    return Pass(inputs, rows.start, torch.from_numpy(tokens), word, spans)

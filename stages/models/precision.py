@@ -90,3 +90,9 @@ def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(default)
+
+
+def not_finite(layer: int, part: str, word: str, dtype: torch.dtype) -> FloatingPointError:
+    """Return the error that says where activations are not finite; half precision overflows where others do not."""
+    advice = "" if dtype in (torch.float32, torch.float64) else "; try model.dtype: float32"
+    return FloatingPointError(f"activations of layer {layer} ({part}) are not finite with {word!r}{advice}")

@@ -1,5 +1,7 @@
 """From words to token ids: every prompt in a row, the word in the same place in each."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from stages.pipeline.errors import UserError, some_of
+
+#: How tokenizers write a space.
+_SPACES = ("Ġ", "▁", " ")
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,8 @@ class Prompts:
 
     Attributes
     ----------
+    names : sequence of str
+        The words.
     ids : list of list of int
         Token ids, one list a word.
     tokens : list of list of str
@@ -29,6 +36,7 @@ class Prompts:
         The tokens of the text before the word, counted from the prompt's start, and after it, counted from its end.
     """
 
+    names: Sequence[str]
     ids: list[list[int]]
     tokens: list[list[str]]
     words: list[range]
@@ -69,6 +77,7 @@ def tokenise(
     template: str,
     multi_token: str,
     start: int | None = None,
+    most: int | None = None,
     setting: str = "words",
 ) -> Prompts:
     """Put every word into the template and tokenise it.
@@ -84,55 +93,146 @@ def tokenise(
         "error" refuses words of several tokens.
     start : int, optional
         A token to put before each prompt, which takes no position.
+    most : int, optional
+        How many tokens the model takes.
     setting : str
         The key of params.yaml that lists the words, for messages.
 
     Raises
     ------
     UserError
-        For words of several tokens (all of them listed), for a word that is no token of its own, and where the text
-        around the word is tokenised differently from word to word.
+        For words of several tokens (all of them listed), words that the tokenizer does not know or does not tell apart,
+        a prompt that it reads as another text or that is too long, and where the text around the word is tokenised
+        differently from word to word.
     """
+    head, tail = template.split("{word}")
+    texts = [head + word + tail for word in words]
+    ids, offsets, inner = _encode(tokenizer, texts, start)
+    # A token covers the word where their characters overlap; a leading space may belong to the token as well.
+    covering = [
+        [i for i in some if row[i][0] < len(head) + len(word) and row[i][1] > len(head)]
+        for word, row, some in zip(words, offsets, inner, strict=True)
+    ]
+    _check_known(tokenizer, words, ids, inner, covering, setting)
+    _check_read(tokenizer, texts, [[row[i] for i in some] for row, some in zip(ids, inner, strict=True)])
+    _check_different(words, ids, setting)
+    if none := [word for word, some in zip(words, covering, strict=True) if not some]:
+        raise UserError(f"{setting}: no token of their own in {template!r}: {some_of(none, 5)}")
+    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
+    own = _spans(tokens, inner, covering)
+    pieces = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
+    several = [f"{word} = {' '.join(some)}" for word, some in pieces.items() if len(some) > 1]
+    if several and multi_token == "error":
+        raise UserError(
+            f"{setting} of several tokens: {some_of(several, 100)}\n"
+            f"{_space_before(tokenizer, words, template, len(several))}"
+            "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
+        )
+    before, after = _frame(words, template, ids, inner, own)
+    longest, word = max(zip(ids, words, strict=True), key=lambda pair: len(pair[0]))
+    if most and len(longest) > most:
+        raise UserError(f"prompt.template: {len(longest)} tokens with {word!r}, the model takes {most}")
+    return Prompts(words, ids, tokens, own, before, after)
+
+
+def _encode(
+    tokenizer: Any, texts: Sequence[str], start: int | None
+) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[list[int]]]:
+    """Return each text's token ids, which characters each token covers, and which tokens are the text's own."""
     if not tokenizer.is_fast:
         raise UserError(
             "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
         )
-    head, tail = template.split("{word}")
-    encoded = tokenizer(
-        [head + word + tail for word in words], return_offsets_mapping=True, return_special_tokens_mask=True
-    )
+    encoded = tokenizer(list(texts), return_offsets_mapping=True, return_special_tokens_mask=True)
     begun = {"input_ids": [start], "offset_mapping": [(0, 0)], "special_tokens_mask": [1]}
-    ids, every, masks = (
+    ids, offsets, masks = (
         [[*(first if start is not None else []), *row] for row in encoded[name]] for name, first in begun.items()
     )
-    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
-    own, around = [], []
-    rows = zip(words, ids, every, masks, strict=True)
-    for word, row, offsets, special in rows:
-        start, stop = len(head), len(head) + len(word)
-        text = [i for i in range(len(row)) if not special[i]]
-        # A token covers the word where their characters overlap; a leading space may belong to the token as well.
-        covering = [i for i in text if offsets[i][0] < stop and offsets[i][1] > start]
-        if not covering:
-            raise UserError(f"{setting}: {word!r} has no token of its own in {template!r}")
-        own.append(range(covering[0], covering[-1] + 1))
-        before = [i for i in text if i < own[-1].start]
-        after = [i - len(row) for i in text if i >= own[-1].stop]
-        around.append((before, after, row[: own[-1].start], row[own[-1].stop :]))
-    several = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
-    several = {word: pieces for word, pieces in several.items() if len(pieces) > 1}
-    if several and multi_token == "error":
-        listed = some_of([f"{word} = {' '.join(pieces)}" for word, pieces in several.items()], 100)
+    return ids, offsets, [[i for i, special in enumerate(mask) if not special] for mask in masks]
+
+
+def _check_known(
+    tokenizer: Any,
+    words: Sequence[str],
+    ids: Sequence[list[int]],
+    inner: Sequence[list[int]],
+    covering: Sequence[list[int]],
+    setting: str,
+) -> None:
+    """Raise a `UserError` for words that the tokenizer does not know, unless the sentence is unknown as well."""
+    unknown, none = [], tokenizer.unk_token_id
+    for word, row, some, own in zip(words, ids, inner, covering, strict=True):
+        found = {i for i in some if row[i] == none}
+        if not found.issubset(own):
+            return  # not the words' fault, as `_check_read` tells
+        unknown += [word] if found else []
+    if unknown:
         raise UserError(
-            f"{setting} of several tokens: {listed}\n{_space_before(tokenizer, words, template, len(several))}"
-            "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
+            f"{setting}: the model's tokenizer does not know {some_of(unknown, 10)}\n"
+            f"it reads each as {tokenizer.unk_token}; choose other words"
         )
-    if any(other != around[0] for other in around):
+
+
+def _check_read(tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
+    """Raise a `UserError` if tokens do not say what the text says, up to the tokenizer's own normalisation."""
+    backend = tokenizer.backend_tokenizer
+    normalise = backend.normalizer.normalize_str if backend.normalizer else str
+
+    def plain(text: str) -> str:
+        # Some decoders put spaces around punctuation, and contract this.
+        return " ".join(re.sub(r"([\W_])", r" \1 ", normalise(text.replace(" do not", " don't"))).split())
+
+    for text, read in zip(texts, backend.decode_batch(list(ids), skip_special_tokens=False), strict=True):
+        if text != read and plain(text) != plain(read):
+            raise UserError(
+                "model.name: its tokenizer loses or changes what it is given; its files may be those of another kind\n"
+                f"prompt: {text!r}; the model would read: {read!r}"
+            )
+
+
+def _check_different(words: Sequence[str], ids: Sequence[list[int]], setting: str) -> None:
+    """Raise a `UserError` that lists words which are the same tokens to the model."""
+    alike: dict[tuple[int, ...], dict[str, None]] = {}
+    for word, row in zip(words, ids, strict=True):
+        alike.setdefault(tuple(row), {})[word] = None
+    if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
+        raise UserError(f"{setting}: the model reads the same tokens for {some_of(same, 10)}; leave one of each out")
+
+
+def _spans(tokens: Sequence[list[str]], inner: Sequence[list[int]], covering: Sequence[list[int]]) -> list[range]:
+    """Return which tokens are each word's: those that cover it, and a space before them if it is a token of its own.
+
+    Such a space is the word's where other words' tokens begin with it.
+    """
+    begins = [some[0] for some in covering]
+    alone = [
+        first - 1 in some and row[first - 1] in _SPACES and row[first][:1] not in _SPACES
+        for row, some, first in zip(tokens, inner, begins, strict=True)
+    ]
+    taken = [first - (lone and not all(alone)) for first, lone in zip(begins, alone, strict=True)]
+    return [range(first, some[-1] + 1) for first, some in zip(taken, covering, strict=True)]
+
+
+def _frame(
+    words: Sequence[str], template: str, ids: Sequence[list[int]], inner: Sequence[list[int]], own: Sequence[range]
+) -> tuple[list[int], list[int]]:
+    """Return the places of the text's tokens before the word, and after it; they must be the same in every prompt."""
+    around = [
+        (
+            tuple(i for i in some if i < span.start),
+            tuple(i - len(row) for i in some if i >= span.stop),
+            (*row[: span.start], None, *row[span.stop :]),
+        )
+        for row, some, span in zip(ids, inner, own, strict=True)
+    ]
+    usual = Counter(around).most_common(1)[0][0]
+    if others := [repr(word) for word, other in zip(words, around, strict=True) if other != usual]:
+        spaced = re.search(r"(^|\s)\{word\}(\s|$)", template)
         raise UserError(
-            f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}; "
-            "put a space between {word} and the rest"
+            f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}: "
+            f"{some_of(others, 5)}\n{'choose other words' if spaced else 'put a space between {word} and the rest'}"
         )
-    return Prompts(ids, tokens, own, around[0][0], around[0][1])
+    return [*usual[0]], [*usual[1]]
 
 
 def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:

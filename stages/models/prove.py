@@ -1,5 +1,6 @@
 """Proving, on the model itself, that what was found are the queries, keys and values which its attention uses."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -8,10 +9,10 @@ import torch
 from torch import nn
 
 from stages.models.hooks import hooked, place_of
-from stages.models.intervene import intervene
-from stages.models.precision import computing
+from stages.models.precision import computing, not_finite
 from stages.models.projections import Projection
-from stages.models.watch import INTERVENED, watch
+from stages.models.prompts import Prompts
+from stages.models.watch import watch
 from stages.pipeline.errors import UserError
 
 #: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
@@ -20,14 +21,14 @@ TOLERANCE = 1e-4
 STEPS = 3
 
 
-def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int]) -> dict[str, Any]:
+def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int = 0) -> dict[str, Any]:
     """Run one prompt and compare what `split` gives in every layer with what its attention receives.
 
     Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
     its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
-    does not use that, from the matrix products that it computes; where there are none, `intervene` tells.
+    does not use that, from the matrix products that it computes.
 
     Parameters
     ----------
@@ -35,8 +36,9 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
         A transformers base model, in evaluation mode.
     projections : sequence of Projection
         One a layer.
-    ids : sequence of int
-        The token ids of a prompt.
+    prompts : Prompts
+    row : int
+        Which of them is run.
 
     Returns
     -------
@@ -48,22 +50,23 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
     UserError
         If what was received is not what was captured; the message says in which layer, and what differs.
     """
-    captured: list[dict[str, torch.Tensor]] = [{} for _ in projections]
+    ids, captured = prompts.ids[row], [{} for _ in projections]
 
     def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
         if not torch.isfinite(tensor).all():
-            number = projections[layer].layer
-            raise FloatingPointError(f"activations of layer {number} ({part}) are not finite; try model.dtype: float32")
+            raise not_finite(projections[layer].layer, part, prompts.names[row], model.dtype)
         captured[layer][part] = tensor
 
     with watch(model, projections) as seen, hooked(projections, receive), computing(model), torch.no_grad():
         try:
-            model(input_ids=torch.tensor([list(ids)], device=place_of(model)), use_cache=False)
+            model(input_ids=torch.tensor([ids], device=place_of(model)), use_cache=False)
         except FloatingPointError:
             raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"model.name: {type(model).__name__} does not run on a text alone: {reason}") from error
+            lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
+            failed = "does not run on a text alone" if lacks else f"fails at the prompt of {prompts.names[row]!r}"
+            raise UserError(f"model.name: {type(model).__name__} {failed}: {reason}") from error
     tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
     by: set[str] = set()
     found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
@@ -73,12 +76,12 @@ def prove(model: nn.Module, projections: Sequence[Projection], ids: Sequence[int
             raise UserError(f"{where} was not used when the model read a text")
         if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
             raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
+        if not any(uses.received.values()):
+            raise UserError(
+                f"{where}: its attention could be watched neither in transformers' attention interface nor by its "
+                "matrix products"
+            )
         by.add(uses.by)
-        if uses.by == INTERVENED:
-            if wrong := intervene(projection, *uses.call, tolerance):
-                raise UserError(f"{where}: its attention could not be watched, and {wrong}")
-            found = {part: words | {"as changes show"} for part, words in found.items()}
-            continue
         for part, words in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
             own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
@@ -135,8 +138,8 @@ def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None
         return "up to one factor"
     if near(nn.functional.normalize(own, dim=-1), nn.functional.normalize(other, dim=-1)):
         return "up to the length of each vector"
-    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a rotation may leave some units alone
-    return _rotated(own[..., turned], other[..., turned], near)
+    turned = (own - other).abs().amax((0, 1)) > tolerance * other.abs().max()  # a factor may be theirs alone
+    return _rotated(own, other, near) or _rotated(own[..., turned], other[..., turned], near)
 
 
 def _rotated(own: torch.Tensor, other: torch.Tensor, near: Callable[..., bool]) -> str | None:

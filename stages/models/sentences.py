@@ -7,19 +7,25 @@ import numpy as np
 from torch import nn
 
 from stages.models.capture import Write, capture, shapes
+from stages.models.passes import farthest_back
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts, tokenise
 from stages.pipeline.errors import UserError
 
 
 def tokenise_sentences(
-    tokenizer: Any, words: Sequence[str], templates: Mapping[str, str], multi_token: str, start: int | None
+    tokenizer: Any,
+    words: Sequence[str],
+    templates: Mapping[str, str],
+    multi_token: str,
+    start: int | None,
+    most: int | None,
 ) -> dict[str, Prompts]:
     """Tokenise the words in every sentence, before the first is run; a mistake names its sentence.
 
     Parameters
     ----------
-    tokenizer, words, multi_token, start
+    tokenizer, words, multi_token, start, most
         As `tokenise`; so are errors.
     templates : mapping of str to str
         Sentences with ``{word}``, by name.
@@ -31,9 +37,10 @@ def tokenise_sentences(
     found = {}
     for name, template in templates.items():
         try:
-            found[name] = tokenise(tokenizer, words, template, multi_token, start)
+            found[name] = tokenise(tokenizer, words, template, multi_token, start, most)
         except UserError as error:
-            raise UserError(f"sentences.templates.{name}, {template!r}: {error}") from None
+            said = str(error).removeprefix("prompt.template: ")
+            raise UserError(f"sentences.templates.{name}, {template!r}: {said}") from None
     return found
 
 
@@ -90,7 +97,7 @@ def capture_sentences(
             if not key.endswith("_bias"):
                 write(key, first + row, block)
 
-        rows = [len(prompts.ids) - 1] if way in ("packed", "cached") else []
+        rows = [farthest_back(model, prompts)] if way == "packed" else []
         way, _ = capture(model, projections, prompts, below, [prompts.word_position], multi_token, rows)
         ways[name] = way
         first += len(prompts.ids)

@@ -12,9 +12,6 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from stages.models.projections import Projection
 
-#: What stands for a place where there is nothing to watch.
-INTERVENED = "its output when they are changed"
-
 
 @dataclass
 class Seen:
@@ -28,21 +25,16 @@ class Seen:
         Name, input and output of each module inside the attention that is no projection.
     interface : bool
         Whether it went through transformers' attention interface.
-    call : tuple
-        What it was given: arguments, and those by name.
     """
 
     received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
     inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
     interface: bool = False
-    call: tuple[tuple, dict[str, Any]] = ((), {})
 
     @property
     def by(self) -> str:
         """Where it was watched."""
-        if self.interface:
-            return "transformers' attention interface"
-        return "the matrix products of its attention" if any(self.received.values()) else INTERVENED
+        return "transformers' attention interface" if self.interface else "the matrix products of its attention"
 
     def receive(self, part: str, tensor: torch.Tensor, interface: bool = False) -> None:
         """Keep what the attention received; what its interface was given counts alone."""
@@ -88,11 +80,10 @@ def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[list[
     running: list[Seen] = []  # the attention that is at work, innermost last
     latest: list[Seen] = []  # the last whose projection ran: some models put another attention around the same modules
 
-    def begin(module: nn.Module, arguments: tuple, options: dict[str, Any]) -> None:
+    def begin(module: nn.Module, arguments: tuple) -> None:
         layers = uses[id(module)]
         layers.append(layers.pop(0))  # the next use is the next layer's
         running.append(seen[layers[-1]])
-        running[-1].call = arguments, options
 
     def end(*_: Any) -> None:
         running.pop()
@@ -131,7 +122,7 @@ def watch(model: nn.Module, projections: Sequence[Projection]) -> Iterator[list[
         for layer, projection in enumerate(projections):
             stack.callback(projection.source.register_forward_pre_hook(project(layer)).remove)
         for attention in {id(p.attention): p.attention for p in projections}.values():
-            stack.callback(attention.register_forward_pre_hook(begin, prepend=True, with_kwargs=True).remove)
+            stack.callback(attention.register_forward_pre_hook(begin, prepend=True).remove)
             stack.callback(attention.register_forward_hook(end, always_call=True).remove)
             for name, module in attention.named_modules():
                 if name and not isinstance(module, nn.Linear):
