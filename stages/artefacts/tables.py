@@ -49,8 +49,8 @@ class Table:
         The keys before the measure: those that are whole numbers, and those that are text.
     empty : mapping of str to str
         Pattern of measure, matrix or pair, and names → why cells may be empty, a key of `STATUS`; the first that fits.
-    flat : mapping of str to (tuple of str, str)
-        Name in the code → measure, matrix or pair, and names; and column.
+    flat : mapping of str to tuple of str
+        Name in the code → measure, matrix or pair, names, and column.
     inapplicable : str
         Why a model has no such table.
     """
@@ -60,7 +60,7 @@ class Table:
     places: tuple[str, ...] = ("layer",)
     names: tuple[str, ...] = ()
     empty: Mapping[str, str] = field(default_factory=dict)
-    flat: Mapping[str, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    flat: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inapplicable: str = ""
 
     @property
@@ -76,7 +76,8 @@ class Table:
     @property
     def reasons(self) -> dict[str, str]:
         """Why the table as a whole is empty, by status."""
-        return {OFF: f"{self.switch} is false", **({NOT_APPLICABLE: self.inapplicable} if self.inapplicable else {})}
+        off = {OFF: f"{self.switch} is false"}
+        return {**off, NOT_APPLICABLE: self.inapplicable} if self.inapplicable else off
 
     def status(self, names: tuple[str, ...]) -> str:
         """Return why cells of these names may be empty; nothing where they may not."""
@@ -94,8 +95,8 @@ class Table:
         _declared(content, self.flat)
         found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
         for name, values in content.items():
-            names, column = self.flat[name]
-            found.setdefault(names, {})[column] = values
+            *names, column = self.flat[name]
+            found.setdefault(tuple(names), {})[column] = values
         return found
 
 
@@ -104,11 +105,11 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA by comparison: where it is called nothing more, it is Pearson's r.
 BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in ROBUST_COMPARISONS}
-CHOICES = [(f"{of}_{t}_{c}", (BY[c], of, t)) for t in TRANSFORM_NAMES for c in ROBUST_COMPARISONS for of in PAIRS]
-CHOICES += [(f"{of}_{t}", ("d", of, t)) for t in TRANSFORM_NAMES for of in MATRICES]
-SPECTRA = [(f"{name}_participation", ("participation", name)) for name in MATRICES]
-SPECTRA += [(f"{pair}_{what}", (what, pair)) for what in ("overlap", "overlap_random") for pair in PAIRS]
-HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (names, c) for n, names in HEADS.items() for c in RANGE}
+CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORM_NAMES for c in BY for of in PAIRS}
+CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORM_NAMES for of in MATRICES}
+SPECTRA = {f"{name}_participation": ("participation", name, "value") for name in MATRICES}
+SPECTRA |= {f"{pair}_{what}": (what, pair, "value") for what in ("overlap", "overlap_random") for pair in PAIRS}
+HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (*names, c) for n, names in HEADS.items() for c in RANGE}
 DRAWN: Mapping[str, Any] = {
     "switch": "nulls.enabled",
     "inapplicable": "the model's Q, K and V are no linear maps of their input",
@@ -122,15 +123,20 @@ TABLES = {
         (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd")))
     ),
     "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
+<<<<<<< ours
     "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
     "robustness.csv": Table(
         switch="controls.enabled", names=("transform",), flat={name: (names, "value") for name, names in CHOICES}
     ),
+=======
+    "controls.csv": Table(RANGE, "controls.enabled", empty={"*_matched_*": TOO_FEW}),
+    "robustness.csv": Table(switch="controls.enabled", names=("transform",), flat=CHOICES),
+>>>>>>> theirs
     "heads.csv": Table(
         switch="heads.enabled",
         places=("layer", "head"),
         empty={"*": UNDEFINED},
-        flat={name: (names, "value") for name, names in HEADS.items()},
+        flat={name: (*names, "value") for name, names in HEADS.items()},
     ),
     "nulls.csv": Table(
         TESTED,
@@ -139,7 +145,7 @@ TABLES = {
         empty=dict.fromkeys(("*_step *", "* unbiased", "* trained"), NOT_DRAWN) | {"partial_rsa *": UNDEFINED},
         **DRAWN,
     ),
-    "spectra.csv": Table(flat={name: (names, "value") for name, names in SPECTRA}, **DRAWN),
+    "spectra.csv": Table(flat=SPECTRA, **DRAWN),
     "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, flat=HEAD_NULLS, **DRAWN),
     "sentences.csv": Table(
         RANGE,
@@ -243,7 +249,7 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
         if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         if table.flat:
-            return {name: found[names][column] for name, (names, column) in table.flat.items()}
+            return {name: found[tuple(names)][column] for name, (*names, column) in table.flat.items()}
         return found if table.switch else found[()]
 
 
