@@ -6,6 +6,7 @@ and run; words named by `pattern_descriptors` word and category. OUT.csv, OUT.pa
 for each layer and pair of words, a column for each matrix.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
             write(unfinished, run, matrices, chosen)
             unfinished.replace(out)
         except OSError as error:
-            raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+            raise UserError(f"{out} cannot be written: {os.strerror(error.errno) if error.errno else error}") from None
         finally:
             with suppress(OSError):  # on a read-only disk there is nothing to remove, and the error above says so
                 unfinished.unlink()
