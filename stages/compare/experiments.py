@@ -1,6 +1,5 @@
 """The experiments of this repository: the numbers of each, and the settings in which they differ."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,22 +110,22 @@ def packed(runs: list[Experiment], settings: list[str], most: int) -> list[list[
 
 
 def _experiment(name: str, revision: str, data: Any) -> Experiment:
-    summary = dict(_leaves(data.metrics.get(SUMMARY, {}).get("data", {}))) if data else {}
-    settings = dict(_leaves(data.params.get(PARAMS.as_posix(), {}).get("data", {}))) if data else {}
+    from dvc.utils.flatten import flatten
+
+    summary, settings = (
+        (
+            flatten(files.get(path, {}).get("data", {}))
+            for files, path in ((data.metrics, SUMMARY), (data.params, PARAMS.as_posix()))
+        )
+        if data
+        else ({}, {})
+    )
     return Experiment(
         name,
         {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
         {key: _text(value) for key, value in settings.items()},
         revision,
     )
-
-
-def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value: Any) -> str:
