@@ -22,26 +22,13 @@ class Experiment:
     revision: str = "workspace"
 
 
-@dataclass(frozen=True)
-class Found:
-    """The workspace, HEAD and the experiments that are done; the names of those that failed; and if history is cut."""
-
-    runs: list[Experiment]
-    failed: list[str]
-    shallow: bool
-
-
-def show(found: Found) -> None:
-    """Print all runs: a table of numbers, then the settings in which they differ; and which experiments failed."""
-    runs = found.runs
-    if len(runs) < 3:
-        print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
-    else:
+def show(runs: list[Experiment], notes: list[str]) -> None:
+    """Print all runs, a table of numbers, then the settings in which they differ; and what is to be noted."""
+    if len(runs) > 2:
         _show_tables(runs)
-    if found.shallow:
-        print("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
-    if found.failed:
-        print(f"failed: {', '.join(found.failed)}; `dvc queue logs {found.failed[0]}` shows why")
+    else:
+        print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
+    print(*notes, sep="\n", end="\n" if notes else "")
 
 
 def _show_tables(runs: list[Experiment]) -> None:
@@ -56,8 +43,8 @@ def _show_tables(runs: list[Experiment]) -> None:
         print_table(["experiment", *part], rows, padding=0)
 
 
-def collect() -> Found:
-    """List the workspace, HEAD, and the experiments of whichever commit.
+def collect() -> tuple[list[Experiment], list[str]]:
+    """List the workspace, HEAD, and the experiments that are done, of whichever commit; and what is to be noted.
 
     Raises
     ------
@@ -83,8 +70,11 @@ def collect() -> Found:
     done = [part.revs[0] for part, state in parts if state == "success"]
     # Of commits, HEAD alone is listed, the first after the workspace.
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    runs = [_experiment(name, state.rev, state.data) for name, state in named]
-    return Found(runs, [part.name or part.revs[0].rev[:7] for part, state in parts if state == "failed"], shallow)
+    failed = [part.name or part.revs[0].rev[:7] for part, state in parts if state == "failed"]
+    notes = [f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why"] if failed else []
+    if shallow:
+        notes.append("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
+    return [_experiment(name, state.rev, state.data) for name, state in named], notes
 
 
 def differing(runs: list[Experiment]) -> list[str]:

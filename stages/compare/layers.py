@@ -9,7 +9,7 @@ from stages.artefacts.runs import Run, open_run
 from stages.artefacts.tables import Table, write_table
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
-from stages.pipeline.command import print_table
+from stages.pipeline.command import print_table, writing
 from stages.pipeline.errors import UserError
 from stages.plotting.maps import layer_maps
 from stages.plotting.style import themed
@@ -30,13 +30,11 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         }
         layers = first.layers, second.layers
     show(rsa, *layers)
-    try:
+    with writing(f"--out {out}:"):
         table = Table(tuple(rsa), places=("layer_a", "layer_b"))
         out.mkdir(parents=True, exist_ok=True)
         write_table(out / "compare.csv", "compare.csv", rsa, *layers, table=table)
         themed(theme, partial(layer_maps, rsa, (a, b), layers), out / "compare.png", dpi=192)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
     print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from stages.artefacts.files import DECIMALS
 from stages.gate.judge import Report
 from stages.gate.verdicts import FAILED, UNJUDGED, Value, Verdict
-from stages.pipeline.command import print_table
-from stages.pipeline.errors import UserError
+from stages.pipeline.command import print_table, writing
 
 #: So many metrics within tolerance are listed unless all are asked for.
 FEW = 10
@@ -70,8 +69,5 @@ def markdown(report: Report, everything: bool) -> str:
 
 def add(path: Path, text: str) -> None:
     """Add text to the end of a file."""
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"--markdown {path}: cannot be written: {error.strerror}") from None
+    with writing(f"--markdown {path}:"), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
