@@ -36,6 +36,7 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     try:
         with _interrupted_by_signals():
             yield
+            sys.stdout.flush()
         return
     except (UserError, FloatingPointError) as error:
         said = str(error)
@@ -43,6 +44,9 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         said, code = interrupted, 130
     except MemoryError as error:
         said = f"not enough memory: {error}".removesuffix(": ")
+    except BrokenPipeError:  # who read it has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
     except OSError as error:
         if error.errno not in REFUSED:
             raise

@@ -63,8 +63,8 @@ def too_few(settings: Settings, words: int) -> list[str]:
         setting, least = attrgetter(key)(settings), math.ceil(tails / alpha - 1e-9) - itself
         draws = amount(key, setting, words) if setting == "auto" else setting
         if draws < least and any(getattr(settings, section).enabled for section in users):
-            shown = f"auto, {draws} draws," if setting == "auto" else draws
-            found.append(f"{key}: {shown} is too few for inference.alpha: {alpha:g}, which needs at least {least}")
+            shown = f"auto draws {draws}, which" if setting == "auto" else draws
+            found.append(f"{key}: {shown} is too few: inference.alpha: {alpha:g} needs at least {least}")
     if settings.controls.enabled and settings.controls.bins > pairs:
         found.append(f"controls.bins: {settings.controls.bins} bins are too many for {pairs} pairs of words")
     return found
