@@ -63,14 +63,12 @@ def collect() -> tuple[list[Experiment], list[str]]:
             shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC cannot list experiments: {error}") from None
+    parts = [part for state in states for part in state.experiments or []]
     # Those of the queue keep an executor when they are done, until `dvc queue remove`.
-    parts = [
-        (part, part.executor.state if part.executor else "success") for s in states for part in s.experiments or []
-    ]
-    done = [part.revs[0] for part, state in parts if state == "success"]
+    done = [part.revs[0] for part in parts if not part.executor or part.executor.state == "success"]
+    failed = [part.name for part in parts if part.executor and part.executor.state == "failed"]
     # Of commits, HEAD alone is listed, the first after the workspace.
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    failed = [part.name or part.revs[0].rev[:7] for part, state in parts if state == "failed"]
     notes = [f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why"] if failed else []
     if shallow:
         notes.append("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
@@ -102,14 +100,9 @@ def packed(runs: list[Experiment], settings: list[str], most: int) -> list[list[
 def _experiment(name: str, revision: str, data: Any) -> Experiment:
     from dvc.utils.flatten import flatten
 
-    summary, settings = (
-        (
-            flatten(files.get(path, {}).get("data", {}))
-            for files, path in ((data.metrics, SUMMARY), (data.params, PARAMS.as_posix()))
-        )
-        if data
-        else ({}, {})
-    )
+    metrics, params = (data.metrics, data.params) if data else ({}, {})
+    summary = flatten(metrics.get(SUMMARY, {}).get("data", {}))
+    settings = flatten(params.get(PARAMS.as_posix(), {}).get("data", {}))
     return Experiment(
         name,
         {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
