@@ -152,6 +152,18 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project) -
         assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no such pipes on Windows")
+def test_a_reader_that_has_seen_enough_is_no_error(tiny: Project) -> None:
+    """`python -m stages | head -1`."""
+    read, write = os.pipe()
+    os.close(read)
+    done = tiny.run(
+        sys.executable, "-m", "stages", check=False, cold=True, capture_output=False, stdout=write, stderr=-1
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_letters_that_the_console_lacks_are_written_as_codes(tiny: Project) -> None:
     tiny.env["PYTHONIOENCODING"] = "cp1252"
     (tiny.root / "Łódź.csv").write_text("word,category\npear,a\nlime,a\nsaw,b\naxe,b\nfile,b\n", encoding="utf-8")

@@ -52,7 +52,7 @@ MISTAKES = [
     (
         "check",
         setting(inference__permutations=19, inference__alpha=0.04),
-        "params.yaml: inference.permutations: 19 is too few for inference.alpha: 0.04, which needs at least 24",
+        "params.yaml: inference.permutations: 19 is too few: inference.alpha: 0.04 needs at least 24",
     ),
     ("check", lambda p: p.replace("params.yaml", "focus_layer:", "focus_leyer:"), "did you mean focus_layer?"),
     ("check", lambda p: p.replace("params.yaml", "tokens:", "tokens: ["), "not valid YAML"),

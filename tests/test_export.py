@@ -1,7 +1,9 @@
 """python -m stages.export: read back by rsatoolbox, pandas and pyarrow; mistakes told, nothing half written."""
 
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -198,6 +200,7 @@ MISTAKES = {
     "a file that is there": (["there.csv"], "there.csv is there already: give another name, or --force"),
     "a folder that is not there": (["nowhere/pairs.csv"], "cannot be written: No such file or directory"),
     "a folder that is not there, HDF5": (["nowhere/rdms.h5"], "cannot be written: "),
+    "a file for a folder": (["there.csv/pairs.csv"], "there.csv/pairs.csv cannot be written: Not a directory"),
     "no such file": (["pairs.csv", "--run", "none.safetensors"], "there is no file none.safetensors"),
     "not similarities": (["pairs.csv", "--run", "activations"], "activations holds no similarities"),
     "no run yet": (["pairs.csv", "--run", "data/similarity.safetensors"], "is not there: run `dvc repro`"),
@@ -218,6 +221,14 @@ def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkey
     assert expected in said
     assert len(said.splitlines()) <= 2
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_disk_that_is_nearly_full_is_told_before_hdf5_meets_its_end(tmp_path, capsys, monkeypatch) -> None:
+    """HDF5 cannot close a file that it could not write: the interpreter would crash."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
+    code, _, said = run(capsys, monkeypatch, tmp_path / "out.h5", "--run", save(tmp_path / "run"))
+    assert (code, said) == (1, f"export: {tmp_path / 'out.h5'} cannot be written: No space left on device\n")
+    assert not list(tmp_path.glob("*out*"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".h5"])

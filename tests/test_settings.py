@@ -209,14 +209,14 @@ def test_whatever_stands_for_a_setting_no_phrase_of_pydantic_s_is_printed(key: s
 
 
 TOO_FEW = {
-    ("inference.permutations", 50, 0.01): "50 is too few for inference.alpha: 0.01, which needs at least 99",
+    ("inference.permutations", 50, 0.01): "50 is too few: inference.alpha: 0.01 needs at least 99",
     ("inference.permutations", 99, 0.01): None,
     ("inference.permutations", 19, 0.05): None,
-    ("nulls.draws", 38, 0.05): "38 is too few for inference.alpha: 0.05, which needs at least 39",
+    ("nulls.draws", 38, 0.05): "38 is too few: inference.alpha: 0.05 needs at least 39",
     ("nulls.draws", 39, 0.05): None,
     ("nulls.draws", "auto", 0.01): None,
-    ("inference.bootstraps", 39, 0.05): "39 is too few for inference.alpha: 0.05, which needs at least 40",
-    ("sentences.bootstraps", 30, 0.05): "30 is too few for inference.alpha: 0.05, which needs at least 40",
+    ("inference.bootstraps", 39, 0.05): "39 is too few: inference.alpha: 0.05 needs at least 40",
+    ("sentences.bootstraps", 30, 0.05): "30 is too few: inference.alpha: 0.05 needs at least 40",
 }
 
 

@@ -76,7 +76,7 @@ def _fetch(revision: str, copy: Path) -> None:
     if revision.endswith(".safetensors"):
         raise UserError(f"there is no file {revision}")
     files = DVCFileSystem(rev=revision)
-    bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1}
+    bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1, "disable": None}
     try:
         files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))

@@ -123,15 +123,8 @@ TABLES = {
         (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd")))
     ),
     "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
-<<<<<<< ours
     "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
-    "robustness.csv": Table(
-        switch="controls.enabled", names=("transform",), flat={name: (names, "value") for name, names in CHOICES}
-    ),
-=======
-    "controls.csv": Table(RANGE, "controls.enabled", empty={"*_matched_*": TOO_FEW}),
     "robustness.csv": Table(switch="controls.enabled", names=("transform",), flat=CHOICES),
->>>>>>> theirs
     "heads.csv": Table(
         switch="heads.enabled",
         places=("layer", "head"),

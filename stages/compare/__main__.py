@@ -35,12 +35,12 @@ def main() -> None:
         else:
             from stages.compare.experiments import collect, show
 
-            found = collect()
-            show(found)
+            runs, notes = collect()
+            show(runs, notes)
             if chosen.figure:
                 from stages.compare.nulls import draw
 
-                draw(found.runs, chosen.figure, chosen.theme)
+                draw(runs, chosen.figure, chosen.theme)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The experiments of this repository: the numbers of each, and the settings in which they differ."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,26 +22,13 @@ class Experiment:
     revision: str = "workspace"
 
 
-@dataclass(frozen=True)
-class Found:
-    """The workspace, HEAD and the experiments that are done; the names of those that failed; and if history is cut."""
-
-    runs: list[Experiment]
-    failed: list[str]
-    shallow: bool
-
-
-def show(found: Found) -> None:
-    """Print all runs: a table of numbers, then the settings in which they differ; and which experiments failed."""
-    runs = found.runs
-    if len(runs) < 3:
-        print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
-    else:
+def show(runs: list[Experiment], notes: list[str]) -> None:
+    """Print all runs, a table of numbers, then the settings in which they differ; and what is to be noted."""
+    if len(runs) > 2:
         _show_tables(runs)
-    if found.shallow:
-        print("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
-    if found.failed:
-        print(f"failed: {', '.join(found.failed)}; `dvc queue logs {found.failed[0]}` shows why")
+    else:
+        print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
+    print(*notes, sep="\n", end="\n" if notes else "")
 
 
 def _show_tables(runs: list[Experiment]) -> None:
@@ -57,8 +43,8 @@ def _show_tables(runs: list[Experiment]) -> None:
         print_table(["experiment", *part], rows, padding=0)
 
 
-def collect() -> Found:
-    """List the workspace, HEAD, and the experiments of whichever commit.
+def collect() -> tuple[list[Experiment], list[str]]:
+    """List the workspace, HEAD, and the experiments that are done, of whichever commit; and what is to be noted.
 
     Raises
     ------
@@ -77,15 +63,16 @@ def collect() -> Found:
             shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC cannot list experiments: {error}") from None
+    parts = [part for state in states for part in state.experiments or []]
     # Those of the queue keep an executor when they are done, until `dvc queue remove`.
-    parts = [
-        (part, part.executor.state if part.executor else "success") for s in states for part in s.experiments or []
-    ]
-    done = [part.revs[0] for part, state in parts if state == "success"]
+    done = [part.revs[0] for part in parts if not part.executor or part.executor.state == "success"]
+    failed = [part.name for part in parts if part.executor and part.executor.state == "failed"]
     # Of commits, HEAD alone is listed, the first after the workspace.
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    runs = [_experiment(name, state.rev, state.data) for name, state in named]
-    return Found(runs, [part.name or part.revs[0].rev[:7] for part, state in parts if state == "failed"], shallow)
+    notes = [f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why"] if failed else []
+    if shallow:
+        notes.append("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
+    return [_experiment(name, state.rev, state.data) for name, state in named], notes
 
 
 def differing(runs: list[Experiment]) -> list[str]:
@@ -111,22 +98,17 @@ def packed(runs: list[Experiment], settings: list[str], most: int) -> list[list[
 
 
 def _experiment(name: str, revision: str, data: Any) -> Experiment:
-    summary = dict(_leaves(data.metrics.get(SUMMARY, {}).get("data", {}))) if data else {}
-    settings = dict(_leaves(data.params.get(PARAMS.as_posix(), {}).get("data", {}))) if data else {}
+    from dvc.utils.flatten import flatten
+
+    metrics, params = (data.metrics, data.params) if data else ({}, {})
+    summary = flatten(metrics.get(SUMMARY, {}).get("data", {}))
+    settings = flatten(params.get(PARAMS.as_posix(), {}).get("data", {}))
     return Experiment(
         name,
         {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
         {key: _text(value) for key, value in settings.items()},
         revision,
     )
-
-
-def _leaves(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _text(value: Any) -> str:

@@ -1,18 +1,15 @@
 """Two runs, layer by layer: RSA of every layer of one with every layer of the other."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from stages.artefacts.runs import open_run
+from stages.artefacts.runs import Run, open_run
 from stages.artefacts.tables import Table, write_table
 from stages.geometry.comparison import every_layer
-from stages.geometry.names import MATRICES
 from stages.geometry.pairs import choose_words
-from stages.pipeline.command import print_table
+from stages.pipeline.command import print_table, writing
 from stages.pipeline.errors import UserError
 from stages.plotting.maps import layer_maps
 from stages.plotting.style import themed
@@ -21,45 +18,27 @@ from stages.plotting.style import themed
 FEWEST_WORDS = 4
 
 
-@dataclass(frozen=True)
-class Similarities:
-    """A run's similarities: by matrix, shape (layers, pairs); the layers' numbers; and what they are of."""
-
-    name: str
-    layers: list[int]
-    similarity: dict[str, np.ndarray]
-    record: dict[str, Any]
-
-
 def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
     """Compare runs `a` and `b`: print a table, write `compare.csv` and `compare.png` to `out`."""
-    runs = load(a), load(b)
-    chosen = match(*runs)
-    rsa = {
-        name: every_layer(
-            *(choose_words(run.similarity[name], len(run.record["words"]), words) for run, words in chosen)
-        )
-        for name in matrices
-    }
-    layers = runs[0].layers, runs[1].layers
+    with open_run(a) as first, open_run(b) as second:
+        chosen = match(first, second)
+        rsa = {
+            name: every_layer(
+                *(choose_words(run.similarity[name][:], len(run.record["words"]), words) for run, words in chosen)
+            )
+            for name in matrices
+        }
+        layers = first.layers, second.layers
     show(rsa, *layers)
-    try:
+    with writing(f"--out {out}:"):
         table = Table(tuple(rsa), places=("layer_a", "layer_b"))
         out.mkdir(parents=True, exist_ok=True)
         write_table(out / "compare.csv", "compare.csv", rsa, *layers, table=table)
         themed(theme, partial(layer_maps, rsa, (a, b), layers), out / "compare.png", dpi=192)
-    except OSError as error:
-        raise UserError(f"--out {out}: cannot be written: {error.strerror}") from None
     print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
 
 
-def load(name: str) -> Similarities:
-    """Read a run as a whole."""
-    with open_run(name) as run:
-        return Similarities(name, run.layers, {matrix: run.similarity[matrix][:] for matrix in MATRICES}, run.record)
-
-
-def match(a: Similarities, b: Similarities) -> list[tuple[Similarities, list[int]]]:
+def match(a: Run, b: Run) -> list[tuple[Run, list[int]]]:
     """Find the words that both runs have: for each run their positions, in the same order."""
     if a.record["metric"] != b.record["metric"]:
         raise UserError(

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from stages.artefacts.tables import read_table
 from stages.compare.experiments import Experiment
 from stages.geometry.names import LABELS, PAIRS, Scores
+from stages.pipeline.command import writing
 from stages.pipeline.errors import UserError
 from stages.plotting.ladder import RUNGS
 from stages.plotting.style import MARKS, panels, show_limits, themed, widened
@@ -40,11 +41,9 @@ def draw(runs: Sequence[Experiment], path: Path, theme: str) -> None:
         raise UserError("there is nothing to draw: none of these runs has nulls (nulls.enabled)")
     if left := [name for name, nulls in tables if not nulls]:
         print(f"not in the figure, as they have no nulls: {', '.join(left)}")
-    try:
+    with writing(f"--figure {path}:"):
         path.parent.mkdir(parents=True, exist_ok=True)
         themed(theme, partial(against_nulls, drawn), path, dpi=192)
-    except OSError as error:
-        raise UserError(f"--figure {path}: cannot be written: {error.strerror}") from None
     print(f"{path} written")
 
 

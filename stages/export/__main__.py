@@ -12,7 +12,7 @@ from pathlib import Path
 from stages.artefacts.runs import SIMILARITY, Run, open_run
 from stages.export.writers import WRITERS
 from stages.geometry.names import WITH_INPUT as MATRICES
-from stages.pipeline.command import parser, plain_errors
+from stages.pipeline.command import parser, plain_errors, writing
 from stages.pipeline.errors import UserError
 from stages.pipeline.outputs import temporary
 from stages.pipeline.settings import check_layer
@@ -45,10 +45,9 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
     with open_run(name) as run:
         chosen = _layers(run, layers)
         try:
-            write(unfinished, run, matrices, chosen)
-            unfinished.replace(out)
-        except OSError as error:
-            raise UserError(f"{out} cannot be written: {error.strerror or error}") from None
+            with writing(str(out)):
+                write(unfinished, run, matrices, chosen)
+                unfinished.replace(out)
         finally:
             with suppress(OSError):  # on a read-only disk there is nothing to remove, and the error above says so
                 unfinished.unlink()

@@ -1,5 +1,7 @@
 """One function a format: HDF5 as rsatoolbox reads it, CSV, Parquet."""
 
+import errno
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,8 @@ from stages.pipeline.progress import blocks, progress
 
 #: Pairs that are in memory at a time: with 10,000 words a layer has 50 million.
 CHUNK = 1 << 20
+#: Bytes for all that an HDF5 file holds beside the dissimilarities.
+MARGIN = 1 << 20
 
 
 def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
@@ -23,7 +27,9 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
     """
     import h5py
 
-    names = [(layer, matrix) for layer in layers for matrix in matrices]
+    names, pairs = [(layer, matrix) for layer in layers for matrix in matrices], run.similarity["q"].shape[1]
+    if shutil.disk_usage(path.parent).free < 8 * len(names) * pairs + MARGIN:  # a full disk would crash HDF5
+        raise OSError(errno.ENOSPC, "")
     with h5py.File(path, "w", libver=("v110", "v110")) as file:  # earlier formats hold no attribute above 64 KiB
         file.attrs["dissimilarity_measure"] = run.record["metric"]
         file.create_group("descriptors").attrs.update({key: run.record[key] for key in ("metric", "transform")})
@@ -32,7 +38,7 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
         rdms = file.create_group("rdm_descriptors")
         rdms["layer"] = [layer for layer, _ in names]
         rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
-        rows = file.create_dataset("dissimilarities", (len(names), run.similarity["q"].shape[1]), dtype="f8")
+        rows = file.create_dataset("dissimilarities", (len(names), pairs), dtype="f8")
         for row, (layer, matrix) in enumerate(progress("export", "RDM")(names)):
             rows[row] = dissimilarity(run.similarity[matrix][run.layers.index(layer)], run.record["metric"])
 

@@ -2,7 +2,7 @@
 
 The metrics are summary, claims and tables: all *.json and *.csv in metrics/. How far each number may lie from the
 base's is written in metrics/tolerances.yaml; text must be the same, a cell empty on both sides passes. It also holds
-dvc.lock against the workspace: numbers that the code, the settings and the data did not give are not judged.
+dvc.lock against the workspace: numbers that this code, these settings and data did not produce are not judged.
 """
 
 import sys

@@ -37,7 +37,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def among(self, kinds: set[Verdict]) -> list[Judgement]:
-        """Give the judgements of these verdicts that count."""
+        """Return the judgements of these verdicts that count."""
         counted = kinds - self.allowed
         return [j for judgements in self.judgements.values() for j in judgements if j.verdict in counted]
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from stages.artefacts.files import DECIMALS
 from stages.gate.judge import Report
 from stages.gate.verdicts import FAILED, UNJUDGED, Value, Verdict
-from stages.pipeline.command import print_table
-from stages.pipeline.errors import UserError
+from stages.pipeline.command import print_table, writing
 
 #: So many metrics within tolerance are listed unless all are asked for.
 FEW = 10
@@ -23,21 +22,21 @@ def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[
     # What moves every number by its last decimal fills pages: those nearest to their limits say enough.
     nearest = sorted(within, key=lambda j: abs(j.difference) / j.tolerance, reverse=True)[:FEW]
     chosen = judged if everything else sorted(failed, key=lambda j: j.verdict in FAILED) + nearest
-    listed = [[j.metric, *map(in_words, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)] for j in chosen]
+    listed = [[j.metric, *map(written, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)] for j in chosen]
     left = f"and {len(within) - FEW} more within tolerance" if len(within) > FEW and not everything else ""
     files = []
     for name, judgements in report.judgements.items():
         counts = Counter(j.verdict for j in judgements)
         largest = max((abs(j.difference) for j in judgements if j.difference), default=None)
         groups = ({Verdict.SAME}, {Verdict.WITHIN}, FAILED, UNJUDGED - report.allowed)
-        files.append([name, *(str(sum(counts[v] for v in group)) for group in groups), in_words(largest)])
+        files.append([name, *(str(sum(counts[v] for v in group)) for group in groups), written(largest)])
     return [
         (["metric", "base", "here", "difference", "tolerance", "verdict"], listed, left),
         (["file", "same", "within", "beyond", "not judged", "largest difference"], files, ""),
     ]
 
 
-def in_words(value: Value) -> str:
+def written(value: Value) -> str:
     """Write a value: numbers with the decimals that their files have, nothing as nothing."""
     if not isinstance(value, float):
         return value or ""
@@ -70,8 +69,5 @@ def markdown(report: Report, everything: bool) -> str:
 
 def add(path: Path, text: str) -> None:
     """Add text to the end of a file."""
-    try:
-        with path.open("a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        raise UserError(f"--markdown {path}: cannot be written: {error.strerror}") from None
+    with writing(f"--markdown {path}:"), path.open("a", encoding="utf-8", newline="\n") as file:
+        file.write(text)

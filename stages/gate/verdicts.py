@@ -25,7 +25,7 @@ Value = float | str | None
 
 
 class Verdict(StrEnum):
-    """What is to be said of a metric."""
+    """How a metric compares with the base's."""
 
     SAME = "same"
     WITHIN = "within"

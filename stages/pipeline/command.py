@@ -36,6 +36,7 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     try:
         with _interrupted_by_signals():
             yield
+            sys.stdout.flush()
         return
     except (UserError, FloatingPointError) as error:
         said = str(error)
@@ -43,6 +44,9 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         said, code = interrupted, 130
     except MemoryError as error:
         said = f"not enough memory: {error}".removesuffix(": ")
+    except BrokenPipeError:  # who read it has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(code)
     except OSError as error:
         if error.errno not in REFUSED:
             raise
@@ -62,7 +66,7 @@ def _interrupted_by_signals() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise KeyboardInterrupt
 
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has one of them
     ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     try:
         for number in ours:
@@ -71,6 +75,15 @@ def _interrupted_by_signals() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Turn what goes wrong with a file that the user named into plain words, which begin with `what`."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what} cannot be written: {os.strerror(error.errno) if error.errno else error}") from None
 
 
 def need_commit() -> None:

@@ -1,15 +1,75 @@
-"""Mistakes in a YAML file, in the user's words: what pydantic found, told by the schema instead of by pydantic."""
+"""Mistakes in settings, in the user's words: of one setting, of two together, and what pydantic finds."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import getitem
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from stages.pipeline.word_lists import NO_TEXT, check_words
+
 #: No more of a value is shown: it may be the whole list of words.
 LONGEST = 60
+
+
+def no_text(text: str) -> str:
+    """Refuse text that is empty, has spaces around it or does not stand on one line."""
+    if not text.strip() or text != text.strip():
+        raise ValueError(f"{text!r} is empty or has spaces around it")
+    if NO_TEXT.search(text):
+        raise ValueError(f"{text!r} holds a character that is no text")
+    return text
+
+
+def no_word(template: str) -> str:
+    """Refuse a sentence without a place for the word."""
+    if template.count("{word}") != 1:
+        raise ValueError(f"{template!r} must hold {{word}} exactly once, where each word is put in")
+    return template
+
+
+def in_reference_words(words: list[str]) -> list[str]:
+    """Refuse a list that has no spread, or a word twice."""
+    if len(words) == 1:
+        raise ValueError("a single word has no spread: list more, or none to take the words of the analysis")
+    return _once(words)
+
+
+def in_sentences(templates: dict[str, str], taken: Collection[str]) -> dict[str, str]:
+    """Refuse names that are `taken`, as the table of results uses them otherwise, and a sentence twice."""
+    if both := set(taken) & set(templates):
+        raise ValueError(f"a sentence cannot be called {min(both)}: the table of results does so otherwise")
+    _once(list(templates.values()))
+    return templates
+
+
+def in_model(model: Any) -> None:
+    """Refuse keys of section `model` that exclude each other."""
+    if model.device_map == "auto" and model.weights == "random":
+        raise ValueError("device_map: auto spreads weights as it reads them, it cannot go with weights: random")
+
+
+def in_settings(settings: Any) -> None:
+    """Refuse words that cannot be analysed, and settings that exclude each other."""
+    check_words(settings.words)
+    target, kept = settings.tokens.target, settings.capture.positions
+    if settings.similarity.average_sentences and not settings.sentences.enabled:
+        raise ValueError("similarity.average_sentences: there is nothing to average, sentences.enabled is false")
+    if settings.similarity.average_sentences and target != "word":
+        raise ValueError("similarity.average_sentences: words are then compared at their own: tokens.target: word")
+    for name, token in settings.tokens:
+        if kept != "all" and token != "word" and token not in kept:  # the word's own token is always kept
+            raise ValueError(
+                f"capture.positions: {kept} lacks tokens.{name}, which is {token}: list it as it is written there"
+            )
+
+
+def _once(listed: list[str]) -> list[str]:
+    if twice := sorted({text for text in listed if listed.count(text) > 1}):
+        raise ValueError(f"{twice[0]!r} is listed twice")
+    return listed
 
 
 def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:

@@ -70,21 +70,9 @@ def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this
 
 
 def check_ahead(ahead: Callable[[str], Any], layers: Sequence[int], length: int) -> None:
-    """Refuse settings of later stages that do not fit a model and its prompt: before a result of it is written.
+    """Refuse settings of later stages that do not fit a model's layers and its prompt of `length` tokens.
 
-    Parameters
-    ----------
-    ahead : callable
-        Takes a key of params.yaml, returns its value.
-    layers : sequence of int
-        Those that the model has.
-    length : int
-        Tokens of the prompt.
-
-    Raises
-    ------
-    UserError
-        If the focus layer is not among them, or a token is outside the prompt.
+    `ahead` returns the value of a key; errors as `check_layer` and `find_token`.
     """
     check_layer("focus_layer", ahead("focus_layer"), layers)
     for key in ("tokens.context", "tokens.target"):

@@ -5,6 +5,7 @@ import gc
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from stages import SOURCES, digest_sources
 from stages.pipeline import command, outputs
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import PARAMS, Settings, load, read_yaml
+from stages.pipeline.settings import PARAMS, load, read_yaml
 
 PIPELINE = Path("dvc.yaml")
 
@@ -73,7 +74,7 @@ class Stage:
         """Replace ``${key}`` by that setting: DVC's way to depend on a file that the user names."""
         if not (key := _template(path)):
             return path
-        path = _get(self._values, key)
+        path = attrgetter(key)(self._values)
         if not Path(path).is_file():
             raise UserError(f"{key}: there is no file {path}")
         return path
@@ -83,7 +84,7 @@ class Stage:
 
         It must not change what this stage writes: DVC does not rerun the stage when it changes.
         """
-        return _get(self._values, key)
+        return attrgetter(key)(self._values)
 
     def input(self, path: str) -> Path:
         """Return the path of a declared dependency."""
@@ -131,8 +132,9 @@ class Stage:
         now = _digest(self._deps, digest_sources(Path()))
         changed = sorted(path for path in self._digests | now if self._digests.get(path) != now.get(path))
         if self._keys:
-            now = load()
-            changed += [f"{key} in {PARAMS}" for key in sorted(self._keys) if _get(now, key) != _get(self._values, key)]
+            now, values = load(), self._values
+            differ = [key for key in sorted(self._keys) if attrgetter(key)(now) != attrgetter(key)(values)]
+            changed += [f"{key} in {PARAMS}" for key in differ]
         if changed:
             raise UserError(
                 f"changed while the stage ran: {', '.join(changed)}; nothing was written\nrun `dvc repro` again"
@@ -203,10 +205,3 @@ def _digest_file(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise UserError(f"{path} is not there: run `dvc repro`, which makes it or names what is missing") from None
-
-
-def _get(settings: Settings, key: str) -> Any:
-    value: Any = settings
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value

@@ -9,6 +9,8 @@ from pathlib import Path
 from stages.pipeline.errors import UserError, some_of
 
 COLUMNS = ("word", "category")
+#: Tabs, line breaks and the like: a table or a log could not hold them.
+NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def check_words(
@@ -48,19 +50,6 @@ def check_words(
     for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
         if pairs < 3:
             raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
-
-
-def printable(text: str) -> str:
-    """Return a text if it can stand on a line of a table.
-
-    Raises
-    ------
-    ValueError
-        If it holds a tab, a line break or another character that is no text.
-    """
-    if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
-        raise ValueError(f"{text!r} holds a character that is no text")
-    return text
 
 
 def flatten(words: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
@@ -114,11 +103,10 @@ def read_words(path: Path) -> dict[str, list[str]]:
             continue
         word, category = (row[place] for place in places)
         for name, cell in zip(COLUMNS, (word, category), strict=True):
-            try:
-                if not printable(cell):
-                    mistakes.append(f"line {line}: the {name} is empty")
-            except ValueError as error:
-                mistakes.append(f"line {line}: the {name} {error}")
+            if not cell:
+                mistakes.append(f"line {line}: the {name} is empty")
+            elif NO_TEXT.search(cell):
+                mistakes.append(f"line {line}: the {name} {cell!r} holds a character that is no text")
         words.setdefault(category, []).append(word)
         lines.setdefault(word, []).append(line)
     if mistakes:
@@ -139,7 +127,7 @@ def write_words(path: Path, words: Mapping[str, Sequence[str]]) -> None:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Give each row that is not blank, cells stripped, with the line that it ends on."""
+    """Yield each row that is not blank, cells stripped, with the line that it ends on."""
     try:
         content = path.read_bytes()
         text = content.decode("utf-8-sig")

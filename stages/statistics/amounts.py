@@ -74,6 +74,6 @@ def too_few(settings: Settings, words: int) -> list[str]:
         setting, least = attrgetter(key)(settings), math.ceil(tails / alpha - 1e-9) - itself
         own = amount(key, setting, words, alpha)
         if own < least and any(getattr(settings, section).enabled for section in users):
-            shown = f"auto, {own} draws," if setting == "auto" else own
-            found.append(f"{key}: {shown} is too few for inference.alpha: {alpha:g}, which needs at least {least}")
+            shown = f"auto draws {own}, which" if setting == "auto" else own
+            found.append(f"{key}: {shown} is too few: inference.alpha: {alpha:g} needs at least {least}")
     return found
