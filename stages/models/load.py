@@ -22,7 +22,7 @@ from torch import nn
 
 from stages.models.attentions import around, text_part
 from stages.models.find import Files, find
-from stages.models.gguf import check_weights, complete, quantisation, reading
+from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError, some_of
@@ -205,7 +205,7 @@ def _build(
         weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
     _check_keys(model, found, info)
     if files.gguf:
-        check_weights(model, info["unexpected_keys"], files.gguf)
+        check_tensors(model, info["unexpected_keys"], files.gguf)
     return found
 
 
