@@ -182,7 +182,7 @@ def test_what_transformers_would_leave_out_is_refused(tmp_path: Path, add: Calla
 
 
 def test_queries_that_would_stay_in_another_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Old files do not say how many heads keys have: transformers then leaves queries and keys as llama.cpp has them."""
+    """Old files do not say how many heads keys have: transformers then leaves llama.cpp's order."""
     monkeypatch.setattr(gguf.GGUFWriter, "add_head_count_kv", lambda *_: None)
     assert "does not read from such files: queries and keys without" in refused(make_both(tmp_path, "llama"))
 

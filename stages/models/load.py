@@ -252,7 +252,7 @@ def _load_tokenizer(files: Files) -> Any:
 
 
 def _why(error: Exception, name: str, config: Any) -> str:
-    """Say why a model cannot be loaded."""
+    """Return why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason.startswith(_NO_TOKENIZER):
         return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"

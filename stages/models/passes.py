@@ -139,12 +139,12 @@ def _groups(lengths: Sequence[int], most: int) -> list[range]:
 
 
 def _takes_positions(model: nn.Module) -> bool:
-    """Tell whether a token's position is what `position_ids` says; ALiBi goes by the place of the keys."""
+    """Return whether a token's position is what `position_ids` says; ALiBi goes by the place of the keys."""
     return "position_ids" in inspect.signature(model.forward).parameters and not getattr(model.config, "alibi", False)
 
 
 def _room(model: nn.Module) -> float:
-    """Give the longest sequence in which every token can see every earlier one."""
+    """Return the longest sequence in which every token can see every earlier one."""
     config = model.config.get_text_config()
     limits = [getattr(config, name, None) for name in ("sliding_window", "window_size", "max_position_embeddings")]
     return min((limit for limit in limits if limit), default=math.inf)
