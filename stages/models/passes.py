@@ -112,8 +112,8 @@ def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str)
 
 def farthest_back(model: nn.Module, prompts: Prompts) -> int:
     """Return which prompt stands farthest back if they are packed: the last of the longest pack."""
-    longest = max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) for row in rows))
-    return longest[-1]
+    shared = _shared(prompts)
+    return max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) - shared for row in rows))[-1]
 
 
 def _packs(model: nn.Module, prompts: Prompts) -> list[range]:
