@@ -214,17 +214,21 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
     transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
     """
-    prefix = next((f"{path}." for path, module in model.named_modules() if path and module is found), "")
+    path = next((path for path, module in model.named_modules() if module is found), "")
+    prefix, children = f"{path}." if path else "", {name for name, _ in model.get_submodule(path).named_children()}
 
     def used(keys: Iterable[Any]) -> list[str]:
-        names = (str(key).removeprefix(f"{model.base_model_prefix}.") for key in keys)
-        names = (name for name in names if name.startswith(prefix) and not re.search(_CONSTANTS, name))
-        return sorted(name for name in names if not name.startswith(f"{prefix}pooler."))  # behind the last layer
+        names = (key if isinstance(key, str) else key[0] for key in keys)
+        names = sorted({name.removeprefix(prefix) for name in names if name.startswith(prefix)})
+        return [name for name in names if not name.startswith("pooler.")]  # behind the last layer
 
     if absent := used((*info["missing_keys"], *info["mismatched_keys"])):
         raise ValueError(f"no weights for {some_of(absent, 3)}")
-    children = dict(found.named_children())
-    if left := [key for key in used(info["unexpected_keys"]) if key.removeprefix(prefix).split(".")[0] in children]:
+    # Files of a model with a head call its body by a name of its own.
+    left = used(
+        key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
+    )
+    if left := [key for key in left if key.split(".")[0] in children and not re.search(_CONSTANTS, key)]:
         raise UserError(
             f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
             "its config.json names fewer layers than there are, or does not say how the weights are quantised"
