@@ -155,7 +155,7 @@ def test_only_the_part_that_is_used_must_be_whole(
             del tensors[f"{key}weight"]
         save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
         if part in parts:
-            with pytest.raises(UserError, match=f"{said}(decoder\\.|encoder\\.)?layers.1.self_attn.k_proj.{change}"):
+            with pytest.raises(UserError, match=f"{said}[a-z.]*layers.1.self_attn.k_proj.{change}"):
                 load(*arguments(str(tmp_path)), part=part)
         else:
             load(*arguments(str(tmp_path)), part=part)

@@ -219,8 +219,8 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
     def used(keys: Iterable[Any]) -> list[str]:
         names = (key if isinstance(key, str) else key[0] for key in keys)
-        names = sorted({name.removeprefix(prefix) for name in names if name.startswith(prefix)})
-        return [name for name in names if not name.startswith("pooler.")]  # behind the last layer
+        names = sorted({name for name in names if name.startswith(prefix)})
+        return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
 
     if absent := used((*info["missing_keys"], *info["mismatched_keys"])):
         raise ValueError(f"no weights for {some_of(absent, 3)}")
@@ -228,7 +228,8 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
     left = used(
         key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
     )
-    if left := [key for key in left if key.split(".")[0] in children and not re.search(_CONSTANTS, key)]:
+    left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
+    if left := [key for key in left if not re.search(_CONSTANTS, key)]:
         raise UserError(
             f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
             "its config.json names fewer layers than there are, or does not say how the weights are quantised"
