@@ -181,6 +181,12 @@ def test_what_transformers_would_leave_out_is_refused(tmp_path: Path, add: Calla
     assert f"holds what transformers does not read from such files: {named}\n" in said
 
 
+def test_queries_that_would_stay_in_another_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Old files do not say how many heads keys have: transformers then leaves llama.cpp's order."""
+    monkeypatch.setattr(gguf.GGUFWriter, "add_head_count_kv", lambda *_: None)
+    assert "does not read from such files: queries and keys without" in refused(make_both(tmp_path, "llama"))
+
+
 def test_the_untrained_twin_of_a_file(tmp_path: Path) -> None:
     file = make_both(tmp_path, "gpt2")
     loaded = load(str(file), "main", "random", 0, "auto", "cpu")

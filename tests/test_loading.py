@@ -11,6 +11,8 @@ from conftest import ROOT
 from safetensors.torch import load_file, save_file
 from tiny_models import tiny_config
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertConfig,
     BertForMaskedLM,
     BertModel,
@@ -19,6 +21,8 @@ from transformers import (
     GPT2Model,
     LlamaConfig,
     LlamaForCausalLM,
+    TrOCRConfig,
+    TrOCRForCausalLM,
 )
 
 from stages.models.load import load
@@ -126,6 +130,35 @@ def test_a_configuration_with_fewer_layers_than_the_weights_is_refused(tmp_path:
     folder = damaged(tmp_path, "config.json", json.dumps({**config, "n_layer": 6}).encode())
     with pytest.raises(UserError, match=r"no place in the model: h\.6\..*; and 19 more\nits config.json names fewer"):
         load(*arguments(folder))
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+@pytest.mark.parametrize(
+    ("config", "maker", "key", "parts"),
+    [
+        (BartConfig, BartForConditionalGeneration, "model.decoder.layers.1.self_attn.k_proj.", ["decoder"]),
+        (BartConfig, BartForConditionalGeneration, "model.encoder.layers.1.self_attn.k_proj.", ["encoder", "decoder"]),
+        (TrOCRConfig, TrOCRForCausalLM, "model.decoder.layers.1.self_attn.k_proj.", ["encoder", "decoder"]),
+    ],
+)
+def test_only_the_part_that_is_used_must_be_whole(
+    tmp_path: Path, config: type, maker: type, key: str, parts: list[str], part: str
+) -> None:
+    """A decoder takes its encoder along; a type that is known only with a head has its part inside."""
+    maker(tiny_config(config, {"vocab_size": 6144})).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(MINI / name, tmp_path / name)
+    whole = load_file(tmp_path / "model.safetensors")
+    for change, said in (("weight", "no weights for "), ("weight_scale", "no place in the model: ")):
+        tensors = {**whole, f"{key}{change}": torch.ones(1)}
+        if change == "weight":
+            del tensors[f"{key}weight"]
+        save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+        if part in parts:
+            with pytest.raises(UserError, match=f"{said}[a-z.]*layers.1.self_attn.k_proj.{change}"):
+                load(*arguments(str(tmp_path)), part=part)
+        else:
+            load(*arguments(str(tmp_path)), part=part)
 
 
 def quantise(tensors: dict[str, torch.Tensor]) -> None:

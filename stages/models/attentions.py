@@ -126,7 +126,7 @@ def _layout(attention: nn.Module) -> Layout | None:
 
 
 def _why_none(model: nn.Module, named: list[tuple[str, nn.Module]]) -> str:
-    """Say why a model's attention cannot be captured."""
+    """Return why a model's attention cannot be captured."""
     if not named:
         blocks = {type(block).__name__ for m in model.modules() if isinstance(m, nn.ModuleList) for block in m}
         return f"{type(model).__name__} has no attention in its layers ({', '.join(sorted(blocks)[:3]) or 'none'})"

@@ -24,7 +24,7 @@ class Inexact(Exception):
 
 
 def shapes(projections: Sequence[Projection], words: int, positions: int) -> dict[str, tuple[int, ...]]:
-    """Tell what `capture` fills: name → shape.
+    """Return what `capture` fills: name → shape.
 
     ``attn_{layer}_{q,k,v,x}``, shape (words, positions, units), and ``attn_{layer}_{q,k,v}_bias``, shape (units,),
     where the projection has one; layers as the model numbers them.
@@ -49,9 +49,9 @@ def capture(
 ) -> tuple[str, dict[str, str]]:
     """Run all prompts and keep what every layer's projection takes and gives.
 
-    Some prompts run first whole and alone. From them it shows whether a token sees what follows it, and they are what
-    the fastest way that `ways` lists is held against, while it runs; where it gives other numbers, the next is taken.
-    No pass goes beyond the last projection.
+    Some prompts run whole and alone first. They show whether a token sees what follows it. The fastest way that `ways`
+    lists must then give their numbers; where it gives others, the next is taken. No pass goes beyond the last
+    projection.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def capture(
     multi_token : {"error", "last", "mean"}
         "mean": a word's vector is the mean over its tokens; otherwise that of its last token.
     rows : sequence of int, optional
-        Prompts that faster ways are held against, run whole; by default those that differ most in what might go wrong.
+        Prompts to run whole; by default those with which a faster way is most likely to go wrong.
 
     Returns
     -------
@@ -127,9 +127,9 @@ def capture(
 
 
 def _held_rows(model: nn.Module, prompts: Prompts) -> list[int]:
-    """Choose prompts to run whole: the first, the one farthest back in a pack, and the most padded."""
+    """Choose prompts to run whole: the first, the last, the one farthest back in a pack, and the most padded."""
     lengths = list(map(len, prompts.ids))
-    return sorted({0, lengths.index(min(lengths)), farthest_back(model, prompts)})
+    return sorted({0, len(lengths) - 1, lengths.index(min(lengths)), farthest_back(model, prompts)})
 
 
 def _each(

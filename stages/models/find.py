@@ -110,7 +110,7 @@ def _later(name: str, revision: str) -> str:
 
 
 def _reached(name: str, revision: str) -> bool:
-    """Tell whether the hub answers; without it a cache that lacks files looks like a model that has none."""
+    """Return whether the hub answers: without it a cache that lacks files looks like a model that has none."""
     try:
         return bool(model_info(name, revision=revision))
     except (OSError, HfHubHTTPError):

@@ -65,12 +65,14 @@ def complete(config: Any, file: Path) -> None:
         lost.append(f"rope.scaling.type {scaling}")
     if base and not math.isclose(rope.get("rope_theta", base), base, rel_tol=1e-6):
         lost.append(f"rope.freq_base {base:g}")
+    if architecture == "llama" and told("attention.head_count_kv") is None:  # then queries stay in llama.cpp's order
+        lost.append("queries and keys without attention.head_count_kv")
     if architecture == "falcon" and told("attention.head_count_kv") not in (None, 1):
         lost.append("the order of grouped queries, keys and values")
     _refuse(file, lost)
 
 
-def check_weights(model: nn.Module, unexpected: Iterable[str], file: Path) -> None:
+def check_tensors(model: nn.Module, unexpected: Iterable[str], file: Path) -> None:
     """Raise a `UserError` if transformers left out weights of a file, those of the head aside.
 
     Parameters

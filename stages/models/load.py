@@ -22,7 +22,7 @@ from torch import nn
 
 from stages.models.attentions import around, text_part
 from stages.models.find import Files, find
-from stages.models.gguf import check_weights, complete, quantisation, reading
+from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError, some_of
@@ -205,7 +205,7 @@ def _build(
         weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
     _check_keys(model, found, info)
     if files.gguf:
-        check_weights(model, info["unexpected_keys"], files.gguf)
+        check_tensors(model, info["unexpected_keys"], files.gguf)
     return found
 
 
@@ -214,17 +214,22 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
     transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
     """
-    prefix = next((f"{path}." for path, module in model.named_modules() if path and module is found), "")
+    path = next((path for path, module in model.named_modules() if module is found), "")
+    prefix, children = f"{path}." if path else "", {name for name, _ in model.get_submodule(path).named_children()}
 
     def used(keys: Iterable[Any]) -> list[str]:
-        names = (str(key).removeprefix(f"{model.base_model_prefix}.") for key in keys)
-        names = (name for name in names if name.startswith(prefix) and not re.search(_CONSTANTS, name))
-        return sorted(name for name in names if not name.startswith(f"{prefix}pooler."))  # behind the last layer
+        names = (key if isinstance(key, str) else key[0] for key in keys)
+        names = sorted({name for name in names if name.startswith(prefix)})
+        return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
 
     if absent := used((*info["missing_keys"], *info["mismatched_keys"])):
         raise ValueError(f"no weights for {some_of(absent, 3)}")
-    children = dict(found.named_children())
-    if left := [key for key in used(info["unexpected_keys"]) if key.removeprefix(prefix).split(".")[0] in children]:
+    # Files of a model with a head call its body by a name of its own.
+    left = used(
+        key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
+    )
+    left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
+    if left := [key for key in left if not re.search(_CONSTANTS, key)]:
         raise UserError(
             f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
             "its config.json names fewer layers than there are, or does not say how the weights are quantised"
@@ -252,7 +257,7 @@ def _load_tokenizer(files: Files) -> Any:
 
 
 def _why(error: Exception, name: str, config: Any) -> str:
-    """Say why a model cannot be loaded."""
+    """Return why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason.startswith(_NO_TOKENIZER):
         return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"

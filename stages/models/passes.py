@@ -112,8 +112,8 @@ def plan(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str)
 
 def farthest_back(model: nn.Module, prompts: Prompts) -> int:
     """Return which prompt stands farthest back if they are packed: the last of the longest pack."""
-    longest = max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) for row in rows))
-    return longest[-1]
+    shared = _shared(prompts)
+    return max(_packs(model, prompts), key=lambda rows: sum(len(prompts.ids[row]) - shared for row in rows))[-1]
 
 
 def _packs(model: nn.Module, prompts: Prompts) -> list[range]:
@@ -139,12 +139,12 @@ def _groups(lengths: Sequence[int], most: int) -> list[range]:
 
 
 def _takes_positions(model: nn.Module) -> bool:
-    """Tell whether a token's position is what `position_ids` says; ALiBi goes by the place of the keys."""
+    """Return whether a token's position is what `position_ids` says; ALiBi goes by the place of the keys."""
     return "position_ids" in inspect.signature(model.forward).parameters and not getattr(model.config, "alibi", False)
 
 
 def _room(model: nn.Module) -> float:
-    """Give the longest sequence in which every token can see every earlier one."""
+    """Return the longest sequence in which every token can see every earlier one."""
     config = model.config.get_text_config()
     limits = [getattr(config, name, None) for name in ("sliding_window", "window_size", "max_position_embeddings")]
     return min((limit for limit in limits if limit), default=math.inf)

@@ -236,7 +236,7 @@ def _frame(
 
 
 def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:
-    """Say how many words would be single tokens behind a space; nothing where there is one, or it does not help."""
+    """Return how many words would be single tokens behind a space, in words; nothing where that does not help."""
     head, tail = template.split("{word}")
     if head.endswith(" "):
         return ""

@@ -104,7 +104,7 @@ def compare(
     tolerance: float,
     steps: int = STEPS,
 ) -> str | None:
-    """Say how what an attention received equals what was captured, shape (heads, tokens, units), or None."""
+    """Return how what an attention received equals what was captured, shape (heads, tokens, units), or None."""
     for other in received:
         if how := same(own, other, tolerance):
             return how
@@ -122,7 +122,7 @@ def compare(
 
 
 def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None:
-    """Say whether two tensors of shape (heads, tokens, units) are the same, and up to what.
+    """Return up to what two tensors of shape (heads, tokens, units) are the same, or None.
 
     `other` may repeat each head for the queries that share it.
     """
@@ -143,7 +143,7 @@ def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None
 
 
 def _rotated(own: torch.Tensor, other: torch.Tensor, near: Callable[..., bool]) -> str | None:
-    """Say whether a rotation of each head's units, by the token's position, leads from one tensor to the other."""
+    """Return what kind of rotation of each head's units leads from one tensor to the other, or None."""
     sizes, others = own.norm(dim=-1), other.norm(dim=-1)
     scales = {"": torch.ones(1, device=own.device), " and one factor": (others.sum() / sizes.sum()).reshape(1)}
     if len(own) > 1:  # of a single head's vectors it would leave the directions alone

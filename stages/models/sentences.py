@@ -45,7 +45,7 @@ def tokenise_sentences(
 
 
 def sentence_shapes(projections: Sequence[Projection], sentences: Mapping[str, Prompts]) -> dict[str, tuple[int, ...]]:
-    """Tell what `capture_sentences` fills: name → shape.
+    """Return what `capture_sentences` fills: name → shape.
 
     ``attn_{layer}_{q,k,v,x}``, shape (sentences × words, 1, units), sentence behind sentence; a bias, the same in all,
     is left out. Of no sentences, nothing.
