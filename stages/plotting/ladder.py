@@ -46,8 +46,8 @@ def _caption(run: "Results") -> str:
     )
     return (
         f"Mean RSA of any maps of the input: {gaussian}; with the trained spectra: {spectrum}; turned together: "
-        f"{orientation}; as trained: {trained}. Layers that lie above, among or below maps with the trained spectra under every "
-        f"transform and comparison: {places}."
+        f"{orientation}; as trained: {trained}. Layers that lie above, among or below maps with the trained spectra, "
+        f"under every transform and comparison: {places}."
     )
 
 
