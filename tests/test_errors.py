@@ -170,7 +170,7 @@ def test_activations_that_are_not_finite_are_not_written(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
-@pytest.mark.parametrize("stage", ["capture", "similarity", "inference", "figures", "vega", "report"])
+@pytest.mark.parametrize("stage", ["capture", "similarity", "inference", "figures", "report"])
 def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny: Project, stage: str) -> None:
     """A limit on a file's size is another error than a full disk, raised at the same place: where a file is written."""
     before = tiny.outputs()

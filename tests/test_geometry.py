@@ -201,12 +201,14 @@ def test_cohens_d_of_constants_is_an_error() -> None:
 # Many geometries, pairs piece by piece
 
 
-def agreement(pieces, within: np.ndarray, strict: bool = True, sets: int = 1) -> Scored:
-    return scores(*moments_in_pieces(pieces, within, sets), strict)
+def agreement(pieces, within: np.ndarray, strict: bool = True, *sets: np.ndarray) -> Scored:
+    ((every, inside),) = moments_in_pieces(pieces, within, *sets)
+    return scores(every, inside, strict)
 
 
 def agree(vectors, similar: Similar, within: np.ndarray, strict: bool = True) -> Scored:
-    return scores(*moments_of_vectors(vectors, similar, within, strict), strict)
+    ((every, inside),) = moments_of_vectors(vectors, similar, within, strict=strict)
+    return scores(every, inside, strict)
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
@@ -288,7 +290,8 @@ def test_single_precision_leaves_out_what_double_precision_leaves_out() -> None:
 @pytest.mark.parametrize("cuts", [[], [1, 2, 30]])
 def test_agreement_within_sets_is_that_of_each_set_alone(cuts: list[int]) -> None:
     within, values = within_category(list("aaaabbbccc")), np.random.default_rng(1).random((3, 4, 45))
-    found = agreement([piece.copy() for piece in np.split(values.reshape(12, 45), cuts, axis=1)], within, sets=4)
+    sets = np.arange(12).reshape(3, 4).T  # the first geometry of each set, then the second of each
+    found = agreement([piece.copy() for piece in np.split(values.reshape(12, 45), cuts, axis=1)], within, True, sets)
     for place in range(4):
         alone = agreement([values[:, place].copy()], within)
         np.testing.assert_allclose(found.d[place], alone.d[0], rtol=1e-12)

@@ -30,7 +30,7 @@ def once(some: np.ndarray) -> tuple[Moments, Moments]:
 
 
 def in_pieces(some: np.ndarray) -> tuple[Moments, Moments]:
-    kinds = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN)
+    (kinds,) = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN)
     return tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
 
 

@@ -103,7 +103,8 @@ def score(
         for into, moments in zip(found, moments_of_vectors(every, similar, choices.within, *sets), strict=True):
             into |= {(*key, transform, "pearson"): values for key, values in _measures(*moments).items()}
         if choices.comparisons:
-            values = np.concatenate(list(similar.pieces([*vectors], dtype=np.float32)), axis=1)
+            dtype = np.float32 if similar.single else np.float64
+            values = np.concatenate(list(similar.pieces([*vectors], dtype=dtype)), axis=1)
         for comparison in choices.comparisons:
             units = unit_norm(COMPARISONS[comparison].features(values))
             for into, chosen in zip(found, sets, strict=True):
