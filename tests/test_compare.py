@@ -247,7 +247,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     numbers, settings = tables(done.stdout)
     runs = ["workspace", "HEAD", "debiased", "ranks"]
     assert [row.split()[0] for row in numbers[-4:]] == runs
-    assert max(map(len, numbers)) <= 80
+    assert max(map(len, numbers)) <= 84  # with the minus signs of random weights; trained models fit into 80
     expected = [value for value in base.values() if isinstance(value, int | float)]
     assert [float(cell) for cell in numbers[-3].split()[1:]] == pytest.approx(expected, abs=5e-4)
     assert numbers[-1].split()[1] == "0.123"
@@ -298,15 +298,17 @@ def test_nulls_of_a_hybrid_whose_layers_are_numbered_otherwise_are_found(tmp_pat
     generator = np.random.default_rng(0)
     columns = {"spectrum": ("value", "low", "high", "p", "p_familywise"), "trained": ("value",)}
     found = {
-        ("rsa", pair, rung): {column: generator.uniform(-1, 1, 3) for column in columns[rung]}
+        ("rsa", pair, transform, "pearson", rung): {column: generator.uniform(-1, 1, 3) for column in columns[rung]}
         for pair in PAIRS
+        for transform in ("none", "center")
         for rung in nulls.SHOWN
     }
     write_table(nulls.NULLS, "nulls.csv", found, [1, 3, 5])
     read = nulls.nulls_of("workspace")
-    assert set(read) == set(found)
-    for names, cells in found.items():
-        np.testing.assert_allclose(read[names]["value"], cells["value"], atol=1e-6)
+    assert len(read) == len(found) / 2
+    for (measure, pair, rung), cells in read.items():
+        expected = found[measure, pair, "none", "pearson", rung]["value"]
+        np.testing.assert_allclose(cells["value"], expected, atol=1e-6)
 
 
 def test_the_figure_has_every_layer_and_the_means() -> None:

@@ -62,12 +62,10 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         assert f"{name.upper()} {number(d[name].mean())} on average" in captions["fig8"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
-    nulls = table["nulls"].set_index(["measure", "of", "rung", "layer"]).sort_index()
+    verdicts = table["verdicts"].set_index(["measure", "of", "rung", "transform"]).sort_index()
     for pair, label in PAIRS.items():
-        value, drawn = nulls.loc[("rsa", pair, "unbiased"), "value"], nulls.loc[("rsa", pair, "spectrum")]
-        counts = [(value > drawn["high"]).sum(), value.between(drawn["low"], drawn["high"]).sum()]
-        below = (value < drawn["low"]).sum()
-        assert f"{label} {counts[0]} above, {counts[1]} inside, {below} below" in captions["fig10"]
+        counts = verdicts.loc["rsa", pair, "spectrum", "every"].iloc[0]
+        assert f"{label} {counts.above} above, {counts.inside} among, {counts.below} below" in captions["fig10"]
     d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
     assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     centred = table["robustness"].query("transform == 'center' and measure == 'rsa'")["value"]
@@ -88,15 +86,10 @@ def test_the_first_lines_answer_the_title_with_the_numbers_of_the_tables(page: P
     (answer,) = [text for tag, text in page.texts if text.startswith(tuple(word for _, word in ANSWERS))]
     assert f"correlate at {number(rsa.mean())} on average" in answer
     assert f"to {number(rsa.max())} in layer {rsa.idxmax()}" in answer
-    ends = table["nulls"].query("measure == 'rsa' and rung == 'spectrum'")
-    scores = table["nulls"].query("measure == 'rsa' and rung == 'unbiased'").merge(ends, on=["of", "layer"])
-    above, below = (scores.value_x > scores.high_y).sum(), (scores.value_x < scores.low_y).sum()
-    inside = len(scores) - above - below
-    assert f"Of {len(scores)} layers and pairs {above} lie above their range, {inside} inside, {below} below" in answer
-    (how, mean) = re.search(r"would agree ([\w ]+): (\d\.\d\d)\.", answer).groups()
-    assert mean == number(ends["value"].mean())
-    counts = {"less": above, "about as much": inside, "more": below}
-    assert counts[how] == max(counts.values())
+    raw = "measure == 'rsa' and rung == 'spectrum' and transform == 'none' and comparison == 'pearson'"
+    assert f"agree at {number(table['nulls'].query(raw)['value'].mean())}." in answer
+    verdict = table["verdicts"].query("measure == 'rsa' and of == 'every' and rung == 'spectrum'").iloc[-1]
+    assert f"{verdict.above} of 6 scores lie above them and {verdict.below} below ({verdict.verdict})" in answer
     sentences = (
         table["sentences"]
         .query("measure == 'rsa' and sentence not in ('all', 'prompt')")

@@ -20,6 +20,7 @@ from stages.plotting.ladder import RUNGS
 from stages.plotting.style import MARKS, panels, show_limits, themed, widened
 
 NULLS = Path("metrics/nulls.csv")
+RAW = ("none", "pearson")
 WORKSPACE = "workspace"
 #: What is drawn of each run: by rung, how far below its line.
 SHOWN = {"trained": -0.15, "spectrum": 0.15}
@@ -64,8 +65,9 @@ def nulls_of(revision: str) -> Scores:
 
 def _read(path: Path) -> Scores:
     layers = pd.read_csv(path, usecols=["layer"])["layer"].unique().tolist()  # a hybrid's are not counted from 0
-    nulls = read_table(path, layers)
-    return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
+    # Of vectors as they are, whatever transform the run itself had: so that runs can be compared.
+    raw = {(*key[:2], key[4]): cells for key, cells in read_table(path, layers).items() if key[2:4] == RAW}
+    return raw if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(raw) else {}
 
 
 def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:
