@@ -21,12 +21,26 @@ from stages.plotting.registry import figures
 
 FIGURES = tuple(figures())
 
-TABLES = ("correlation", "rsa", "separability", "heads", "nulls", "controls", "inference", "robustness", "sentences")
+TABLES = (
+    "correlation",
+    "rsa",
+    "separability",
+    "heads",
+    "verdicts",
+    "nulls",
+    "controls",
+    "inference",
+    "robustness",
+    "sentences",
+)
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
 
 def tables(project: Project) -> dict[str, pd.DataFrame]:
-    return {name: pd.read_csv(project.root / f"metrics/{name}.csv") for name in TABLES}
+    return {
+        name: pd.read_csv(project.root / f"metrics/{name}.csv", keep_default_na=False, na_values=[""])
+        for name in TABLES
+    }
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +78,7 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
     verdicts = table["verdicts"].set_index(["measure", "of", "rung", "transform"]).sort_index()
     for pair, label in PAIRS.items():
-        counts = verdicts.loc["rsa", pair, "spectrum", "every"].iloc[0]
+        counts = verdicts.loc["rsa", pair, "spectrum", "every"]
         assert f"{label} {counts.above} above, {counts.inside} among, {counts.below} below" in captions["fig10"]
     d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
     assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]

@@ -337,10 +337,10 @@ def test_each_test_can_fail(claim: str, changes: dict, measured: object) -> None
     assert judge(evidence(**changes))[claim] == Verdict(measured, False)
 
 
-def places(measure: str, choices: list, value: float = 0.9, p: float = 0.2) -> dict:
+def places(measure: str, choices: list, value: float = 0.9, p: float = 0.2, names: tuple = ()) -> dict:
     """Cells of the ladder: a score that lies elsewhere, or has another p, under some choices."""
     cells = {}
-    for name in NULLED[measure]:
+    for name in names or NULLED[measure]:
         for choice in choices:
             cells[measure, name, *choice, "unbiased"] = cell([value, value])
             cells |= {(measure, name, *choice, rung): cell([0.7, 0.7], p=[p, p]) for rung in RUNGS}
@@ -352,6 +352,11 @@ def places(measure: str, choices: list, value: float = 0.9, p: float = 0.2) -> d
     [
         (places("rsa", CHOICES, 0.5, 0.01), False, ""),
         (places("rsa", CHOICES), None, "not decided"),
+        (
+            places("rsa", CHOICES, 0.5, 0.01) | places("rsa", CHOICES, 0.9, 0.01, ("qk",)),
+            None,
+            "robust: above and below",
+        ),
         (places("rsa", CHOICES[1:]), None, "only raw Pearson: above"),
         (places("rsa", CHOICES[1:2]), None, "only raw: above"),
         (places("rsa", CHOICES[:1], 0.5, 0.01), None, "only centred, raw Spearman: above; only raw Pearson: below"),

@@ -24,9 +24,9 @@ def _against(run: Results, measure: str, names: Sequence[str], rung: str) -> tup
     counts = {name: beyond(run.null_choices, measure, (name,), rung, run.alpha)[every] for name in names}
     verdict = beyond(run.null_choices, measure, names, rung, run.alpha)[every].verdict
     measured = {n: {where: getattr(c, where) for where in ("above", "inside", "below")} for n, c in counts.items()}
-    if not verdict.startswith("robust"):
+    if verdict not in ("robust: above", "robust: below"):
         raise Undefined(verdict, measured)
-    return measured, "above" in verdict
+    return measured, verdict == "robust: above"
 
 
 def _largest_step(run: Results, measure: str, names: Sequence[str]) -> tuple:
