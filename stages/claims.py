@@ -3,6 +3,7 @@
 from stages.artefacts.files import write_json
 from stages.artefacts.results import Results
 from stages.findings.beyond import as_table, beyond_random_maps, verdicts
+from stages.findings.shelf import shelf
 from stages.findings.summary import ASKED, CLAIMS, judge, summarise
 from stages.findings.words import show
 from stages.pipeline.stage import Stage, run
@@ -20,6 +21,7 @@ def main(stage: Stage) -> None:
         claims[name]["beyond_random_maps"] = beyond.get(name)
     write_json(stage.output("metrics/claims.json"), claims)
     table = as_table(verdicts(ladder, results.alpha) if ladder else {})
+    shelf(results.kept).to_csv(stage.output("metrics/models.csv"), index=False, lineterminator="\n")
     table.to_csv(stage.output("metrics/verdicts.csv"), index=False, lineterminator="\n")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.files import read_json
+from stages.artefacts.kept import FOLDER, Kept, read_kept
 from stages.artefacts.tables import read_reason, read_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import pairwise, same_rows
@@ -85,6 +86,11 @@ class Results:
     def read(self, name: str) -> dict[Any, Any]:
         """Read a table of this run by its name."""
         return read_table(self.find(f"metrics/{name}.csv"), self.record.get("layers"))
+
+    @cached_property
+    def kept(self) -> list[Kept]:
+        """The runs of other models that are kept in `metrics/models/`."""
+        return read_kept(self.find(FOLDER.as_posix()))
 
     @cached_property
     def controls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:

@@ -4,7 +4,8 @@ A and B are each a file data/similarity.safetensors of a run, or a Git revision 
 whose similarities are in DVC's cache or in a remote. Words are matched by name.
 
 Without A and B: all experiments of this repository, their numbers and the settings in which they differ; with
---figure, their RSA beside that of their nulls, too.
+--figure, their RSA beside that of their nulls, too. With --keep NAME: the tables of the run in this folder are kept in
+metrics/models/NAME, and the next `dvc repro` shows it among other models.
 """
 
 from pathlib import Path
@@ -22,13 +23,18 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path("plots/compare"), help="folder; default: plots/compare")
     options.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the figure; default: dark")
     options.add_argument("--figure", metavar="FILE.png", type=Path, help="without A and B: draw all experiments")
+    options.add_argument("--keep", metavar="NAME", help="without A and B: keep this folder's run")
     chosen = options.parse_args()
     if chosen.A and not chosen.B:
         options.error("give two runs to compare, or none to list the experiments")
     if chosen.figure and (chosen.A or chosen.figure.suffix.lower() != ".png"):
         options.error("--figure FILE.png shows all experiments: give no runs, and a name that ends with .png")
     with plain_errors("compare"):
-        if chosen.A:
+        if chosen.keep:
+            from stages.artefacts.kept import keep
+
+            print(f"{keep(chosen.keep)}: kept; `dvc repro` shows it beside the others")
+        elif chosen.A:
             from stages.compare.layers import compare  # matplotlib and scipy, which the list need not wait for
 
             compare(chosen.A, chosen.B, chosen.matrix, chosen.out, chosen.theme)

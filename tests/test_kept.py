@@ -1,0 +1,87 @@
+"""Kept runs of other models: what is kept comes back, is drawn and counted; mistakes are told."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, Project
+
+from stages.artefacts.kept import FOLDER, keep, read_kept
+from stages.artefacts.tables import read_table
+from stages.findings.beyond import EVERY
+from stages.findings.claims import CLAIMS
+from stages.findings.shelf import shelf
+from stages.pipeline.errors import UserError
+from stages.plotting.models import models
+
+
+def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny: Project) -> None:
+    shutil.rmtree(tiny.root / FOLDER)
+    tiny.set(model__seed=3)
+    tiny.repro("claims")
+    said = tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3").stdout
+    assert said == "metrics/models/tiny-3: kept; `dvc repro` shows it beside the others\n"
+    tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3")  # again: replaced
+    (one,) = read_kept(tiny.root / FOLDER)
+    assert one.about["settings"] == {"model.seed": 3}
+    assert (one.about["words"], one.about["overview"]["layers"]) == (6, 2)
+    full = read_table(tiny.root / "metrics/nulls.csv")
+    for (measure, of, rung), cells in one.nulls.items():
+        for column, values in full[measure, of, "none", "pearson", rung].items():
+            np.testing.assert_array_equal(cells[column], values)
+    assert {names[0] for names in one.nulls} == {"rsa", "d"}
+    assert set(tiny.repro()) >= {"claims", "figures", "report"}
+    (row,) = pd.read_csv(tiny.root / "metrics/models.csv").to_dict("records")
+    summary = json.loads((tiny.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    assert (row["model"], row["rsa"], row["d_v"], row["held"]) == (
+        "tiny-3",
+        summary["rsa"],
+        summary["d_v"],
+        summary["claims"],
+    )
+    assert row["above"] + row["inside"] + row["below"] == 6
+
+
+def test_every_kept_run_of_the_repository_is_in_the_table_and_the_figure() -> None:
+    kept = read_kept(ROOT / FOLDER)
+    assert len(kept) >= 4
+    table = pd.read_csv(ROOT / "metrics/models.csv")
+    pd.testing.assert_frame_equal(shelf(kept), table)
+    for one, row in zip(kept, table.to_dict("records"), strict=True):
+        every = one.verdicts.query("measure == 'rsa' and of == 'every' and rung == 'spectrum'")
+        agreed = every[(every["transform"] == EVERY) & (every["comparison"] == EVERY)].iloc[0]
+        assert (row["above"], row["below"]) == (agreed["above"], agreed["below"])
+        assert row["judged"] == sum(one.claims[name]["holds"] is not None for name in CLAIMS)
+    drawn = models(kept)
+    panels = [axis for axis in drawn.axes if axis.lines]
+    assert [axis.get_title() for axis in panels if axis.get_title()] == [one.name for one in kept]
+    assert len(panels) == 2 * len(kept)
+    for one in kept:
+        lines = next(axis for axis in panels if axis.get_title() == one.name).lines
+        np.testing.assert_array_equal(lines[0].get_ydata(), one.rsa["qk"])
+        np.testing.assert_allclose(lines[0].get_xdata(), np.linspace(0, 1, len(one.rsa["qk"])))
+
+
+def test_more_models_than_fit_side_by_side_go_into_further_rows() -> None:
+    kept = read_kept(ROOT / FOLDER)
+    many = [kept[place % len(kept)] for place in range(7)]
+    assert sum(bool(axis.lines) for axis in models(many).axes) == 14
+    assert not [axis for axis in models([]).axes if axis.lines]
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", ""])
+def test_a_name_that_is_no_folders_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="cannot name a folder"):
+        keep(name)
+
+
+def test_without_a_run_there_is_nothing_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no run to keep, metrics/rsa.csv is not there"):
+        keep("mine")
+    assert not list(tmp_path.iterdir())
