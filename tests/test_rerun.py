@@ -63,6 +63,9 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     ],
     "`words_file`, a word in that file": [lambda p: own_words(p, OWN), lambda p: own_words(p, OWN + "fig,fruit\n")],
     "the list in `params.yaml` when it is not used": [lambda p: p.set(words=TINY_WORDS)],
+    "a run that is kept in `metrics/models`": [
+        lambda p: p.replace("metrics/models/gpt2-mini/summary.json", '"rsa": 0.806', '"rsa": 0.807')
+    ],
     "another column of the words file": [
         lambda p: own_words(
             p, "id,word,category\n1,pear,fruit\n2,lime,fruit\n3,saw,tools\n4,axe,tools\n5,hammer,tools\n6,fig,fruit\n"
