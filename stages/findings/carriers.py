@@ -5,10 +5,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.artefacts.results import Results
+from stages.geometry.influence import MUCH
 from stages.geometry.names import LABELS, PAIRS
 
-#: A word is named that moves a score by more than this, or by more than half of its interval.
-MUCH = 0.1
 #: A unit is named that holds more than this of the squared length of x.
 LARGE = 0.1
 #: Words that are named of a score.

@@ -8,6 +8,8 @@ from stages.geometry.moments import Moments, cohens_d, moments
 from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.pairs import square
 
+#: By more than this a word changes a score much.
+MUCH = 0.1
 #: The words of a layer and score that are kept.
 MOST = 3
 #: Decimals by which the size of changes is told apart: of equal ones the first word counts.
