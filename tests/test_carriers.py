@@ -1,6 +1,6 @@
 """What hangs on a single word, unit or direction: against recomputing without it, and where one was planted."""
 
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -193,12 +193,12 @@ def test_names_of_words_do_not_run_into_each_other() -> None:
     for axes in drawn.axes:
         boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.x0)
         assert len(boxes) >= 3
-        assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_the_stage_writes_what_plain_loops_give_and_says_what_carries(tiny_stage: InProcess) -> None:
     """Cell by cell, from the captured vectors."""
-    said = tiny_stage("carriers")
+    assert tiny_stage.run("carriers") == (0, "")
     root = tiny_stage.project.root
     words = pd.read_csv(root / "data/word_list.csv")
     captured = load_file(root / "data/activations.safetensors")
@@ -227,4 +227,4 @@ def test_the_stage_writes_what_plain_loops_give_and_says_what_carries(tiny_stage
             assert cells["unit_share"] == pytest.approx(squares.max() / squares.sum(), abs=1e-6)
     much = changes[(changes["rank"] == 0) & (changes["value"].abs() > MUCH)]
     for measure, of in {*zip(much["measure"], much["of"], strict=True)}:
-        assert f"influence.csv: {measure} {of} without a single word: " in said
+        assert f"influence.csv: {measure} {of} without a single word: " in tiny_stage.log

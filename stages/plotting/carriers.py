@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
 #: Letters of a word that are shown, and how many names fit side by side.
-LETTERS, SIDE_BY_SIDE = 10, 5
+LETTERS, SIDE_BY_SIDE = 10, 4
 SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
@@ -87,14 +87,14 @@ def _words(axis: Axes, words: np.ndarray, changes: np.ndarray, of: str) -> None:
         axis.plot(
             layers[chosen], changes[chosen], mark.marker, color=mark.colour, mfc=face, ms=marker_size(len(layers))
         )
-    for place in _with_room(words, changes, much):
+    for place, aligned in _with_room(changes, much):
         up = changes[place] > 0
         axis.annotate(
             shortened([words[place]], LETTERS)[0],
             (place, changes[place]),
             xytext=(0, 6 if up else -6),
             textcoords="offset points",
-            ha="left" if place == 0 else "right" if place == len(layers) - 1 else "center",
+            ha=aligned,
             va="bottom" if up else "top",
             fontsize=10,
         )
@@ -104,13 +104,18 @@ def _signed(value: float) -> str:
     return f"+{number(value)}" if value > 0 else number(value)
 
 
-def _with_room(words: np.ndarray, changes: np.ndarray, much: np.ndarray) -> Iterator[int]:
-    """Yield the places of the largest changes whose names do not run into each other's."""
-    apart, taken = len(changes) / SIDE_BY_SIDE, []
+def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str]]:
+    """Yield the places of the largest changes whose names run into no other name or mark, and how they are aligned."""
+    wide, taken = len(changes) / SIDE_BY_SIDE, []
     for place in sorted(np.flatnonzero(much).tolist(), key=lambda place: -abs(changes[place])):
-        if all(abs(place - other) >= apart or (changes[place] > 0) != (changes[other] > 0) for other in taken):
-            taken.append(place)
-            yield place
+        left, right = place < wide / 2, place > len(changes) - 1 - wide / 2
+        aligned, start = ("left", place) if left else ("right", place - wide) if right else ("center", place - wide / 2)
+        side = np.nan_to_num(changes) * np.sign(changes[place])  # names stand above marks, or below
+        beside = side[max(0, int(np.ceil(start))) : int(start + wide) + 1]
+        alone = all(abs(start - other) >= wide or up != (changes[place] > 0) for other, up in taken)
+        if alone and side[place] == beside.max():
+            taken.append((start, changes[place] > 0))
+            yield place, aligned
 
 
 def _of_units(run: "Results") -> str:
