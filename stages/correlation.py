@@ -1,25 +1,33 @@
 """Correlate the activations of Q, K and V unit by unit in every layer, at the context token and at the target token."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.empty import empty_cells
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.files import read_json
+from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors
-from stages.geometry.comparison import pairwise
+from stages.geometry.comparison import head_by_head, pairwise
 from stages.geometry.names import MATRICES
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    tokens = stage.settings.tokens
+    tokens, overview = stage.settings.tokens, read_json(stage.input("data/capture.json"))["overview"]
+    paired = partial(head_by_head, heads=overview["heads"], kv_heads=overview["key_value_heads"])
     with open_tensors(stage.input("data/activations.safetensors")) as tensors:
-        context = vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES)
-        target = vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES)
+        context, target = (
+            Layers(some.numbers, lambda place, some=some: paired(some.read(place)))
+            for some in (
+                vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES),
+                vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES),
+            )
+        )
         position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
         if position >= word:
             print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")

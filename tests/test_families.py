@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT, Project
+from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from torch import nn
@@ -280,18 +283,29 @@ def test_an_encoders_context_token_differs_from_word_to_word(tokenizers: dict[bo
 
 
 def test_the_whole_pipeline_on_grouped_query_attention(undrawn: Project) -> None:
-    """K and V are narrower than Q: what pairs their units is empty, with its reason; all else is there."""
+    """K and V are narrower than Q: each query head is paired with the key and value head that it attends with."""
     folder = undrawn.root / "data/models/tiny"
     (folder / "config.json").unlink()
     AutoConfig.for_model("llama", **GROUPED).save_pretrained(folder)
     undrawn.set(similarity__metric="correlation")  # capture does not watch this folder: force it
-    said = undrawn.dvc("repro", "-f").stdout
-    assert "correlation.csv: qk, qv are empty: the matrices differ in their number of units (q 32, k 16, v 16)" in said
-    header, first, *_ = (undrawn.root / "metrics/correlation.csv").read_text(encoding="utf-8").splitlines()
-    cells = dict(zip(header.split(","), first.split(","), strict=True))
-    assert [name for name, cell in cells.items() if cell == ""] == ["qk", "qv", "qk_target", "qv_target"]
-    summary = json.loads((undrawn.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    note = "correlation.csv: qk, qv are empty: the matrices differ in their number of units"
-    assert note in summary["notes"]
-    assert "qk_r" not in summary
+    undrawn.dvc("repro", "-f")
+    captured, context = (load_file(undrawn.root / f"data/{name}.safetensors") for name in ("activations", "context"))
+    table = pd.read_csv(undrawn.root / "metrics/correlation.csv", index_col="layer")
+    token = {"": 1, "_target": -1}
+    for (layer, cells), (pair, suffix) in product(table.iterrows(), product(("qk", "qv", "kv"), token)):
+        # Head by head, in a plain loop: 4 query heads of 8 units, two of them to a key and value head.
+        sides = [captured[f"attn_{layer}_{name}"][:, token[suffix]] for name in pair]
+        some = [
+            [side[:, 8 * (h // 2 if side.shape[1] == 16 else h) :][:, :8].ravel() for h in range(4)] for side in sides
+        ]
+        expected = np.corrcoef(*(np.concatenate(heads) for heads in some))[0, 1]
+        assert cells[pair + suffix] == pytest.approx(expected, abs=1e-6)
+    assert {context[name].shape[-1] for name in "qkv"} == {32}
+    claims, summary = (
+        json.loads((undrawn.root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary")
+    )
+    units = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
+    assert all(claims[name]["holds"] is not None for name in units)
+    assert summary["qk_r"] == pytest.approx(table["qk"].mean(), abs=1e-3)
+    assert not [note for note in summary["notes"] if "correlation.csv" in note]
     assert np.isfinite(summary["rsa"])

@@ -33,6 +33,8 @@ def as_in_the_post() -> Results:
         mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
         numbers=range(LAYERS),
+        influence={},
+        anisotropy={(measure, "x", "all"): {"value": np.full(LAYERS, 0.1)} for measure in ("unit", "unit_share")},
         **{table: {} for table in ("inference", "nulls", "null_choices", "controls", "heads", "head_nulls")},
         reasons={table: f"{table}.enabled is false" for table in ("inference", "nulls", "controls")},
     )

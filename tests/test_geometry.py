@@ -9,7 +9,7 @@ from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
 from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.comparison import fisher_z, pairwise, pearson, same_rows
+from stages.geometry.comparison import fisher_z, head_by_head, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d
 from stages.geometry.moments import Scored, moments_in_pieces, scores
 from stages.geometry.pairs import category_masks, condense, square, within_category
@@ -143,6 +143,33 @@ def test_rsa_of_rotated_copies_is_one_though_their_units_do_not_correlate() -> N
     units = pairwise({"q": q.reshape(1, -1), "k": k.reshape(1, -1), "v": v.reshape(1, -1)})
     assert min(score.min() for score in geometry.values()) > 0.999999
     assert max(abs(r).max() for r in units.values()) < 0.03
+
+
+@pytest.mark.parametrize(("heads", "kv_heads", "size_v"), [(4, 4, 3), (6, 2, 3), (6, 1, 3), (6, 3, 6)])
+def test_each_query_head_has_its_key_and_value_head_beside_it(heads: int, kv_heads: int, size_v: int) -> None:
+    q, k, v = (vectors(n, 5, n * size) for n, size in ((heads, 3), (kv_heads, 3), (kv_heads, size_v)))
+    found = head_by_head({"q": q, "k": k, "v": v}, heads, kv_heads)
+    assert found["q"] is q
+    for name, narrow, size in (("k", k, 3), ("v", v, size_v)):
+        for head in range(heads):
+            group = head // (heads // kv_heads)
+            own = narrow[:, group * size : (group + 1) * size]
+            np.testing.assert_array_equal(found[name][:, head * size : (head + 1) * size], own)
+    # Heads of V of twice the size cannot be paired, though together they are as many units as Q's (6, 3, 6).
+    assert set(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == (
+        {"qk", "qv", "kv"} if size_v == 3 else {"qk"}
+    )
+
+
+def test_units_of_three_widths_are_paired_with_none() -> None:
+    """Latent attention has keys of another size than queries; MiMo has grouped heads of two sizes."""
+    units = {name: vectors(width, 5, width) for name, width in {"q": 48, "k": 24, "v": 16}.items()}
+    assert pairwise({name: x.reshape(1, -1) for name, x in head_by_head(units, 4, 2).items()}) == {}
+
+
+def test_query_heads_are_shared_out_evenly() -> None:
+    with pytest.raises(ValueError, match="4 query heads cannot share 3 key and value heads evenly"):
+        head_by_head({"q": np.zeros(8), "k": np.zeros(6), "v": np.zeros(6)}, 4, 3)
 
 
 def test_fisher_z_is_the_artanh_and_finite_at_one() -> None:

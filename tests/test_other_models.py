@@ -23,7 +23,7 @@ from stages.plotting.registry import figures
 LAYERS = [1, 3, 5]
 STAGES = (
     *("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability"),
-    *("inference", "nulls", "controls", "heads", "claims", "figures", "matrices", "report"),
+    *("inference", "nulls", "controls", "heads", "carriers", "claims", "figures", "matrices", "report"),
 )
 
 

@@ -534,7 +534,7 @@ from stages.plotting.style import panels
 
 
 @figure(
-    16,
+    19,
     "Spread",
     values=lambda run: (run.separability["v_across_sd"],),
     caption=lambda run: f"Of {run.layers} layers.",
@@ -550,10 +550,10 @@ def spread(values):
 def test_a_figure_is_added_by_one_function_in_one_file(tiny: Project) -> None:
     (tiny.root / "stages/plotting/new.py").write_text(NEW, encoding="utf-8")
     assert tiny.repro("report") == ["figures", "report"]
-    assert plt_image.imread(tiny.root / "plots/figures/fig16_spread.png").shape[0] > 100
+    assert plt_image.imread(tiny.root / "plots/figures/fig19_spread.png").shape[0] > 100
     page = read_page(tiny)
-    assert [*page.captions][-1] == "fig16_spread"
-    assert page.captions["fig16_spread"] == "Of 2 layers."
+    assert [*page.captions][-1] == "fig19_spread"
+    assert page.captions["fig19_spread"] == "Of 2 layers."
 
 
 def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> None:

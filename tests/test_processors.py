@@ -15,6 +15,7 @@ from stages.artefacts.tensors import Tensor
 
 #: Stages that compute, after capture.
 NUMERIC = ("sentences", "similarity", "correlation", "rsa", "separability", "inference", "nulls", "controls", "heads")
+NUMERIC += ("carriers",)
 CAPTURED = ("activations", "reference", "sentences")
 #: How much larger or smaller each captured number becomes: a thousand times as much as processors differ in float64.
 NOISE = 1e-10
@@ -60,7 +61,8 @@ def test_an_old_processor_gives_the_same_bytes(embedded: Project, tmp_path: Path
     """Everything but what is only drawn; `python tests/processors.py` runs all of it with three instruction sets."""
     made = shutil.ignore_patterns(".git", ".dvc", "plots", *(Path(path).name for path in embedded.outputs()))
     shutil.copytree(embedded.root, tmp_path / "run", symlinks=True, ignore=made)
-    stages = ("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability", "nulls", "heads")
+    stages = ("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability", "inference", "nulls")
+    stages += ("heads", "carriers")
     running = processors.start(tmp_path / "run", "SSE4.2", stages)
     errors = running.communicate()[1]
     assert running.returncode == 0, errors

@@ -30,7 +30,7 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
     if name == "correlation.csv" and (unpaired := [pair for pair in PAIRS if pair not in content]):
         return [f"{name}: {', '.join(unpaired)} are empty: the matrices differ in their number of units"]
     groups: dict[tuple[str, ...], list[str]] = {}
-    for names, cells in table.parts(content).items() if table.switch else ():
+    for names, cells in () if table.wide else table.parts(content).items():
         status = table.status(names)
         if status in SINGLE and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
             groups.setdefault((names[1], _places(gaps, layers), STATUS[status]), []).append(names[0])

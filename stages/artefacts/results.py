@@ -57,7 +57,9 @@ class Results:
         Likewise.
     inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
         Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
-        name of the sentence or ``all``). ``controls`` has ``rsa`` and ``d`` too, from the post's tables.
+        name of the sentence or ``all``), ``anisotropy`` of (measure, matrix or pair, variant). ``influence`` has arrays
+        of shape (layers, ranks), and beside each "value" its "word". ``controls`` has ``rsa`` and ``d`` too, from the
+        post's tables.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
     claims : mapping
@@ -68,7 +70,7 @@ class Results:
     inference = _table("inference")
     robustness, heads = _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
-    sentences = _table("sentences")
+    sentences, influence, anisotropy = _table("sentences"), _table("influence"), _table("anisotropy")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
 
     def __init__(

@@ -44,7 +44,11 @@ class Table:
     columns : tuple of str
         The numbers. Of a tidy table "value", and of "low", "high", "p", "p_familywise" those that some row has.
     switch : str
-        The setting that switches its stage off; of wide tables none.
+        The setting that switches its stage off; empty where there is none.
+    wide : bool
+        Whether it has a column a number, and no measures; otherwise it is tidy.
+    labels : tuple of str
+        Columns of text before the numbers, which are no keys.
     places, names : tuple of str
         The keys before the measure: those that are whole numbers, and those that are text.
     empty : mapping of str to str
@@ -57,6 +61,8 @@ class Table:
 
     columns: tuple[str, ...] = ("value",)
     switch: str = ""
+    wide: bool = False
+    labels: tuple[str, ...] = ()
     places: tuple[str, ...] = ("layer",)
     names: tuple[str, ...] = ()
     empty: Mapping[str, str] = field(default_factory=dict)
@@ -66,7 +72,7 @@ class Table:
     @property
     def text(self) -> tuple[str, ...]:
         """The keys that are text."""
-        return (*self.names, "measure", "of") if self.switch else ()
+        return () if self.wide else (*self.names, "measure", "of")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ class Table:
     @property
     def reasons(self) -> dict[str, str]:
         """Why the table as a whole is empty, by status."""
-        off = {OFF: f"{self.switch} is false"}
+        off = {OFF: f"{self.switch} is false"} if self.switch else {}
         return {**off, NOT_APPLICABLE: self.inapplicable} if self.inapplicable else off
 
     def status(self, names: tuple[str, ...]) -> str:
@@ -91,7 +97,7 @@ class Table:
     def parts(self, content: Mapping[Any, Any]) -> Scores:
         """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
         if not self.flat:
-            return content if self.switch else {(): content}
+            return {(): content} if self.wide else content
         _declared(content, self.flat)
         found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
         for name, values in content.items():
@@ -117,10 +123,11 @@ DRAWN: Mapping[str, Any] = {
 
 TABLES = {
     # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
-    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS)), empty={"*": NOT_APPLICABLE}),
-    "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS))),
+    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS)), wide=True, empty={"*": NOT_APPLICABLE}),
+    "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS)), wide=True),
     "separability.csv": Table(
-        (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd")))
+        (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd"))),
+        wide=True,
     ),
     "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
     "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
@@ -140,6 +147,8 @@ TABLES = {
     ),
     "spectra.csv": Table(flat=SPECTRA, **DRAWN),
     "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, flat=HEAD_NULLS, **DRAWN),
+    "influence.csv": Table(places=("layer", "rank"), labels=("word",), empty={"*": UNDEFINED}),
+    "anisotropy.csv": Table(names=("variant",), empty={"*": UNDEFINED}),
     "sentences.csv": Table(
         RANGE,
         "sentences.enabled",
@@ -176,7 +185,7 @@ def write_table(
     """
     table = table or TABLES[name]
     if isinstance(content, str):
-        sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.columns), ""), "status": [content]})
+        sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.labels, *table.columns), ""), "status": [content]})
     else:
         rows = [_rows(name, table, names, cells, layers) for names, cells in table.parts(content).items()]
         sheet = pd.concat(rows).sort_values([*table.places], kind="stable")
@@ -193,6 +202,8 @@ def _rows(
     name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[Sequence[int]]
 ) -> pd.DataFrame:
     """Return the rows of some names: a row a place, in NumPy's order."""
+    labels = {label: np.ravel(cells[label]) for label in table.labels}
+    cells = {column: values for column, values in cells.items() if column not in labels}
     _declared(cells, table.columns, table.needed(names))
     arrays, status = {column: np.asarray(values, dtype=float) for column, values in cells.items()}, table.status(names)
     gaps = status in SINGLE
@@ -204,8 +215,8 @@ def _rows(
     keys = dict(zip(table.places, zip(*places, strict=True), strict=True))
     keys |= dict(zip(table.text, (*names[2:], *names[:2]), strict=True))
     numbers = {column: rounded(arrays.get(column, np.full(shape, np.nan)).ravel()) for column in table.columns}
-    why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")} if table.switch else {}
-    return pd.DataFrame(keys | numbers | why)
+    why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")}
+    return pd.DataFrame(keys | labels | numbers | ({} if table.wide else why))
 
 
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
@@ -234,16 +245,18 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
         if _nothing(rows, table):
             return {}
         places, numbers = rows[[*table.places]].to_numpy(dtype=int), rows[[*table.columns]].to_numpy(dtype=float)
-        parts = rows.groupby([*table.text]).indices if table.switch else {(): np.arange(len(rows))}
+        parts = {(): np.arange(len(rows))} if table.wide else rows.groupby([*table.text]).indices
         found = {}
         for key, some in sorted(parts.items(), key=lambda part: part[1][0]):  # as they come
             names = (*key[-2:], *key[:-2])
             found[names] = _cells(places[some], numbers[some], table, names, layers)
+            shape = next(iter(found[names].values())).shape if table.labels else ()
+            found[names] |= {label: rows[label].to_numpy()[some].reshape(shape) for label in table.labels}
         if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         if table.flat:
             return {name: found[tuple(names)][column] for name, (*names, column) in table.flat.items()}
-        return found if table.switch else found[()]
+        return found[()] if table.wide else found
 
 
 def read_reason(path: Path) -> str:
@@ -258,7 +271,7 @@ def _read(path: Path, table: Table) -> pd.DataFrame:
     text = path.read_text(encoding="utf-8")
     if not text.endswith("\n"):  # cut short, it would read as a line of empty cells
         raise ValueError("its last line is not whole")
-    written = dict.fromkeys((*table.text, "status"), str) if table.switch else {}
+    written = {} if table.wide else dict.fromkeys((*table.text, *table.labels, "status"), str)
     gaps = {column: [""] for column in table.columns}
     rows = pd.read_csv(io.StringIO(text), dtype=written, keep_default_na=False, na_values=gaps)
     if missing := [column for column in (*table.keys, *table.columns, *written) if column not in rows]:
@@ -270,7 +283,7 @@ def _read(path: Path, table: Table) -> pd.DataFrame:
 
 def _nothing(rows: pd.DataFrame, table: Table) -> str:
     """Return why a tidy table is empty, which has one row without keys then; nothing where it is not."""
-    return table.reasons[rows["status"][0]] if table.switch and len(rows) == 1 and not rows["measure"][0] else ""
+    return table.reasons[rows["status"][0]] if not table.wide and len(rows) == 1 and not rows["measure"][0] else ""
 
 
 def _cells(

@@ -31,7 +31,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         layers = first.layers, second.layers
     show(rsa, *layers)
     with writing(f"--out {out}:"):
-        table = Table(tuple(rsa), places=("layer_a", "layer_b"))
+        table = Table(tuple(rsa), wide=True, places=("layer_a", "layer_b"))
         out.mkdir(parents=True, exist_ok=True)
         write_table(out / "compare.csv", "compare.csv", rsa, *layers, table=table)
         themed(theme, partial(layer_maps, rsa, (a, b), layers), out / "compare.png", dpi=192)

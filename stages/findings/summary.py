@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.artefacts.empty import empty_cells
 from stages.artefacts.results import Results
+from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
 from stages.geometry.names import MATRICES, PAIRS
@@ -39,8 +40,8 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict], beyond: Mapping[str
         ``rsa_gap`` (within categories minus across; all of these over the pairs too), ``d_q``, ``d_k``, ``d_v`` and
         ``d_null`` (Cohen's d), ``qk_r`` (unit correlation of Q and K at the context token). How many ``claims`` of the
         post and ``tests`` hold, and how many of those claims lie ``beyond`` random maps. Two lists, which DVC's tables
-        leave out: the ``strongest_heads``, and ``notes`` on empty cells and on what is not judged. What was switched
-        off or is not defined is left out.
+        leave out: the ``strongest_heads``, and ``notes`` on empty cells, on what hangs on one word or unit, and on what
+        is not judged. What was switched off or is not defined is left out.
     """
     gaps = [run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]
     numbers = {
@@ -54,6 +55,7 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict], beyond: Mapping[str
     }
     tables = ("controls", "correlation", "heads", "head_nulls")
     notes = [note for name in tables for note in empty_cells(f"{name}.csv", getattr(run, name), run.numbers)]
+    notes += [*words_that_carry(run), *units_that_carry(run)]
     held = [name for name, where in beyond.items() if where["verdict"] == "yes" and verdicts[name].holds]
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},

@@ -163,6 +163,51 @@ COMPARISONS: dict[str, Comparison] = {
 }
 
 
+def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:
+    """Repeat keys and values over the query heads that share them, so that each unit of Q has its own beside it.
+
+    Under grouped-query attention query head h attends with key and value head ``h // (heads / kv_heads)``. Attention
+    repeats them like this before it multiplies; without groups, nothing changes.
+
+    Parameters
+    ----------
+    vectors : mapping of "q", "k", "v" to ndarray, shape (..., units)
+        Of whole heads, one behind the other. Heads of V may have another size than those of Q and K; where the three
+        widths differ all the same, as in latent attention, the vectors are left as they are.
+    heads, kv_heads : int
+        Query heads, and key and value heads.
+
+    Returns
+    -------
+    dict of "q", "k", "v" to ndarray, shape (..., units)
+        K and V ``heads / kv_heads`` times as wide.
+
+    Raises
+    ------
+    ValueError
+        If the key and value heads cannot be shared out evenly, or units cut into them.
+
+    References
+    ----------
+    Ainslie, J. et al. (2023), arXiv:2305.13245 (grouped-query attention).
+
+    Examples
+    --------
+    >>> head_by_head({"q": np.zeros(8), "k": np.arange(4), "v": np.arange(4)}, heads=4, kv_heads=2)["k"]
+    array([0, 1, 0, 1, 2, 3, 2, 3])
+    """
+    if heads == kv_heads or len({values.shape[-1] for values in vectors.values()}) == len(MATRICES):
+        return dict(vectors)
+    if heads % kv_heads:
+        raise ValueError(f"{heads} query heads cannot share {kv_heads} key and value heads evenly")
+
+    def repeated(values: np.ndarray) -> np.ndarray:
+        lead = values.shape[:-1]
+        return np.repeat(values.reshape(*lead, kv_heads, -1), heads // kv_heads, axis=-2).reshape(*lead, -1)
+
+    return {"q": vectors["q"], "k": repeated(vectors["k"]), "v": repeated(vectors["v"])}
+
+
 def pairwise(
     matrices: Mapping[str, np.ndarray], features: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> dict[str, np.ndarray]:
@@ -174,7 +219,7 @@ def pairwise(
     Parameters
     ----------
     matrices : mapping of "q", "k", "v" to ndarray, shape (layers, n)
-        n may differ: under grouped-query attention K and V have fewer units than Q.
+        n may differ: heads of V may have another size than those of Q and K.
     features : callable
         What of a matrix is correlated, as in `Comparison`: itself unless told.
 

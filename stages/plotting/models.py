@@ -1,4 +1,4 @@
-"""Figure 16: agreement and separability of several models, over relative depth."""
+"""Figure 18: agreement and separability of several models, over relative depth."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ def _caption(run: "Results") -> str:
 
 
 @figure(
-    16,
+    18,
     "Other models",
     values=lambda run: (run.kept,),
     caption=_caption,
@@ -42,7 +42,7 @@ def _caption(run: "Results") -> str:
     "the range of random maps",
 )
 def models(kept: Sequence["Kept"]) -> Figure:
-    """Draw Figure 16: for each kept run RSA of every pair, and below it Cohen's d of every matrix.
+    """Draw Figure 18: for each kept run RSA of every pair, and below it Cohen's d of every matrix.
 
     Parameters
     ----------

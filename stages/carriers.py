@@ -1,0 +1,56 @@
+"""Find the single words and units that carry a score: leave each word out, and the largest unit and direction."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stages.artefacts.activations import vectors_at
+from stages.artefacts.empty import write_told
+from stages.artefacts.layerwise import each_layer, layers_of
+from stages.artefacts.results import Results
+from stages.artefacts.tensors import open_tensors
+from stages.findings.carriers import units_that_carry, words_that_carry
+from stages.geometry.anisotropy import anisotropy
+from stages.geometry.influence import influence, strongest
+from stages.geometry.names import MATRICES
+from stages.geometry.pairs import within_category
+from stages.geometry.similarity import Similar
+from stages.pipeline.progress import stack
+from stages.pipeline.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    with (
+        open_tensors(stage.input("data/activations.safetensors")) as activations,
+        open_tensors(stage.input("data/reference.safetensors")) as reference,
+        open_tensors(stage.input("data/similarity.safetensors")) as similarity,
+    ):
+        record, layers = similarity.record, layers_of(similarity, MATRICES)
+        within = within_category(record["categories"])
+        words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
+        similar = Similar(len(record["words"]), record["metric"], record["transform"])
+        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
+        units = each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors)
+        parts = list(words)
+        tables: dict[str, Any] = {
+            "influence": {key: stack(part[key] for part in parts) for key in parts[0]},
+            "anisotropy": {key: {"value": values} for key, values in stack(units).items()},
+        }
+    for name, content in tables.items():
+        write_told(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
+    results = Results(stage.input, record=record, numbers=vectors.numbers, **tables)
+    for line in (*words_that_carry(results), *units_that_carry(results)):
+        print(line)
+
+
+def most_influential(similarity: Mapping[str, np.ndarray], within: np.ndarray, words: list[str]) -> dict:
+    """Return of each score of a layer the words that change it most, and by how much."""
+    changes = influence(similarity, within)
+    places = {key: strongest(change) for key, change in changes.items()}
+    return {key: {"value": changes[key][some], "word": np.array(words)[some]} for key, some in places.items()}
+
+
+if __name__ == "__main__":
+    run("carriers", main, __doc__)

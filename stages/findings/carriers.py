@@ -1,0 +1,62 @@
+"""Which scores hang on a single word or unit: lines for the log, the summary's notes and captions."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.artefacts.results import Results
+from stages.geometry.influence import MUCH
+from stages.geometry.names import LABELS, PAIRS
+
+#: A unit is named that holds more than this of the squared length of x.
+LARGE = 0.1
+#: Words that are named of a score.
+MOST = 3
+
+
+class Moved(NamedTuple):
+    """A layer's place, the word without which a score moves most, and by how much."""
+
+    place: int
+    word: str
+    change: float
+
+
+def moved(run: Results, measure: str, of: str) -> list[Moved]:
+    """List the layers in which a score hangs on a word, the largest change first."""
+    cells = run.influence[measure, of]
+    words, changes = cells["word"][:, 0], cells["value"][:, 0]
+    interval = run.inference.get((measure, of))
+    half = (interval["high"] - interval["low"]) / 2 if interval else np.inf
+    bound = np.minimum(MUCH, half) if measure == "rsa" else half  # d, in SDs, moves by .1 with any word
+    much = np.flatnonzero(np.abs(changes) > bound)
+    return sorted((Moved(p, words[p], changes[p]) for p in much.tolist()), key=lambda one: -abs(one.change))
+
+
+def words_that_carry(run: Results) -> list[str]:
+    """Name the words that move a score by more than `MUCH`, or than half its interval: a line a score."""
+    lines = []
+    for measure, of in run.influence:
+        if found := moved(run, measure, of):
+            named = [f"{word} {change:+.2f} (layer {run.numbers[place]})" for place, word, change in found[:MOST]]
+            more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
+            lines.append(f"influence.csv: {measure} {of} without a single word: {', '.join(named)}{more}")
+    return lines
+
+
+def units_that_carry(run: Results) -> list[str]:
+    """Say where one unit holds more than `LARGE` of x, and what RSA is left without the largest of each matrix."""
+    share, unit = (run.anisotropy[measure, "x", "all"]["value"] for measure in ("unit_share", "unit"))
+    if not (large := int(np.sum(share > LARGE))):
+        return []
+    most = int(share.argmax())
+    mean = {
+        variant: [np.nanmean(run.anisotropy["rsa", pair, variant]["value"]) for pair in PAIRS]
+        for variant in ("all", "without_unit")
+    }
+    left = ", ".join(f"{LABELS[p]} {a:.2f} to {b:.2f}" for p, a, b in zip(PAIRS, *mean.values(), strict=True))
+    most_of_all = f"{share[most]:.2f} (unit {unit[most]:.0f}, layer {run.numbers[most]})"
+    return [
+        f"anisotropy.csv: one unit holds more than {LARGE:g} of the squared length of x in {large} of {len(share)} "
+        f"layers, at most {most_of_all}; without the largest unit of each matrix, mean RSA moves: {left}"
+    ]

@@ -1,0 +1,107 @@
+"""What single units and directions carry: their share of the vectors, and every score without them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from stages.geometry.agreement import moments_of_vectors
+from stages.geometry.moments import cohens_d
+from stages.geometry.names import PAIRS, PLACES, WITH_INPUT
+from stages.geometry.pairs import condense
+from stages.geometry.similarity import Similar, directions
+from stages.geometry.transforms import deviations
+
+#: What is left out of the vectors.
+VARIANTS = ("all", "without_unit", "without_component")
+
+
+def anisotropy(
+    vectors: Mapping[str, np.ndarray], similar: Similar, within: np.ndarray
+) -> dict[tuple[str, str, str], float]:
+    r"""Return how evenly the vectors of a layer use their space, and what depends on one unit or direction.
+
+    Parameters
+    ----------
+    vectors : mapping of "q", "k", "v", "x" to ndarray, shape (words + reference words, units)
+    similar : Similar
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+
+    Returns
+    -------
+    dict of (measure, matrix or pair, variant) to float
+        Of the words' vectors as they are, variant ``all``: ``unit``, the number of the largest; ``unit_share``, its
+        share of the squared length of all; ``unit_share_cosines``, its share of the cosines' variance; ``dimensions``,
+        the participation ratio. For each of `VARIANTS`: ``mean_cosine`` of different words (anisotropy); and, with the
+        metric and transform of `similar`, ``rsa`` (Pearson r) of each pair and Cohen's ``d`` of each matrix and of x.
+        Left out of each is its own largest unit, or its own largest principal component. NaN where a score is
+        undefined.
+
+    Notes
+    -----
+    With unit vectors :math:`\hat{x}_i`, a cosine is a sum over units u, whose shares of the variance over pairs add up
+    to 1; a share below 0 is one of a unit that goes against the rest:
+
+    .. math:: s_{ij} = \sum_u c_{iju}, \quad c_{iju} = \hat{x}_{iu} \hat{x}_{ju}, \qquad
+              \frac{\operatorname{cov}(c_u, s)}{\operatorname{var}(s)}
+
+    With eigenvalues :math:`\lambda` of the covariance of the words, the effective number of dimensions is
+    :math:`(\sum \lambda)^2 / \sum \lambda^2`.
+
+    References
+    ----------
+    Timkey, W. & van Schijndel, M. (2021), arXiv:2109.04404 (single units). Mu, J. & Viswanath, P. (2018),
+    arXiv:1702.01417 (principal components).
+    """
+    found, versions = {}, {variant: [] for variant in VARIANTS}
+    for name in WITH_INPUT:
+        full = np.asarray(vectors[name], dtype=np.float64)
+        own = full[: similar.words]
+        unit, share = largest_unit(own)
+        component, dimensions = first_component(own)
+        numbers = {"unit": unit, "unit_share": share, "unit_share_cosines": share_of_cosines(own, unit)}
+        numbers["dimensions"] = dimensions
+        found |= {(measure, name, "all"): float(value) for measure, value in numbers.items()}
+        parts = full, np.delete(full, unit, axis=-1), full - np.outer(full @ component, component)
+        for variant, part in zip(VARIANTS, parts, strict=True):
+            found["mean_cosine", name, variant] = mean_cosine(part[: similar.words])
+            versions[variant].append(part[None])
+    for variant, parts in versions.items():
+        ((every, inside),) = moments_of_vectors(parts, similar, within, strict=False)
+        r, d = every.correlations(strict=False)[0], cohens_d(every, inside, strict=False)[0]
+        found |= {("rsa", pair, variant): float(r[place]) for pair, place in zip(PAIRS, PLACES, strict=True)}
+        found |= {("d", name, variant): float(d[place]) for place, name in enumerate(WITH_INPUT)}
+    return found
+
+
+def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
+    """Return the number of the unit with the largest sum of squares over words, and its share of that of all units."""
+    squares = np.square(vectors).sum(axis=0)
+    return int(squares.argmax()), float(squares.max() / squares.sum())
+
+
+def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
+    """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary."""
+    rows = directions(vectors, strict=False)
+    cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
+    cosines -= cosines.mean()
+    with np.errstate(invalid="ignore"):
+        return float(np.sum(own * cosines) / np.sum(cosines * cosines))
+
+
+def mean_cosine(vectors: np.ndarray) -> float:
+    r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`."""
+    rows = directions(vectors, strict=False)
+    return float((np.square(rows.sum(axis=0)).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
+
+
+def first_component(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the largest principal component of the words, a vector of length 1, and the participation ratio of all.
+
+    From the products of words, or of units, whichever are fewer.
+    """
+    centred = deviations(vectors, -2)
+    few = len(centred) < centred.shape[1]
+    sizes, axes = np.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
+    component = centred.T @ axes[:, -1] if few else axes[:, -1]
+    return component / np.linalg.norm(component), float(sizes.sum() ** 2 / np.square(sizes).sum())

@@ -1,0 +1,70 @@
+"""What single words carry: every score with one word left out, from sums over pairs."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from stages.geometry.moments import Moments, cohens_d, moments
+from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.pairs import square
+
+#: By more than this a word changes a score much.
+MUCH = 0.1
+#: The words of a layer and score that are kept.
+MOST = 3
+#: Decimals by which the size of changes is told apart: of equal ones the first word counts.
+DECIMALS = 9
+
+
+def influence(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    r"""Return by how much scores change when a word is left out, for every word of a layer.
+
+    A word's own pairs are taken out of the sums over all pairs (`stages.geometry.moments`):
+
+    .. math:: \Delta_i = f(S - S_i) - f(S)
+
+    Parameters
+    ----------
+    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category.
+
+    Returns
+    -------
+    dict of (measure, matrix or pair) to ndarray of float64, shape (words,)
+        ``rsa`` (Pearson r) by pair, ``d`` (Cohen's d) by matrix: the score without the word less that with all words.
+        NaN where the rest leaves it undefined.
+    """
+    values = np.stack([similarity[name] for name in MATRICES]).astype(np.float64)
+    every = moments(values)
+    inside = moments(values, within, every.centre)
+    whole = _scores(every, inside)
+    rest = _scores(every - _of_each_word(values, every.centre), inside - _of_each_word(values, every.centre, within))
+    return {key: rest[key] - whole[key] for key in whole}
+
+
+def strongest(change: np.ndarray, most: int = MOST) -> np.ndarray:
+    """Return the positions of the words that change a score most, shape (most,): the largest first, NaN last.
+
+    Examples
+    --------
+    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]), 2)
+    array([1, 3])
+    """
+    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:most]
+
+
+def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | None = None) -> Moments:
+    """Sum over the pairs of each word, or over those that are chosen: moments of shape (words,)."""
+    rows = square(values - centre[:, None], 0.0)
+    kept = square(np.ones(values.shape[-1], bool) if chosen is None else chosen, False)
+    rows *= kept
+    products = np.einsum("aij,bij->iab", rows, rows)
+    return Moments(kept.sum(axis=-1).astype(float), rows.sum(axis=-1).T, products, centre)
+
+
+def _scores(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
+    with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
+        r, d = every.correlations(strict=False), cohens_d(every, within, strict=False)
+    found = {("rsa", pair): r[..., *place] for pair, place in zip(PAIRS, PLACES, strict=True)}
+    return found | {("d", name): d[..., place] for place, name in enumerate(MATRICES)}

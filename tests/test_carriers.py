@@ -1,0 +1,230 @@
+"""What hangs on a single word, unit or direction: against recomputing without it, and where one was planted."""
+
+from itertools import pairwise, product
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pingouin
+import pytest
+from conftest import InProcess
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+from scipy.spatial.distance import pdist
+
+from stages.artefacts.tables import read_table, write_table
+from stages.findings.carriers import units_that_carry, words_that_carry
+from stages.geometry.anisotropy import anisotropy, first_component, largest_unit, mean_cosine, share_of_cosines
+from stages.geometry.influence import MUCH, influence, strongest
+from stages.geometry.pairs import condense, square, within_category
+from stages.geometry.similarity import Similar
+from stages.plotting import carriers
+
+CATEGORIES = ["a"] * 4 + ["b"] * 3 + ["c"] * 5
+WITHIN = within_category(CATEGORIES)
+WORDS = len(CATEGORIES)
+#: The scores of the table, each a measure and what it is of.
+SCORED = [*product(["rsa"], ["qk", "qv", "kv"]), *product(["d"], "qkv")]
+
+
+def scores(similarity: dict[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], float]:
+    """Score the plain way."""
+    rsa = {("rsa", a + b): np.corrcoef(similarity[a], similarity[b])[0, 1] for a, b in ("qk", "qv", "kv")}
+    d = {
+        ("d", n): pingouin.compute_effsize(similarity[n][within], similarity[n][~within], eftype="cohen") for n in "qkv"
+    }
+    return rsa | d
+
+
+@given(st.integers(0, 10**6), st.sampled_from([1.0, 1e-3]))
+def test_leaving_a_word_out_equals_recomputing_without_it(seed: int, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    similarity = {name: 0.9 + spread * rng.normal(size=len(WITHIN)) for name in "qkv"}
+    found, whole = influence(similarity, WITHIN), scores(similarity, WITHIN)
+    assert [*found] == SCORED
+    for word in range(WORDS):
+        kept = np.delete(np.arange(WORDS), word)
+        left = {name: condense(square(values, 1.0)[np.ix_(kept, kept)]) for name, values in similarity.items()}
+        without = scores(left, within_category([CATEGORIES[place] for place in kept]))
+        for key, value in without.items():
+            assert found[key][word] == pytest.approx(value - whole[key], abs=1e-9), (key, word)
+
+
+def test_a_word_without_which_a_score_is_undefined_comes_last() -> None:
+    """Of a category of two and one of one, the only pair within goes with either of its words."""
+    within = within_category(["a", "a", "b"])
+    similarity = {name: np.random.default_rng(0).normal(size=3) for name in "qkv"}
+    change = influence(similarity, within)["d", "q"]
+    np.testing.assert_array_equal(np.isnan(change[:2]), True)
+    assert strongest(np.array([np.nan, 0.1, -0.2, 0.2])).tolist() == [2, 3, 1]
+
+
+def test_the_table_keeps_words_whatever_they_look_like(tmp_path: Path) -> None:
+    words = np.array([["1e5", "null", "a, b"], ["NA", "007", "sofa"]])
+    content = {key: {"value": np.arange(6.0).reshape(2, 3), "word": words} for key in SCORED}
+    write_table(tmp_path / "influence.csv", "influence.csv", content, [3, 11])
+    back = read_table(tmp_path / "influence.csv", [3, 11])
+    assert [*back] == SCORED
+    for cells in back.values():
+        np.testing.assert_array_equal(cells["word"], words)
+        np.testing.assert_array_equal(cells["value"], content["d", "q"]["value"])
+
+
+def planted(share: float, unit: int = 5, units: int = 20) -> dict[str, np.ndarray]:
+    """Make vectors of which one unit holds a share of the squared length, nearly the same in every word."""
+    rng = np.random.default_rng(7)
+    found = {}
+    for name in "qkvx":
+        values = rng.normal(size=(WORDS, units))
+        values[:, unit] = 0
+        large = 1 + 0.01 * rng.normal(size=WORDS)
+        values[:, unit] = large * np.sqrt(share / (1 - share) * np.square(values).sum() / np.square(large).sum())
+        found[name] = values
+    return found
+
+
+def test_the_share_of_a_planted_unit_and_the_scores_without_it() -> None:
+    vectors = planted(0.7)
+    found = anisotropy(vectors, Similar(WORDS, "cosine", "none"), WITHIN)
+    rest = {name: 1 - pdist(np.delete(values, 5, axis=1), "cosine") for name, values in vectors.items()}
+    for name in "qkvx":
+        assert found["unit", name, "all"] == 5
+        assert found["unit_share", name, "all"] == pytest.approx(0.7)
+        assert found["mean_cosine", name, "all"] == pytest.approx(np.mean(1 - pdist(vectors[name], "cosine")))
+        assert found["mean_cosine", name, "without_unit"] == pytest.approx(rest[name].mean())
+        assert found["mean_cosine", name, "all"] > 0.5 > abs(found["mean_cosine", name, "without_unit"])
+    for key, value in scores(rest, WITHIN).items():
+        assert found[*key, "without_unit"] == pytest.approx(value, abs=1e-9)
+    whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
+    for key, value in scores(whole, WITHIN).items():
+        assert found[*key, "all"] == pytest.approx(value, abs=1e-9)
+
+
+def test_shares_of_the_cosines_variance_add_up_to_one() -> None:
+    values = np.random.default_rng(3).normal(size=(WORDS, 6))
+    shares = [share_of_cosines(values, unit) for unit in range(6)]
+    assert sum(shares) == pytest.approx(1)
+    alone = np.zeros((WORDS, 6))
+    alone[:, 2], alone[:, 4] = 1, np.arange(WORDS)  # only these two vary
+    assert share_of_cosines(alone, 2) + share_of_cosines(alone, 4) == pytest.approx(1)
+    assert largest_unit(alone)[0] == 4
+    assert mean_cosine(np.eye(4)) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("units", [5, 40])
+def test_a_planted_component_is_found_and_left_out(units: int) -> None:
+    """With fewer units than words, and with more; where reference words stand behind, they lose it, too."""
+    rng = np.random.default_rng(1)
+    direction = rng.normal(size=units)
+    direction /= np.linalg.norm(direction)
+    words = 0.1 * rng.normal(size=(WORDS, units)) + 3 + np.outer(9 * rng.normal(size=WORDS), direction)
+    component, dimensions = first_component(words)
+    assert abs(component @ direction) > 0.999
+    sizes = np.linalg.svd(words - words.mean(axis=0), compute_uv=False) ** 2
+    assert dimensions == pytest.approx(sizes.sum() ** 2 / np.sum(sizes**2))
+    exact = np.linalg.svd(words - words.mean(axis=0))[2][0]
+    reference = rng.normal(size=(4, units)) + 3
+    vectors = {name: np.concatenate([words, reference]) for name in "qkvx"}
+    found = anisotropy(vectors, Similar(WORDS, "correlation", "center"), WITHIN)
+    left = words - np.outer(words @ exact, exact) - (reference - np.outer(reference @ exact, exact)).mean(axis=0)
+    similarity = {name: 1 - pdist(left, "correlation") for name in "qkv"}
+    for key, value in scores(similarity, WITHIN).items():
+        assert found[*key, "without_component"] == pytest.approx(value, abs=1e-8)
+
+
+def test_as_many_directions_as_words_use() -> None:
+    assert first_component(np.concatenate([np.eye(6), -np.eye(6)]))[1] == pytest.approx(6)
+    assert first_component(np.outer(np.arange(6.0), np.ones(9)))[1] == pytest.approx(1)
+
+
+def a_run(**tables: dict) -> SimpleNamespace:
+    """Make a run of two layers, 3 and 11, in which one word and one unit carry a score."""
+    quiet = {"value": np.full((2, 3), 0.01), "word": np.array([["lamp", "bed", "rug"]] * 2)}
+    loud = {"value": np.array([[-0.09, 0, 0], [0.26, 0, 0]]), "word": np.array([["space", "", ""], ["sofa", "", ""]])}
+    changes = {key: loud if key == ("rsa", "qk") else quiet for key in SCORED}
+    shares = {("unit_share", name, "all"): {"value": np.array([0.05, 0.72 if name == "x" else 0.1])} for name in "qkvx"}
+    rsa = {
+        ("rsa", p, v): {"value": np.full(2, r)}
+        for p in ("qk", "qv", "kv")
+        for v, r in (("all", 0.9), ("without_unit", 0.5))
+    }
+    return SimpleNamespace(
+        influence=changes,
+        anisotropy=shares | rsa | {("unit", "x", "all"): {"value": np.array([4.0, 247.0])}},
+        inference={},
+        numbers=[3, 11],
+        layers=2,
+        **tables,
+    )
+
+
+def test_the_word_and_the_unit_that_carry_a_score_are_named() -> None:
+    run = a_run()
+    assert words_that_carry(run) == ["influence.csv: rsa qk without a single word: sofa +0.26 (layer 11)"]
+    run.inference = {("rsa", "qk"): {"low": np.array([0.5, 0.1]), "high": np.array([0.6, 0.9])}}
+    (line,) = words_that_carry(run)  # half an interval may be less than a tenth
+    assert line.endswith("sofa +0.26 (layer 11), space -0.09 (layer 3)")
+    (line,) = units_that_carry(run)
+    assert "more than 0.1 of the squared length of x in 1 of 2 layers, at most 0.72 (unit 247, layer 11)" in line
+    assert line.endswith("mean RSA moves: Q–K 0.90 to 0.50, Q–V 0.90 to 0.50, K–V 0.90 to 0.50")
+    run.anisotropy["unit_share", "x", "all"]["value"][:] = 0.1
+    assert units_that_carry(run) == []
+
+
+def test_the_figures_name_the_word_and_show_both_scores() -> None:
+    run = a_run()
+    drawn = carriers.influence(run.influence, run.numbers)
+    assert [[text.get_text() for text in axes.texts] for axes in drawn.axes] == [["sofa"], [], [], [], [], []]
+    assert carriers._of_words(run).startswith(
+        "RSA changes most without sofa (Q–K, layer 11: +0.26); by more than 0.1, of 2 layers: Q–K in 1, Q–V in 0"
+    )
+    drawn = carriers.anisotropy(run.anisotropy, run.numbers)
+    assert [len(axes.lines) for axes in drawn.axes] == [4, 6]
+    assert "most of x in layer 11, 0.72 (unit 247)" in carriers._of_units(run)
+
+
+def test_names_of_words_do_not_run_into_each_other() -> None:
+    changes = np.where(np.arange(48) % 3 == 0, 0.3, 0.2)
+    cells = {"value": changes[:, None], "word": np.full((48, 1), "asteroidal words")}
+    drawn = carriers.influence(dict.fromkeys(SCORED, cells), range(48))
+    drawn.draw_without_rendering()
+    for axes in drawn.axes:
+        boxes = sorted((text.get_window_extent() for text in axes.texts), key=lambda box: box.x0)
+        assert len(boxes) >= 3
+        assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_the_stage_writes_what_plain_loops_give_and_says_what_carries(tiny_stage: InProcess) -> None:
+    """Cell by cell, from the captured vectors."""
+    assert tiny_stage.run("carriers") == (0, "")
+    root = tiny_stage.project.root
+    words = pd.read_csv(root / "data/word_list.csv")
+    captured = load_file(root / "data/activations.safetensors")
+    changes, units = (pd.read_csv(root / f"metrics/{name}.csv") for name in ("influence", "anisotropy"))
+    labels = list(words["category"])
+    for layer in sorted(set(changes["layer"])):
+        vectors = {name: captured[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
+
+        def without(word: int | None, vectors: dict = vectors) -> dict:
+            kept = [place for place in range(len(labels)) if place != word]
+            left = {name: 1 - pdist(vectors[name][kept], "cosine") for name in "qkv"}
+            return scores(left, within_category([labels[place] for place in kept]))
+
+        whole, rest = without(None), [without(word) for word in range(len(labels))]
+        for measure, of in SCORED:
+            moved = {w: rest[i][measure, of] - whole[measure, of] for i, w in enumerate(words["word"])}
+            own = changes[(changes["layer"] == layer) & (changes["measure"] == measure) & (changes["of"] == of)]
+            assert list(own["rank"]) == [0, 1, 2]
+            assert list(own["value"].abs()) == pytest.approx(sorted(map(abs, moved.values()))[: -3 - 1 : -1], abs=2e-6)
+            assert [moved[word] for word in own["word"]] == pytest.approx(list(own["value"]), abs=2e-6)
+        for name, values in vectors.items():
+            squares = np.square(values).sum(axis=0)
+            own = units[(units["layer"] == layer) & (units["of"] == name) & (units["variant"] == "all")]
+            cells = own.set_index("measure")["value"]
+            assert cells["unit"] == squares.argmax()
+            assert cells["unit_share"] == pytest.approx(squares.max() / squares.sum(), abs=1e-6)
+    much = changes[(changes["rank"] == 0) & (changes["value"].abs() > MUCH)]
+    for measure, of in {*zip(much["measure"], much["of"], strict=True)}:
+        assert f"influence.csv: {measure} {of} without a single word: " in tiny_stage.log
