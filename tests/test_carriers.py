@@ -225,6 +225,6 @@ def test_the_stage_writes_what_plain_loops_give_and_says_what_carries(tiny_stage
             cells = own.set_index("measure")["value"]
             assert cells["unit"] == squares.argmax()
             assert cells["unit_share"] == pytest.approx(squares.max() / squares.sum(), abs=1e-6)
-    much = changes[(changes["rank"] == 0) & (changes["value"].abs() > MUCH)]
-    for measure, of in {*zip(much["measure"], much["of"], strict=True)}:
-        assert f"influence.csv: {measure} {of} without a single word: " in tiny_stage.log
+    much = changes[(changes["rank"] == 0) & (changes["measure"] == "rsa") & (changes["value"].abs() > MUCH)]
+    for of in set(much["of"]):
+        assert f"influence.csv: rsa {of} without a single word: " in tiny_stage.log

@@ -149,7 +149,7 @@ def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:
 
 
 def test_text_artefacts_end_lines_alike_everywhere(embedded: Project) -> None:
-    for path in (embedded.root / "metrics").iterdir():
+    for path in (path for path in (embedded.root / "metrics").rglob("*") if path.is_file()):
         content = path.read_bytes()
         assert content.endswith(b"\n"), path
         assert b"\r" not in content, path

@@ -29,6 +29,7 @@ OTHER = {
     "nulls": ("nulls.draws", 45),
     "controls": ("inference.alpha", 0.1),
     "heads": ("heads.enabled", False),
+    "carriers": ("tokens.target", -1),
     "claims": ("focus_layer", 0),
     "figures": ("figures.theme", "light"),
     "report": ("heads.enabled", False),

@@ -40,6 +40,7 @@ def _caption(run: "Results") -> str:
     caption=_caption,
     alternative="A panel a model: RSA of each pair above, Cohen's d of each matrix below, over relative depth, with "
     "the range of random maps",
+    at_target=False,
 )
 def models(kept: Sequence["Kept"]) -> Figure:
     """Draw Figure 18: for each kept run RSA of every pair, and below it Cohen's d of every matrix.
