@@ -243,6 +243,6 @@ def test_the_answer_never_puts_two_kinds_of_scores_side_by_side() -> None:
     said = answered(run)
     assert said.startswith(f"Largely: similarities of words in two of the three correlate at {mean:.2f} on average")
     assert "as narrow as the trained ones, agree at 0.91." in said
-    assert f"0 of {3 * LAYERS} scores lie above them and {3 * LAYERS} below (robust: below)." in said
+    assert f"0 of {3 * LAYERS} scores lie above them and {3 * LAYERS} below." in said
     assert "All of this is Pearson's r" in said
     assert "Spearman's ρ is 0.30 on average." in said

@@ -4,6 +4,7 @@ import numpy as np
 
 from stages.artefacts.results import Results
 from stages.findings.beyond import EVERY, beyond
+from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.names import PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.plotting.names import COMPARISON_LABELS, number
@@ -40,12 +41,15 @@ def answer(run: Results) -> list[str]:
         every = beyond(run.null_choices, "rsa", PAIRS, "spectrum", run.alpha)[EVERY, EVERY]
         said.append(
             f"Random maps of the same input, as narrow as the trained ones, agree at {null}. Under every transform and "
-            f"comparison, {every.above} of {run.layers * len(PAIRS)} scores lie above them and {every.below} below "
-            f"({every.verdict})."
+            f"comparison, {every.above} of {run.layers * len(PAIRS)} scores lie above them and {every.below} below"
+            f"{', under single ones more' if every.verdict.startswith('only') else ''}."
         )
     if run.sentences:
         ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
         said.append(f"In other sentences the average lies between {' and '.join(ends)}.")
+    if run.anisotropy:
+        lines = [*units_that_carry(run), *words_that_carry(run)[:1]]
+        said += [f"{text[0].upper()}{text[1:]}." for text in (line.partition(": ")[2] for line in lines)]
     if run.comparison != "pearson":
         label, other = COMPARISON_LABELS[run.comparison].name, number(run.rsa_by_layer().mean())
         said.append(
