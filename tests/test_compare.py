@@ -246,6 +246,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     assert (done.returncode, done.stderr) == (0, "")
     numbers, settings = tables(done.stdout)
     runs = ["workspace", "HEAD", "debiased", "ranks"]
+    assert "\nqueued: queued; `dvc queue start` runs them, unless it does already\n" in done.stdout
     assert [row.split()[0] for row in numbers[-4:]] == runs
     assert max(map(len, numbers)) <= 84  # with the minus signs of random weights; trained models fit into 80
     expected = [value for value in base.values() if isinstance(value, int | float)]

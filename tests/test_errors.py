@@ -263,3 +263,47 @@ def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_
     code, said = tiny_stage.run("similarity")
     told = "token -1 has the same vectors whatever the word in layer 0: choose word, its own token (1)"
     assert (code, said.strip()) == (1, f"similarity: tokens.target: {told}")
+
+
+@pytest.mark.parametrize("stage", ["capture", "nulls"])
+def test_too_little_memory_for_the_model_is_told(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    before = tiny_stage.project.outputs()
+    for place in ("stages.models.load._build", "torch.nn.Linear.__call__", "transformers.GPT2Model.__call__"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            code, said = tiny_stage.run(stage)
+        if code:
+            told = "take fewer words at a time, model.device_map: auto, or a smaller model"
+            assert (code, said) == (1, f"\n{stage}: not enough memory: {told}\n"), place
+    assert tiny_stage.project.outputs() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
+@pytest.mark.parametrize("path", ["data/similarity.safetensors", "metrics/rsa.csv"])
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, path: str) -> None:
+    from stages.artefacts.tables import read_table
+    from stages.artefacts.tensors import open_tensors
+    from stages.pipeline.errors import UserError
+
+    def read(file: Path) -> None:
+        if file.suffix == ".csv":
+            read_table(file, [0])
+        else:
+            with open_tensors(file):
+                pass
+
+    file = tmp_path / Path(path).name
+    (tmp_path / "folder" / file.name).mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot be read: it is a folder"):
+        read(tmp_path / "folder" / file.name)
+    file.write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the administrator may read everything
+    with pytest.raises(UserError, match="cannot be read: this user may not read it"):
+        read(file)

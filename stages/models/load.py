@@ -25,6 +25,7 @@ from stages.models.find import Files, find
 from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
+from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
 
 #: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
@@ -130,6 +131,8 @@ def load(
             with computing(getattr(torch, dtype)):
                 model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
     except _FAILURES as error:
+        if no_memory(error):
+            raise
         raise UserError(f"model.name: {_why(error, name, config)}") from None
     source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)

@@ -118,8 +118,10 @@ class Stage:
                 self._guard()
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
-                for path in self._outs:
-                    outputs.publish(path)
+                with command.signals_held("interrupted just when all was written: run `dvc repro` again"):
+                    for path in self._outs:
+                        outputs.publish(path)
+                    self._sweep()
         finally:
             with suppress(OSError):  # what went wrong before says more; the next run sweeps again
                 self._sweep()
