@@ -46,7 +46,49 @@ def without(path: str):
     return lambda project: (project.root / path).unlink()
 
 
+def swapped(path: str, other: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        shutil.copyfile(project.root / other, project.root / path)
+
+    return mistake
+
+
+def spread(memory: dict):
+    own = {"model__name": "data/models/gpt2-mini", "model__weights": "pretrained", "model__device_map": "auto"}
+    return setting(**own, model__max_memory=memory)
+
+
+def folder(path: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        (project.root / path).mkdir()
+
+    return mistake
+
+
+LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
+
 MISTAKES = [
+    ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
+    ("check", setting(focus_layer=1000.0), "focus_layer: 1000.0 is not a whole number of 0 or more; write 1000"),
+    ("check", setting(inference__alpha=1e-9), "inference.alpha: 1e-09 is not a number from 0.0002 to 0.5"),
+    ("capture", spread({"gpu": "1GB"}), "model.max_memory: there is no device gpu on this machine, which has "),
+    ("rsa", folder("data/similarity.safetensors"), "data/similarity.safetensors cannot be read: it is a folder"),
+    ("rsa", swapped("data/similarity.safetensors", "data/reference.safetensors"), "its record lacks categories"),
+    ("similarity", swapped("data/activations.safetensors", "data/reference.safetensors"), "its record lacks layers"),
+    ("nulls", swapped("data/activations.safetensors", "data/reference.safetensors"), "its record lacks layers"),
+    ("sentences", swapped("data/sentences.safetensors", "data/reference.safetensors"), "its record lacks templates"),
+    (
+        "capture",
+        lambda p: (setting(prompt__multi_token="last")(p), replaced("data/word_list.csv", LONG_WORD)(p)),
+        "tokens with 'moonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoo..., the model takes 64",
+    ),
+    (
+        "capture",
+        setting(sentences__templates={"glued": "the{word}", "b": "a {word}"}),
+        'single tokens with a space before {word}: "the {word}"; or choose',
+    ),
     ("check", setting(similarity__metric="jaccard"), "params.yaml: similarity.metric: 'jaccard' is not known"),
     ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
     (
@@ -222,6 +264,35 @@ def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
     assert done.returncode == 255
     assert said in done.stderr
     assert f"| `{said}` |" in (ROOT / "data/README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("memory", [{}, {"cpu": "1GB"}, {"cpu": "4MB"}])
+def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dict) -> None:
+    """As the stage is run: accelerate changes the mapping that it is given, and says nothing of where all fits."""
+    spread(memory)(tiny_stage.project)
+    assert tiny_stage.run("capture")[0] == 0
+
+
+def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
+    replaced("dvc.yaml", "")(tiny_stage.project)
+    told = "\nrsa: dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back\n"
+    assert tiny_stage.run("rsa") == (1, told)
+
+
+def test_of_many_mistakes_the_first_are_told(tiny_stage: InProcess) -> None:
+    replaced("params.yaml", "focus_layer: 1\n")(tiny_stage.project)
+    code, said = tiny_stage.run("check")
+    assert (code, len(said.splitlines())) == (1, 1 + 5 + 1)
+    assert said.endswith("\nand 9 more\n")
+
+
+def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:
+    expected = tiny.outputs()
+    shutil.rmtree(tiny.root / "plots/matrices")
+    (tiny.root / "plots/matrices").write_text("mine", encoding="utf-8")
+    tiny.run(sys.executable, "-m", "stages.matrices")
+    assert tiny.outputs() == expected
+    assert not list(tiny.root.rglob(".*.tmp"))
 
 
 def test_a_failing_later_stage_leaves_gitignore_alone(tiny: Project) -> None:

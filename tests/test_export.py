@@ -1,7 +1,6 @@
 """python -m stages.export: read back by rsatoolbox, pandas and pyarrow; mistakes told, nothing half written."""
 
 import hashlib
-import hashlib
 import shutil
 import sys
 from pathlib import Path

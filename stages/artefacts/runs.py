@@ -90,12 +90,12 @@ def _fetch(revision: str, copy: Path) -> None:
 
     if revision.endswith(".safetensors"):
         raise UserError(f"there is no file {revision}")
-    files = DVCFileSystem(rev=revision)
     bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1, "disable": None}
     try:
+        files = DVCFileSystem(rev=revision)
         files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
-    except SCMError:
+    except (SCMError, AttributeError):  # which is raised for a name of Git's that is no commit, as HEAD:params.yaml
         need_commit()
         raise UserError(
             f"{revision} is neither a file nor a Git revision or experiment of this repository\n"

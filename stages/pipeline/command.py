@@ -18,8 +18,12 @@ from stages.pipeline.errors import UserError
 ENDS = tuple(dict.fromkeys((signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))))
 #: How torch says, in a RuntimeError, that the processor's or an accelerator's memory is full.
 NO_MEMORY = re.compile("out of memory|(can't allocate|not enough) memory")
-#: Errors of the machine, not of the code: a disk that is full or read-only, a file or folder that may not be written.
-REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+#: Errors of the machine, not of the code: a disk that is full, read-only or broken, a file or folder that may not be
+#: written, a file in the place of a folder or the other way round, too long a name.
+REFUSED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 def parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:

@@ -176,7 +176,10 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 
 
 def _declaration(name: str) -> Mapping[str, Any]:
-    return read_yaml(PIPELINE)["stages"][name]
+    stages = read_yaml(PIPELINE)
+    if name not in (found := stages.get("stages") or {} if isinstance(stages, Mapping) else {}):
+        raise UserError(f"{PIPELINE} has no stage {name}: `git restore {PIPELINE}` brings it back")
+    return found[name]
 
 
 def _paths(entries: list) -> list[str]:
