@@ -155,6 +155,7 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project) -
     room = tiny.root / "stages/pipeline/errors.py"
     for line, code, said in (
         ("import signal; signal.raise_signal(signal.SIGINT)", -signal.SIGINT, "interrupted, nothing was written\n"),
+        ("raise MemoryError", 1, "not enough memory to begin, nothing was written\n"),
         ("import none_such", 1, f"{sys.executable} lacks none_such: run `. .venv/bin/activate` first, or install"),
     ):
         room.write_text(f"{line}\n", encoding="utf-8")
