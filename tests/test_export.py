@@ -115,6 +115,10 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
     assert rdms.rdm_descriptors["matrix"] == ["q", "k"] * 2
     recorded = parse((tiny.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]["similarity"]["outs"][0]["md5"]
     assert set(rdms.rdm_descriptors["run"]) == {f"{tiny.root.name} {recorded[:8]}"}
+    file = tiny.root / "data/similarity.safetensors"
+    (file.rename(tiny.root / "cached"), file.symlink_to(tiny.root / "cached"))
+    tiny.run(sys.executable, "-m", "stages.export", "linked.h5", "--matrix", "k", "q")
+    assert toolbox.rdm.load_rdm(str(tiny.root / "linked.h5")).rdm_descriptors == rdms.rdm_descriptors
     table = pd.read_csv(tiny.root / "metrics/rsa.csv")
     for layer in range(2):
         of_layer = rdms.subset("layer", layer)
