@@ -49,7 +49,7 @@ class Run:
         """What tells it from other runs: its name; of a file, the folder of its run and the file's MD5 (dvc.lock)."""
         if self.path != Path(self.name):
             return self.name
-        path = Path(os.path.abspath(self.path))  # where DVC links its files into its cache, not what they are there
+        path = self.path.absolute()  # where DVC links its files into its cache, not what they are there
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "md5").hexdigest()[:8]
         return f"{path.parents[1].name if path.match(SIMILARITY) else path.name} {digest}"
