@@ -337,6 +337,22 @@ def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_
 
 
 @pytest.mark.parametrize("stage", ["capture", "nulls"])
+def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.models import load
+
+    def zeroed(*arguments: object):
+        model = build(*arguments)
+        model.h[1].attn.c_attn.weight.data[:, 16:32] = 0
+        return model
+
+    build = load._build
+    monkeypatch.setattr(load, "_build", zeroed)
+    assert tiny_stage.run("capture")[0] == 0
+    code, said = tiny_stage.run("similarity")
+    told = "a vector is zero, and has no direction to compare; euclidean distances need none"
+    assert (code, said) == (1, f"\nsimilarity: layer 1: k: {told}\n")
+
+
 def test_too_little_memory_for_the_model_is_told(
     tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
