@@ -19,6 +19,8 @@ def _before_it_began(kind: type[BaseException], error: BaseException, trace: Tra
     """Tell in a line what ends a command while it still imports; all else is an error of the code."""
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted, nothing was written", file=sys.stderr)
+    elif issubclass(kind, MemoryError):
+        print("not enough memory to begin, nothing was written", file=sys.stderr)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "stages").startswith("stages"):
         said = f"{sys.executable} lacks {error.name}: run `. .venv/bin/activate` first, or install requirements.txt"
         print(said, file=sys.stderr)

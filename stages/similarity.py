@@ -36,9 +36,9 @@ def main(stage: Stage) -> None:
         vectors = vectors_at(target, "tokens.target", activations, reference)
         pairs = zip(vectors.numbers, vectors, strict=True)
         if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
+            other = f"choose word, its own token ({word})" if position != word else "the model reads none of the words"
             raise UserError(
-                f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: "
-                f"choose word, its own token ({word})"
+                f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: {other}"
             )
         shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
         record = {"words": words, "categories": captured["categories"], **choices}

@@ -70,6 +70,16 @@ def test_mistakes_are_red_where_the_terminal_allows_it(stream, environment, colo
     assert sys.stderr.getvalue() == ("\033[1;31mrsa: wrong\033[0m\n" if coloured else "rsa: wrong\n")
 
 
+#: What torch says on a processor, on Windows, on accelerators.
+NO_MEMORY = (
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 8",
+    "[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes.",
+    "CUDA out of memory. Tried to allocate 2.00 GiB.",
+    "MPS backend out of memory (MPS allocated: 8.00 GB)",
+)
+LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
@@ -78,6 +88,7 @@ def test_mistakes_are_red_where_the_terminal_allows_it(stream, environment, colo
         (KeyboardInterrupt(), 130, "\nrsa: stopped\n"),
         (MemoryError("Unable to allocate 7 GiB"), 3, "\nrsa: not enough memory: Unable to allocate 7 GiB\n"),
         (MemoryError(), 3, "\nrsa: not enough memory\n"),
+        *((RuntimeError(said), 3, f"\nrsa: not enough memory: {LESS}\n") for said in NO_MEMORY),
         (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
         (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
         (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),
@@ -144,6 +155,7 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project) -
     room = tiny.root / "stages/pipeline/errors.py"
     for line, code, said in (
         ("import signal; signal.raise_signal(signal.SIGINT)", -signal.SIGINT, "interrupted, nothing was written\n"),
+        ("raise MemoryError", 1, "not enough memory to begin, nothing was written\n"),
         ("import none_such", 1, f"{sys.executable} lacks none_such: run `. .venv/bin/activate` first, or install"),
     ):
         room.write_text(f"{line}\n", encoding="utf-8")

@@ -215,10 +215,11 @@ def test_revisions_and_experiments(tiny: Project) -> None:
 
 
 def test_a_revision_that_is_not_there_or_whose_data_are_gone_is_told(tiny: Project) -> None:
-    unknown = call(tiny, "HEAD", "nosuch")
-    assert unknown.returncode == 1
-    assert "compare: nosuch is neither a file nor a Git revision or experiment" in unknown.stderr
-    assert "Traceback" not in unknown.stderr
+    for name in ("nosuch", "HEAD:params.yaml"):
+        unknown = call(tiny, "HEAD", name)
+        assert unknown.returncode == 1
+        assert f"compare: {name} is neither a file nor a Git revision or experiment" in unknown.stderr
+        assert "Traceback" not in unknown.stderr
     for cached in (tiny.root / ".dvc/cache/files/md5").rglob("*"):
         if cached.is_file():
             cached.unlink()
@@ -244,8 +245,9 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     tiny.set(figures__dpi=60)
     done = call(tiny)
     assert (done.returncode, done.stderr) == (0, "")
-    numbers, settings = tables(done.stdout)
+    numbers, settings, *_ = tables(done.stdout)
     runs = ["workspace", "HEAD", "debiased", "ranks"]
+    assert "\nqueued: queued; `dvc queue start` runs them, unless it does already\n" in done.stdout
     assert [row.split()[0] for row in numbers[-4:]] == runs
     assert max(map(len, numbers)) <= 84  # with the minus signs of random weights; trained models fit into 80
     expected = [value for value in base.values() if isinstance(value, int | float)]

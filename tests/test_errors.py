@@ -46,7 +46,49 @@ def without(path: str):
     return lambda project: (project.root / path).unlink()
 
 
+def swapped(path: str, other: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        shutil.copyfile(project.root / other, project.root / path)
+
+    return mistake
+
+
+def spread(memory: dict):
+    own = {"model__name": "data/models/gpt2-mini", "model__weights": "pretrained", "model__device_map": "auto"}
+    return setting(**own, model__max_memory=memory)
+
+
+def folder(path: str):
+    def mistake(project: Project) -> None:
+        (project.root / path).unlink()
+        (project.root / path).mkdir()
+
+    return mistake
+
+
+LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
+
 MISTAKES = [
+    ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
+    ("check", setting(focus_layer=1000.0), "focus_layer: 1000.0 is not a whole number of 0 or more; write 1000"),
+    ("check", setting(inference__alpha=1e-9), "inference.alpha: 1e-09 is not a number from 0.0002 to 0.5"),
+    ("capture", spread({"gpu": "1GB"}), "model.max_memory: there is no device gpu on this machine, which has "),
+    ("rsa", folder("data/similarity.safetensors"), "data/similarity.safetensors cannot be read: it is a folder"),
+    ("rsa", swapped("data/similarity.safetensors", "data/reference.safetensors"), "its record lacks categories"),
+    ("similarity", swapped("data/activations.safetensors", "data/reference.safetensors"), "its record lacks layers"),
+    ("nulls", swapped("data/activations.safetensors", "data/reference.safetensors"), "its record lacks layers"),
+    ("sentences", swapped("data/sentences.safetensors", "data/reference.safetensors"), "its record lacks templates"),
+    (
+        "capture",
+        lambda p: (setting(prompt__multi_token="last")(p), replaced("data/word_list.csv", LONG_WORD)(p)),
+        "tokens with 'moonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoonmoo..., the model takes 64",
+    ),
+    (
+        "capture",
+        setting(sentences__templates={"glued": "the{word}", "b": "a {word}"}),
+        'single tokens with a space before {word}: "the {word}"; or choose',
+    ),
     ("check", setting(similarity__metric="jaccard"), "params.yaml: similarity.metric: 'jaccard' is not known"),
     ("check", setting(words={"fruit": ["pear", 7, "lime"], "space": ["sun", "moon"]}), "word 2: 7 is not text"),
     (
@@ -224,6 +266,35 @@ def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
     assert f"| `{said}` |" in (ROOT / "data/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("memory", [{}, {"cpu": "1GB"}, {"cpu": "4MB"}])
+def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dict) -> None:
+    """As the stage is run: accelerate changes the mapping that it is given, and says nothing of where all fits."""
+    spread(memory)(tiny_stage.project)
+    assert tiny_stage.run("capture")[0] == 0
+
+
+def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
+    replaced("dvc.yaml", "")(tiny_stage.project)
+    told = "\nrsa: dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back\n"
+    assert tiny_stage.run("rsa") == (1, told)
+
+
+def test_of_many_mistakes_the_first_are_told(tiny_stage: InProcess) -> None:
+    replaced("params.yaml", "focus_layer: 1\n")(tiny_stage.project)
+    code, said = tiny_stage.run("check")
+    assert (code, len(said.splitlines())) == (1, 1 + 5 + 1)
+    assert said.endswith("\nand 9 more\n")
+
+
+def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:
+    expected = tiny.outputs()
+    shutil.rmtree(tiny.root / "plots/matrices")
+    (tiny.root / "plots/matrices").write_text("mine", encoding="utf-8")
+    tiny.run(sys.executable, "-m", "stages.matrices")
+    assert tiny.outputs() == expected
+    assert not list(tiny.root.rglob(".*.tmp"))
+
+
 def test_a_failing_later_stage_leaves_gitignore_alone(tiny: Project) -> None:
     ignored = (tiny.root / ".gitignore").read_bytes()
     tiny.set(focus_layer=3)
@@ -263,3 +334,63 @@ def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_
     code, said = tiny_stage.run("similarity")
     told = "token -1 has the same vectors whatever the word in layer 0: choose word, its own token (1)"
     assert (code, said.strip()) == (1, f"similarity: tokens.target: {told}")
+
+
+@pytest.mark.parametrize("stage", ["capture", "nulls"])
+def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.models import load
+
+    def zeroed(*arguments: object):
+        model = build(*arguments)
+        model.h[1].attn.c_attn.weight.data[:, 16:32] = 0
+        return model
+
+    build = load._build
+    monkeypatch.setattr(load, "_build", zeroed)
+    assert tiny_stage.run("capture")[0] == 0
+    code, said = tiny_stage.run("similarity")
+    told = "a vector is zero, and has no direction to compare; euclidean distances need none"
+    assert (code, said) == (1, f"\nsimilarity: layer 1: k: {told}\n")
+
+
+def test_too_little_memory_for_the_model_is_told(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    import torch
+
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    before = tiny_stage.project.outputs()
+    for place in ("stages.models.load._build", "torch.nn.Linear.__call__", "transformers.GPT2Model.__call__"):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            code, said = tiny_stage.run(stage)
+        if code:
+            told = "take fewer words at a time, model.device_map: auto, or a smaller model"
+            assert (code, said) == (1, f"\n{stage}: not enough memory: {told}\n"), place
+    assert tiny_stage.project.outputs() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
+@pytest.mark.parametrize("path", ["data/similarity.safetensors", "metrics/rsa.csv"])
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, path: str) -> None:
+    from stages.artefacts.tables import read_table
+    from stages.artefacts.tensors import open_tensors
+    from stages.pipeline.errors import UserError
+
+    def read(file: Path) -> None:
+        if file.suffix == ".csv":
+            read_table(file, [0])
+        else:
+            with open_tensors(file):
+                pass
+
+    file = tmp_path / Path(path).name
+    (tmp_path / "folder" / file.name).mkdir(parents=True)
+    with pytest.raises(UserError, match="cannot be read: it is a folder"):
+        read(tmp_path / "folder" / file.name)
+    file.write_bytes(b"")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the administrator may read everything
+    with pytest.raises(UserError, match="cannot be read: this user may not read it"):
+        read(file)

@@ -1,5 +1,6 @@
 """python -m stages.export: read back by rsatoolbox, pandas and pyarrow; mistakes told, nothing half written."""
 
+import hashlib
 import shutil
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT, Project, parse
 from scipy.spatial.distance import squareform
 from tensor_files import write_tensors
 
@@ -66,6 +67,8 @@ def test_rsatoolbox_reads_what_each_rdm_and_pattern_is(toolbox, suffix, tmp_path
     assert rdms.pattern_descriptors["category"] == CATEGORIES
     assert rdms.rdm_descriptors["layer"] == [layer for layer in range(LAYERS) for _ in "qkvx"]
     assert rdms.rdm_descriptors["matrix"] == list("qkvx") * LAYERS
+    digest = hashlib.md5((tmp_path / "run").read_bytes()).hexdigest()
+    assert set(rdms.rdm_descriptors["run"]) == {f"run {digest[:8]}"}
     assert rdms.dissimilarity_measure == "cosine"
     assert rdms.descriptors == {"metric": "cosine", "transform": "none"}
     for layer in range(LAYERS):
@@ -110,6 +113,12 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
     tiny.run(sys.executable, "-m", "stages.export", "rdms.h5", "--matrix", "k", "q")
     rdms = toolbox.rdm.load_rdm(str(tiny.root / "rdms.h5"))
     assert rdms.rdm_descriptors["matrix"] == ["q", "k"] * 2
+    recorded = parse((tiny.root / "dvc.lock").read_text(encoding="utf-8"))["stages"]["similarity"]["outs"][0]["md5"]
+    assert set(rdms.rdm_descriptors["run"]) == {f"{tiny.root.name} {recorded[:8]}"}
+    file = tiny.root / "data/similarity.safetensors"
+    (file.rename(tiny.root / "cached"), file.symlink_to(tiny.root / "cached"))
+    tiny.run(sys.executable, "-m", "stages.export", "linked.h5", "--matrix", "k", "q")
+    assert toolbox.rdm.load_rdm(str(tiny.root / "linked.h5")).rdm_descriptors == rdms.rdm_descriptors
     table = pd.read_csv(tiny.root / "metrics/rsa.csv")
     for layer in range(2):
         of_layer = rdms.subset("layer", layer)

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, InProcess, Project, digest, remove, stages_run
 from ruamel.yaml import YAML
 
+from stages.pipeline.command import ENDS
 from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage
 
@@ -189,6 +190,27 @@ def test_after_a_kill_between_two_renames_the_stage_runs_again(undrawn: Project)
     undrawn.set(focus_layer=1)  # back again: nothing of the other layer is left
     assert "claims" in undrawn.repro()
     assert undrawn.outputs() == before
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_between_two_renames_waits_for_the_last(
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    from stages.pipeline import outputs
+
+    publish, published = outputs.publish, []
+
+    def interrupted(path: str) -> None:
+        publish(path)
+        published.append(path)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(outputs, "publish", interrupted)
+    before = [signal.getsignal(number) for number in ENDS]
+    code, said = tiny_stage.run("claims")
+    assert (code, said) == (130, "\nclaims: interrupted just when all was written: run `dvc repro` again\n")
+    assert published == tiny_stage.project.paths("claims", "outs")
+    assert [signal.getsignal(number) for number in ENDS] == before
 
 
 def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) -> None:

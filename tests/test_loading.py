@@ -72,6 +72,19 @@ def test_weights_that_lack_a_layer_are_not_filled_with_random_numbers(tmp_path: 
         load(*arguments(folder))
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_positions": 7}, "weights of another shape than config.json says: wpe.weight"),
+        ({"n_layer": "two"}, "n_layer"),
+    ],
+)
+def test_a_configuration_of_another_model_is_told(tmp_path: Path, change: dict, said: str) -> None:
+    config = json.loads((MINI / "config.json").read_text(encoding="utf-8"))
+    with pytest.raises(UserError, match=said):
+        load(*arguments(damaged(tmp_path, "config.json", json.dumps({**config, **change}).encode())))
+
+
 def test_no_folder_of_that_name() -> None:
     with pytest.raises(UserError, match="there is no folder data/models/none"):
         load(*arguments("data/models/none"))

@@ -131,7 +131,7 @@ MISTAKES = {
         put("words", {"a\nb": ["pear", "lime"], "c": ["sun", "moon", "star"]}),
         "'a\\nb' holds a character that is no text",
     ),
-    "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0 is not a number above 0 and up to 0.5"),
+    "a level in percent": (put("inference.alpha", 5.0), "inference.alpha: 5.0 is not a number from 0.0002 to 0.5"),
     "text for a switch": (put("controls.enabled", "no"), "controls.enabled: 'no' is not true or false"),
     "a position that is no number": (
         put("capture.positions", [1, "last"]),

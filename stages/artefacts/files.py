@@ -1,6 +1,7 @@
 """Reading and writing files: what goes wrong in plain words, the same rounding everywhere, JSON."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +27,12 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever goes wrong with a file into plain words."""
     try:
         yield
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
     except (SafetensorError, ValueError, KeyError, OSError) as error:
+        if not path.exists():
+            raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
+        if path.is_dir() or not os.access(path, os.R_OK):  # safetensors says of both that there is no file
+            why = "it is a folder" if path.is_dir() else "this user may not read it"
+            raise UserError(f"{path} cannot be read: {why}") from None
         reason = (str(error).strip("'") or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} is cut short or not a {kind} of this pipeline ({reason}):\ndelete it and run `dvc repro`"

@@ -73,4 +73,11 @@ def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator
 
 def each_matrix(work: Callable[[np.ndarray], Any]) -> Callable[[Mapping[str, np.ndarray]], dict[str, Any]]:
     """Return what does `work` with every matrix of a layer, by name: for `each_layer`."""
-    return lambda arrays: {name: work(values) for name, values in arrays.items()}
+
+    def named(name: str, values: np.ndarray) -> Any:
+        try:
+            return work(values)
+        except FloatingPointError as error:
+            raise FloatingPointError(f"{name}: {error}") from None
+
+    return lambda arrays: {name: named(name, values) for name, values in arrays.items()}

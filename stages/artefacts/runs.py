@@ -1,5 +1,7 @@
 """The similarities of a run, wherever they are: a file, or a Git revision or DVC experiment of this repository."""
 
+import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +26,8 @@ class Run:
     ----------
     name : str
         As the user gave it.
+    path : Path
+        Where they are read from: the file of that name, or a copy of what the revision has.
     similarity : Tensors
         ``q``, ``k``, ``v`` and, of a run of this pipeline, ``x``: shape (layers, pairs).
     record : dict
@@ -31,6 +35,7 @@ class Run:
     """
 
     name: str
+    path: Path
     similarity: Tensors
     record: dict[str, Any]
 
@@ -38,6 +43,16 @@ class Run:
     def layers(self) -> list[int]:
         """The layers' numbers, as the model counts."""
         return self.similarity.layers
+
+    @property
+    def label(self) -> str:
+        """What tells it from other runs: its name; of a file, the folder of its run and the file's MD5 (dvc.lock)."""
+        if self.path != Path(self.name):
+            return self.name
+        path = self.path.absolute()  # where DVC links its files into its cache, not what they are there
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()[:8]
+        return f"{path.parents[1].name if path.match(SIMILARITY) else path.name} {digest}"
 
 
 @contextmanager
@@ -75,12 +90,12 @@ def _fetch(revision: str, copy: Path) -> None:
 
     if revision.endswith(".safetensors"):
         raise UserError(f"there is no file {revision}")
-    files = DVCFileSystem(rev=revision)
     bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1, "disable": None}
     try:
+        files = DVCFileSystem(rev=revision)
         files.info(SIMILARITY)  # not `exists`, which takes an unknown revision for a missing file
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
-    except SCMError:
+    except (SCMError, AttributeError):  # which is raised for a name of Git's that is no commit, as HEAD:params.yaml
         need_commit()
         raise UserError(
             f"{revision} is neither a file nor a Git revision or experiment of this repository\n"
@@ -101,12 +116,12 @@ def _open(name: str, path: Path) -> Iterator[Run]:
             tensors = stack.enter_context(open_tensors(path))
             record = tensors.record if set(MATRICES) <= tensors.names else {}
         except UserError:
-            if name == SIMILARITY:
+            if name == SIMILARITY or not os.access(path, os.R_OK):
                 raise
             record = {}  # a file of the user's: it is not to be deleted, nor made by `dvc repro`
         if not {"words", "categories", "metric", "transform"} <= set(record):
             raise UserError(f"{name} holds no similarities: name a run, or its {SIMILARITY}")
-        run = Run(name, tensors, record)
+        run = Run(name, path, tensors, record)
         words = len(run.record["words"])
         if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):
             raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")

@@ -93,6 +93,18 @@ class Tensor:
             return file.get_slice(self._name)[places]
 
 
+class _Record(dict):
+    """What a file says of its tensors: where it lacks a key, it is another file than the one that should lie there."""
+
+    def __init__(self, content: dict[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        with readable(self._path, "safetensors file"):
+            raise KeyError(f"its record lacks {key}")
+
+
 class Tensors:
     """An open safetensors file.
 
@@ -116,7 +128,7 @@ class Tensors:
     def record(self) -> dict[str, Any]:
         """What the arrays are of, as given to `TensorWriter`."""
         with readable(self._path, "safetensors file"):
-            return json.loads((self._file.metadata() or {})["record"])
+            return _Record(json.loads((self._file.metadata() or {})["record"]), self._path)
 
     @property
     def layers(self) -> list[int]:

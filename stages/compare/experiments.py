@@ -59,17 +59,24 @@ def collect() -> tuple[list[Experiment], list[str]]:
     try:
         with Repo() as repo:
             commits = repo.experiments.ls(all_commits=True)
-            states = repo.experiments.show(revs=["HEAD", *commits], hide_queued=True)
+            states = repo.experiments.show(revs=["HEAD", *commits])
             shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC cannot list experiments: {error}") from None
     parts = [part for state in states for part in state.experiments or []]
     # Those of the queue keep an executor when they are done, until `dvc queue remove`.
     done = [part.revs[0] for part in parts if not part.executor or part.executor.state == "success"]
-    failed = [part.name for part in parts if part.executor and part.executor.state == "failed"]
+    waiting, running, failed = (
+        [part.name or part.revs[0].rev[:7] for part in parts if part.executor and part.executor.state == state]
+        for state in ("queued", "running", "failed")
+    )
     # Of commits, HEAD alone is listed, the first after the workspace.
     named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    notes = [f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why"] if failed else []
+    notes = [f"running: {', '.join(running)}"] if running else []
+    if waiting:
+        notes.append(f"queued: {', '.join(waiting)}; `dvc queue start` runs them, unless it does already")
+    if failed:
+        notes.append(f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why")
     if shallow:
         notes.append("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
     return [_experiment(name, state.rev, state.data) for name, state in named], notes

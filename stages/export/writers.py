@@ -37,7 +37,7 @@ def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> 
         patterns.attrs["word"], patterns.attrs["category"] = run.record["words"], run.record["categories"]
         rdms = file.create_group("rdm_descriptors")
         rdms["layer"] = [layer for layer, _ in names]
-        rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.name] * len(names)
+        rdms.attrs["matrix"], rdms.attrs["run"] = [matrix for _, matrix in names], [run.label] * len(names)
         rows = file.create_dataset("dissimilarities", (len(names), pairs), dtype="f8")
         for row, (layer, matrix) in enumerate(progress("export", "RDM")(names)):
             rows[row] = dissimilarity(run.similarity[matrix][run.layers.index(layer)], run.record["metric"])

@@ -44,7 +44,7 @@ def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float6
         block = rows[start : start + step].astype(np.float64)
         norms = np.linalg.norm(block, axis=-1, keepdims=True)
         if strict and not norms.all():
-            raise FloatingPointError("a vector is zero, so that its similarity to others is undefined")
+            raise FloatingPointError("a vector is zero, and has no direction to compare; euclidean distances need none")
         found[start : start + step] = np.divide(block, np.where(norms, norms, np.nan), out=block)
     return found.reshape(vectors.shape)
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 
@@ -25,6 +26,7 @@ from stages.models.find import Files, find
 from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
+from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
 
 #: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
@@ -32,7 +34,7 @@ _CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(po
 #: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
 _FAILURES = (
     *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
-    *(ImportError, AttributeError, AssertionError),
+    *(ImportError, AttributeError, AssertionError, StrictDataclassError),
 )
 #: How transformers begins to say that there is no file of a tokenizer.
 _NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
@@ -117,7 +119,10 @@ def load(
     name = name.rstrip("/\\")
     files = find(name, revision, weights)
     source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {seed}"}
-    spread = {"device_map": "auto", "max_memory": max_memory or None} if device_map == "auto" else {}
+    # A copy: accelerate writes its own numbers into it.
+    spread = {"device_map": "auto", "max_memory": dict(max_memory or {}) or None} if device_map == "auto" else {}
+    if spread:
+        _check_devices(max_memory or {})
     config = None
     try:
         with reading() if files.gguf else nullcontext():
@@ -130,6 +135,8 @@ def load(
             with computing(getattr(torch, dtype)):
                 model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
     except _FAILURES as error:
+        if no_memory(error):
+            raise
         raise UserError(f"model.name: {_why(error, name, config)}") from None
     source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
@@ -190,6 +197,7 @@ def _build(
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_keys` says which
             offload_folder=offload,
             **files.named,
             **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
@@ -201,7 +209,8 @@ def _build(
             shutil.rmtree(offload, ignore_errors=True)
         raise
     if offload:
-        found.hf_device_map = model.hf_device_map
+        if hasattr(model, "hf_device_map"):  # not where all of it fits into memory
+            found.hf_device_map = model.hf_device_map
         weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
     _check_keys(model, found, info)
     if files.gguf:
@@ -222,8 +231,10 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
         names = sorted({name for name in names if name.startswith(prefix)})
         return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
 
-    if absent := used((*info["missing_keys"], *info["mismatched_keys"])):
+    if absent := used(info["missing_keys"]):
         raise ValueError(f"no weights for {some_of(absent, 3)}")
+    if other := used(info["mismatched_keys"]):
+        raise ValueError(f"weights of another shape than config.json says: {some_of(other, 3)}")
     # Files of a model with a head call its body by a name of its own.
     left = used(
         key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
@@ -270,6 +281,14 @@ def _why(error: Exception, name: str, config: Any) -> str:
         return f"transformers cannot build {name}: {reason}"
     damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
     return f"{name} cannot be loaded, {damage}: {reason}"
+
+
+def _check_devices(named: Iterable[int | str]) -> None:
+    """Raise a `UserError` if a device is named that accelerate does not find here."""
+    known = [*range(torch.cuda.device_count()), *(["mps"] if torch.backends.mps.is_available() else []), "cpu", "disk"]
+    if unknown := [device for device in named if device not in known]:
+        listed = ", ".join(map(str, known))
+        raise UserError(f"model.max_memory: there is no device {unknown[0]} on this machine, which has {listed}")
 
 
 def _devices() -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.errors import UserError, shortened, some_of
 
 #: How tokenizers write a space.
 _SPACES = ("Ġ", "▁", " ")
@@ -131,7 +131,7 @@ def tokenise(
     before, after = _frame(words, template, ids, inner, own)
     longest, word = max(zip(ids, words, strict=True), key=lambda pair: len(pair[0]))
     if most and len(longest) > most:
-        raise UserError(f"prompt.template: {len(longest)} tokens with {word!r}, the model takes {most}")
+        raise UserError(f"prompt.template: {len(longest)} tokens with {shortened(repr(word))}, the model takes {most}")
     return Prompts(words, ids, tokens, own, before, after)
 
 

@@ -13,6 +13,7 @@ from stages.models.precision import computing, not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 from stages.models.watch import watch
+from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError
 
 #: How far two numbers may be apart, as a share of the largest, in float32; in half precision it is more.
@@ -63,6 +64,8 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
         except FloatingPointError:
             raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
+            if no_memory(error):
+                raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
             failed = "does not run on a text alone" if lacks else f"fails at the prompt of {prompts.names[row]!r}"

@@ -10,7 +10,7 @@ from stages.models.capture import Write, capture, shapes
 from stages.models.passes import farthest_back
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts, tokenise
-from stages.pipeline.errors import UserError
+from stages.pipeline.errors import UserError, shortened
 
 
 def tokenise_sentences(
@@ -39,8 +39,8 @@ def tokenise_sentences(
         try:
             found[name] = tokenise(tokenizer, words, template, multi_token, start, most)
         except UserError as error:
-            said = str(error).removeprefix("prompt.template: ")
-            raise UserError(f"sentences.templates.{name}, {template!r}: {said}") from None
+            said = str(error).replace("prompt.template: ", "")
+            raise UserError(f"sentences.templates.{name}, {shortened(repr(template))}: {said}") from None
     return found
 
 

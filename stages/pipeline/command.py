@@ -4,6 +4,7 @@ import argparse
 import errno
 import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,8 +14,16 @@ from types import FrameType
 
 from stages.pipeline.errors import UserError
 
-#: Errors of the machine, not of the code: a disk that is full or read-only, a file or folder that may not be written.
-REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+#: What ends a command in order; Windows has no SIGHUP.
+ENDS = tuple(dict.fromkeys((signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))))
+#: How torch says, in a RuntimeError, that the processor's or an accelerator's memory is full.
+NO_MEMORY = re.compile("out of memory|(can't allocate|not enough) memory")
+#: Errors of the machine, not of the code: a disk that is full, read-only or broken, a file or folder that may not be
+#: written, a file in the place of a folder or the other way round, too long a name.
+REFUSED = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 def parser(name: str, description: str | None, epilog: str | None = None) -> argparse.ArgumentParser:
@@ -40,10 +49,14 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         return
     except (UserError, FloatingPointError) as error:
         said = str(error)
-    except KeyboardInterrupt:
-        said, code = interrupted, 130
+    except KeyboardInterrupt as error:
+        said, code = str(error) or interrupted, 130
     except MemoryError as error:
         said = f"not enough memory: {error}".removesuffix(": ")
+    except RuntimeError as error:
+        if not no_memory(error):
+            raise
+        said = "not enough memory: take fewer words at a time, model.device_map: auto, or a smaller model"
     except BrokenPipeError:  # who read it has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
@@ -53,6 +66,28 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         said = ": ".join(filter(None, (error.filename, os.strerror(error.errno))))
     warn(f"{before}{name}: {said}")
     sys.exit(code)
+
+
+def no_memory(error: BaseException) -> bool:
+    """Return whether an error says that torch found too little memory; known by its text, as torch is not imported."""
+    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
+
+
+@contextmanager
+def signals_held(then: str) -> Iterator[None]:
+    """Hold back what would end the command during a few milliseconds' work; `then` is said when it ends after them."""
+    came = []
+    earlier = {number: signal.getsignal(number) for number in ENDS}
+    held = {number: handler for number, handler in earlier.items() if callable(handler) or handler is signal.SIG_DFL}
+    for number in held:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt(then)
 
 
 @contextmanager
@@ -66,8 +101,7 @@ def _interrupted_by_signals() -> Iterator[None]:
             os.kill(os.getpid(), number)
         raise KeyboardInterrupt
 
-    numbers = {signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}  # Windows has one of them
-    ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    ours = [number for number in ENDS if signal.getsignal(number) is signal.SIG_DFL]
     try:
         for number in ours:
             signal.signal(number, interrupt)

@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 
+#: No more of a value is shown: it may be a whole list of words.
+LONGEST = 60
+
 
 class UserError(Exception):
     """A mistake of the user's: the message says what is wrong, where, and what would be right, in plain words.
 
     A stage that ends with it prints the message without a traceback and exits 1 (`stages/pipeline/stage.py`).
     """
+
+
+def shortened(text: str) -> str:
+    """Cut text that is longer than a message should be."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def some_of(found: Sequence[str], most: int) -> str:

@@ -8,10 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from stages.pipeline.errors import shortened
 from stages.pipeline.word_lists import NO_TEXT, check_words
-
-#: No more of a value is shown: it may be the whole list of words.
-LONGEST = 60
 
 
 def no_text(text: str) -> str:
@@ -104,6 +102,8 @@ def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
         value = reduce(getitem, path, raw)
         return f"{place}: {_shown(value)} is neither {wanted.replace(' or ', ' nor ', 1)}"
     hint = "; put it in quotes" if wanted == "text" and not isinstance(value, (dict, list)) else ""
+    if node.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+        hint = f"; write {value:.0f}"
     return f"{place}: {_shown(value)} is not {wanted}{hint}"
 
 
@@ -129,7 +129,7 @@ def _locate(loc: Sequence[int | str], tree: dict) -> tuple[list, str, dict]:
 def _shown(value: Any) -> str:
     """Write a value as YAML would, text in quotes."""
     text = repr(value) if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return shortened(text)
 
 
 def _wanted(node: dict) -> str:
@@ -156,11 +156,7 @@ def _wanted(node: dict) -> str:
 
 def _range(node: dict) -> str:
     low = f" of {node['minimum']} or more" if "minimum" in node else ""
-    if "maximum" not in node:
-        return low
-    if "minimum" in node:
-        return f" from {node['minimum']} to {node['maximum']}"
-    return f" above {node['exclusiveMinimum']} and up to {node['maximum']}"
+    return f" from {node['minimum']} to {node['maximum']}" if "maximum" in node else low
 
 
 def _listed(names: Iterable[Any]) -> str:

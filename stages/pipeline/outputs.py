@@ -11,7 +11,7 @@ def temporary(path: str | Path) -> Path:
 
 def publish(path: str) -> None:
     """Rename what was written to `temporary` to its own name."""
-    if Path(path).is_dir():
+    if Path(path).exists() and (Path(path).is_dir() or temporary(path).is_dir()):
         Path(path).replace(_replaced(path))
     temporary(path).replace(path)
 
@@ -28,5 +28,5 @@ def sweep(path: str) -> None:
 
 
 def _replaced(path: str) -> Path:
-    """Return where an earlier folder waits for the new one: a folder cannot be renamed onto another."""
+    """Return where what is there waits for the new: a folder cannot be renamed onto another, nor onto a file."""
     return Path(path).with_name(f".{Path(path).name}.replaced.tmp")

@@ -97,7 +97,7 @@ class Inference(Section):
     permutations: int = Field(ge=19, le=1_000_000)
     shuffles: Literal["auto", "independent", "crossed"]
     bootstraps: Literal["auto"] | Draws
-    alpha: float = Field(gt=0, le=0.5)
+    alpha: float = Field(ge=0.0002, le=0.5)  # the most draws of nulls reach no lower
     seed: Seed
 
 

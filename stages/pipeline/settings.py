@@ -13,6 +13,8 @@ from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
 
 PARAMS = Path("params.yaml")
+#: Mistakes that are told at once.
+MOST = 5
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -31,6 +33,8 @@ def read_yaml(path: str | Path) -> Any:
         raise UserError(f"{path} is missing: run this in the repository's own folder") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text: save it again in that encoding") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for pure in (False, True):  # the parser in C is five times as fast, the one in Python names the right line
         try:
             return YAML(typ="safe", pure=pure).load(text)
@@ -38,7 +42,8 @@ def read_yaml(path: str | Path) -> Any:
             mistake = error
     mark = getattr(mistake, "problem_mark", None)
     line = f", line {mark.line + 1}" if mark else ""
-    raise UserError(f"{path}{line}: not valid YAML: {getattr(mistake, 'problem', mistake)}")
+    said = str(getattr(mistake, "problem", mistake)).splitlines()[0]
+    raise UserError(f"{path}{line}: not valid YAML: {said}")
 
 
 def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
@@ -55,7 +60,9 @@ def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        raise UserError("\n".join(f"{path}: {line}" for line in in_words(error, schema, raw))) from None
+        lines = [f"{path}: {line}" for line in in_words(error, schema, raw)]
+        more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        raise UserError("\n".join([*lines[:MOST], *more])) from None
 
 
 def load(path: str | Path = PARAMS) -> Settings:

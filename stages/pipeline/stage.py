@@ -118,8 +118,10 @@ class Stage:
                 self._guard()
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
-                for path in self._outs:
-                    outputs.publish(path)
+                with command.signals_held("interrupted just when all was written: run `dvc repro` again"):
+                    for path in self._outs:
+                        outputs.publish(path)
+                    self._sweep()
         finally:
             with suppress(OSError):  # what went wrong before says more; the next run sweeps again
                 self._sweep()
@@ -174,7 +176,10 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 
 
 def _declaration(name: str) -> Mapping[str, Any]:
-    return read_yaml(PIPELINE)["stages"][name]
+    stages = read_yaml(PIPELINE)
+    if name not in (found := stages.get("stages") or {} if isinstance(stages, Mapping) else {}):
+        raise UserError(f"{PIPELINE} has no stage {name}: `git restore {PIPELINE}` brings it back")
+    return found[name]
 
 
 def _paths(entries: list) -> list[str]:

@@ -50,7 +50,7 @@ def share_out(tasks: Sequence[Callable[[], object]], name: str, unit: str) -> No
     with ProcessPoolExecutor(processes, context, _leave_with_the_parent) as pool:
         try:
             futures = [pool.submit(task) for task in tasks]
-            for future in tqdm(as_completed(futures), total=len(futures), desc=name, unit=unit):
+            for future in tqdm(as_completed(futures), total=len(futures), desc=name, unit=unit, disable=None):
                 future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
