@@ -336,7 +336,6 @@ def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_
     assert (code, said.strip()) == (1, f"similarity: tokens.target: {told}")
 
 
-@pytest.mark.parametrize("stage", ["capture", "nulls"])
 def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     from stages.models import load
 
@@ -353,6 +352,7 @@ def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, monkey
     assert (code, said) == (1, f"\nsimilarity: layer 1: k: {told}\n")
 
 
+@pytest.mark.parametrize("stage", ["capture", "nulls"])
 def test_too_little_memory_for_the_model_is_told(
     tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:

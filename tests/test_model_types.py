@@ -267,7 +267,7 @@ def test_a_gate_behind_each_query_is_left_out() -> None:
             ValueError("You have to specify pixel_values"),
             "LlamaModel does not run on a text alone: You have to specify",
         ),
-        (RuntimeError("not enough memory"), "LlamaModel fails at the prompt of 'two': not enough memory"),
+        (RuntimeError("sizes differ"), "LlamaModel fails at the prompt of 'two': sizes differ"),
         (ValueError("too long"), "LlamaModel fails at the prompt of 'two': too long"),
     ],
 )
