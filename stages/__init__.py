@@ -16,7 +16,7 @@ def digest_sources(root: Path) -> dict[str, str]:
 
 
 def _before_it_began(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Tell in a line what ends a command while it still imports; all else is an error of the code."""
+    """Print one line for what ends a command while it still imports; all else is an error of the code."""
     if issubclass(kind, KeyboardInterrupt):
         print("interrupted, nothing was written", file=sys.stderr)
     elif issubclass(kind, MemoryError):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
-from stages.artefacts.tables import OFF
+from stages.artefacts.schema import OFF
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness

@@ -7,7 +7,7 @@ from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import OFF
+from stages.artefacts.schema import OFF
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category

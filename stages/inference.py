@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
-from stages.artefacts.tables import OFF
+from stages.artefacts.schema import OFF
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.geometry.effects import common_language
 from stages.geometry.names import MATRICES, Scores

@@ -1,4 +1,4 @@
-"""Hold RSA and separability against a ladder of nulls: any map of the input, trained spectra, shared directions."""
+"""Compare RSA and separability with a ladder of nulls: any map of the input, trained spectra, shared directions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from functools import partial
 from stages.artefacts.activations import read_biases, vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.tables import NOT_APPLICABLE, OFF
+from stages.artefacts.schema import NOT_APPLICABLE, OFF
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS

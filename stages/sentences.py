@@ -1,4 +1,4 @@
-"""Ask how much of the geometries, and of their agreement, is the words' and how much is the sentence's."""
+"""Estimate how much of the geometries, and of their agreement, is due to the words and how much to the sentence."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from stages.artefacts.activations import vectors_at, vectors_in_sentences
 from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.tables import OFF
+from stages.artefacts.schema import OFF
 from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category

@@ -131,7 +131,7 @@ class Project:
         self.env.pop("PYTHONPATH", None)
 
     def _env(self, cold: bool) -> dict[str, str]:
-        """Put the `python` that DVC runs first on the path: the one that runs the tests, warm or from its start."""
+        """Prepend the `python` that DVC runs to the path: the one that runs the tests, warm or from its start."""
         warm = [] if cold else [os.environ[WARM]] if WARM in os.environ else []
         return {**self.env, "PATH": os.pathsep.join([*warm, str(Path(sys.executable).parent), self.env["PATH"]])}
 
@@ -380,7 +380,7 @@ class InProcess:
         monkeypatch.setattr(sys, "argv", ["stage"])
 
     def run(self, stage: str) -> tuple[int, str]:
-        """Give the exit code and what the stage wrote to stderr; what it wrote to stdout is in `log`."""
+        """Return the exit code and what the stage wrote to stderr; what it wrote to stdout is in `log`."""
         from stages.pipeline.stage import run
 
         module = importlib.import_module(f"stages.{stage}")

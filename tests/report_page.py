@@ -62,7 +62,7 @@ NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;",
 
 
 def make_nasty(project: Project) -> None:
-    """Put words that are markup where the report reads words."""
+    """Insert words that are markup where the report reads words."""
     path = project.root / "data/similarity.safetensors"
     record = {**read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
     tensors = load_file(path)

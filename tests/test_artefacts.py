@@ -12,7 +12,8 @@ from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.results import Results
-from stages.artefacts.tables import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED, read_reason, read_table, write_table
+from stages.artefacts.schema import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED
+from stages.artefacts.tables import read_reason, read_table, write_table
 from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
 from stages.pipeline.errors import UserError
 

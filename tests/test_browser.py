@@ -70,7 +70,7 @@ def text(browser, name: str) -> str:
 
 
 def cell(browser, name: str, row: int, column: int, words: int) -> tuple:
-    """Give the canvas of a matrix and where a cell is, from its centre."""
+    """Return the canvas of a matrix, and the offset of a cell from its centre."""
     canvas = browser.find_element("css selector", f"#matrix-{name} canvas")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
     x, y, size = browser.execute_script(

@@ -15,7 +15,8 @@ from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
 from tensor_files import write_tensors
 
-from stages.artefacts.tables import OFF, write_table
+from stages.artefacts.schema import OFF
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import read_record
 from stages.compare import __main__ as compare
 from stages.compare import nulls

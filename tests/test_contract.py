@@ -21,7 +21,7 @@ OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,anima
 
 
 def in_git(out: str) -> bool:
-    """Tell what people look at in the repository from what DVC caches."""
+    """Return whether an output is kept in Git, for people to read, or in DVC's cache."""
     return out.startswith(("metrics/", "plots/figures"))
 
 

@@ -39,7 +39,7 @@ def make(name: str) -> PreTrainedModel:
 
 
 def permute(weight: np.ndarray, heads: int) -> np.ndarray:
-    """Put the units of a head into llama.cpp's order: the two halves, which are rotated together, in turn."""
+    """Reorder the units of a head into llama.cpp's order: the two halves, which are rotated together, in turn."""
     return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
 
 

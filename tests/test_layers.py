@@ -96,7 +96,7 @@ def test_similarities_need_little_more_than_two_matrices() -> None:
 
 
 def many_layers(stage: InProcess, layers: int) -> None:
-    """Give the tiny project more words and layers: 90 words, 32 units."""
+    """Extend the tiny project to more words and layers: 90 words, 32 units."""
     root, rng = stage.project.root, np.random.default_rng(0)
     names = [f"w{i}" for i in range(90)]
     categories = sorted("abc"[i % 3] for i in range(90))

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from tiny_models import tiny_config
 from transformers import BartConfig, DeepseekV3Config, JambaConfig, MiMoV2FlashConfig, PreTrainedConfig
 
-from stages.artefacts.tables import TABLES
+from stages.artefacts.schema import TABLES
 from stages.findings.claims import CLAIMS
 from stages.models.load import load
 from stages.plotting.registry import figures

@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_page import read_page
 
-from stages.artefacts.tables import TABLES
+from stages.artefacts.schema import TABLES
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES
 from stages.geometry.pairs import category_masks, within_category

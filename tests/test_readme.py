@@ -13,7 +13,8 @@ from conftest import ROOT
 from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
-from stages.artefacts.tables import STATUS, read_table
+from stages.artefacts.schema import STATUS
+from stages.artefacts.tables import read_table
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
@@ -218,7 +219,7 @@ def test_every_command_is_one(page: str) -> None:
 
 
 def known(key: str, params: dict) -> bool:
-    """Say whether params.yaml has a key, such as ``model.name``."""
+    """Return whether params.yaml has a key, such as ``model.name``."""
     value = params
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:

@@ -23,7 +23,7 @@ DEFAULT = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8
 
 
 def message(tmp_path: Path, change) -> str:
-    """Give what `load` says to the default settings after `change`."""
+    """Return what `load` says to the default settings after `change`."""
     params = copy.deepcopy(DEFAULT)
     change(params)
     with (tmp_path / "params.yaml").open("w", encoding="utf-8") as file:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stages.artefacts.tables import SINGLE, STATUS, TABLES, write_table
+from stages.artefacts.schema import SINGLE, STATUS, TABLES
+from stages.artefacts.tables import write_table
 from stages.geometry.names import PAIRS
 from stages.pipeline.settings import in_short
 
@@ -20,7 +21,7 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
     Parameters
     ----------
     name : str
-        A key of `stages.artefacts.tables.TABLES`.
+        A key of `stages.artefacts.schema.TABLES`.
     content : mapping
         As that module tells.
     layers : sequence of int

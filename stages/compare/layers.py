@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.artefacts.runs import Run, open_run
-from stages.artefacts.tables import Table, write_table
+from stages.artefacts.schema import Table
+from stages.artefacts.tables import write_table
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 from stages.pipeline.command import print_table, writing

@@ -101,7 +101,7 @@ def _counts(signs: np.ndarray) -> tuple[int, int, int]:
 
 
 def verdict(choices: Mapping[tuple[str, str], Beyond], agreed: np.ndarray) -> str:
-    """Say what the choices agree on: "robust: above", "only raw: below", "not decided", ..."""
+    """Return what the choices agree on: "robust: above", "only raw: below", "not decided", ..."""
     sides = [side for side, sign in (("above", 1), ("below", -1)) if (agreed == sign).any()]
     if sides:
         return f"robust: {' and '.join(sides)}"

@@ -45,7 +45,7 @@ def words_that_carry(run: Results) -> list[str]:
 
 
 def units_that_carry(run: Results) -> list[str]:
-    """Say where one unit holds more than `LARGE` of x, and what RSA is left without the largest of each matrix."""
+    """Return where one unit holds more than `LARGE` of x, and the RSA left without the largest unit of each matrix."""
     share, unit = (run.anisotropy[measure, "x", "all"]["value"] for measure in ("unit_share", "unit"))
     if not (large := int(np.sum(share > LARGE))):
         return []

@@ -22,7 +22,7 @@ def judge(run: Results) -> dict[str, Verdict]:
 
 
 def summarise(run: Results, verdicts: Mapping[str, Verdict], beyond: Mapping[str, Mapping]) -> dict[str, Any]:
-    """Put a run in the few numbers by which experiments are compared.
+    """Return the few numbers by which experiments are compared.
 
     Parameters
     ----------

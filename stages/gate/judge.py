@@ -1,4 +1,4 @@
-"""Hold the workspace against another revision: what the gate found, and its exit code."""
+"""Compare the workspace with another revision: what the gate found, and its exit code."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,7 +58,7 @@ class Report:
 
 
 def judge(revision: str | None, allowed: set[Verdict]) -> Report:
-    """Hold the workspace against a revision."""
+    """Compare the workspace with a revision."""
     tolerances = verdicts.read_tolerances(TOLERANCES)
     base, theirs = revisions.metrics_at(revision, str(METRICS), ENDINGS)
     ours = {path.name: path.read_bytes() for path in sorted(METRICS.iterdir()) if path.name.endswith(ENDINGS)}

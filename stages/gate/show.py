@@ -15,7 +15,7 @@ MOST_ROWS = 500
 
 
 def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]], str]]:
-    """Put a report in two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
+    """Return two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
     judged = [j for judgements in report.judgements.values() for j in judgements]
     failed = [j for j in judged if j.verdict in FAILED | UNJUDGED]
     within = [j for j in judged if j.verdict == Verdict.WITHIN]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, RootModel
 
-from stages.artefacts.tables import TABLES
+from stages.artefacts.schema import TABLES
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import read_checked
 
@@ -134,7 +134,7 @@ def parse(name: str, text: str) -> Cells:
 
 
 def compare(name: str, base: Cells | None, here: Cells | None, tolerances: Tolerances) -> list[Judgement]:
-    """Hold a metrics file against the base's.
+    """Compare a metrics file with the base's.
 
     Parameters
     ----------

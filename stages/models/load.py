@@ -1,13 +1,11 @@
 """Loading a model and its tokenizer, from a folder, a .gguf file or the hub: never code that comes with them."""
 
 import hashlib
-import re
 import shutil
-import struct
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,27 +15,17 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 
 from stages.models.attentions import around, text_part
+from stages.models.failures import FAILURES, NO_TOKENIZER, check_keys, why_not
 from stages.models.find import Files, find
 from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.models.projections import find_projections
 from stages.pipeline.command import no_memory
-from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.errors import UserError
 
-#: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
-_CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(position|token_type)_ids$"
-#: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
-_FAILURES = (
-    *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
-    *(ImportError, AttributeError, AssertionError, StrictDataclassError),
-)
-#: How transformers begins to say that there is no file of a tokenizer.
-_NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
 _LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 
 
@@ -134,10 +122,10 @@ def load(
             dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
             with computing(getattr(torch, dtype)):
                 model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
-    except _FAILURES as error:
+    except FAILURES as error:
         if no_memory(error):
             raise
-        raise UserError(f"model.name: {_why(error, name, config)}") from None
+        raise UserError(f"model.name: {why_not(error, name, config)}") from None
     source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
 
@@ -197,7 +185,7 @@ def _build(
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # `_check_keys` says which
+            ignore_mismatched_sizes=True,  # `check_keys` says which
             offload_folder=offload,
             **files.named,
             **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
@@ -212,39 +200,10 @@ def _build(
         if hasattr(model, "hf_device_map"):  # not where all of it fits into memory
             found.hf_device_map = model.hf_device_map
         weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
-    _check_keys(model, found, info)
+    check_keys(model, found, info)
     if files.gguf:
         check_tensors(model, info["unexpected_keys"], files.gguf)
     return found
-
-
-def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> None:
-    """Raise an error if weights of the part that is used are missing in the files, or have no place in the model.
-
-    transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
-    """
-    path = next((path for path, module in model.named_modules() if module is found), "")
-    prefix, children = f"{path}." if path else "", {name for name, _ in model.get_submodule(path).named_children()}
-
-    def used(keys: Iterable[Any]) -> list[str]:
-        names = (key if isinstance(key, str) else key[0] for key in keys)
-        names = sorted({name for name in names if name.startswith(prefix)})
-        return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
-
-    if absent := used(info["missing_keys"]):
-        raise ValueError(f"no weights for {some_of(absent, 3)}")
-    if other := used(info["mismatched_keys"]):
-        raise ValueError(f"weights of another shape than config.json says: {some_of(other, 3)}")
-    # Files of a model with a head call its body by a name of its own.
-    left = used(
-        key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
-    )
-    left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
-    if left := [key for key in left if not re.search(_CONSTANTS, key)]:
-        raise UserError(
-            f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
-            "its config.json names fewer layers than there are, or does not say how the weights are quantised"
-        )
 
 
 def _maker(config: Any) -> Any:
@@ -263,24 +222,8 @@ def _load_tokenizer(files: Files) -> Any:
     """Load the tokenizer; of some types transformers makes an empty one where there is no file."""
     tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
     if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
-        raise ValueError(_NO_TOKENIZER)
+        raise ValueError(NO_TOKENIZER)
     return tokenizer
-
-
-def _why(error: Exception, name: str, config: Any) -> str:
-    """Return why a model cannot be loaded."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if reason.startswith(_NO_TOKENIZER):
-        return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
-    if quantised := getattr(config, "quantization_config", None):
-        quantised = quantised if isinstance(quantised, dict) else vars(quantised)
-        return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
-    # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
-    unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
-    if isinstance(error, unknown) or re.search("not supported|Unrecognized configuration", reason):
-        return f"transformers cannot build {name}: {reason}"
-    damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
-    return f"{name} cannot be loaded, {damage}: {reason}"
 
 
 def _check_devices(named: Iterable[int | str]) -> None:

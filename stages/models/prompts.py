@@ -80,7 +80,7 @@ def tokenise(
     most: int | None = None,
     setting: str = "words",
 ) -> Prompts:
-    """Put every word into the template and tokenise it.
+    """Insert every word into the template and tokenise it.
 
     Parameters
     ----------

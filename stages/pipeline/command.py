@@ -75,7 +75,7 @@ def no_memory(error: BaseException) -> bool:
 
 @contextmanager
 def signals_held(then: str) -> Iterator[None]:
-    """Hold back what would end the command during a few milliseconds' work; `then` is said when it ends after them."""
+    """Delay signals during a few milliseconds' work; if one came, raise ``KeyboardInterrupt(then)`` after it."""
     came = []
     earlier = {number: signal.getsignal(number) for number in ENDS}
     held = {number: handler for number, handler in earlier.items() if callable(handler) or handler is signal.SIG_DFL}

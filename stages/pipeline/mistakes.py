@@ -71,7 +71,7 @@ def _once(listed: list[str]) -> list[str]:
 
 
 def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:
-    """Say what pydantic found in `raw`, the content of a file, when it was held against `schema`: a line a mistake."""
+    """Return a line for each mistake that pydantic found when it validated `raw`, a file's content, by `schema`."""
     tree = schema.model_json_schema()
     # The alternatives of one key (`all` or a list) are a finding each, and one mistake: the schema names them all.
     return list(dict.fromkeys(_in_words(problem, tree, raw) for problem in error.errors()))
@@ -133,7 +133,7 @@ def _shown(value: Any) -> str:
 
 
 def _wanted(node: dict) -> str:
-    """Say what a place in the schema takes."""
+    """Return in words what a place in the schema takes."""
     if "description" in node and "properties" not in node:
         return node["description"]
     match node:

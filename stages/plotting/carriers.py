@@ -25,7 +25,7 @@ SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
 def _of_words(run: "Results") -> str:
-    """Say what hangs on one word, and where most."""
+    """Return the caption: how much scores depend on one word, and where most."""
     said = []
     for measure, label in (("rsa", "RSA"), ("d", "Cohen's d")):
         much = {of: np.abs(run.influence[measure, of]["value"][:, 0]) > MUCH for of in SCORED[measure]}
@@ -119,7 +119,7 @@ def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str
 
 
 def _of_units(run: "Results") -> str:
-    """Say how much the largest units hold, and what RSA is with and without them: means over layers."""
+    """Return the caption: the largest units' shares, and RSA with and without them, in means over layers."""
     share = {name: run.anisotropy["unit_share", name, "all"]["value"].mean() for name in WITH_INPUT}
     x, unit = (run.anisotropy[measure, INPUT, "all"]["value"] for measure in ("unit_share", "unit"))
     rsa = {

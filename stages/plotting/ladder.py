@@ -35,7 +35,7 @@ STEPS = {
 
 
 def _caption(run: "Results") -> str:
-    """Say what each rung gives in the mean over layers, and where RSA lies against the trained spectra."""
+    """Return the caption: each rung's mean over layers, and where RSA lies relative to the trained spectra."""
     gaussian, spectrum, orientation, trained = (
         numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})
         for rung in ("gaussian", "spectrum", "orientation", "trained")

@@ -24,7 +24,7 @@ ACROSS = 5
 
 
 def _caption(run: "Results") -> str:
-    """Say what each kept run gives, beside random maps."""
+    """Return the caption: the scores of each kept run, beside those of random maps."""
     said = [
         f"{one.name} {number(one.summary['rsa'])}"
         + (f" (random maps {number(one.summary['rsa_null'])})" if "rsa_null" in one.summary else "")

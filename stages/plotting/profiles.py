@@ -195,6 +195,6 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Fi
 
 
 def _legend(figure: Figure, more: Sequence[Artist] = ()) -> None:
-    """Put the legend beside the axes, where it hides no line."""
+    """Place the legend beside the axes, where it hides no line."""
     handles, _ = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles=[*handles, *more], loc="outside right center")

@@ -185,7 +185,7 @@ def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark) -> None:
 
 
 def _counted(values: np.ndarray, what: str) -> str:
-    """Say how many there are, and what the panels show where they are too many to be drawn one by one."""
+    """Return how many points there are, and what panels show where they are too many to be drawn one by one."""
     return f"{len(values):,} {what}" + (", log density" if len(values) > MOST_POINTS else "")
 
 

@@ -26,7 +26,7 @@ RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "
 
 
 def _caption(run: "Results") -> str:
-    """Say in means over layers how reliable the geometries are, and what that leaves of their agreement."""
+    """Return the caption: reliability of the geometries, and RSA corrected for it, in means over layers."""
 
     def means_of(measure: str, names: Sequence[str]) -> str:
         cells = {name: run.sentences[measure, name, ALL_SENTENCES]["value"] for name in names}

@@ -72,7 +72,7 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
 
 @contextmanager
 def sheet(theme: str) -> Iterator[None]:
-    """Put a style sheet of this folder, and nothing else, in force; `missing_letters` says what its font lacks."""
+    """Apply a style sheet of this folder, and nothing else; `missing_letters` says what its font lacks."""
     path = Path(__file__).parent / f"{theme}.mplstyle"
     with matplotlib.style.context(path, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
@@ -151,7 +151,7 @@ def titled(aside: str, draw: Callable[[], Figure]) -> Figure:
 
 
 def without_values(reason: str) -> Figure:
-    """Say in the place of a figure why there is none."""
+    """Draw, in place of a figure, the reason why there is none."""
     figure, (axis,) = panels(1, width=8, height=2.5)
     axis.axis("off")
     axis.text(0.5, 0.5, reason, ha="center", va="center", weight="bold")

@@ -209,7 +209,7 @@ def of_one_layer(drawn: Mapping[str, Draws], unbiased: Mapping, alpha: float) ->
 
 
 def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequence[Mapping]) -> dict:
-    """Put the rungs of all layers together: means, ranges, tests, and the steps between neighbouring rungs.
+    """Combine the rungs of all layers: means, ranges, tests, and the steps between neighbouring rungs.
 
     Parameters
     ----------

@@ -241,7 +241,7 @@ def _test(
     block: int,
     progress: Progress,
 ) -> Scores:
-    """Hold the statistics of the words as they are against those of all orders, some layers at a time."""
+    """Compare the statistics of the words in their order with those of all orders, some layers at a time."""
     layers, pairs = next(iter(similarity.values())).shape
     wide = max(1, min(pairs, chunk // (8 * FEWEST)))
     of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))

@@ -35,14 +35,14 @@ def product(vectors: np.ndarray) -> np.ndarray:
 
 
 def scipys(metric: str, vectors: np.ndarray) -> np.ndarray:
-    """Give `scipy.spatial.distance.pdist` as a similarity."""
+    """Return `scipy.spatial.distance.pdist` as a similarity."""
     from scipy.spatial.distance import pdist
 
     return 1 - pdist(vectors, metric)
 
 
 def rsatoolboxes(vectors: np.ndarray) -> np.ndarray:
-    """Give `rsatoolbox.rdm.calc_rdm` of correlations as a similarity; a cosine it does not offer."""
+    """Return `rsatoolbox.rdm.calc_rdm` of correlations as a similarity; a cosine it does not offer."""
     from rsatoolbox.data import Dataset
     from rsatoolbox.rdm import calc_rdm
 
@@ -79,7 +79,7 @@ def similarity(way: str, sets: int) -> None:
 
 
 def resident(field: str) -> float:
-    """Give the memory of this process, now (VmRSS) or at its peak (VmHWM), in MB."""
+    """Return the memory of this process, now (VmRSS) or at its peak (VmHWM), in MB."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split(f"{field}:")[1].split()[0]) * 1024 / 1e6
 
@@ -110,7 +110,7 @@ def rsa() -> None:
         }
 
     def all_at_once() -> dict[str, np.ndarray]:
-        """Give more than is asked for, every layer with every layer, but in three calls."""
+        """Return more than is asked for, every layer with every layer, but in three calls."""
         return {a + b: np.diagonal(compare(rdms[a], rdms[b], "corr")) for a, b in ("qk", "qv", "kv")}
 
     ours = pairwise(given)

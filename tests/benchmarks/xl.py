@@ -36,7 +36,7 @@ def make(folder: Path) -> None:
 
 
 def measure(command: list[str], folder: Path, env: dict[str, str]) -> tuple[float, float]:
-    """Give seconds and peak memory (GB) of a command."""
+    """Return seconds and peak memory (GB) of a command."""
     start = time.perf_counter()
     child = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)

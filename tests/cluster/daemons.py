@@ -97,7 +97,7 @@ class Daemon:
 
 
 def _end_with_parent() -> None:
-    """Ask the kernel for a SIGKILL when the parent dies, even by one itself."""
+    """Request from the kernel a SIGKILL when the parent dies, even by one itself."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

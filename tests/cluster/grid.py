@@ -96,7 +96,7 @@ def _shows(desk: Project, name: str, row: dict[str, str]) -> bool:
 
 
 def _addressed(script: str, server: Path) -> str:
-    """Put this run's models, word lists and addresses in; everything else stays as it is."""
+    """Insert this run's models, word lists and addresses; everything else stays as it is."""
     models = " ".join(f"data/models/{name}" for name in MODELS)
     places = {
         "(gpt2 gpt2-xl)": f"({models})",

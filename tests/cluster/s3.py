@@ -48,7 +48,7 @@ class Bucket:
         return {item["Key"].removeprefix(self.folder): item["Size"] for item in listed}
 
     def cut(self, key: str) -> None:
-        """Put the first half of an object in its place."""
+        """Replace an object with its first half."""
         place = {"Bucket": self.name, "Key": self.folder + key}
         content = self.client.get_object(**place)["Body"].read()
         self.client.put_object(**place, Body=content[: len(content) // 2])

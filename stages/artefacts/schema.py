@@ -1,0 +1,149 @@
+"""What each table in metrics/ holds: its keys, its numbers, and why cells may be empty."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES, Scores
+
+OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
+#: Why cells are empty: of whole tables or columns of a measure, and, below, of single layers or heads.
+STATUS = {
+    OFF: "a setting switches the stage off",
+    NOT_APPLICABLE: "a measure without test or interval, a model without what is asked for",
+    NOT_DRAWN: "one number, not the mean of draws",
+    UNDEFINED: "what it is made of does not vary, or is not reliable",
+}
+SINGLE = {UNDEFINED}
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table holds.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The numbers. Of a tidy table "value", and of "low", "high", "p", "p_familywise" those that some row has.
+    switch : str
+        The setting that switches its stage off; empty where there is none.
+    wide : bool
+        Whether it has a column a number, and no measures; otherwise it is tidy.
+    labels : tuple of str
+        Columns of text before the numbers, which are no keys.
+    places, names : tuple of str
+        The keys before the measure: those that are whole numbers, and those that are text.
+    empty : mapping of str to str
+        Pattern of measure, matrix or pair, and names → why cells may be empty, a key of `STATUS`; the first that fits.
+    flat : mapping of str to tuple of str
+        Name in the code → measure, matrix or pair, names, and column.
+    inapplicable : str
+        Why a model has no such table.
+    """
+
+    columns: tuple[str, ...] = ("value",)
+    switch: str = ""
+    wide: bool = False
+    labels: tuple[str, ...] = ()
+    places: tuple[str, ...] = ("layer",)
+    names: tuple[str, ...] = ()
+    empty: Mapping[str, str] = field(default_factory=dict)
+    flat: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    inapplicable: str = ""
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The keys that are text."""
+        return () if self.wide else (*self.names, "measure", "of")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The columns that say what a row is of."""
+        return (*self.places, *self.text)
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        """Why the table as a whole is empty, by status."""
+        off = {OFF: f"{self.switch} is false"} if self.switch else {}
+        return {**off, NOT_APPLICABLE: self.inapplicable} if self.inapplicable else off
+
+    def status(self, names: tuple[str, ...]) -> str:
+        """Return why cells of these names may be empty; nothing where they may not."""
+        return next((status for pattern, status in self.empty.items() if fnmatchcase(" ".join(names), pattern)), "")
+
+    def needed(self, names: tuple[str, ...]) -> set[str]:
+        """Return the columns that these names cannot do without."""
+        whole = self.status(names) in {"", *SINGLE}
+        return {column for column in self.columns if whole or column == "value"}
+
+    def parts(self, content: Mapping[Any, Any]) -> Scores:
+        """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
+        if not self.flat:
+            return {(): content} if self.wide else content
+        check_declared(content, self.flat)
+        found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+        for name, values in content.items():
+            *names, column = self.flat[name]
+            found.setdefault(tuple(names), {})[column] = values
+        return found
+
+
+RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
+#: What heads are scored by.
+HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
+#: RSA by comparison: where it is called nothing more, it is Pearson's r.
+BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in ROBUST_COMPARISONS}
+CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORM_NAMES for c in BY for of in PAIRS}
+CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORM_NAMES for of in MATRICES}
+SPECTRA = {f"{name}_participation": ("participation", name, "value") for name in MATRICES}
+SPECTRA |= {f"{pair}_{what}": (what, pair, "value") for what in ("overlap", "overlap_random") for pair in PAIRS}
+HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (*names, c) for n, names in HEADS.items() for c in RANGE}
+DRAWN: Mapping[str, Any] = {
+    "switch": "nulls.enabled",
+    "inapplicable": "the model's Q, K and V are no linear maps of their input",
+}
+
+TABLES = {
+    # K and V can be narrower than Q, and V than K: then there is nothing to pair its units with.
+    "correlation.csv": Table((*PAIRS, *(f"{pair}_target" for pair in PAIRS)), wide=True, empty={"*": NOT_APPLICABLE}),
+    "rsa.csv": Table((*PAIRS, *(f"{pair}_{kind}" for kind in ("within", "across") for pair in PAIRS)), wide=True),
+    "separability.csv": Table(
+        (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd"))),
+        wide=True,
+    ),
+    "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
+    "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
+    "robustness.csv": Table(switch="controls.enabled", names=("transform",), flat=CHOICES),
+    "heads.csv": Table(
+        switch="heads.enabled",
+        places=("layer", "head"),
+        empty={"*": UNDEFINED},
+        flat={name: (*names, "value") for name, names in HEADS.items()},
+    ),
+    "nulls.csv": Table(
+        TESTED,
+        names=("transform", "comparison", "rung"),
+        # Partial RSA is undefined for maps that change no similarity.
+        empty=dict.fromkeys(("*_step *", "* unbiased", "* trained"), NOT_DRAWN) | {"partial_rsa *": UNDEFINED},
+        **DRAWN,
+    ),
+    "spectra.csv": Table(flat=SPECTRA, **DRAWN),
+    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, flat=HEAD_NULLS, **DRAWN),
+    "influence.csv": Table(places=("layer", "rank"), labels=("word",), empty={"*": UNDEFINED}),
+    "anisotropy.csv": Table(names=("variant",), empty={"*": UNDEFINED}),
+    "sentences.csv": Table(
+        RANGE,
+        "sentences.enabled",
+        names=("sentence",),
+        empty={"rsa_corrected *": UNDEFINED, "*": NOT_APPLICABLE},  # single sentences and ends have no interval
+    ),
+}
+
+
+def check_declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> None:
+    """Check that columns are a table's, and all that it needs: others would vanish."""
+    if wrong := (set(given) - set(known)) | (set(needed) - set(given)):
+        raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")
