@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from stages.models.capture import capture, shapes
 from stages.models.load import load
-from stages.models.precision import SMALL, choose, computing
+from stages.models.precision import SMALL, choose, computing, grid
 from stages.models.projections import find_projections
 from stages.models.prompts import Prompts
 from stages.pipeline.errors import UserError
@@ -56,8 +56,9 @@ def caught(model: torch.nn.Module) -> dict[str, np.ndarray]:
     return into
 
 
-def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double() -> None:
+def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Llama's norm and rotary embedding cast to float32: rounding its weights by 1e-12 would then change nothing."""
+    monkeypatch.setattr("stages.models.capture.grid", lambda values, dtype: 0.0)
     config = LlamaConfig(
         vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, head_dim=8
     )
@@ -91,3 +92,16 @@ def test_the_record_says_what_was_chosen_and_why(tiny_stage: InProcess) -> None:
     tiny_stage.project.set(model__dtype="float64", model__device="mps")
     code, said = tiny_stage.run("capture")
     assert (code, said.count("\n") <= 2, "mps" in said) == (1, True, True)
+
+
+def test_what_is_stored_does_not_show_how_a_processor_rounds() -> None:
+    rng = np.random.default_rng(0)
+    here = rng.normal(size=1_000_000)
+    there = here + 1e-14 * rng.normal(size=len(here))
+    step = grid([here[:1000]], torch.float64)
+    assert 0.9e-6 < step / np.abs(here[:1000]).max() < 2e-6
+    assert (here.astype(np.float32) != there.astype(np.float32)).any()
+    stored, elsewhere = (np.round(some / step) * step for some in (here, there))
+    assert (stored == elsewhere).all()
+    assert (stored.astype(np.float32) == stored).all()
+    assert grid([here], torch.float32) == grid([np.zeros(3)], torch.float64) == 0

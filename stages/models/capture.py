@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from stages.models.hooks import run
 from stages.models.passes import Pass, farthest_back, plan, ways
-from stages.models.precision import not_finite
+from stages.models.precision import grid, not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
 
@@ -61,8 +61,7 @@ def capture(
         One a layer.
     prompts : Prompts
     write : callable
-        Takes the name of an array of `shapes`, the first row, and the rows that follow it, float32. Rows may be written
-        again.
+        Takes the name of an array of `shapes`, the first row, and the rows that follow it. Rows may be written again.
     positions : sequence of int
         Which positions are kept, counted from 0.
     multi_token : {"error", "last", "mean"}
@@ -94,6 +93,12 @@ def capture(
     share = TOLERANCES[model.dtype]
     bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
 
+    kept = list(positions)
+    steps = {key: grid([values[kept] for values in some.values()], model.dtype) for key, some in held.items()}
+
+    def write_rounded(key: str, first: int, block: np.ndarray) -> None:
+        write(key, first, np.round(block / steps[key]) * steps[key] if steps[key] else block)
+
     before = list(range(len(prompts.before)))
     causal = bool(before) and all(
         np.abs(values[before] - some[rows[0]][before]).max() <= bounds[key]
@@ -104,10 +109,10 @@ def capture(
     def check(key: str, first: int, block: np.ndarray) -> None:
         for row in rows:
             if first <= row < first + len(block):
-                apart = np.abs(block[row - first] - held[key][row][list(positions)]).max()
+                apart = np.abs(block[row - first] - held[key][row][kept]).max()
                 if not apart <= bounds[key]:
                     raise Inexact(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
-        write(key, first, block)
+        write_rounded(key, first, block)
 
     refused: dict[str, str] = {}
     *faster, exact = ways(model, prompts, causal)
@@ -119,7 +124,7 @@ def capture(
             refused[way] = (str(error) or type(error).__name__).splitlines()[0]
     else:
         way = exact
-        _fill(model, projections, prompts, plan(model, prompts, positions, way), write, mean)
+        _fill(model, projections, prompts, plan(model, prompts, positions, way), write_rounded, mean)
     for projection in projections:
         for name, bias in projection.bias().items():
             write(f"attn_{projection.layer}_{name}_bias", 0, bias.float().cpu().numpy())
@@ -142,7 +147,7 @@ def _each(
         finite = torch.isfinite(kept).flatten(1).all(dim=1)
         if not finite.all():
             raise not_finite(layer, name, prompts.names[part.row + int(finite.int().argmin())], model.dtype)
-        receive(f"attn_{layer}_{name}", part.row, kept.float().cpu().numpy())
+        receive(f"attn_{layer}_{name}", part.row, (kept if kept.dtype == torch.float64 else kept.float()).cpu().numpy())
 
     run(model, projections, select, part.inputs)
 

@@ -1,9 +1,10 @@
 """What a model computes in, and where: double precision on the processor, where the model is small enough."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -90,6 +91,25 @@ def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(default)
+
+
+def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
+    """Return the step of the grid that captured numbers are rounded to: 0 for none, where the dtype is not float64.
+
+    Float32 keeps so many digits of numbers near 0 that processors differ there: of three million numbers, one or two.
+    Of a step that is a millionth of the largest number, the differences between processors are a part in a billion.
+
+    Parameters
+    ----------
+    values : sequence of ndarray
+        Of one array, some of its rows; not finite ones are reported elsewhere.
+    dtype : torch.dtype
+        That the model computes in.
+    """
+    largest = max(float(np.abs(some).max()) for some in values)
+    if dtype != torch.float64 or not 0 < largest < np.inf:
+        return 0.0
+    return 2.0 ** (np.ceil(np.log2(largest)) - 20)
 
 
 def not_finite(layer: int, part: str, word: str, dtype: torch.dtype) -> FloatingPointError:
