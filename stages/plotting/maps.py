@@ -11,9 +11,10 @@ from matplotlib.ticker import MaxNLocator
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.ladder import has_bias
+from stages.plotting.layers import number_layers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import number_layers, panels
+from stages.plotting.style import panels
 
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
@@ -47,12 +48,11 @@ def heads(
     Parameters
     ----------
     scores : mapping of str to ndarray, shape (layers, heads)
-        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``; NaN, shown as a gap, where there is none.
+        By matrix and pair; NaN, shown as a gap, where there is none.
     nulls : mapping of str to ndarray, shape (layers, heads)
         Ranges of what a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; may be
         empty. Titles say how many heads lie above and below.
     layers : sequence of int
-        Their numbers.
     biased : bool
         Whether the model's Q, K and V have biases: its heads cannot be held against nulls, which have none.
     """

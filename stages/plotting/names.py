@@ -42,6 +42,9 @@ COMPARISON_LABELS = {
     "cka_debiased": ComparisonLabel("RSA scores (debiased CKA)", "debiased CKA", "CKA"),
 }
 
+#: What is done to vectors before they are compared, after "vectors".
+TRANSFORM_LABELS = {"none": "as they are", "center": "centred", "zscore": "z-scored"}
+
 
 def number(value: float) -> str:
     """Write a number with two decimals and a real minus sign.

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from stages.geometry.names import MATRICES, PAIRS
 from stages.plotting.captions import above_chance, of_units, ranges
+from stages.plotting.layers import layer_axis, limit, number_layers, profile, zero
 from stages.plotting.names import COMPARISON_LABELS, number
 from stages.plotting.registry import figure
-from stages.plotting.style import MARKS, layer_axis, number_layers, panels, profile, show_limits, widened
+from stages.plotting.style import MARKS, line_key, panels, show_limits
 from stages.plotting.uncertainty import CERTAIN, Uncertainty, shown
 
 if TYPE_CHECKING:
@@ -29,23 +29,15 @@ if TYPE_CHECKING:
     at_target=False,
 )
 def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
-    """Draw Figure 3: unit-by-unit correlations over layers.
-
-    Parameters
-    ----------
-    r : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
-        Pairs that are not defined, as their matrices differ in width, are left out.
-    layers : sequence of int
-        Their numbers.
-    """
+    """Draw Figure 3: unit-by-unit correlations by pair, shape (layers,), of the pairs that can be correlated."""
     figure, (axis,) = panels(1, width=8)
-    axis.axhline(0, color="grey", linestyle="--", linewidth=1)
+    zero([axis], 1, "--")
     defined = [pair for pair in PAIRS if pair in r]
     for pair in defined:
         profile(axis, pair, r[pair])
     layer_axis(axis, layers)
     axis.set(title="Correlations of Q, K and V activations", ylabel="Correlation coefficient")
-    axis.set_ylim(show_limits(widened([r[pair] for pair in defined], (-0.5, 0.5))))
+    limit([axis], [r[pair] for pair in defined], (-0.5, 0.5))
     _legend(figure)
     return figure
 
@@ -72,24 +64,15 @@ def _of_scores(run: "Results") -> Uncertainty:
 def rsa_profile(
     scores: Mapping[str, np.ndarray], layers: Sequence[int], comparison: str = "pearson", known: Uncertainty = CERTAIN
 ) -> Figure:
-    """Draw Figure 6: RSA scores over layers.
-
-    Parameters
-    ----------
-    scores : mapping of "qk", "qv", "kv" to ndarray, shape (layers,)
-    layers : sequence of int
-        Their numbers.
-    comparison : str
-        What the scores are: a key of `COMPARISON_LABELS`.
-    known : Uncertainty
-    """
-    figure, (axis,) = panels(1, width=9.4 if known.band_keys("rsa") or known.test_keys("rsa", PAIRS) else 8)
+    """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISON_LABELS`."""
+    more = [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)]
+    figure, (axis,) = panels(1, width=9.4 if more else 8)
     for pair in PAIRS:
         profile(axis, pair, scores[pair], known.interval("rsa", pair), known.significant("rsa", pair))
     layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
-    axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))))
-    _legend(figure, [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)])
+    limit([axis], [scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))
+    _legend(figure, more)
     return figure
 
 
@@ -111,29 +94,19 @@ def _of_categories(run: "Results") -> str:
 def category_profile(
     d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Uncertainty = CERTAIN
 ) -> Figure:
-    """Draw Figure 8: effect sizes, and RSA scores within and across categories, over layers.
-
-    Parameters
-    ----------
-    d : mapping of "q", "k", "v" to ndarray, shape (layers,)
-        Cohen's d.
-    rsa : mapping of str to ndarray, shape (layers,)
-        ``{qk,qv,kv}_{within,across}``.
-    layers : sequence of int
-        Their numbers.
-    known : Uncertainty
-    """
+    """Draw Figure 8: Cohen's d by matrix and RSA scores by ``{pair}_within`` and ``{pair}_across``, shape (layers,)."""
     figure, axes = panels(3, width=13)
     for name in MATRICES:
         profile(axes[0], name, d[name], known.interval("d", name), known.significant("d", name))
-    axes[0].axhline(0, color="grey", linestyle="--", linewidth=1)
+    zero(axes[:1], 1, "--")
     axes[0].set(title="Effect size", ylabel="Cohen's d")
-    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
-    limits = show_limits(widened(scores + known.ends("rsa_within", PAIRS) + known.ends("rsa_across", PAIRS)))
-    for axis, kind in zip(axes[1:], ("within", "across"), strict=True):
+    kinds = ("within", "across")
+    for axis, kind in zip(axes[1:], kinds, strict=True):
         for pair in PAIRS:
             profile(axis, pair, rsa[f"{pair}_{kind}"], known.interval(f"rsa_{kind}", pair))
-        axis.set(title=kind.capitalize(), ylabel="RSA score", ylim=limits)
+        axis.set(title=kind.capitalize(), ylabel="RSA score")
+    ends = [end for kind in kinds for end in known.ends(f"rsa_{kind}", PAIRS)]
+    limit(axes[1:], [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in kinds] + ends)
     for axis in axes:
         layer_axis(axis, layers)
         axis.legend(loc="best", fontsize=10)
@@ -156,39 +129,20 @@ def _above(run: "Results") -> str:
     alternative="A scatter plot with a line of unity: RSA within against RSA across categories, each pair and layer",
 )
 def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
-    """Draw Figure 9: within- against across-category RSA, a marker a pair and layer.
-
-    Parameters
-    ----------
-    rsa : mapping of str to ndarray, shape (layers,)
-        ``{qk,qv,kv}_{within,across}``.
-    layers : sequence of int
-        Their numbers.
-    """
+    """Draw Figure 9: RSA scores ``{pair}_within`` against ``{pair}_across``, shape (layers,), a marker a layer."""
     figure, (axis,) = panels(1, width=7, height=6)
     scores = np.concatenate([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")])
-    low, high = show_limits((scores.min(), scores.max()))
-    axis.plot([low, high], [low, high], color="grey", linestyle="--", linewidth=1, zorder=0)
+    ends = show_limits((scores.min(), scores.max()))
+    axis.plot(ends, ends, color="grey", linestyle="--", linewidth=1, zorder=0)
+    look = {"c": np.arange(len(layers)), "cmap": "plasma", "s": 55, "linewidths": 0.5, "zorder": 2}
     for pair in PAIRS:
-        points = axis.scatter(
-            rsa[f"{pair}_across"],
-            rsa[f"{pair}_within"],
-            c=np.arange(len(layers)),
-            cmap="plasma",
-            marker=MARKS[pair].marker,
-            s=55,
-            edgecolors=rcParams["text.color"],
-            linewidths=0.5,
-            zorder=2,
-        )
-    axis.set(xlabel="Across-category RSA", ylabel="Within-category RSA", xlim=(low, high), ylim=(low, high))
+        places = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
+        points = axis.scatter(*places, marker=MARKS[pair].marker, edgecolors=rcParams["text.color"], **look)
+    axis.set(xlabel="Across-category RSA", ylabel="Within-category RSA", xlim=ends, ylim=ends)
     axis.set_aspect("equal")
     axis.set_title("RSA within and across categories")
-    handles: list[Artist] = [
-        Line2D([], [], color="grey", marker=MARKS[pair].marker, linestyle="", markersize=8, label=MARKS[pair].label)
-        for pair in PAIRS
-    ]
-    axis.legend(handles=handles, loc="lower right", fontsize=10)
+    keys = [line_key(MARKS[pair].label, marker=MARKS[pair].marker, line="", markersize=8) for pair in PAIRS]
+    axis.legend(handles=keys, loc="lower right", fontsize=10)
     bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     number_layers(bar.ax.yaxis, layers)
     return figure

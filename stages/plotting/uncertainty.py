@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.artist import Artist
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from stages.geometry.names import Scores
+from stages.plotting.style import area_key, line_key, percent
 
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
@@ -51,16 +50,14 @@ class Uncertainty:
     def band_keys(self, measure: str) -> list[Artist]:
         """List what the legend says of bands."""
         known = self.bands and any(names[0] == measure for names in self.scores)
-        label = f"{100 * (1 - self.alpha):g} % interval"
-        return [Patch(color="grey", alpha=0.4, linewidth=0, label=label)] if known else []
+        return [area_key(f"{percent(self.alpha)} interval", alpha=0.4)] if known else []
 
     def test_keys(self, measure: str, names: Sequence[str], of: str = "") -> list[Artist]:
         """List what the legend says of full and hollow marks, of those that occur."""
         tested = [passed for name in names if (passed := self.significant(measure, name)) is not None]
-        looks = {"color": "grey", "marker": "o", "linestyle": "", "markersize": 7}
         kinds = {True: ("≤", {}), False: (">", {"markerfacecolor": "none"})}
         return [
-            Line2D([], [], **looks, **fill, label=f"{of}family-wise p {sign} {self.alpha:g}")
+            line_key(f"{of}family-wise p {sign} {self.alpha:g}", marker="o", line="", markersize=7, **fill)
             for passed, (sign, fill) in kinds.items()
             if any((cells == passed).any() for cells in tested)
         ]

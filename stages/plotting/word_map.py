@@ -51,16 +51,7 @@ def word_map(
     categories: Sequence[str],
     layer: int,
 ) -> Figure:
-    """Draw Figure 14: the words' map in each matrix.
-
-    Parameters
-    ----------
-    points : mapping of "q", "k", "v" to ndarray, shape (words, 2)
-        Laid over each other.
-    stress : mapping of "q", "k", "v" to float
-    words, categories : sequence of str, length words
-    layer : int
-    """
+    """Draw Figure 14: the words' map in each matrix, points of shape (words, 2) that are laid over each other."""
     order = list(dict.fromkeys(categories))
     chosen = np.unique(np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int))
     points, words = {name: values[chosen] for name, values in points.items()}, [words[place] for place in chosen]
