@@ -25,7 +25,7 @@ from stages.plotting import controls, ladder, maps, profiles, scatter, sentences
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import Drawing, draw_all
 from stages.plotting.registry import figure, figures
-from stages.plotting.uncertainty import Uncertainty
+from stages.plotting.profiles import Uncertainty
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)

@@ -36,28 +36,21 @@ def page(
     images: Mapping[str, tuple[bytes, bytes]],
     vega: str,
 ) -> str:
-    """Write the report.
+    """Return the report, one HTML page that loads nothing.
 
     Parameters
     ----------
     run : Results
     captured : mapping
         `data/capture.json`.
-    similarity : mapping
-        Of `contents.matrices`.
-    word_map : mapping
-        Of `contents.maps`.
+    similarity, word_map : mapping
+        Of `contents.layer_by_layer`.
     settings : mapping of str to value
         By key of `params.yaml`: all.
     images : mapping of str to two of bytes
         By name, PNG: the figures, in the theme of ``figures.theme`` and in the other.
     vega : str
         The plotting library, which stands in the page as it is.
-
-    Returns
-    -------
-    str
-        One HTML page that loads nothing.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]

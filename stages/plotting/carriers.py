@@ -1,13 +1,13 @@
 """Figures 16 and 17: what single words and single units carry."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.artefacts.results import Results
 from stages.geometry.influence import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
 from stages.plotting.captions import counts, numbers
@@ -16,15 +16,12 @@ from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, line_key, panels, shortened, widened
 
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
-
 #: Letters of a word that are shown, and how many names fit side by side.
 LETTERS, SIDE_BY_SIDE = 10, 4
 SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
-def _of_words(run: "Results") -> str:
+def _of_words(run: Results) -> str:
     """Return the caption: how much scores depend on one word, and where most."""
     said = []
     for measure, label in (("rsa", "RSA"), ("d", "Cohen's d")):
@@ -104,7 +101,7 @@ def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str
             yield place, aligned
 
 
-def _of_units(run: "Results") -> str:
+def _of_units(run: Results) -> str:
     """Return the caption: the largest units' shares, and RSA with and without them, in means over layers."""
     share = {name: run.anisotropy["unit_share", name, "all"]["value"].mean() for name in WITH_INPUT}
     x, unit = (run.anisotropy[measure, INPUT, "all"]["value"] for measure in ("unit_share", "unit"))

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
+from stages.artefacts.results import Results
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, ROBUST_COMPARISONS, Scores
 from stages.plotting.captions import counts, means, numbers
 from stages.plotting.ladder import draw_ranges, has_bias, range_keys
@@ -17,14 +17,11 @@ from stages.plotting.names import COMPARISON_LABELS, TRANSFORM_LABELS, number
 from stages.plotting.registry import figure
 from stages.plotting.style import area_key, line_key, panels, percent
 
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
-
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
 
 
-def _of_input(run: "Results") -> str:
+def _of_input(run: Results) -> str:
     partial = {pair: run.controls["partial_rsa", pair] for pair in PAIRS}
     above, below = {p: c["low"] > 0 for p, c in partial.items()}, {p: c["high"] < 0 for p, c in partial.items()}
     return (
@@ -88,7 +85,7 @@ MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
 EVERY = "every"
 
 
-def _of_choices(run: "Results") -> str:
+def _of_choices(run: Results) -> str:
     """Return the caption: means under every choice, and where every pair and matrix lies among random maps."""
 
     def means_of(ending: str, names: Sequence[str]) -> str:

@@ -1,7 +1,6 @@
 """Figure 10, and what other figures show of the ladder of nulls: what each rung gives, and what each step adds."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -10,14 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, PAIRS, Scores
 from stages.plotting.captions import numbers
 from stages.plotting.layers import band, limit, marker_size, over_layers, profile, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, area_key, line_key, percent
-
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
 
 #: The drawn rungs: name, colour and opacity of the range.
 RUNGS = {
@@ -34,7 +31,7 @@ STEPS = {
 }
 
 
-def _caption(run: "Results") -> str:
+def _caption(run: Results) -> str:
     """Return the caption: each rung's mean over layers, and where RSA lies relative to the trained spectra."""
     gaussian, spectrum, orientation, trained = (
         numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})

@@ -1,7 +1,6 @@
 """Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.ladder import has_bias
 from stages.plotting.layers import number_layers
@@ -16,11 +16,8 @@ from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import panels
 
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
 
-
-def _largest(run: "Results") -> str:
+def _largest(run: Results) -> str:
     def of(names: Sequence[str]) -> str:
         known = [name for name in names if np.isfinite(run.heads[name]).any()]
         best = {name: np.unravel_index(np.nanargmax(run.heads[name]), run.heads[name].shape) for name in known}

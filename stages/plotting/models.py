@@ -1,27 +1,24 @@
 """Figure 18: agreement and separability of several models, over relative depth."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.artefacts.kept import Kept
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.captions import listed
 from stages.plotting.names import number
 from stages.plotting.registry import figure, without_values
 from stages.plotting.style import MARKS, area_key, line_key, panels
 
-if TYPE_CHECKING:
-    from stages.artefacts.kept import Kept
-    from stages.artefacts.results import Results
-
 #: Models side by side; more go into further rows.
 ACROSS = 5
 
 
-def _caption(run: "Results") -> str:
+def _caption(run: Results) -> str:
     """Return the caption: the scores of each kept run, beside those of random maps."""
     said = [
         f"{one.name} {number(one.summary['rsa'])}"
@@ -40,7 +37,7 @@ def _caption(run: "Results") -> str:
     "the range of random maps",
     at_target=False,
 )
-def models(kept: Sequence["Kept"]) -> Figure:
+def models(kept: Sequence[Kept]) -> Figure:
     """Draw Figure 18: for each kept run RSA of every pair, and below it Cohen's d of every matrix."""
     if not kept:
         return without_values("no run is kept in metrics/models")
@@ -67,7 +64,7 @@ def models(kept: Sequence["Kept"]) -> Figure:
     return drawn
 
 
-def _panel(axis: Axes, one: "Kept", measure: str, names: Sequence[str], scores: dict) -> None:
+def _panel(axis: Axes, one: Kept, measure: str, names: Sequence[str], scores: dict) -> None:
     """Draw the scores of one model, and behind them the mean range of random maps."""
     depth = np.linspace(0, 1, len(scores[names[0]]))
     if one.nulls:

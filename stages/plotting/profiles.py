@@ -1,23 +1,78 @@
 """Figures over layers: laminar profiles, and within- against across-category RSA."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
-from stages.geometry.names import MATRICES, PAIRS
+from stages.artefacts.results import Results
+from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.plotting.captions import above_chance, of_units, ranges
 from stages.plotting.layers import layer_axis, limit, number_layers, profile, zero
 from stages.plotting.names import COMPARISON_LABELS, number
 from stages.plotting.registry import figure
-from stages.plotting.style import MARKS, line_key, panels, show_limits
-from stages.plotting.uncertainty import CERTAIN, Uncertainty, shown
+from stages.plotting.style import MARKS, area_key, line_key, panels, percent, show_limits
 
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Intervals and tests of a run, as far as a figure is to show them: where there are none, nothing is shown.
+
+    Attributes
+    ----------
+    scores : Scores
+        "low", "high" and "p_familywise" by measure and matrix or pair.
+    alpha : float
+        Level of the tests; intervals hold 1 - alpha.
+    bands, marks : bool
+        Whether intervals are shown, and whether tests are.
+    """
+
+    scores: Scores = field(default_factory=dict)
+    alpha: float = 0.05
+    bands: bool = True
+    marks: bool = True
+
+    def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
+        """Return "low" and "high" of a matrix or pair, or None."""
+        return self.scores.get((measure, name)) if self.bands else None
+
+    def ends(self, measure: str, names: Sequence[str]) -> list[np.ndarray]:
+        """List the ends of all intervals that are shown, for the limits of an axis."""
+        intervals = [interval for name in names if (interval := self.interval(measure, name))]
+        return [interval[end] for interval in intervals for end in ("low", "high")]
+
+    def significant(self, measure: str, name: str) -> np.ndarray | None:
+        """Return in which layers a family-wise test is passed, or None."""
+        cells = self.scores.get((measure, name)) if self.marks else None
+        return cells["p_familywise"] <= self.alpha if cells else None
+
+    def band_keys(self, measure: str) -> list[Artist]:
+        """List what the legend says of bands."""
+        known = self.bands and any(names[0] == measure for names in self.scores)
+        return [area_key(f"{percent(self.alpha)} interval", alpha=0.4)] if known else []
+
+    def test_keys(self, measure: str, names: Sequence[str], of: str = "") -> list[Artist]:
+        """List what the legend says of full and hollow marks, of those that occur."""
+        tested = [passed for name in names if (passed := self.significant(measure, name)) is not None]
+        kinds = {True: ("≤", {}), False: (">", {"markerfacecolor": "none"})}
+        return [
+            line_key(f"{of}family-wise p {sign} {self.alpha:g}", marker="o", line="", markersize=7, **fill)
+            for passed, (sign, fill) in kinds.items()
+            if any((cells == passed).any() for cells in tested)
+        ]
+
+
+#: No interval and no test.
+CERTAIN = Uncertainty()
+
+
+def shown(run: Results) -> Uncertainty:
+    """Return what of a run's tests and intervals its figures are to show."""
+    return Uncertainty(run.inference, run.alpha, run.bands, run.marks)
 
 
 @figure(
@@ -42,7 +97,7 @@ def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -
     return figure
 
 
-def _of_scores(run: "Results") -> Uncertainty:
+def _of_scores(run: Results) -> Uncertainty:
     """Return what is known of RSA scores: tests and intervals are of Pearson's r."""
     if run.comparison == "pearson":
         return shown(run)
@@ -76,7 +131,7 @@ def rsa_profile(
     return figure
 
 
-def _of_categories(run: "Results") -> str:
+def _of_categories(run: Results) -> str:
     within, across = (np.mean([run.rsa[f"{pair}_{kind}"] for pair in PAIRS]) for kind in ("within", "across"))
     return (
         f"Cohen's d: {ranges(MATRICES, run.separability, run)}. Mean RSA within categories {number(within)}, "
@@ -116,7 +171,7 @@ def category_profile(
     return figure
 
 
-def _above(run: "Results") -> str:
+def _above(run: Results) -> str:
     above = sum(int(np.sum(run.rsa[f"{pair}_within"] > run.rsa[f"{pair}_across"])) for pair in PAIRS)
     return f"RSA is higher within than across in {above} of {3 * run.layers} layers and pairs."
 

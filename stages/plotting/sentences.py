@@ -1,7 +1,6 @@
 """Figure 15: the same words in several sentences."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
@@ -9,6 +8,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from stages.artefacts.results import Results
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import numbers
@@ -16,15 +16,12 @@ from stages.plotting.layers import limit, marker_size, over_layers, profile, zer
 from stages.plotting.registry import figure
 from stages.plotting.style import area_key, line_key, percent
 
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
-
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
 #: The measures of the middle row.
 RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "share_sentence")
 
 
-def _caption(run: "Results") -> str:
+def _caption(run: Results) -> str:
     """Return the caption: reliability of the geometries, and RSA corrected for it, in means over layers."""
 
     def means_of(measure: str, names: Sequence[str]) -> str:
