@@ -24,8 +24,8 @@ from stages.pipeline.schema import Figures
 from stages.plotting import controls, ladder, maps, profiles, scatter, sentences, style, word_map, words
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS
 from stages.plotting.parallel import Drawing, draw_all
-from stages.plotting.registry import figure, figures
 from stages.plotting.profiles import Uncertainty
+from stages.plotting.registry import figure, figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)

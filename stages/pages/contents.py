@@ -25,17 +25,8 @@ def layer_by_layer(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Gather what the layer slider shows, of all words or of `MOST_WORDS`, evenly spaced through the list.
 
-    Parameters
-    ----------
-    read : callable
-        Takes "q", "k" or "v" and a layer's place, returns similarities, shape (pairs,).
-    layers : int
-        How many.
-    words, categories : sequence of str, length words
-    metric : str
-        A key of `stages.geometry.similarity.METRICS`.
-    focus : int
-        The place of the layer whose mean similarity over the matrices orders the words.
+    `read` takes "q", "k" or "v" and a layer's place, and returns similarities, shape (pairs,), by a `metric` of
+    `stages.geometry.similarity.METRICS`. The mean over the matrices at place `focus` orders the words.
 
     Returns
     -------

@@ -38,19 +38,9 @@ def page(
 ) -> str:
     """Return the report, one HTML page that loads nothing.
 
-    Parameters
-    ----------
-    run : Results
-    captured : mapping
-        `data/capture.json`.
-    similarity, word_map : mapping
-        Of `contents.layer_by_layer`.
-    settings : mapping of str to value
-        By key of `params.yaml`: all.
-    images : mapping of str to two of bytes
-        By name, PNG: the figures, in the theme of ``figures.theme`` and in the other.
-    vega : str
-        The plotting library, which stands in the page as it is.
+    `captured` is `data/capture.json`; `similarity` and `word_map` are of `contents.layer_by_layer`; `settings` are all
+    of `params.yaml`, by key; `images` are the figures by name as PNG, in the theme of ``figures.theme`` and in the
+    other; `vega` is the plotting library, which stands in the page as it is.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]

@@ -11,7 +11,7 @@ from stages.artefacts.results import Results
 from stages.geometry.influence import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
 from stages.plotting.captions import counts, numbers
-from stages.plotting.layers import layer_axis, limit, marker_size, over_layers, profile, zero
+from stages.plotting.layers import layer_axis, legend_below, limit, marker_size, over_layers, profile, zero
 from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, line_key, panels, shortened, widened
@@ -143,10 +143,7 @@ def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
         axes[1].plot(without, color=MARKS[pair].colour, linestyle="--", linewidth=1)
     axes[1].set(title="RSA with and without it", ylabel="RSA score")
     limit(axes[1:], [*values["all"], *values["without_unit"]])
-    for axis in axes:
+    for axis, more in zip(axes, ([], [line_key("without the largest unit", line="--", linewidth=1)]), strict=True):
         layer_axis(axis, layers)
-        handles, _ = axis.get_legend_handles_labels()
-        if axis is axes[1]:
-            handles.append(line_key("without the largest unit", line="--", linewidth=1))
-        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=10)
+        legend_below(axis, more)
     return figure

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, ROBUST_COMPARISONS, Scores
-from stages.plotting.captions import counts, means, numbers
+from stages.plotting.captions import EVERY, counts, means, numbers, places
 from stages.plotting.ladder import draw_ranges, has_bias, range_keys
 from stages.plotting.layers import band, layer_axis, limit, marker_size, over_layers, profile, zero
 from stages.plotting.names import COMPARISON_LABELS, TRANSFORM_LABELS, number
@@ -52,11 +52,10 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
         profile(axis, pair, controls["rsa", pair]["value"])
         for name in pair:
             to_input = controls["rsa_to_input", name]["value"]
-            axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{LABELS[name]} to input")
+            axis.plot(to_input, color=text, linestyle=LINES[name])
         partial = controls["partial_rsa", pair]
         band(axis, partial, "C3")
         axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(len(layers)))
-        axis.legend(handles=axis.lines[1:3], loc="best", fontsize=9)
     for name, axis in below.items():
         draw_ranges(axis, nulls, "d", name)
         profile(axis, name, controls["d", name]["value"])
@@ -69,6 +68,7 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
     limit(below.values(), [values for (m, _), values in drawn.items() if "rsa" not in m] + ranges, (0.0, 1.0))
     given = line_key(f"RSA given the input,\n{percent(alpha)} interval", "C3", "D")
     upper = [line_key("trained", marker="s"), given]
+    upper += [line_key(f"{LABELS[name]}, RSA to the input", text, line=line) for name, line in LINES.items()]
     lower = [
         line_key("d of the input", text, line="--"),
         *(range_keys(nulls, ("gaussian", "spectrum")) if nulls else []),
@@ -81,8 +81,6 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
 
 #: The measures of Figure 12: name, and what they are of.
 MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
-#: In `metrics/verdicts.csv`, in the place of a name, a transform or a comparison: all of them.
-EVERY = "every"
 
 
 def _of_choices(run: Results) -> str:
@@ -96,15 +94,9 @@ def _of_choices(run: Results) -> str:
     said = f"Mean RSA of vectors by {rsa}. Mean Cohen's d {means_of('', MATRICES)}."
     if not run.nulls:
         return f"{said} Random maps: not computed, {run.reasons['nulls']}."
-    places = (
-        f"{LABELS[name]} {row.above} / {row.inside} / {row.below}"
-        for measure, (_, names) in MEASURES.items()
-        for name in names
-        for row in [run.verdicts.loc[measure, name, "spectrum", EVERY, EVERY]]
-    )
     return (
-        f"{said} Layers above / among / below random maps with the trained spectra under every transform and "
-        f"comparison: {', '.join(places)}."
+        f"{said} Layers that lie above, among or below random maps with the trained spectra, under every transform and "
+        f"comparison: {'; '.join(places(run, measure, names) for measure, (_, names) in MEASURES.items())}."
     )
 
 
@@ -122,18 +114,9 @@ def robustness(
 ) -> Figure:
     """Draw Figure 12: RSA and separability over layers under every transform, among random maps under the same.
 
-    Parameters
-    ----------
-    scores : mapping of str to ndarray, shape (layers,)
-        ``{pair}_{transform}_pearson`` and ``{matrix}_{transform}``, of `metrics/robustness.csv`.
-    nulls : Scores
-        By measure, pair or matrix, transform, comparison and rung, the table of that name; may be empty.
-    verdicts : DataFrame
-        Of `Results.verdicts`: the counts in the titles.
-    alpha : float
-        Ranges hold 1 - alpha of the draws; a mark is filled where family-wise p is at most alpha.
-    layers : sequence of int
-        Their numbers.
+    `scores`, ``{pair}_{transform}_pearson`` and ``{matrix}_{transform}``, are of shape (layers,); `nulls` may be empty,
+    and are otherwise by measure, pair or matrix, transform, comparison and rung; `verdicts` are those of `Results`.
+    Ranges hold 1 - alpha of the draws; a mark is filled where family-wise p is at most alpha.
     """
     rows = [(measure, name) for measure, (_, names) in MEASURES.items() for name in names]
     figure, axes = panels(len(TRANSFORM_LABELS), rows=len(rows), width=10.5, height=12.5)
@@ -161,8 +144,8 @@ def robustness(
     for axis in grid[:-1].ravel():
         axis.set_xlabel("")
         axis.tick_params(labelbottom=False)
-    limit(grid[:3].ravel(), drawn["rsa"], (0.4, 1.0))
-    limit(grid[3:].ravel(), drawn["d"], (0.0, 1.0))
+    limit(grid[:3].ravel(), drawn["rsa"], (0.6, 0.9))
+    limit(grid[3:].ravel(), drawn["d"], (0.0, 0.2))
     if not nulls:
         figure.suptitle("The same under other choices")
         return figure

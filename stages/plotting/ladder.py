@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from stages.artefacts.results import Results
-from stages.geometry.names import LABELS, PAIRS, Scores
-from stages.plotting.captions import numbers
+from stages.geometry.names import PAIRS, Scores
+from stages.plotting.captions import numbers, places
 from stages.plotting.layers import band, limit, marker_size, over_layers, profile, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, area_key, line_key, percent
@@ -37,14 +37,10 @@ def _caption(run: Results) -> str:
         numbers({pair: run.nulls["rsa", pair, rung]["value"].mean() for pair in PAIRS})
         for rung in ("gaussian", "spectrum", "orientation", "trained")
     )
-    measured = run.claims["rsa_against_spectrum"]["measured"]
-    places = "; ".join(
-        f"{LABELS[pair]} {c['above']} above, {c['inside']} among, {c['below']} below" for pair, c in measured.items()
-    )
     return (
         f"Mean RSA of any maps of the input: {gaussian}; with the trained spectra: {spectrum}; turned together: "
         f"{orientation}; as trained: {trained}. Layers that lie above, among or below maps with the trained spectra, "
-        f"under every transform and comparison: {places}."
+        f"under every transform and comparison: {places(run, 'rsa', PAIRS)}."
     )
 
 

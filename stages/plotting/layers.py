@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -46,6 +47,12 @@ def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
     axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
 
 
+def legend_below(axis: Axes, more: Iterable[Artist] = ()) -> None:
+    """Place the legend below the panel, where it hides no line."""
+    handles, _ = axis.get_legend_handles_labels()
+    axis.legend(handles=[*handles, *more], loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=10)
+
+
 def profile(
     axes: Axes,
     name: str,
@@ -56,16 +63,8 @@ def profile(
 ) -> None:
     """Draw a matrix or pair over layers, and its interval; a mark is hollow where it is not significant.
 
-    Parameters
-    ----------
-    axes : Axes
-    name : str
-        A key of `MARKS`.
-    values : ndarray, shape (layers,)
-    interval : mapping of "low", "high" to ndarray, shape (layers,), optional
-    significant : ndarray of bool, shape (layers,), optional
-    size : float
-        Of the marks, relative to others'.
+    `name` is a key of `MARKS`; arrays are of shape (layers,), `interval` has "low" and "high"; `size` is that of the
+    marks, relative to others'.
     """
     label, colour, marker = MARKS[name]
     points = size * marker_size(len(values))

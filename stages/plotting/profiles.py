@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from stages.artefacts.results import Results
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.plotting.captions import above_chance, of_units, ranges
-from stages.plotting.layers import layer_axis, limit, number_layers, profile, zero
+from stages.plotting.layers import layer_axis, legend_below, limit, number_layers, profile, zero
 from stages.plotting.names import COMPARISON_LABELS, number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, area_key, line_key, panels, percent, show_limits
@@ -19,22 +19,12 @@ from stages.plotting.style import MARKS, area_key, line_key, panels, percent, sh
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Intervals and tests of a run, as far as a figure is to show them: where there are none, nothing is shown.
+    """Intervals and tests of a run, as far as a figure is to show them: where there are none, nothing is shown."""
 
-    Attributes
-    ----------
-    scores : Scores
-        "low", "high" and "p_familywise" by measure and matrix or pair.
-    alpha : float
-        Level of the tests; intervals hold 1 - alpha.
-    bands, marks : bool
-        Whether intervals are shown, and whether tests are.
-    """
-
-    scores: Scores = field(default_factory=dict)
-    alpha: float = 0.05
-    bands: bool = True
-    marks: bool = True
+    scores: Scores = field(default_factory=dict)  # "low", "high" and "p_familywise" by measure and matrix or pair
+    alpha: float = 0.05  # level of the tests; intervals hold 1 - alpha
+    bands: bool = True  # whether intervals are shown
+    marks: bool = True  # whether tests are
 
     def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
         """Return "low" and "high" of a matrix or pair, or None."""
@@ -164,7 +154,7 @@ def category_profile(
     limit(axes[1:], [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in kinds] + ends)
     for axis in axes:
         layer_axis(axis, layers)
-        axis.legend(loc="best", fontsize=10)
+        legend_below(axis)
     handles = [*known.band_keys("d"), *known.test_keys("d", MATRICES, "Cohen's d: ")]  # RSA is not tested here
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)

@@ -20,36 +20,16 @@ _ENTERED: dict[int, "figure"] = {}
 
 @dataclass
 class figure:
-    """Enter the function that draws a figure; its file is named after number and function.
+    """Enter the function that draws a figure, which takes arrays; its file is named after number and function."""
 
-    Attributes
-    ----------
-    number : int
-        The pages' order; a ValueError where it is taken.
-    subject : str
-        For the title on a page.
-    values : callable
-        Takes the run's `Results`, returns the function's arguments.
-    caption : callable
-        Takes the run's `Results`, returns the sentences below the figure, with its numbers.
-    alternative : str
-        What there is to see, for readers who do not.
-    table : str, optional
-        The attribute of `Results` without which there is nothing to draw.
-    one_layer : bool
-        Whether it shows the focus layer only.
-    at_target : bool
-        Whether it shows words as they are compared at `tokens.target`.
-    """
-
-    number: int
-    subject: str
-    values: Callable[[Any], tuple]
-    caption: Callable[[Any], str]
-    alternative: str
-    table: str | None = None
-    one_layer: bool = False
-    at_target: bool = True
+    number: int  # the pages' order; a ValueError where it is taken
+    subject: str  # for the title on a page
+    values: Callable[[Any], tuple]  # takes the run's `Results`, returns the function's arguments
+    caption: Callable[[Any], str]  # takes them too, returns the sentences below the figure, with its numbers
+    alternative: str  # what there is to see, for readers who do not
+    table: str | None = None  # the attribute of `Results` without which there is nothing to draw
+    one_layer: bool = False  # whether it shows the focus layer only
+    at_target: bool = True  # whether it shows words as they are compared at `tokens.target`
 
     def __call__(self, draw: Callable[..., Figure]) -> Callable[..., Figure]:
         """Enter a function."""

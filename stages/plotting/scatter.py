@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.captions import at_focus, numbers, of_units
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
@@ -22,13 +23,25 @@ SIZES = {"s": 5.5, "o": 6, "^": 7}
 OWN_TOKEN = "the word's own token"
 
 
+def _shared(activations: Mapping[str, np.ndarray]) -> str:
+    """Return how many units K and V have where query heads share them, so that they are repeated; or nothing."""
+    own = {name: len(np.unique(activations[name])) for name in "kv"}
+    shared = [f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(activations[name]) / 2]
+    return f"{' and '.join(shared)}, repeated for the query heads that share them" if shared else ""
+
+
+def _of_units(run: Results) -> str:
+    """Return the caption: the focus layer's correlations, and what of the points are repetitions."""
+    shared, r = _shared(run.units), numbers(at_focus(PAIRS, run.correlation, run))
+    said = f"Correlation of units at token {run.context}: {r}."
+    return of_units(run, f"{said} Distinct units: {shared}." if shared else said)
+
+
 @figure(
     2,
     "Activations",
     values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus, run.context),
-    caption=lambda run: of_units(
-        run, f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
-    ),
+    caption=_of_units,
     alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
     one_layer=True,
     at_target=False,
