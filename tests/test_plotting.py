@@ -317,8 +317,8 @@ def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
 @pytest.mark.parametrize("bands", [True, False])
 @pytest.mark.parametrize("marks", [True, False])
 def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
-    shown = profiles.Uncertainty({("rsa", pair): UNSURE for pair in PAIRS}, 0.05, bands, marks)
-    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", shown)
+    run = SimpleNamespace(inference={("rsa", pair): UNSURE for pair in PAIRS}, bands=bands, marks=marks)
+    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", profiles.shown(run))
     (axis,) = drawn.axes
     assert len(axis.collections) == 3 * bands
     assert (axis.get_ylim()[0] < -0.31) == bands
@@ -330,16 +330,16 @@ def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
 
 def test_intervals_and_tests_of_the_category_figures_and_marks_that_occur() -> None:
     scores = {(kind, pair): UNSURE for kind in ("rsa_within", "rsa_across") for pair in PAIRS}
-    shown = profiles.Uncertainty(scores | {("d", name): UNSURE for name in "qkv"}, 0.1, bands=True, marks=True)
-    drawn = profiles.category_profile(D, RSA, LAYERS, shown)
+    drawn = profiles.category_profile(D, RSA, LAYERS, scores | {("d", name): UNSURE for name in "qkv"}, 0.1)
     assert titles(drawn) == ["Effect size", "Within", "Across"]
     assert labels(drawn) == [(LAYER, "Cohen's d"), (LAYER, "RSA score"), (LAYER, "RSA score")]
     assert [len(axes.collections) for axes in drawn.axes] == [3, 3, 3]
     hollow = [[line for line in axes.lines if line.get_linestyle() == "None"] for axes in drawn.axes]
     assert [len(lines) for lines in hollow] == [3, 0, 0]
     assert keys(drawn) == ["90 % interval", "Cohen's d: family-wise p ≤ 0.1", "Cohen's d: family-wise p > 0.1"]
-    passed = {("rsa", pair): {**UNSURE, "p_familywise": np.zeros(5)} for pair in PAIRS}
-    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", profiles.Uncertainty(passed, 0.05, bands=False))
+    drawn = profiles.rsa_profile(
+        RSA, LAYERS, "pearson", {("rsa", pair): {"p_familywise": np.zeros(5)} for pair in PAIRS}
+    )
     assert keys(drawn)[3:] == ["family-wise p ≤ 0.05"]
 
 

@@ -20,6 +20,7 @@ from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
 from stages.plotting.registry import figure, figures
+from stages.plotting.style import percent
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -64,23 +65,19 @@ def page(
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         vega=vega,
         **asked,
+        run=run,
+        captured=captured,
         model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
         random=settings["model.weights"] == "random",
-        template=captured["prompt"]["template"],
-        words=captured["words"],
         blocks=blocks,
-        layers=run.numbers,
-        focus=run.focus,
-        place=run.place,
         held=sum(row["holds"] is True for row in asked["claims"]),
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
         similarity=metric.long,
         sampled=len(similarity["words"]),
-        percent=f"{100 * (1 - run.alpha):g} %",
+        percent=percent(run.alpha),
         profiles=profiles,
         answer=answer(run),
-        aside=run.aside,
         lead=next(figure for figure in shown if figure["name"] == LEAD),
         figures=[figure for figure in shown if figure["name"] != LEAD],
         other_theme=OTHER_THEME[settings["figures.theme"]],

@@ -128,17 +128,17 @@ def robustness(
             own = scores[f"{name}_{transform}_pearson" if measure == "rsa" else f"{name}_{transform}"]
             title = [f"vectors {label}"] if axis in grid[0] else []
             drawn[measure].append(own)
-            beyond = None
+            tested = {}
             if nulls:
                 null = nulls[measure, name, transform, "pearson", "spectrum"]
                 band(axis, null, "C3", 0.3)
                 axis.plot(own, color=text, linestyle=":", linewidth=1)
                 own = nulls[measure, name, transform, "pearson", "unbiased"]["value"]
-                beyond = null["p_familywise"] <= alpha
+                tested = {"p_familywise": null["p_familywise"]}
                 drawn[measure] += [null["low"], null["high"], own]
                 place = verdicts.loc[measure, name, "spectrum", transform, "pearson"]
                 title.append(f"{place.above} above, {place.inside} among, {place.below} below")
-            profile(axis, name, own, significant=beyond, size=0.8)
+            profile(axis, name, own, tested, alpha, size=0.8)
             axis.set_title("\n".join(title), fontsize=11)
             layer_axis(axis, layers)
     for axis in grid[:-1].ravel():

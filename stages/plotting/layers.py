@@ -57,22 +57,22 @@ def profile(
     axes: Axes,
     name: str,
     values: np.ndarray,
-    interval: Mapping[str, np.ndarray] | None = None,
-    significant: np.ndarray | None = None,
+    known: Mapping[str, np.ndarray] | None = None,
+    alpha: float | None = None,
     size: float = 1,
 ) -> None:
-    """Draw a matrix or pair over layers, and its interval; a mark is hollow where it is not significant.
+    """Draw a matrix or pair, a key of `MARKS`, over layers: values of shape (layers,).
 
-    `name` is a key of `MARKS`; arrays are of shape (layers,), `interval` has "low" and "high"; `size` is that of the
-    marks, relative to others'.
+    What is `known` of it may have "low" and "high", drawn as a band, and "p_familywise": with a level `alpha`, marks
+    are hollow where it is larger. `size` is that of the marks, relative to others'.
     """
     label, colour, marker = MARKS[name]
     points = size * marker_size(len(values))
     axes.plot(values, color=colour, marker=marker, markersize=points, label=label)
-    if interval is not None:
-        band(axes, interval, colour)
-    if significant is not None:
-        hollow = np.flatnonzero(~significant)
+    if known and "low" in known:
+        band(axes, known, colour)
+    if known and "p_familywise" in known and alpha is not None:
+        hollow = np.flatnonzero(known["p_familywise"] > alpha)
         axes.plot(hollow, values[hollow], marker, color=colour, mfc=rcParams["axes.facecolor"], ms=points)
 
 

@@ -1,7 +1,7 @@
 """Figures over layers: laminar profiles, and within- against across-category RSA."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib import rcParams
@@ -17,52 +17,27 @@ from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, area_key, line_key, panels, percent, show_limits
 
 
-@dataclass(frozen=True)
-class Uncertainty:
-    """Intervals and tests of a run, as far as a figure is to show them: where there are none, nothing is shown."""
-
-    scores: Scores = field(default_factory=dict)  # "low", "high" and "p_familywise" by measure and matrix or pair
-    alpha: float = 0.05  # level of the tests; intervals hold 1 - alpha
-    bands: bool = True  # whether intervals are shown
-    marks: bool = True  # whether tests are
-
-    def interval(self, measure: str, name: str) -> Mapping[str, np.ndarray] | None:
-        """Return "low" and "high" of a matrix or pair, or None."""
-        return self.scores.get((measure, name)) if self.bands else None
-
-    def ends(self, measure: str, names: Sequence[str]) -> list[np.ndarray]:
-        """List the ends of all intervals that are shown, for the limits of an axis."""
-        intervals = [interval for name in names if (interval := self.interval(measure, name))]
-        return [interval[end] for interval in intervals for end in ("low", "high")]
-
-    def significant(self, measure: str, name: str) -> np.ndarray | None:
-        """Return in which layers a family-wise test is passed, or None."""
-        cells = self.scores.get((measure, name)) if self.marks else None
-        return cells["p_familywise"] <= self.alpha if cells else None
-
-    def band_keys(self, measure: str) -> list[Artist]:
-        """List what the legend says of bands."""
-        known = self.bands and any(names[0] == measure for names in self.scores)
-        return [area_key(f"{percent(self.alpha)} interval", alpha=0.4)] if known else []
-
-    def test_keys(self, measure: str, names: Sequence[str], of: str = "") -> list[Artist]:
-        """List what the legend says of full and hollow marks, of those that occur."""
-        tested = [passed for name in names if (passed := self.significant(measure, name)) is not None]
-        kinds = {True: ("≤", {}), False: (">", {"markerfacecolor": "none"})}
-        return [
-            line_key(f"{of}family-wise p {sign} {self.alpha:g}", marker="o", line="", markersize=7, **fill)
-            for passed, (sign, fill) in kinds.items()
-            if any((cells == passed).any() for cells in tested)
-        ]
+def shown(run: Results) -> Scores:
+    """Return the intervals and tests that figures are to show: "low" and "high", "p_familywise", or none of them."""
+    columns = ("low", "high") * run.bands + ("p_familywise",) * run.marks
+    return {names: {c: cells[c] for c in columns if c in cells} for names, cells in run.inference.items()}
 
 
-#: No interval and no test.
-CERTAIN = Uncertainty()
+def ends(known: Scores, *measures: str) -> list[np.ndarray]:
+    """List the ends of the intervals of measures, for the limits of an axis."""
+    return [cells[end] for names, cells in known.items() if names[0] in measures for end in cells if end[0] != "p"]
 
 
-def shown(run: Results) -> Uncertainty:
-    """Return what of a run's tests and intervals its figures are to show."""
-    return Uncertainty(run.inference, run.alpha, run.bands, run.marks)
+def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist]:
+    """List what the legend says of a measure's bands, and of full and hollow marks that occur."""
+    cells = [cells for names, cells in known.items() if names[0] == measure]
+    found: list[Artist] = [area_key(f"{percent(alpha)} interval", alpha=0.4)] if ends(known, measure) else []
+    passed = [one["p_familywise"] <= alpha for one in cells if "p_familywise" in one]
+    for holds, sign, fill in ((True, "≤", {}), (False, ">", {"markerfacecolor": "none"})):
+        if any((layers == holds).any() for layers in passed):
+            label = f"{of}family-wise p {sign} {alpha:g}"
+            found.append(line_key(label, marker="o", line="", markersize=7, **fill))
+    return found
 
 
 @figure(
@@ -87,19 +62,19 @@ def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -
     return figure
 
 
-def _of_scores(run: Results) -> Uncertainty:
+def _of_scores(run: Results) -> Scores:
     """Return what is known of RSA scores: tests and intervals are of Pearson's r."""
     if run.comparison == "pearson":
         return shown(run)
     if run.inference:
         print(f"fig6_rsa_profile: no bands and marks, which are of Pearson's r and not of {run.comparison}")
-    return CERTAIN
+    return {}
 
 
 @figure(
     6,
     "RSA scores over layers",
-    values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run)),
+    values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run), run.alpha),
     caption=lambda run: (
         f"RSA score ({COMPARISON_LABELS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
         + above_chance(run, "rsa", PAIRS)
@@ -107,16 +82,20 @@ def _of_scores(run: Results) -> Uncertainty:
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V",
 )
 def rsa_profile(
-    scores: Mapping[str, np.ndarray], layers: Sequence[int], comparison: str = "pearson", known: Uncertainty = CERTAIN
+    scores: Mapping[str, np.ndarray],
+    layers: Sequence[int],
+    comparison: str = "pearson",
+    known: Scores = MappingProxyType({}),
+    alpha: float = 0.05,
 ) -> Figure:
     """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISON_LABELS`."""
-    more = [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)]
+    more = keys(known, "rsa", alpha)
     figure, (axis,) = panels(1, width=9.4 if more else 8)
     for pair in PAIRS:
-        profile(axis, pair, scores[pair], known.interval("rsa", pair), known.significant("rsa", pair))
+        profile(axis, pair, scores[pair], known.get(("rsa", pair)), alpha)
     layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
-    limit([axis], [scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))
+    limit([axis], [scores[pair] for pair in PAIRS] + ends(known, "rsa"))
     _legend(figure, more)
     return figure
 
@@ -132,31 +111,30 @@ def _of_categories(run: Results) -> str:
 @figure(
     8,
     "Categories over layers",
-    values=lambda run: (run.separability, run.rsa, run.numbers, shown(run)),
+    values=lambda run: (run.separability, run.rsa, run.numbers, shown(run), run.alpha),
     caption=_of_categories,
     alternative="Lines over layers: Cohen's d of Q, K and V; RSA scores within, and across categories",
 )
 def category_profile(
-    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Uncertainty = CERTAIN
+    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Scores, alpha: float
 ) -> Figure:
     """Draw Figure 8: Cohen's d by matrix and RSA scores by ``{pair}_within`` and ``{pair}_across``, shape (layers,)."""
     figure, axes = panels(3, width=13)
     for name in MATRICES:
-        profile(axes[0], name, d[name], known.interval("d", name), known.significant("d", name))
+        profile(axes[0], name, d[name], known.get(("d", name)), alpha)
     zero(axes[:1], 1, "--")
     axes[0].set(title="Effect size", ylabel="Cohen's d")
     kinds = ("within", "across")
     for axis, kind in zip(axes[1:], kinds, strict=True):
         for pair in PAIRS:
-            profile(axis, pair, rsa[f"{pair}_{kind}"], known.interval(f"rsa_{kind}", pair))
+            profile(axis, pair, rsa[f"{pair}_{kind}"], known.get((f"rsa_{kind}", pair)))
         axis.set(title=kind.capitalize(), ylabel="RSA score")
-    ends = [end for kind in kinds for end in known.ends(f"rsa_{kind}", PAIRS)]
-    limit(axes[1:], [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in kinds] + ends)
+    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in kinds]
+    limit(axes[1:], scores + ends(known, "rsa_within", "rsa_across"))
     for axis in axes:
         layer_axis(axis, layers)
         legend_below(axis)
-    handles = [*known.band_keys("d"), *known.test_keys("d", MATRICES, "Cohen's d: ")]  # RSA is not tested here
-    if handles:
+    if handles := keys(known, "d", alpha, "Cohen's d: "):  # RSA is not tested here
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
     return figure
 
@@ -177,17 +155,17 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Fi
     """Draw Figure 9: RSA scores ``{pair}_within`` against ``{pair}_across``, shape (layers,), a marker a layer."""
     figure, (axis,) = panels(1, width=7, height=6)
     scores = np.concatenate([rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")])
-    ends = show_limits((scores.min(), scores.max()))
-    axis.plot(ends, ends, color="grey", linestyle="--", linewidth=1, zorder=0)
+    limits = show_limits((scores.min(), scores.max()))
+    axis.plot(limits, limits, color="grey", linestyle="--", linewidth=1, zorder=0)
     look = {"c": np.arange(len(layers)), "cmap": "plasma", "s": 55, "linewidths": 0.5, "zorder": 2}
     for pair in PAIRS:
         places = rsa[f"{pair}_across"], rsa[f"{pair}_within"]
         points = axis.scatter(*places, marker=MARKS[pair].marker, edgecolors=rcParams["text.color"], **look)
-    axis.set(xlabel="Across-category RSA", ylabel="Within-category RSA", xlim=ends, ylim=ends)
+    axis.set(xlabel="Across-category RSA", ylabel="Within-category RSA", xlim=limits, ylim=limits)
     axis.set_aspect("equal")
     axis.set_title("RSA within and across categories")
-    keys = [line_key(MARKS[pair].label, marker=MARKS[pair].marker, line="", markersize=8) for pair in PAIRS]
-    axis.legend(handles=keys, loc="lower right", fontsize=10)
+    pairs = [line_key(MARKS[pair].label, marker=MARKS[pair].marker, line="", markersize=8) for pair in PAIRS]
+    axis.legend(handles=pairs, loc="lower right", fontsize=10)
     bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     number_layers(bar.ax.yaxis, layers)
     return figure
