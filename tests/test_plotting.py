@@ -1,5 +1,6 @@
 """The figures: titles, axes, markers and limits are those of the design, whatever the data."""
 
+import re
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -512,32 +513,23 @@ def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
         np.testing.assert_array_equal(axes.lines[0].get_xdata(), scores.argmax(axis=1))
 
 
-NEW = """
+IMPORTS = """from stages.plotting.layers import layer_axis
 from stages.plotting.registry import figure
 from stages.plotting.style import panels
-
-
-@figure(
-    19,
-    "Spread",
-    values=lambda run: (run.separability["v_across_sd"],),
-    caption=lambda run: f"Of {run.layers} layers.",
-    alternative="A line over layers, without anything else",
-)
-def spread(values):
-    drawn, (axis,) = panels(1)
-    axis.plot(values)
-    return drawn
 """
 
 
 def test_a_figure_is_added_by_one_function_in_one_file(tiny: Project) -> None:
-    (tiny.root / "stages/plotting/new.py").write_text(NEW, encoding="utf-8")
+    """The one of the README."""
+    page = (tiny.root / "stages/README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(@figure.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    text = f"from __future__ import annotations\n\n{IMPORTS}\n\n{example}"
+    (tiny.root / "stages/plotting/new.py").write_text(text, encoding="utf-8")
     assert tiny.repro("report") == ["figures", "report"]
     assert plt_image.imread(tiny.root / "plots/figures/fig19_spread.png").shape[0] > 100
-    page = read_page(tiny)
-    assert [*page.captions][-1] == "fig19_spread"
-    assert page.captions["fig19_spread"] == "Of 2 layers."
+    *_, (name, caption) = read_page(tiny).captions.items()
+    assert name == "fig19_spread"
+    assert re.fullmatch(r"Largest: 0\.\d\d\.", caption)
 
 
 def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> None:
