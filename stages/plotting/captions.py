@@ -31,11 +31,6 @@ def at_focus(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Result
     return {name: float(table[name][run.place]) for name in names if name in table}
 
 
-def means(names: Sequence[str], table: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return the means over layers."""
-    return {name: float(table[name].mean()) for name in names}
-
-
 def ranges(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> str:
     """Write of each column its mean and range, and where the ends are."""
 

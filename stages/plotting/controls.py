@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, ROBUST_COMPARISONS, Scores
-from stages.plotting.captions import EVERY, counts, means, numbers, places
+from stages.plotting.captions import EVERY, counts, numbers, places
 from stages.plotting.ladder import draw_ranges, has_bias, range_keys
 from stages.plotting.layers import band, layer_axis, limit, marker_size, over_layers, profile, zero
 from stages.plotting.names import COMPARISON_LABELS, TRANSFORM_LABELS, number
@@ -26,7 +26,7 @@ def _of_input(run: Results) -> str:
     above, below = {p: c["low"] > 0 for p, c in partial.items()}, {p: c["high"] < 0 for p, c in partial.items()}
     return (
         f"RSA given the input: interval above 0 (of {run.layers} layers) {counts(above)}; below 0 {counts(below)}. "
-        f"Mean Cohen's d {numbers(means(MATRICES, run.separability))}; of the input "
+        f"Mean Cohen's d {numbers({name: run.separability[name].mean() for name in MATRICES})}; of the input "
         f"{number(run.controls['d_of_input', INPUT]['value'].mean())}."
     )
 
@@ -90,8 +90,8 @@ def _of_choices(run: Results) -> str:
         means = {t: np.mean([run.robustness[f"{name}_{t}{ending}"] for name in names]) for t in TRANSFORM_LABELS}
         return ", ".join(f"{label} {number(means[transform])}" for transform, label in TRANSFORM_LABELS.items())
 
-    rsa = "; by ".join(f"{COMPARISON_LABELS[c].name} {means_of(f'_{c}', PAIRS)}" for c in ROBUST_COMPARISONS)
-    said = f"Mean RSA of vectors by {rsa}. Mean Cohen's d {means_of('', MATRICES)}."
+    rsa = "; ".join(f"RSA by {COMPARISON_LABELS[c].name}: {means_of(f'_{c}', PAIRS)}" for c in ROBUST_COMPARISONS)
+    said = f"Means by transform of the vectors. {rsa}; Cohen's d: {means_of('', MATRICES)}."
     if not run.nulls:
         return f"{said} Random maps: not computed, {run.reasons['nulls']}."
     return (
