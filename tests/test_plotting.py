@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_page import read_page
 
+from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS, TRANSFORM_NAMES
 from stages.geometry.pairs import category_masks, within_category
@@ -272,8 +273,8 @@ def test_other_choices_are_shown_among_random_maps_and_the_title_says_the_verdic
 
 
 def test_other_choices_without_random_maps() -> None:
-    scores, _, none = choices(0.7)
-    drawn = controls.robustness(scores, {}, none[:0], 0.05, LAYERS)
+    scores, *_ = choices(0.7)
+    drawn = controls.robustness(scores, {}, Results(null_choices={}).verdicts, 0.05, LAYERS)
     assert titles(drawn) == [f"vectors {t}" for t in TRANSFORM_LABELS.values()]
     assert [list(axes.lines[0].get_ydata()) for axes in drawn.axes] == [[0.7] * 5] * 18
     scores |= {key.replace("pearson", "spearman"): values for key, values in scores.items()}

@@ -136,7 +136,10 @@ class Results:
     @cached_property
     def verdicts(self) -> pd.DataFrame:
         """`metrics/verdicts.csv`, by measure, matrix or pair, rung, transform and comparison; empty without nulls."""
-        table = pd.read_csv(self.find("metrics/verdicts.csv"), keep_default_na=False)
+        path = self.find("metrics/verdicts.csv")
+        if not self.null_choices:  # it has no columns
+            return pd.DataFrame()
+        table = pd.read_csv(path, keep_default_na=False)
         return table.set_index(["measure", "of", "rung", "transform", "comparison"]).sort_index()
 
     @cached_property
