@@ -264,7 +264,7 @@ def test_other_choices_are_shown_among_random_maps_and_the_title_says_the_verdic
     assert list(drawn.axes[0].lines[-1].get_xdata()) == [0, 1, 2, 3]  # hollow
     assert "95 % of draws" in keys(drawn)[0]
     assert drawn.get_suptitle() == (
-        "RSA: of 15 scores, none above or below random maps under every choice (only raw: above)\n"
+        "RSA: of 15 scores, none beyond random maps under every choice (only raw: above)\n"
         "Cohen's d: all 15 scores among random maps, whatever the choice"
     )
     verdicts.loc[("d", "every", "spectrum", "every", "every"), ["above", "inside", "below"]] = [2, 12, 1]

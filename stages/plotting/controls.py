@@ -156,7 +156,7 @@ def robustness(
     ] + [line_key("as trained, with bias", text, line=":", linewidth=1)] * has_bias(nulls)
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=10)
     said = (in_words(measure, verdicts.loc[measure, EVERY, "spectrum"]) for measure in MEASURES)
-    figure.suptitle("\n".join(said), fontsize=13)
+    figure.suptitle("\n".join(said), fontsize=12)
     return figure
 
 
@@ -167,7 +167,7 @@ def in_words(measure: str, verdicts: pd.DataFrame) -> str:
     if sides := [f"{every[side]} {side}" for side in ("above", "below") if every[side]]:
         said = f"of {total} scores, {' and '.join(sides)} random maps under every choice"
     elif verdicts[["above", "below"]].to_numpy().any():
-        said = f"of {total} scores, none above or below random maps under every choice ({every.verdict})"
+        said = f"of {total} scores, none beyond random maps under every choice ({every.verdict})"
     else:
         said = f"all {total} scores among random maps, whatever the choice"
-    return fill(f"{MEASURES[measure][0]}: {said}", 88)
+    return fill(f"{MEASURES[measure][0]}: {said}", 98)
