@@ -1,11 +1,13 @@
 """Draw the post's nine figures, and those of what it does not show, from tables and similarities."""
 
+from functools import partial
+
 from stages.artefacts.results import Results
 from stages.pipeline.stage import Stage, run
 from stages.plotting.names import OTHER_DPI, OTHER_THEME
-from stages.plotting.parallel import Drawing, draw_all
+from stages.plotting.parallel import share_out
 from stages.plotting.registry import figures
-from stages.plotting.style import missing_letters
+from stages.plotting.style import missing_letters, themed
 
 
 def main(stage: Stage) -> None:
@@ -24,13 +26,12 @@ def main(stage: Stage) -> None:
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
     own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")  # the other for the report's readers
     looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))
-    draw_all(
-        [
-            Drawing(theme, draw, folder / f"{name}.png", dpi)
-            for theme, folder, dpi in looks
-            for name, draw in drawings.items()
-        ]
-    )
+    tasks = [
+        partial(themed, theme, draw, folder / f"{name}.png", dpi)
+        for theme, folder, dpi in looks
+        for name, draw in drawings.items()
+    ]
+    share_out(tasks, "figures", "figure")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.pages.charts import library
-from stages.pages.contents import maps, matrices
+from stages.pages.contents import layer_by_layer
 from stages.pages.report import page
 from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run
@@ -24,9 +24,9 @@ def main(stage: Stage) -> None:
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
     words, categories = results.record["words"], results.record["categories"]
     with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        similarities = partial(read_layer, tensors), results.layers
-        similarity = matrices(*similarities, words, categories)
-        word_map = maps(*similarities, len(words), results.record["metric"], results.place)
+        read = partial(read_layer, tensors)
+        metric, place = results.record["metric"], results.place
+        similarity, word_map = layer_by_layer(read, results.layers, words, categories, metric, place)
     folders = stage.input("plots/figures"), stage.input("plots/other_theme")
     text = page(
         results,

@@ -13,10 +13,16 @@ import pytest
 from conftest import InProcess, Project
 from report_page import NASTY, make_nasty, read_page
 from safetensors.numpy import load_file
+from selenium import webdriver
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from stages.geometry.pairs import square
 
 PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
+WORDS = ["galaxy", "moon", "star", "pear", "apple", "lime"]
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,6 @@ def browser() -> Iterator:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
 
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
@@ -37,10 +41,8 @@ def browser() -> Iterator:
     chrome.quit()
 
 
-def show(browser, path: Path, width: int = 1200, scheme: str = "light", ready: str = "") -> None:
+def show(browser, path: Path, width: int = 1200, scheme: str = "light") -> None:
     """Open a page and wait until it is drawn."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     feature = {"name": "prefers-color-scheme", "value": scheme}
@@ -48,12 +50,14 @@ def show(browser, path: Path, width: int = 1200, scheme: str = "light", ready: s
     for log in ("browser", "performance"):
         browser.get_log(log)
     browser.get(path.as_uri())
-    drawn = ready or "return document.documentElement.dataset.drawn !== undefined"
+    drawn = "return document.documentElement.dataset.drawn !== undefined"
     WebDriverWait(browser, 30).until(lambda b: b.execute_script(drawn))
 
 
-def is_quiet(browser) -> None:
+@pytest.fixture(autouse=True)
+def quiet(browser) -> Iterator:
     """Check that nothing was logged and nothing asked of a network."""
+    yield
     assert [entry["message"] for entry in browser.get_log("browser")] == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
@@ -69,18 +73,25 @@ def text(browser, name: str) -> str:
     return browser.find_element("id", name).text
 
 
-def cell(browser, name: str, row: int, column: int, words: int) -> tuple:
-    """Return the canvas of a matrix, and the offset of a cell from its centre."""
-    canvas = browser.find_element("css selector", f"#matrix-{name} canvas")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    x, y, size = browser.execute_script(
-        f"""const holder = document.getElementById('matrix-{name}');
-        const size = Math.floor((holder.clientWidth - 30) / {words}) * {words};
-        const [x, y] = document.getElementById('matrix-{name}').view.origin();
-        return [x, y, size]"""
+def point(browser, selector: str, x: float, y: float) -> None:
+    """Point at a place of an element, from its upper left corner."""
+    element = browser.find_element("css selector", selector)
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+    offset = round(x - element.size["width"] / 2), round(y - element.size["height"] / 2)
+    ActionChains(browser).move_to_element_with_offset(element, *offset).perform()
+
+
+def point_at_cell(browser, name: str, row: int, column: int) -> None:
+    script = (
+        "const holder = document.getElementById(arguments[0]); return [...holder.view.origin(), holder.clientWidth]"
     )
-    middle = [x + size * (column + 0.5) / words, y + size * (row + 0.5) / words]
-    return canvas, round(middle[0] - canvas.size["width"] / 2), round(middle[1] - canvas.size["height"] / 2)
+    x, y, width = browser.execute_script(script, f"matrix-{name}")
+    size = (width - 30) // len(WORDS)
+    point(browser, f"#matrix-{name} canvas", x + size * (column + 0.5), y + size * (row + 0.5))
+
+
+def written(value: float) -> str:
+    return f"{value:.6f}".replace("-", "−")
 
 
 @pytest.fixture
@@ -88,45 +99,40 @@ def report(tiny_template: Project) -> Path:
     return tiny_template.root / "plots/report.html"
 
 
-def test_the_slider_changes_the_matrices(browser, report: Path, tiny_template: Project) -> None:
-    from selenium.webdriver.common.keys import Keys
+@pytest.fixture
+def similarity(tiny_template: Project) -> dict[str, np.ndarray]:
+    return load_file(tiny_template.root / "data/similarity.safetensors")
 
-    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+
+def test_the_slider_changes_the_matrices(browser, report: Path, similarity: dict) -> None:
     show(browser, report)
     before = {name: pixels(browser, name) for name in "qkv"}
     slider = browser.find_element("id", "layer")
     assert slider.get_attribute("type") == "range"
     assert text(browser, "layer-number") == "1"
-    assert text(browser, "pair-v") == f"{similarity['v'][1][0]:.6f}".replace("-", "−")
+    assert text(browser, "pair-v") == written(similarity["v"][1][0])
     slider.send_keys(Keys.ARROW_LEFT)
     assert text(browser, "layer-number") == "0"
     assert slider.get_attribute("aria-valuetext") == "layer 0"
-    assert text(browser, "pair-v") == f"{similarity['v'][0][0]:.6f}".replace("-", "−")
+    assert text(browser, "pair-v") == written(similarity["v"][0][0])
     assert text(browser, "layer-scores").startswith("Layer 0: RSA ")
     assert all(pixels(browser, name) != before[name] for name in "qkv")
     browser.find_element("id", "colours").send_keys("each")
     after = pixels(browser, "q")
     slider.send_keys(Keys.ARROW_RIGHT)
     assert pixels(browser, "q") != after
-    is_quiet(browser)
 
 
-def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path, tiny_template: Project) -> None:
-    from selenium.webdriver import ActionChains
-
-    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
+def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path, similarity: dict) -> None:
     show(browser, report)
     for name, row, column in (("q", 1, 4), ("v", 5, 2), ("k", 3, 3)):
-        canvas, x, y = cell(browser, name, row, column, 6)
-        ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
+        point_at_cell(browser, name, row, column)
         tip = browser.find_element("id", "vg-tooltip-element").text
-        value = f"{square(similarity[name][1], 1.0)[row, column]:.6f}".replace("-", "−")
-        words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
-        assert f"{words[row]} – {words[column]}" in tip
+        value = written(square(similarity[name][1], 1.0)[row, column])
+        assert f"{WORDS[row]} – {WORDS[column]}" in tip
         assert value in tip
-        assert f"{words[row]} – {words[column]}" in text(browser, "pair-words")
+        assert f"{WORDS[row]} – {WORDS[column]}" in text(browser, "pair-words")
         assert text(browser, f"pair-{name}") == value
-    is_quiet(browser)
 
 
 def chosen(browser, name: str) -> set[str]:
@@ -147,9 +153,6 @@ def place(browser, name: str, word: str) -> str:
 
 
 def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, report: Path) -> None:
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
     show(browser, report)
     style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
     assert browser.execute_script(style) == "0.7s"
@@ -160,16 +163,11 @@ def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, re
     assert all(place(browser, name, "moon") != before[name] for name in "qkv")
     assert browser.find_element("id", "nearest").get_attribute("textContent") != nearest
     for name, word in (("q", "pear"), ("v", "star")):
-        holder = browser.find_element("id", f"map-{name}")
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", holder)
-        x, y = (float(part) for part in re.findall(r"[-\d.]+(?=px)", place(browser, name, word)))
-        scale = holder.size["width"] / 320
-        ActionChains(browser).move_to_element_with_offset(
-            holder, round((x - 160) * scale), round((y - 160) * scale)
-        ).perform()
+        scale = browser.find_element("id", f"map-{name}").size["width"] / 320
+        x, y = (scale * float(part) for part in re.findall(r"[-\d.]+(?=px)", place(browser, name, word)))
+        point(browser, f"#map-{name}", x, y)
         assert text(browser, "pair-words").startswith(f"{word} – ")
         assert all(word in chosen(browser, other) for other in "qkv")
-    is_quiet(browser)
 
 
 def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
@@ -201,61 +199,36 @@ def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -
     assert browser.execute_script(style) in ("0s", "")
 
 
-def test_alike_together_shows_the_same_pairs_in_another_order(browser, report: Path, tiny_template: Project) -> None:
-    from selenium.webdriver import ActionChains
-
+def test_alike_together_shows_the_same_pairs_in_another_order(
+    browser, report: Path, similarity: dict, tiny_template: Project
+) -> None:
     show(browser, report)
     drawn = browser.execute_script("return document.documentElement.dataset.drawn")
     before = pixels(browser, "q")
     browser.find_element("id", "order").send_keys("alike")
     waited = f"return document.documentElement.dataset.drawn !== '{drawn}'"
-    from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(browser, 30).until(lambda b: b.execute_script(waited))
     assert pixels(browser, "q") != before
     order = read_page(tiny_template).data["map"]["clustered"]
-    words = ["galaxy", "moon", "star", "pear", "apple", "lime"]
-    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
-    canvas, x, y = cell(browser, "k", 1, 4, 6)
-    ActionChains(browser).move_to_element_with_offset(canvas, x, y).perform()
-    assert text(browser, "pair-words").startswith(f"{words[order[1]]} – {words[order[4]]}")
-    value = f"{square(similarity['k'][1], 1.0)[order[1], order[4]]:.6f}".replace("-", "−")
+    point_at_cell(browser, "k", 1, 4)
+    assert text(browser, "pair-words").startswith(f"{WORDS[order[1]]} – {WORDS[order[4]]}")
+    value = written(square(similarity["k"][1], 1.0)[order[1], order[4]])
     assert text(browser, "pair-k") == value
-    is_quiet(browser)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_are_in_the_readers_theme(browser, report: Path, scheme: str) -> None:
-    show(browser, report, scheme=scheme)
-    corner = browser.execute_script(
-        """const image = document.querySelector('#fig6_rsa_profile img'), canvas = document.createElement('canvas');
-        const context = canvas.getContext('2d');
-        context.drawImage(image, 0, 0);
-        return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""
-    )
-    assert corner == {"light": [255, 255, 255], "dark": [40, 42, 44]}[scheme]
 
 
 def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_template: Project) -> None:
-    from selenium.webdriver import ActionChains
-
     rsa = pd.read_csv(tiny_template.root / "metrics/rsa.csv")
     show(browser, report)
-    canvas = browser.find_element("css selector", "#profile-rsa canvas")
-    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    ActionChains(browser).move_to_element_with_offset(canvas, canvas.size["width"] // 2 - 60, 0).perform()
+    size = browser.find_element("css selector", "#profile-rsa canvas").size
+    point(browser, "#profile-rsa canvas", size["width"] - 60, size["height"] / 2)
     tip = browser.find_element("id", "vg-tooltip-element").text
     for pair, label in PAIRS.items():
         assert re.search(rf"{label}\W+{rsa.loc[1, pair]:.3f}".replace("-0", "−0"), tip), tip
-    is_quiet(browser)
 
 
-def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
+def test_by_keyboard(browser, report: Path, similarity: dict) -> None:
     """Everything that can be pointed at is reached with Tab, shows where the focus is, and can be operated."""
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.keys import Keys
-
-    similarity = load_file(tiny_template.root / "data/similarity.safetensors")
     show(browser, report)
     reached = []
     for _ in range(60):
@@ -271,7 +244,7 @@ def test_by_keyboard(browser, report: Path, tiny_template: Project) -> None:
     assert {"layer", "word-a", "word-b", "colours", "order", "summary", "a"} <= set(reached)
     assert "galaxy – lime" in text(browser, "pair-words")
     value = square(similarity["k"][0], 1.0)[0, 5]
-    assert text(browser, "pair-k") == f"{value:.6f}".replace("-", "−")
+    assert text(browser, "pair-k") == written(value)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -292,9 +265,14 @@ def test_on_a_phone_and_in_dark_and_light(browser, report: Path, scheme: str) ->
         for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) seen.add(data.slice(i, i + 3).join());
         return [...seen]"""
     )
-    axis_text = {"light": "31,35,40", "dark": "221,226,244"}[scheme]
-    assert axis_text in drawn
-    is_quiet(browser)
+    assert {"light": "31,35,40", "dark": "221,226,244"}[scheme] in drawn  # the axes' text
+    corner = browser.execute_script(
+        """const image = document.querySelector('#fig6_rsa_profile img'), canvas = document.createElement('canvas');
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""
+    )
+    assert corner == {"light": [255, 255, 255], "dark": [40, 42, 44]}[scheme]  # figures are in the reader's theme
 
 
 def contrast(one: str, other: str) -> float:
@@ -314,4 +292,3 @@ def test_words_that_are_markup_are_shown_as_they_are(browser, tiny_stage: InProc
     assert tiny_stage.run("report")[0] == 0
     show(browser, tiny_stage.project.root / "plots/report.html")
     assert text(browser, "pair-words").startswith(f"{NASTY[0]} – {NASTY[1]} (both <i>x)")
-    is_quiet(browser)

@@ -296,7 +296,7 @@ def test_killed_first_run_starts_over(undrawn: Project) -> None:
 
 
 def test_a_style_sheet_edited_meanwhile_stops_the_figures(undrawn_stage: InProcess) -> None:
-    sheet = ("stages/plotting/dark.mplstyle", "font.size: 12", "font.size: 9")
+    sheet = ("stages/plotting/dark.mplstyle", "6fd68a", "6fd68b")
     said = run_and_meanwhile("figures", undrawn_stage.project, lambda: undrawn_stage.project.replace(*sheet))
     assert f"changed while the stage ran: {sheet[0]}; nothing was written" in said
 

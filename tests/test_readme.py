@@ -43,13 +43,11 @@ PAGES = listed()
 OURS = [page for page in PAGES if page != CARD]
 
 
-def fenced(text: str) -> list[str]:
-    """List the blocks of code."""
-    return re.findall(r"^ *```\w*\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```\w*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
 def prose(text: str) -> str:
-    return re.sub(r"^ *```\w*\n.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return BLOCK.sub("", text)
 
 
 def inline(text: str) -> list[str]:
@@ -96,22 +94,17 @@ def test_the_first_page_leads_to_the_others() -> None:
         assert f"({room.parent.name})" in read("stages/README.md")
 
 
-def test_the_first_page_is_short() -> None:
+def test_lines_can_be_read_in_an_editor_and_the_first_page_is_short() -> None:
+    long = [line for page in OURS for line in read(page).splitlines() if len(line) > 125 and not line.startswith("|")]
+    assert long == []
     lines = read("README.md").splitlines()
     assert len(lines) <= 160
-    assert [line for line in lines if len(line) > 120] == []
-
-
-@pytest.mark.parametrize("page", OURS)
-def test_lines_can_be_read_in_an_editor(page: str) -> None:
-    assert [line for line in read(page).splitlines() if len(line) > 125 and not line.startswith("|")] == []
+    assert max(map(len, lines)) <= 120
 
 
 def test_every_figure_is_shown() -> None:
-    figures = list((ROOT / "plots/figures").glob("*.png"))
-    assert figures
-    for figure in figures:
-        assert f"](figures/{figure.name})" in read("plots/README.md")
+    figures = {path.name for path in (ROOT / "plots/figures").glob("*.png")}
+    assert figures == set(re.findall(r"\]\(figures/(.+?)\)", read("plots/README.md")))
 
 
 HOLDS = {True: "yes", False: "no", None: "–"}
@@ -168,10 +161,9 @@ def test_every_column_and_measure_of_a_table_is_told() -> None:
         header, *lines = table.read_text(encoding="utf-8").splitlines()
         if "measure" in header:
             told = re.findall(r"`(\w+)`", text)
-            for measure in {line.split(",")[header.split(",").index("measure")] for line in lines}:
-                assert any(measure == name or (name.startswith("_") and measure.endswith(name)) for name in told), (
-                    measure
-                )
+            place = header.split(",").index("measure")
+            for measure in {line.split(",")[place] for line in lines}:
+                assert any(measure == name or (name[0] == "_" and measure.endswith(name)) for name in told), measure
     for key in (*json.loads(read("metrics/summary.json")), "rsa_pearson"):
         assert f"`{key}`" in text
     statuses = rows_under("metrics/README.md", "| status | why cells are empty |")
@@ -181,7 +173,7 @@ def test_every_column_and_measure_of_a_table_is_told() -> None:
 def commands(text: str) -> list[list[str]]:
     """Split what a page says to type, in blocks and in backticks, into commands, each as its words."""
     found = []
-    for line in [*"\n".join(fenced(text)).splitlines(), *inline(text)]:
+    for line in [*"\n".join(BLOCK.findall(text)).splitlines(), *inline(text)]:
         if re.search(r"(?:^|\s)(?:dvc|python) ", line) and not line.startswith("#SBATCH"):
             lexer = shlex.shlex(re.sub(r"^\s*- run: ", "", line), posix=True, punctuation_chars="&|;")
             lexer.whitespace_split = True
@@ -220,29 +212,21 @@ def test_every_command_is_one(page: str) -> None:
 
 def known(key: str, params: dict) -> bool:
     """Return whether params.yaml has a key, such as ``model.name``."""
-    value = params
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            return False
-        value = value[part]
-    return True
+    first, _, rest = key.partition(".")
+    return isinstance(params, dict) and first in params and (not rest or known(rest, params[first]))
 
 
 @pytest.mark.parametrize("page", OURS)
 def test_every_setting_that_is_named_exists(page: str) -> None:
     params = load("params.yaml")
-    for code in inline(read(page)):
-        key = re.match(r"([a-z_]+(?:\.[a-z_]+)+)(?:$|: |=)", code)
-        if (
-            key
-            and key[1].split(".")[0] in params
-            and Path(key[1]).suffix not in {".csv", ".json", ".py", ".safetensors"}
-        ):
-            assert known(key[1], params), code
+    keys = [key[1] for code in inline(read(page)) if (key := re.match(r"([a-z_]+(?:\.[a-z_]+)+)(?:$|: |=)", code))]
+    files = {".csv", ".json", ".py", ".safetensors"}
+    settings = [key for key in keys if key.split(".")[0] in params and Path(key).suffix not in files]
+    assert [key for key in settings if not known(key, params)] == []
 
 
 def test_the_array_script_is_the_one_that_runs_on_slurm() -> None:
-    scripts = [block for block in fenced(read("stages/compare/README.md")) if "#SBATCH" in block]
+    scripts = [block for block in BLOCK.findall(read("stages/compare/README.md")) if "#SBATCH" in block]
     assert scripts == [read("tests/cluster/array.sh")]
 
 
@@ -266,7 +250,7 @@ def test_the_graph_is_that_of_the_pipeline() -> None:
     maker = {next(iter(out)): stage for stage, entry in pipeline.items() for out in entry["outs"]}
     needed = [(dep, stage) for stage, entry in pipeline.items() for dep in entry["deps"]]
     real = {(maker[out], stage) for dep, stage in needed for out in maker if f"{out}/".startswith(f"{dep}/")}
-    (drawing,) = [block for block in fenced(read("stages/README.md")) if block.startswith("graph")]
+    (drawing,) = [block for block in BLOCK.findall(read("stages/README.md")) if block.startswith("graph")]
     drawn = set()
     for line in drawing.splitlines()[1:]:
         sources, targets = (re.findall(r"\w+", side) for side in line.split("-->"))

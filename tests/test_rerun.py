@@ -36,7 +36,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     ],
     "`figures.theme`, a style sheet": [
         lambda p: p.set(figures__theme="light"),
-        lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11"),
+        lambda p: p.replace("stages/plotting/light.mplstyle", "1f8a3b", "1f8a3c"),
     ],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],

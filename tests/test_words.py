@@ -1,6 +1,7 @@
 """Lists of words as CSV files: what is right is read as it stands, every mistake is named with its line."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from safetensors.numpy import load_file
 from stages.artefacts.tensors import read_record
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
-from stages.plotting.parallel import Drawing
 from stages.plotting.registry import figures
 
 GOOD = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
@@ -187,12 +187,13 @@ def test_figures_and_report_say_where_words_are_compared(
 ) -> None:
     titles = []
 
-    def note_titles(drawings: Sequence[Drawing]) -> None:
-        titles.append({drawing.path.stem: drawing.draw().get_suptitle() for drawing in drawings[: len(figures())]})
-        for drawing in drawings:
-            Image.new("L", (1, 1)).save(drawing.path, "png")
+    def note_titles(tasks: Sequence[partial], *_: str) -> None:
+        drawings = [task.args for task in tasks]
+        titles.append({path.stem: draw().get_suptitle() for _, draw, path, _ in drawings[: len(figures())]})
+        for _, _, path, _ in drawings:
+            Image.new("L", (1, 1)).save(path, "png")
 
-    monkeypatch.setattr("stages.figures.draw_all", note_titles)
+    monkeypatch.setattr("stages.figures.share_out", note_titles)
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)
     aside = "words compared at token 6, not at their own, 3"
     tiny_stage.project.set(prompt__template=AFTER)

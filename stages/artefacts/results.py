@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stages.artefacts.files import read_json
 from stages.artefacts.kept import FOLDER, Kept, read_kept
@@ -131,6 +132,15 @@ class Results:
         """The ladder under the run's own transform, with Pearson's r: by measure, matrix or pair, and rung or step."""
         own = (self.record.get("transform"), "pearson")
         return {(*key[:2], key[4]): cells for key, cells in self.null_choices.items() if key[2:4] == own}
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        """`metrics/verdicts.csv`, by measure, matrix or pair, rung, transform and comparison; empty without nulls."""
+        path = self.find("metrics/verdicts.csv")
+        if not self.null_choices:  # it has no columns
+            return pd.DataFrame()
+        table = pd.read_csv(path, keep_default_na=False)
+        return table.set_index(["measure", "of", "rung", "transform", "comparison"]).sort_index()
 
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:

@@ -18,18 +18,9 @@ def library() -> str:
 def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:
     """Specify one similarity matrix; the page sets its layer's ``values``, colour limits, and the chosen cell.
 
-    Parameters
-    ----------
-    label : str
-        The matrix's name.
-    similarity : str
-        What the values are, in words.
-    data : mapping
-        Of `contents.matrices`.
-    own : float
-        The similarity of a word with itself.
+    `label` is the matrix's, `similarity` says what the values are, `data` is of `contents.layer_by_layer`, and `own` is
+    the similarity of a word with itself.
     """
-    edges = [block["start"] for block in data["blocks"][1:]]
     names = {str((block["start"] + block["end"]) / 2): block["category"] for block in data["blocks"]}
     scale = {"domain": [0, len(data["words"])], "nice": False}
     label_of = "names[toString(datum.value)] || names[datum.value + '.0'] || ''"
@@ -42,28 +33,17 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
         "y": _number("row", scale={**scale, "reverse": True}, axis={**axis, **upright}),
         "y2": {"field": "row_end"},
     }
-    rules = [
-        {
-            "data": {"values": [{"edge": edge} for edge in edges]},
-            "mark": {"type": "rule", "color": "white", "strokeDash": [4, 4]},
-            "encoding": {channel: _number("edge")},
-        }
-        for channel in ("x", "y")
-        if edges
-    ]
+    edges = {"values": [{"edge": block["start"]} for block in data["blocks"][1:]]}
+    dashed = {"type": "rule", "color": "white", "strokeDash": [4, 4]}
+    rules = [{"data": edges, "mark": dashed, "encoding": {channel: _number("edge")}} for channel in "xy"]
     colours = {"scheme": "magma", "clamp": True, "nice": False, "zero": False}
     colours |= {"domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}}
     bar = {"orient": "bottom", "direction": "horizontal", "title": None, "gradientThickness": 10, "tickCount": 3}
     bar |= {"gradientLength": {"signal": "width"}}
     value = {"field": "value", "title": similarity.lower(), "format": f".{DECIMALS}f"}
-    cells = {
-        "mark": {"type": "rect", "cursor": "crosshair"},
-        "encoding": {
-            **square,
-            "color": _number("value", scale=colours, legend=bar),
-            "tooltip": [{"field": "words", "title": "words"}, value],
-        },
-    }
+    tooltip = [{"field": "words", "title": "words"}, value]
+    shown = {**square, "color": _number("value", scale=colours, legend=bar), "tooltip": tooltip}
+    cells = {"mark": {"type": "rect", "cursor": "crosshair"}, "encoding": shown}
     chosen = {
         "transform": [{"filter": "datum.row === chosen_row && datum.column === chosen_column"}],
         "mark": {"type": "rect", "filled": False, "stroke": "#00e5ff", "strokeWidth": 2.5},
@@ -79,7 +59,7 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
             {"calculate": "datum.row + 1", "as": "row_end"},
             {"calculate": "datum.column + 1", "as": "column_end"},
         ],
-        "layer": [cells, *rules, chosen],
+        "layer": [cells, *(rules if len(data["blocks"]) > 1 else []), chosen],
     }
 
 
@@ -92,28 +72,15 @@ def profile_spec(
 ) -> dict[str, Any]:
     """Specify lines over layers, whose values at the nearest layer show on pointing.
 
-    Parameters
-    ----------
-    title : str
-        Of the vertical axis.
-    columns : mapping of str to ndarray, shape (layers,)
-    layers : sequence of int
-        Their numbers.
-    names : sequence of str
-        The matrices or pairs that are drawn.
-    intervals : mapping
-        By column, "low" and "high", shape (layers,); empty where there are none.
+    `title` is that of the vertical axis, `columns` of shape (layers,), of which `names`, matrices or pairs, are drawn.
+    `intervals` have "low" and "high" by column; empty where there are none.
     """
     labels = [LABELS[name] for name in names]
-    drawn = {
-        name: {"value": rounded(columns[name])}
-        | ({end: intervals[name][end] for end in ("low", "high")} if intervals else {})
-        for name in names
-    }
+    ends = ("low", "high") if intervals else ()
     rows = [
-        {"layer": layer, "name": LABELS[name]} | {column: values[place] for column, values in cells.items()}
-        for name, cells in drawn.items()
-        for place, layer in enumerate(layers)
+        {"layer": layer, "name": LABELS[name], "value": value} | {end: intervals[name][end][place] for end in ends}
+        for name in names
+        for place, (layer, value) in enumerate(zip(layers, rounded(columns[name]), strict=True))
     ]
     axis = {"title": "Transformer layer", "tickMinStep": 1, "format": "d", "grid": False}
     x = _number("layer", scale={"nice": False, "padding": 12}, axis=axis)
@@ -123,31 +90,25 @@ def profile_spec(
     named = {"field": "name", "type": "nominal", "title": None, "legend": legend}
     colour = {**named, "scale": {"domain": labels}}
     shape = {**named, "scale": {"domain": labels, "range": ["square", "circle", "triangle-up"]}}
-    band = {
-        "mark": {"type": "area", "opacity": 0.15},
-        "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}, "color": colour},
-    }
-    points = {
-        "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1},
-        "encoding": {"x": x, "y": y, "color": colour, "shape": shape},
-    }
+    line = {"x": x, "y": y, "color": colour}
+    between = {**line, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    point = {"type": "point", "filled": True, "size": 60, "opacity": 1}
     shown = {
         "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{labels[0]}'"}],
         "mark": {"type": "rule", "strokeDash": [3, 3]},
         "encoding": {"x": x},
     }
     nearest = {"type": "point", "fields": ["layer"], "nearest": True, "on": "pointerover", "clear": "pointerout"}
+    opacity = {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0}
+    tooltip = [_number("layer", title="layer"), *(_number(label, format=".3f") for label in labels)]
     pointed = {
         "transform": [{"pivot": "name", "value": "value", "groupby": ["layer"]}],
         "params": [{"name": "pointed", "select": nearest}],
         "mark": {"type": "rule", "strokeWidth": 2},
-        "encoding": {
-            "x": x,
-            "opacity": {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0},
-            "tooltip": [_number("layer", title="layer"), *(_number(label, format=".3f") for label in labels)],
-        },
+        "encoding": {"x": x, "opacity": opacity, "tooltip": tooltip},
     }
-    lines = {"mark": "line", "encoding": {"x": x, "y": y, "color": colour}}
+    layered = [{"mark": {"type": "area", "opacity": 0.15}, "encoding": between}] if intervals else []
+    layered += [{"mark": "line", "encoding": line}, {"mark": point, "encoding": {**line, "shape": shape}}]
     return {
         "description": f"{title} of {', '.join(labels)} over {len(layers)} layers; "
         "the same values are in the table below",
@@ -156,7 +117,7 @@ def profile_spec(
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "shown_layer", "value": 0}],
         "data": {"values": rows},
-        "layer": [*([band] if intervals else []), lines, points, shown, pointed],
+        "layer": [*layered, shown, pointed],
     }
 
 

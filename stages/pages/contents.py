@@ -15,87 +15,52 @@ from stages.geometry.scaling import clustered, distances, word_maps
 MOST_WORDS = 100
 
 
-def chosen_words(words: int) -> list[int]:
-    """Choose the words that the matrices show: all, or evenly spaced ones of a long list.
+def layer_by_layer(
+    read: Callable[[str, int], np.ndarray],
+    layers: int,
+    words: Sequence[str],
+    categories: Sequence[str],
+    metric: str,
+    focus: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Gather what the layer slider shows, of all words or of `MOST_WORDS`, evenly spaced through the list.
 
-    Parameters
-    ----------
-    words : int
-
-    Returns
-    -------
-    list of int
-        Positions, ascending, at most `MOST_WORDS`.
-    """
-    return sorted({round(place) for place in np.linspace(0, words - 1, min(words, MOST_WORDS)).tolist()})
-
-
-def matrices(
-    read: Callable[[str, int], np.ndarray], layers: int, words: Sequence[str], categories: Sequence[str]
-) -> dict[str, Any]:
-    """Gather the similarities that the layer slider shows.
-
-    Parameters
-    ----------
-    read : callable
-        Takes "q", "k" or "v" and a layer's place; gives similarities, shape (pairs,).
-    layers : int
-        How many.
-    words, categories : sequence of str, length words
+    `read` takes "q", "k" or "v" and a layer's place, and returns similarities, shape (pairs,), by a `metric` of
+    `stages.geometry.similarity.METRICS`. The mean over the matrices at place `focus` orders the words.
 
     Returns
     -------
-    dict
+    similarity : dict
         ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, by layer, a
         number a pair in the order of `scipy.spatial.distance.pdist`) and ``limits`` (by matrix, of all layers).
+    maps : dict
+        ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
+        ``clustered`` (places of words, alike ones together).
     """
-    chosen = chosen_words(len(words))
-    values = {
-        name: [rounded(choose_words(read(name, place), len(words), chosen)).tolist() for place in range(layers)]
-        for name in MATRICES
-    }
-    shown = [categories[place] for place in chosen]
-    blocks, start = [], 0
-    for category, run in groupby(shown):
-        end = start + len(list(run))
-        blocks.append({"category": category, "start": start, "end": end})
-        start = end
-    limits = {name: [min(map(min, rows)), max(map(max, rows))] for name, rows in values.items()}
-    return {
+    chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
+    values = np.array(
+        [[choose_words(read(name, layer), len(words), chosen) for name in MATRICES] for layer in range(layers)]
+    )
+    points, stress = word_maps(values, metric)
+
+    def by_matrix(array: np.ndarray) -> dict[str, list]:
+        return {name: array[:, place].tolist() for place, name in enumerate(MATRICES)}
+
+    shown, blocks = [categories[place] for place in chosen], []
+    for category, run in groupby(range(len(shown)), key=shown.__getitem__):
+        places = list(run)
+        blocks.append({"category": category, "start": places[0], "end": places[-1] + 1})
+    drawn = by_matrix(rounded(values))
+    similarity = {
         "words": [words[place] for place in chosen],
         "categories": shown,
         "blocks": blocks,
-        "values": values,
-        "limits": limits,
+        "values": drawn,
+        "limits": {name: [min(map(min, rows)), max(map(max, rows))] for name, rows in drawn.items()},
     }
-
-
-def maps(read: Callable[[str, int], np.ndarray], layers: int, words: int, metric: str, focus: int) -> dict[str, Any]:
-    """Lay the words out in the plane, in every layer, and in the order in which alike ones stand together.
-
-    Parameters
-    ----------
-    read, layers
-        As of `matrices`, whose words are shown here too.
-    words : int
-    metric : str
-        A key of `stages.geometry.similarity.METRICS`.
-    focus : int
-        The layer whose mean similarity over the matrices orders the words.
-
-    Returns
-    -------
-    dict
-        ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
-        ``clustered`` (places of words).
-    """
-    chosen = chosen_words(words)
-    values = np.array(
-        [[choose_words(read(name, layer), words, chosen) for name in MATRICES] for layer in range(layers)]
-    )
-    points, stress = word_maps(values, metric)
-    return {
-        "points": {name: np.round(points[:, place], 3).tolist() for place, name in enumerate(MATRICES)},
-        "stress": {name: np.round(stress[:, place], 2).tolist() for place, name in enumerate(MATRICES)},
-        "clustered": clustered(distances(values[focus].mean(axis=0), metric)).tolist(),
+    order = clustered(distances(values[focus].mean(axis=0), metric)).tolist()
+    return similarity, {
+        "points": by_matrix(np.round(points, 3)),
+        "stress": by_matrix(np.round(stress, 2)),
+        "clustered": order,
     }

@@ -15,17 +15,8 @@
     const [i, j] = a < b ? [a, b] : [b, a];
     return i === j ? -1 : i * count - i * (i + 1) / 2 + j - i - 1;
   };
-  // Which word stands at each place of the matrices, and where each word stands.
+  // Which word stands at each place of the matrices.
   const orders = {category: words.map((_, place) => place), clustered: data.map.clustered};
-  const places = Object.fromEntries(Object.entries(orders).map(([name, order]) => {
-    const inverse = [];
-    order.forEach((word, place) => { inverse[word] = place; });
-    return [name, inverse];
-  }));
-  function cellsOf(order) {
-    return order.flatMap((a, row) => order.map((b, column) =>
-      ({row, column, a, b, pair: pairOf(a, b), words: `${words[a]} – ${words[b]}`})));
-  }
 
   let matrices = {}, profiles = [], drawn = 0;
 
@@ -35,10 +26,15 @@
   const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
                   "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
   const hues = ["--first", "--second", "--third", "--fourth", "--fifth"];
-  const svg = (name, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
+  const set = (node, attributes) => {
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  const svg = (name, attributes) => set(document.createElementNS("http://www.w3.org/2000/svg", name), attributes);
+  const made = (name, ...parts) => {
+    const node = document.createElement(name);
+    node.append(...parts);
+    return node;
   };
   function markOf(kind) {
     const mark = svg("path", {d: shapes[kind % shapes.length]});  // both change: five colours, six shapes
@@ -46,10 +42,9 @@
     return mark;
   }
   kinds.forEach((kind, place) => {
-    const entry = document.createElement("li"), picture = svg("svg", {viewBox: "-6 -6 12 12", "aria-hidden": "true"});
+    const picture = svg("svg", {viewBox: "-6 -6 12 12", "aria-hidden": "true"});
     picture.append(markOf(place));
-    entry.append(picture, ` ${kind}`);
-    element("legend").append(entry);
+    element("legend").append(made("li", picture, ` ${kind}`));
   });
   // A layer's three maps fill their frames together, so that they can be laid over each other.
   const frames = data.map.points[names[0]].map((_, layer) => {
@@ -76,8 +71,7 @@
       first.value = place;
       showPair();
     };
-    holder.addEventListener("pointermove", nearest);
-    holder.addEventListener("click", nearest);
+    for (const event of ["pointermove", "click"]) holder.addEventListener(event, nearest);
     return [name, groups];
   }));
   const widths = maps[names[0]].map(group => group.lastChild.getComputedTextLength() || 30);
@@ -98,9 +92,7 @@
   const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
   const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
   const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
-  function put(group, [x, y, anchor]) {
-    for (const [key, value] of Object.entries({x, y, "text-anchor": anchor})) group.lastChild.setAttribute(key, value);
-  }
+  const put = (group, [x, y, anchor]) => set(group.lastChild, {x, y, "text-anchor": anchor});
 
   // A name stands where it covers no point and no other name; where there is no such spot, it is shown when chosen.
   const taken = {};
@@ -125,16 +117,13 @@
       element(`stress-${name}`).textContent = `stress ${data.map.stress[name][layer].toFixed(2)}`;
     }
     element("nearest").tBodies[0].replaceChildren(...words.map((word, a) => {
-      const row = document.createElement("tr"), head = document.createElement("th");
+      const head = made("th", word);
       head.scope = "row";
-      head.textContent = word;
-      row.append(head, ...names.map(name => {
-        const cell = document.createElement("td"), alike = b => values[name][layer][pairOf(a, b)];
+      return made("tr", head, ...names.map(name => {
+        const alike = b => values[name][layer][pairOf(a, b)];
         const best = words.map((_, b) => b).filter(b => b !== a).reduce((b, c) => alike(c) > alike(b) ? c : b);
-        cell.textContent = `${words[best]} (${signed(alike(best), 2)})`;
-        return cell;
+        return made("td", `${words[best]} (${signed(alike(best), 2)})`);
       }));
-      return row;
     }));
   }
 
@@ -150,7 +139,8 @@
             + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
         };
         const group = maps[name][place];
-        const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor]).reduce((best, next) => covered(next) < covered(best) ? next : best);
+        const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor])
+          .reduce((best, next) => covered(next) < covered(best) ? next : best);
         chosen[place] = boxAt(points[place], widths[place], spot, bold);
         if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
         put(group, spot);
@@ -182,21 +172,19 @@
 
   function colourLimits(name, place) {
     if (colours.value === "common") return limits[name];
-    const [low, high] = [Math.min(...values[name][place]), Math.max(...values[name][place])];
-    return low < high ? [low, high] : [low - 1e-6, high];
-  }
-
-  // Cells of whole pixels: others would have seams between them.
-  function cellSize(holder) {
-    return Math.max(1, Math.floor((holder.clientWidth - 30) / count));
+    const low = Math.min(...values[name][place]), high = Math.max(...values[name][place]);
+    return [low < high ? low : low - 1e-6, high];
   }
 
   async function draw() {
     const turn = ++drawn;
     const options = {actions: false, renderer: "canvas", config: look(), mode: "vega-lite"};
-    const cells = cellsOf(orders[ordering.value]), grouped = ordering.value === "category";
+    const order = orders[ordering.value], grouped = ordering.value === "category";
+    const cells = order.flatMap((a, row) => order.map((b, column) =>
+      ({row, column, a, b, pair: pairOf(a, b), words: `${words[a]} – ${words[b]}`})));
     for (const name of names) {
-      const holder = element(`matrix-${name}`), size = cellSize(holder) * count;
+      const holder = element(`matrix-${name}`);
+      const size = Math.max(1, Math.floor((holder.clientWidth - 30) / count)) * count;  // whole pixels: no seams
       const spec = {...data.matrices[name], width: size, height: size, datasets: {cells}};
       if (!grouped) {  // no lines and names: categories do not stand together
         spec.layer = spec.layer.filter(layer => layer.mark.type !== "rule");
@@ -205,14 +193,11 @@
       const {view} = await vegaEmbed(holder, spec, options);
       if (turn !== drawn) return;
       const choose = (event, item) => {
-        if (item && item.datum && item.datum.words !== undefined) {
-          first.value = item.datum.a;
-          second.value = item.datum.b;
-          showPair();
-        }
+        if (item?.datum?.words === undefined) return;
+        [first.value, second.value] = [item.datum.a, item.datum.b];
+        showPair();
       };
-      view.addEventListener("pointermove", choose);
-      view.addEventListener("click", choose);
+      for (const event of ["pointermove", "click"]) view.addEventListener(event, choose);
       matrices[name] = holder.view = view;
     }
     profiles = [];
@@ -249,17 +234,15 @@
       element(`pair-${name}`).textContent = signed(pair < 0 ? own : values[name][place][pair], 6);
     }
     markChosen();
-    const order = places[ordering.value];
+    const [row, column] = [a, b].map(word => orders[ordering.value].indexOf(word));
     return Promise.all(Object.values(matrices).map(view =>
-      view.signal("chosen_row", order[a]).signal("chosen_column", order[b]).runAsync()));
+      view.signal("chosen_row", row).signal("chosen_column", column).runAsync()));
   }
 
   slider.addEventListener("input", showLayer);
   colours.addEventListener("change", showLayer);
-  ordering.addEventListener("change", draw);
-  first.addEventListener("change", showPair);
-  second.addEventListener("change", showPair);
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  for (const word of [first, second]) word.addEventListener("change", showPair);
+  for (const source of [ordering, matchMedia("(prefers-color-scheme: dark)")]) source.addEventListener("change", draw);
   let width = innerWidth, waiting;
   addEventListener("resize", () => {
     if (innerWidth === width) return;  // on a phone, scrolling changes the height

@@ -20,6 +20,7 @@ from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
 from stages.plotting.registry import figure, figures
+from stages.plotting.style import percent
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
@@ -36,28 +37,11 @@ def page(
     images: Mapping[str, tuple[bytes, bytes]],
     vega: str,
 ) -> str:
-    """Write the report.
+    """Return the report, one HTML page that loads nothing.
 
-    Parameters
-    ----------
-    run : Results
-    captured : mapping
-        `data/capture.json`.
-    similarity : mapping
-        Of `contents.matrices`.
-    word_map : mapping
-        Of `contents.maps`.
-    settings : mapping of str to value
-        By key of `params.yaml`: all.
-    images : mapping of str to two of bytes
-        By name, PNG: the figures, in the theme of ``figures.theme`` and in the other.
-    vega : str
-        The plotting library, which stands in the page as it is.
-
-    Returns
-    -------
-    str
-        One HTML page that loads nothing.
+    `captured` is `data/capture.json`; `similarity` and `word_map` are of `contents.layer_by_layer`; `settings` are all
+    of `params.yaml`, by key; `images` are the figures by name as PNG, in the theme of ``figures.theme`` and in the
+    other; `vega` is the plotting library, which stands in the page as it is.
     """
     metric = METRIC_LABELS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
@@ -81,23 +65,19 @@ def page(
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         vega=vega,
         **asked,
+        run=run,
+        captured=captured,
         model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
         random=settings["model.weights"] == "random",
-        template=captured["prompt"]["template"],
-        words=captured["words"],
         blocks=blocks,
-        layers=run.numbers,
-        focus=run.focus,
-        place=run.place,
         held=sum(row["holds"] is True for row in asked["claims"]),
         judged=sum(row["holds"] is not None for row in asked["claims"]),
         off=off,
         similarity=metric.long,
         sampled=len(similarity["words"]),
-        percent=f"{100 * (1 - run.alpha):g} %",
+        percent=percent(run.alpha),
         profiles=profiles,
         answer=answer(run),
-        aside=run.aside,
         lead=next(figure for figure in shown if figure["name"] == LEAD),
         figures=[figure for figure in shown if figure["name"] != LEAD],
         other_theme=OTHER_THEME[settings["figures.theme"]],

@@ -11,6 +11,9 @@ from stages.plotting.names import number
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
+#: In `metrics/verdicts.csv`, in the place of a name, a transform or a comparison: all of them.
+EVERY = "every"
+
 
 def listed(items: Iterable[str]) -> str:
     """List items in words: "a, b and c"."""
@@ -26,11 +29,6 @@ def numbers(values: Mapping[str, float]) -> str:
 def at_focus(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> dict[str, float]:
     """Return the focus layer's values of those names that a table has."""
     return {name: float(table[name][run.place]) for name in names if name in table}
-
-
-def means(names: Sequence[str], table: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """Return the means over layers."""
-    return {name: float(table[name].mean()) for name in names}
 
 
 def ranges(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> str:
@@ -50,6 +48,12 @@ def ranges(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results"
 def counts(layers: Mapping[str, np.ndarray]) -> str:
     """Write in how many layers something is so: of each matrix or pair, an array of bool."""
     return ", ".join(f"{LABELS[name]} in {int(np.sum(so))}" for name, so in layers.items())
+
+
+def places(run: "Results", measure: str, names: Sequence[str]) -> str:
+    """Write in how many layers scores lie above, among and below maps with the trained spectra, under every choice."""
+    rows = {name: run.verdicts.loc[measure, name, "spectrum", EVERY, EVERY] for name in names}
+    return "; ".join(f"{LABELS[n]} {r.above} above, {r.inside} among, {r.below} below" for n, r in rows.items())
 
 
 def above_chance(run: "Results", measure: str, names: Sequence[str]) -> str:

@@ -1,30 +1,27 @@
 """Figures 16 and 17: what single words and single units carry."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from stages.artefacts.results import Results
 from stages.geometry.influence import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
 from stages.plotting.captions import counts, numbers
+from stages.plotting.layers import layer_axis, legend_below, limit, marker_size, over_layers, profile, zero
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import MARKS, layer_axis, marker_size, panels, profile, shortened, show_limits, widened
-
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
+from stages.plotting.style import MARKS, line_key, panels, shortened, widened
 
 #: Letters of a word that are shown, and how many names fit side by side.
 LETTERS, SIDE_BY_SIDE = 10, 4
 SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
-def _of_words(run: "Results") -> str:
+def _of_words(run: Results) -> str:
     """Return the caption: how much scores depend on one word, and where most."""
     said = []
     for measure, label in (("rsa", "RSA"), ("d", "Cohen's d")):
@@ -49,26 +46,19 @@ def _of_words(run: "Results") -> str:
 def influence(changes: Mapping[tuple[str, str], Mapping[str, np.ndarray]], layers: Sequence[int]) -> Figure:
     """Draw Figure 16: by how much scores change without the word that changes them most, over layers.
 
-    Parameters
-    ----------
-    changes : mapping of (measure, matrix or pair) to mapping
-        Of the table `metrics/influence.csv`: "value" and "word", of shape (layers, ranks).
-    layers : sequence of int
-        Their numbers.
+    `changes`, of `metrics/influence.csv`, are "value" and "word" by measure and matrix or pair, shape (layers, ranks).
     """
-    figure, axes = panels(3, rows=2, width=13, height=7)
-    for row, (measure, label) in enumerate((("rsa", "Change of RSA"), ("d", "Change of Cohen's d"))):
-        some = {of: changes[measure, of] for of in SCORED[measure]}
-        low, high = widened([cells["value"][:, 0] for cells in some.values()], (-MUCH, MUCH))
+    rows = (("Change of RSA", PAIRS), ("Change of Cohen's d", MATRICES))
+    figure, grid = over_layers(rows, layers, height=7)
+    for row, measure in zip(grid, SCORED, strict=True):
+        low, high = widened([changes[measure, of]["value"][:, 0] for of in row], (-MUCH, MUCH))
         room = 0.15 * (high - low)  # for the names
-        for axis, (of, cells) in zip(axes[3 * row :], some.items(), strict=False):
-            _words(axis, cells["word"][:, 0], cells["value"][:, 0], of)
-            layer_axis(axis, layers)
-            axis.set(title=LABELS[of], ylim=(low - room, high + room))
-        axes[3 * row].set_ylabel(label)
+        for of, axis in row.items():
+            _words(axis, changes[measure, of]["word"][:, 0], changes[measure, of]["value"][:, 0], of)
+            axis.set_ylim(low - room, high + room)
     keys = [
-        Line2D([], [], color="grey", marker="o", linestyle="", label=f"by more than {MUCH:g} (the largest are named)"),
-        Line2D([], [], color="grey", marker="o", mfc="none", linestyle="", label="by less"),
+        line_key(f"by more than {MUCH:g} (the largest are named)", marker="o", line=""),
+        line_key("by less", marker="o", line="", mfc="none"),
     ]
     figure.legend(handles=keys, loc="outside lower center", ncols=2, fontsize=10)
     figure.suptitle("Scores without the one word that changes them most")
@@ -78,26 +68,19 @@ def influence(changes: Mapping[tuple[str, str], Mapping[str, np.ndarray]], layer
 def _words(axis: Axes, words: np.ndarray, changes: np.ndarray, of: str) -> None:
     """Draw a stem for each layer's change, and the words' names where there is much and they find room."""
     mark, layers = MARKS[of], np.arange(len(changes))
-    axis.axhline(0, color="grey", linewidth=0.8)
+    zero([axis])
     for end in (-MUCH, MUCH):
         axis.axhline(end, color="grey", linestyle=":", linewidth=0.8)
     axis.vlines(layers, 0, changes, color=mark.colour, linewidth=1)
     much = np.abs(changes) > MUCH
     for chosen, face in ((much, mark.colour), (~much, rcParams["axes.facecolor"])):
-        axis.plot(
-            layers[chosen], changes[chosen], mark.marker, color=mark.colour, mfc=face, ms=marker_size(len(layers))
-        )
+        look = {"color": mark.colour, "mfc": face, "ms": marker_size(len(layers))}
+        axis.plot(layers[chosen], changes[chosen], mark.marker, **look)
     for place, aligned in _with_room(changes, much):
         up = changes[place] > 0
-        axis.annotate(
-            shortened([words[place]], LETTERS)[0],
-            (place, changes[place]),
-            xytext=(0, 6 if up else -6),
-            textcoords="offset points",
-            ha=aligned,
-            va="bottom" if up else "top",
-            fontsize=10,
-        )
+        where = {"xytext": (0, 6 if up else -6), "textcoords": "offset points", "va": "bottom" if up else "top"}
+        name = shortened([words[place]], LETTERS)[0]
+        axis.annotate(name, (place, changes[place]), ha=aligned, fontsize=10, **where)
 
 
 def _signed(value: float) -> str:
@@ -118,7 +101,7 @@ def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str
             yield place, aligned
 
 
-def _of_units(run: "Results") -> str:
+def _of_units(run: Results) -> str:
     """Return the caption: the largest units' shares, and RSA with and without them, in means over layers."""
     share = {name: run.anisotropy["unit_share", name, "all"]["value"].mean() for name in WITH_INPUT}
     x, unit = (run.anisotropy[measure, INPUT, "all"]["value"] for measure in ("unit_share", "unit"))
@@ -144,12 +127,7 @@ def _of_units(run: "Results") -> str:
 def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
     """Draw Figure 17: the largest unit's share of the vectors, and RSA with and without it, over layers.
 
-    Parameters
-    ----------
-    scores : Scores
-        By measure, matrix or pair, and variant: "value", of the table `metrics/anisotropy.csv`.
-    layers : sequence of int
-        Their numbers.
+    `scores` are those of `metrics/anisotropy.csv`, by measure, matrix or pair, and variant.
     """
     figure, axes = panels(2, width=12)
     shares = {name: scores["unit_share", name, "all"]["value"] for name in WITH_INPUT}
@@ -158,17 +136,14 @@ def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
     size, text = marker_size(len(layers)), rcParams["text.color"]
     axes[0].plot(shares[INPUT], color=text, marker="D", markersize=size, label=f"{LABELS[INPUT]}, the input")
     axes[0].set(title="Largest unit", ylabel="Share of the squared length")
-    axes[0].set_ylim(show_limits(widened([*shares.values()], (0.0, 0.2))))
+    limit(axes[:1], shares.values(), (0.0, 0.2))
     values = {variant: [scores["rsa", pair, variant]["value"] for pair in PAIRS] for variant in ("all", "without_unit")}
     for pair, whole, without in zip(PAIRS, *values.values(), strict=True):
         profile(axes[1], pair, whole)
         axes[1].plot(without, color=MARKS[pair].colour, linestyle="--", linewidth=1)
     axes[1].set(title="RSA with and without it", ylabel="RSA score")
-    axes[1].set_ylim(show_limits(widened([*values["all"], *values["without_unit"]])))
-    for axis in axes:
+    limit(axes[1:], [*values["all"], *values["without_unit"]])
+    for axis, more in zip(axes, ([], [line_key("without the largest unit", line="--", linewidth=1)]), strict=True):
         layer_axis(axis, layers)
-        handles, _ = axis.get_legend_handles_labels()
-        if axis is axes[1]:
-            handles.append(Line2D([], [], color="grey", linestyle="--", linewidth=1, label="without the largest unit"))
-        axis.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=10)
+        legend_below(axis, more)
     return figure

@@ -1,39 +1,32 @@
 """Figures 11 and 12: the controls, and the same scores under other choices."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from textwrap import fill
 
 import numpy as np
+import pandas as pd
 from matplotlib import rcParams
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
-from stages.plotting.captions import counts, means, numbers
-from stages.plotting.ladder import draw_ranges, draw_trained, range_handles
-from stages.plotting.names import number
+from stages.artefacts.results import Results
+from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, ROBUST_COMPARISONS, Scores
+from stages.plotting.captions import EVERY, counts, numbers, places
+from stages.plotting.ladder import draw_ranges, has_bias, range_keys
+from stages.plotting.layers import band, layer_axis, limit, marker_size, over_layers, profile, zero
+from stages.plotting.names import COMPARISON_LABELS, TRANSFORM_LABELS, number
 from stages.plotting.registry import figure
-from stages.plotting.style import band, layer_axis, marker_size, panels, show_limits, widened
-
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
+from stages.plotting.style import area_key, line_key, panels, percent
 
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
-#: How the transforms are drawn in Figure 12: name, colour, marker; None stands for the text's colour.
-TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D"), "zscore": ("z-scored", "C4", "v")}
-#: And the comparisons: name, line.
-COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
 
 
-def _of_input(run: "Results") -> str:
+def _of_input(run: Results) -> str:
     partial = {pair: run.controls["partial_rsa", pair] for pair in PAIRS}
     above, below = {p: c["low"] > 0 for p, c in partial.items()}, {p: c["high"] < 0 for p, c in partial.items()}
     return (
         f"RSA given the input: interval above 0 (of {run.layers} layers) {counts(above)}; below 0 {counts(below)}. "
-        f"Mean Cohen's d {numbers(means(MATRICES, run.separability))}; of the input "
+        f"Mean Cohen's d {numbers({name: run.separability[name].mean() for name in MATRICES})}; of the input "
         f"{number(run.controls['d_of_input', INPUT]['value'].mean())}."
     )
 
@@ -50,103 +43,131 @@ def _of_input(run: "Results") -> str:
 def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 11: RSA and separability over layers, and what is known of their input.
 
-    Parameters
-    ----------
-    controls, nulls : Scores
-        The tables of these names in `metrics/`; without nulls, effect sizes stand without their rungs.
-    alpha : float
-        Ranges and intervals hold 1 - alpha.
-    layers : sequence of int
-        Their numbers.
+    `controls` and `nulls` are the tables of these names, ranges and intervals hold 1 - alpha. Without nulls, effect
+    sizes stand without their rungs.
     """
-    figure, axes = panels(3, rows=2, width=13, height=8)
+    figure, (above, below) = over_layers((("RSA score", PAIRS), ("Cohen's d", MATRICES)), layers, height=8)
     text = rcParams["text.color"]
-    for axis, pair in zip(axes[:3], PAIRS, strict=True):
-        draw_trained(axis, pair, controls["rsa", pair]["value"])
+    for pair, axis in above.items():
+        profile(axis, pair, controls["rsa", pair]["value"])
         for name in pair:
             to_input = controls["rsa_to_input", name]["value"]
-            axis.plot(to_input, color=text, linestyle=LINES[name], label=f"{LABELS[name]} to input")
+            axis.plot(to_input, color=text, linestyle=LINES[name])
         partial = controls["partial_rsa", pair]
         band(axis, partial, "C3")
         axis.plot(partial["value"], color="C3", marker="D", markersize=0.7 * marker_size(len(layers)))
-        axis.legend(loc="best", fontsize=9)
-    for axis, name in zip(axes[3:], MATRICES, strict=True):
+    for name, axis in below.items():
         draw_ranges(axis, nulls, "d", name)
-        draw_trained(axis, name, controls["d", name]["value"])
+        profile(axis, name, controls["d", name]["value"])
         axis.plot(controls["d_of_input", INPUT]["value"], color=text, linestyle="--")
-    for axis in axes:
-        axis.axhline(0, color="grey", linestyle="-", linewidth=0.8)
+    zero([*above.values(), *below.values()])
     columns = {"rsa": "value", "rsa_to_input": "value", "partial_rsa": "low", "d": "value", "d_of_input": "value"}
-    rsa = [cells[columns[m]] for (m, _), cells in controls.items() if m in columns and "rsa" in m]
-    d = [cells[columns[m]] for (m, _), cells in controls.items() if m in columns and "rsa" not in m]
-    d += [cells[end] for (m, *_), cells in nulls.items() if m == "d" and "low" in cells for end in ("low", "high")]
-    _name_axes(axes, layers, widened(rsa, (0.0, 1.0)), widened(d, (0.0, 1.0)))
-    percent = f"{100 * (1 - alpha):g} %"
-    above: list[Artist] = [
-        Line2D([], [], color="grey", marker="s", label="trained"),
-        Line2D([], [], color="C3", marker="D", label=f"RSA given the input,\n{percent} interval"),
+    drawn = {names: cells[columns[names[0]]] for names, cells in controls.items() if names[0] in columns}
+    limit(above.values(), [values for (measure, _), values in drawn.items() if "rsa" in measure], (0.0, 1.0))
+    ranges = [cells[end] for (m, *_), cells in nulls.items() if m == "d" and "low" in cells for end in ("low", "high")]
+    limit(below.values(), [values for (m, _), values in drawn.items() if "rsa" not in m] + ranges, (0.0, 1.0))
+    given = line_key(f"RSA given the input,\n{percent(alpha)} interval", "C3", "D")
+    upper = [line_key("trained", marker="s"), given]
+    upper += [line_key(f"{LABELS[name]}, RSA to the input", text, line=line) for name, line in LINES.items()]
+    lower = [
+        line_key("d of the input", text, line="--"),
+        *(range_keys(nulls, ("gaussian", "spectrum")) if nulls else []),
     ]
-    below: list[Artist] = [Line2D([], [], color=text, linestyle="--", label="d of the input")]
-    below += range_handles(nulls, ("gaussian", "spectrum")) if nulls else []
-    figure.legend(handles=above, loc="outside right upper", fontsize=10)
-    figure.legend(handles=below, loc="outside right lower", fontsize=10)
+    figure.legend(handles=upper, loc="outside right upper", fontsize=10)
+    figure.legend(handles=lower, loc="outside right lower", fontsize=10)
     figure.suptitle("Is it in the input already?")
     return figure
 
 
-def _name_axes(axes: Sequence[Axes], layers: Sequence[int], rsa: tuple[float, float], d: tuple[float, float]) -> None:
-    """Title a row of pairs above a row of matrices; limits are those of RSA scores and of Cohen's d."""
-    for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
-        axis.set(title=LABELS[name], ylim=show_limits(rsa if name in PAIRS else d))
-        layer_axis(axis, layers)
-    axes[0].set_ylabel("RSA score")
-    axes[3].set_ylabel("Cohen's d")
+#: The measures of Figure 12: name, and what they are of.
+MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
 
 
-def _of_choices(run: "Results") -> str:
-    def means_of(columns: Mapping[str, Sequence[str]]) -> str:
-        means = {choice: np.mean([run.robustness[column] for column in names]) for choice, names in columns.items()}
-        return ", ".join(f"{label} {number(means[choice])}" for choice, (label, *_) in TRANSFORMS.items())
+def _of_choices(run: Results) -> str:
+    """Return the caption: means under every choice, and where every pair and matrix lies among random maps."""
 
-    rsa = means_of({choice: [f"{pair}_{choice}_pearson" for pair in PAIRS] for choice in TRANSFORMS})
-    d = means_of({choice: [f"{name}_{choice}" for name in MATRICES] for choice in TRANSFORMS})
-    return f"Mean RSA (Pearson's r) of vectors {rsa}; mean Cohen's d {d}."
+    def means_of(ending: str, names: Sequence[str]) -> str:
+        means = {t: np.mean([run.robustness[f"{name}_{t}{ending}"] for name in names]) for t in TRANSFORM_LABELS}
+        return ", ".join(f"{label} {number(means[transform])}" for transform, label in TRANSFORM_LABELS.items())
+
+    rsa = "; ".join(f"RSA by {COMPARISON_LABELS[c].name}: {means_of(f'_{c}', PAIRS)}" for c in ROBUST_COMPARISONS)
+    said = f"Means by transform of the vectors. {rsa}; Cohen's d: {means_of('', MATRICES)}."
+    if not run.nulls:
+        return f"{said} Random maps: not computed, {run.reasons['nulls']}."
+    return (
+        f"{said} Layers that lie above, among or below random maps with the trained spectra, under every transform and "
+        f"comparison: {'; '.join(places(run, measure, names) for measure, (_, names) in MEASURES.items())}."
+    )
 
 
 @figure(
     12,
     "The same under other choices",
-    values=lambda run: (run.robustness, run.numbers),
+    values=lambda run: (run.robustness, run.null_choices, run.verdicts, run.alpha, run.numbers),
     caption=_of_choices,
-    alternative="Lines over layers for each pair and matrix, under three transforms and two comparisons",
+    alternative="A row of panels for each pair and matrix, a column for each transform: scores over layers and the "
+    "range of random maps; titles count the layers above, among and below it",
     table="robustness",
 )
-def robustness(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
-    """Draw Figure 12: RSA and separability over layers under every transform and two comparisons.
+def robustness(
+    scores: Mapping[str, np.ndarray], nulls: Scores, verdicts: pd.DataFrame, alpha: float, layers: Sequence[int]
+) -> Figure:
+    """Draw Figure 12: RSA and separability over layers under every transform, among random maps under the same.
 
-    Parameters
-    ----------
-    scores : mapping of str to ndarray, shape (layers,)
-        ``{pair}_{transform}_{comparison}`` and ``{matrix}_{transform}``, the columns of `metrics/robustness.csv`.
-    layers : sequence of int
-        Their numbers.
+    `scores`, ``{pair}_{transform}_pearson`` and ``{matrix}_{transform}``, are of shape (layers,); `nulls` may be empty,
+    and are otherwise by measure, pair or matrix, transform, comparison and rung; `verdicts` are those of `Results`.
+    Ranges hold 1 - alpha of the draws; a mark is filled where family-wise p is at most alpha.
     """
-    figure, axes = panels(3, rows=2, width=13, height=8)
-    size = 0.8 * marker_size(len(layers))
-    for transform, (_, colour, marker) in TRANSFORMS.items():
-        style = {"color": colour or rcParams["text.color"], "marker": marker, "markersize": size}
-        for axis, pair in zip(axes[:3], PAIRS, strict=True):
-            for comparison, (_, line) in COMPARISONS.items():
-                axis.plot(scores[f"{pair}_{transform}_{comparison}"], linestyle=line, **style)
-        for axis, name in zip(axes[3:], MATRICES, strict=True):
-            axis.plot(scores[f"{name}_{transform}"], **style)
-    rsa = widened([values for column, values in scores.items() if column[:2] in PAIRS])
-    d = widened([values for column, values in scores.items() if column[:2] not in PAIRS], (0.0, 1.0))
-    _name_axes(axes, layers, rsa, d)
-    handles = [
-        Line2D([], [], color=colour or rcParams["text.color"], marker=marker, label=label)
-        for label, colour, marker in TRANSFORMS.values()
-    ] + [Line2D([], [], color="grey", linestyle=line, label=label) for label, line in COMPARISONS.values()]
-    figure.legend(handles=handles, loc="outside right center")
-    figure.suptitle("The same under other choices")
+    rows = [(measure, name) for measure, (_, names) in MEASURES.items() for name in names]
+    figure, axes = panels(len(TRANSFORM_LABELS), rows=len(rows), width=10.5, height=12.5)
+    grid, text = np.reshape(axes, (len(rows), -1)), rcParams["text.color"]
+    drawn: dict[str, list[np.ndarray]] = {measure: [] for measure in MEASURES}
+    for line, (measure, name) in zip(grid, rows, strict=True):
+        line[0].set_ylabel(f"{MEASURES[measure][0]} of {LABELS[name]}")
+        for axis, (transform, label) in zip(line, TRANSFORM_LABELS.items(), strict=True):
+            own = scores[f"{name}_{transform}_pearson" if measure == "rsa" else f"{name}_{transform}"]
+            title = [f"vectors {label}"] if axis in grid[0] else []
+            drawn[measure].append(own)
+            tested = {}
+            if nulls:
+                null = nulls[measure, name, transform, "pearson", "spectrum"]
+                band(axis, null, "C3", 0.3)
+                axis.plot(own, color=text, linestyle=":", linewidth=1)
+                own = nulls[measure, name, transform, "pearson", "unbiased"]["value"]
+                tested = {"p_familywise": null["p_familywise"]}
+                drawn[measure] += [null["low"], null["high"], own]
+                place = verdicts.loc[measure, name, "spectrum", transform, "pearson"]
+                title.append(f"{place.above} above, {place.inside} among, {place.below} below")
+            profile(axis, name, own, tested, alpha, size=0.8)
+            axis.set_title("\n".join(title), fontsize=11)
+            layer_axis(axis, layers)
+    for axis in grid[:-1].ravel():
+        axis.set_xlabel("")
+        axis.tick_params(labelbottom=False)
+    limit(grid[:3].ravel(), drawn["rsa"], (0.6, 0.9))
+    limit(grid[3:].ravel(), drawn["d"], (0.0, 0.2))
+    if not nulls:
+        figure.suptitle("The same under other choices")
+        return figure
+    keys = [
+        area_key(f"maps with the trained spectra,\n{percent(alpha)} of draws", "C3", 0.6),
+        line_key("beyond them, family-wise", marker="o"),
+        line_key("among them", marker="o", markerfacecolor="none"),
+    ] + [line_key("as trained, with bias", text, line=":", linewidth=1)] * has_bias(nulls)
+    figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=10)
+    said = (in_words(measure, verdicts.loc[measure, EVERY, "spectrum"]) for measure in MEASURES)
+    figure.suptitle("\n".join(said), fontsize=12)
     return figure
+
+
+def in_words(measure: str, verdicts: pd.DataFrame) -> str:
+    """Return what all choices say of a measure among random maps; `verdicts` are those of all names, by choice."""
+    every = verdicts.loc[EVERY, EVERY]
+    total = every.above + every.inside + every.below
+    if sides := [f"{every[side]} {side}" for side in ("above", "below") if every[side]]:
+        said = f"of {total} scores, {' and '.join(sides)} random maps under every choice"
+    elif verdicts[["above", "below"]].to_numpy().any():
+        said = f"of {total} scores, none beyond random maps under every choice ({every.verdict})"
+    else:
+        said = f"all {total} scores among random maps, whatever the choice"
+    return fill(f"{MEASURES[measure][0]}: {said}", 98)

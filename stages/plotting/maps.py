@@ -1,7 +1,6 @@
 """Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,33 +8,39 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.ladder import has_bias
+from stages.plotting.layers import number_layers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import number_layers, panels
-
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
+from stages.plotting.style import panels
 
 
-def _largest(run: "Results") -> str:
+def _largest(scores: np.ndarray) -> tuple[int, int] | None:
+    """Return the place of the largest score, if there is one."""
+    return np.unravel_index(np.nanargmax(scores), scores.shape) if np.isfinite(scores).any() else None
+
+
+def _caption(run: Results) -> str:
     def of(names: Sequence[str]) -> str:
-        known = [name for name in names if np.isfinite(run.heads[name]).any()]
-        best = {name: np.unravel_index(np.nanargmax(run.heads[name]), run.heads[name].shape) for name in known}
         return ", ".join(
-            f"{LABELS[name]} {number(run.heads[name][layer, head])} (layer {run.numbers[layer]}, head {head})"
-            for name, (layer, head) in best.items()
+            f"{LABELS[name]} {number(run.heads[name][best])} (layer {run.numbers[best[0]]}, head {best[1]})"
+            for name in names
+            if (best := _largest(run.heads[name]))
         )
 
-    return f"Largest Cohen's d of a head: {of(MATRICES)}. Largest RSA: {of(PAIRS)}."
+    queries, keys = (len(_different(run.heads[name])) for name in "qk")
+    shared = f" {queries} query heads a layer share {keys} of K and V: the first that shares is named."
+    said = f"Largest Cohen's d of a head: {of(MATRICES)}. Largest RSA: {of(PAIRS)}."
+    return said + (shared if keys < queries else "")
 
 
 @figure(
     13,
     "Every attention head",
     values=lambda run: (run.heads, run.head_nulls, run.numbers, has_bias(run.nulls)),
-    caption=_largest,
+    caption=_caption,
     alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
     table="heads",
 )
@@ -44,17 +49,9 @@ def heads(
 ) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
-    Parameters
-    ----------
-    scores : mapping of str to ndarray, shape (layers, heads)
-        Cohen's d of ``q``, ``k``, ``v``; RSA of ``qk``, ``qv``, ``kv``; NaN, shown as a gap, where there is none.
-    nulls : mapping of str to ndarray, shape (layers, heads)
-        Ranges of what a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; may be
-        empty. Titles say how many heads lie above and below.
-    layers : sequence of int
-        Their numbers.
-    biased : bool
-        Whether the model's Q, K and V have biases: its heads cannot be held against nulls, which have none.
+    `scores` are of shape (layers, heads), by matrix and pair; NaN is shown as a gap. So are `nulls`, the ranges of what
+    a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; titles say how many heads lie
+    above and below. They may be empty, and are of no use where the model is `biased`, as they have no bias.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
@@ -63,19 +60,18 @@ def heads(
         figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
             title = LABELS[name]
-            if np.isfinite(scores[name]).any():
-                place, head = np.unravel_index(np.nanargmax(scores[name]), scores[name].shape)
-                title += f" (L{layers[place]}H{head}: {number(scores[name][place, head])})"
-                _ring(axis, [place], [head])
-            axis.set_title(title)
-            number_layers(axis.xaxis, layers)
+            if best := _largest(scores[name]):
+                title += f" (L{layers[best[0]]}H{best[1]}: {number(scores[name][best])})"
+                _ring(axis, *best)
             if nulls and not biased:
                 different = _different(scores[name])
                 above = int((scores[name] > nulls[f"{name}_null_high"])[:, different].sum())
                 below = int((scores[name] < nulls[f"{name}_null_low"])[:, different].sum())
                 counts = f"{above} above their null, {below} below"
-                axis.set_title(f"{title}\n")
                 axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
+                title += "\n"
+            axis.set_title(title)
+            number_layers(axis.xaxis, layers)
     for axis in axes[3:]:
         axis.set_xlabel("Transformer layer")
     for axis in axes[::3]:
@@ -97,16 +93,10 @@ def _different(scores: np.ndarray) -> np.ndarray:
 def layer_maps(
     rsa: Mapping[str, np.ndarray], names: tuple[str, str], layers: tuple[Sequence[int], Sequence[int]]
 ) -> Figure:
-    """Draw the RSA of every layer of one run with every layer of another; a ring around the best of each row.
+    """Draw the RSA of every layer of one run, A, with every layer of another, B; a ring around the best of each row.
 
-    Parameters
-    ----------
-    rsa : mapping of "q", "k", "v" to ndarray, shape (layers of A, layers of B)
-        Those that are to be shown.
-    names : tuple of two str
-        What A and B are.
-    layers : tuple of two sequences of int
-        The numbers of their layers.
+    `rsa`, by the matrices that are to be shown, is of shape (layers of A, layers of B); then what A and B are called,
+    and the numbers of their layers.
     """
     figure, axes = panels(len(rsa), width=1.8 + 4 * len(rsa), height=4.6)
     images = _on_one_scale(axes, list(rsa.values()), "viridis")
@@ -135,7 +125,7 @@ def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str
     return images
 
 
-def _ring(axis: Axes, x: Sequence[int] | np.ndarray, y: Sequence[int] | np.ndarray) -> None:
+def _ring(axis: Axes, x: int | np.ndarray, y: int | np.ndarray) -> None:
     """Mark cells by rings that show on any colour."""
     cells = max(axis.images[0].get_array().shape)
     for colour, width in (("black", 2.4), ("white", 1.2)):

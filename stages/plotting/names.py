@@ -1,13 +1,12 @@
 """What figures, and the pages that show them, are called and call things: no drawing, so that it costs no import."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 #: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
 OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
 
 
-@dataclass(frozen=True)
-class MetricLabel:
+class MetricLabel(NamedTuple):
     """What a similarity metric is called on an axis, and in short; the similarity of a word with itself."""
 
     long: str
@@ -27,8 +26,7 @@ METRIC_LABELS = {
 }
 
 
-@dataclass(frozen=True)
-class ComparisonLabel:
+class ComparisonLabel(NamedTuple):
     """What a score over all pairs is called on an axis, and in a sentence; its symbol."""
 
     axis: str
@@ -41,6 +39,9 @@ COMPARISON_LABELS = {
     "spearman": ComparisonLabel("RSA scores (Spearman)", "Spearman's ρ", "ρ"),
     "cka_debiased": ComparisonLabel("RSA scores (debiased CKA)", "debiased CKA", "CKA"),
 }
+
+#: What is done to vectors before they are compared, after "vectors".
+TRANSFORM_LABELS = {"none": "as they are", "center": "centred", "zscore": "z-scored"}
 
 
 def number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Drawing side by side: it is most of what `dvc repro` waits for when only the look changes."""
+"""Drawing side by side: most of what `dvc repro` waits for when only the look changes."""
 
 import multiprocessing
 import os
@@ -7,43 +7,15 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import partial
-from pathlib import Path
-from typing import NamedTuple
 
-from matplotlib.figure import Figure
 from tqdm import tqdm
-
-from stages.plotting.style import themed
 
 #: More processes would hardly be faster with a dozen figures, and each holds a figure in memory.
 MOST_PROCESSES = 4
 
 
-class Drawing(NamedTuple):
-    """A figure to be saved: the arguments of `themed`, which can be pickled."""
-
-    theme: str
-    draw: Callable[[], Figure]
-    path: Path
-    dpi: int
-
-
-def draw_all(drawings: Sequence[Drawing]) -> None:
-    """Draw figures and save them as PNG, side by side."""
-    share_out([partial(themed, *drawing) for drawing in drawings], "figures", "figure")
-
-
 def share_out(tasks: Sequence[Callable[[], object]], name: str, unit: str) -> None:
-    """Carry out tasks in processes of their own, on as many cores as there are (at most four), with a bar.
-
-    Parameters
-    ----------
-    tasks : sequence of callable
-        They can be pickled.
-    name, unit : str
-        What the bar says is done, and what a task is called.
-    """
+    """Carry out tasks, which can be pickled, in processes of their own, with a bar that counts units of that name."""
     # Forking keeps what is imported; elsewhere than on Linux it is not safe.
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = min(os.cpu_count() or 1, len(tasks), MOST_PROCESSES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 import stages.plotting
-from stages.plotting.style import titled, without_values
+from stages.plotting.style import panels
 
 if TYPE_CHECKING:  # stage `matrices` draws, too, and reads no tables
     from stages.artefacts.results import Results
@@ -20,48 +20,21 @@ _ENTERED: dict[int, "figure"] = {}
 
 @dataclass
 class figure:
-    """Enter the function that draws a figure; its file is named after number and function.
+    """Enter the function that draws a figure, which takes arrays; its file is named after number and function."""
 
-    Attributes
-    ----------
-    number : int
-        The pages' order.
-    subject : str
-        For the title on a page.
-    values : callable
-        Takes the run's `Results`, gives the function's arguments.
-    caption : callable
-        Takes the run's `Results`, gives the sentences below the figure, with its numbers.
-    alternative : str
-        What there is to see, for readers who do not.
-    table : str, optional
-        The attribute of `Results` without which there is nothing to draw.
-    one_layer : bool
-        Whether it shows the focus layer only.
-    at_target : bool
-        Whether it shows words as they are compared at `tokens.target`.
-
-    Raises
-    ------
-    ValueError
-        If there is a figure of that number.
-    """
-
-    number: int
-    subject: str
-    values: Callable[[Any], tuple]
-    caption: Callable[[Any], str]
-    alternative: str
-    table: str | None = None
-    one_layer: bool = False
-    at_target: bool = True
+    number: int  # the pages' order; a ValueError where it is taken
+    subject: str  # for the title on a page
+    values: Callable[[Any], tuple]  # takes the run's `Results`, returns the function's arguments
+    caption: Callable[[Any], str]  # takes them too, returns the sentences below the figure, with its numbers
+    alternative: str  # what there is to see, for readers who do not
+    table: str | None = None  # the attribute of `Results` without which there is nothing to draw
+    one_layer: bool = False  # whether it shows the focus layer only
+    at_target: bool = True  # whether it shows words as they are compared at `tokens.target`
 
     def __call__(self, draw: Callable[..., Figure]) -> Callable[..., Figure]:
         """Enter a function."""
-        if self.number in _ENTERED:
-            raise ValueError(
-                f"two figures have the number {self.number}: {_ENTERED[self.number].name}, {draw.__name__}"
-            )
+        if taken := _ENTERED.get(self.number):
+            raise ValueError(f"two figures have the number {self.number}: {taken.name}, {draw.__name__}")
         self.draw, self.name = draw, f"fig{self.number}_{draw.__name__}"
         _ENTERED[self.number] = self
         return draw
@@ -79,7 +52,7 @@ class figure:
         """Return what draws it, without arguments, or says why it cannot be drawn; this can be pickled."""
         missing = self.missing(run)
         draw = partial(without_values, missing) if missing else partial(self.draw, *self.values(run))
-        return partial(titled, run.aside if self.at_target else "", draw)
+        return partial(_titled, run.aside if self.at_target else "", draw)
 
     def text(self, run: "Results") -> str:
         """Return what stands below it on a page."""
@@ -92,3 +65,19 @@ def figures() -> dict[str, figure]:
     for module in pkgutil.iter_modules(stages.plotting.__path__):
         importlib.import_module(f"stages.plotting.{module.name}")
     return {entry.name: entry for _, entry in sorted(_ENTERED.items())}
+
+
+def without_values(reason: str) -> Figure:
+    """Draw, in place of a figure, the reason why there is none."""
+    drawn, (axis,) = panels(1, width=8, height=2.5)
+    axis.axis("off")
+    axis.text(0.5, 0.5, reason, ha="center", va="center", weight="bold")
+    return drawn
+
+
+def _titled(aside: str, draw: Callable[[], Figure]) -> Figure:
+    """Draw a figure, with an aside below its title unless that is empty."""
+    drawn = draw()
+    if aside:
+        drawn.suptitle("\n".join(filter(None, [drawn.get_suptitle(), aside])), fontsize="medium")
+    return drawn

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
+from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.plotting.captions import at_focus, numbers, of_units
 from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
@@ -22,28 +23,34 @@ SIZES = {"s": 5.5, "o": 6, "^": 7}
 OWN_TOKEN = "the word's own token"
 
 
+def _shared(activations: Mapping[str, np.ndarray]) -> str:
+    """Return how many units K and V have where query heads share them, so that they are repeated; or nothing."""
+    own = {name: len(np.unique(activations[name])) for name in "kv"}
+    shared = [f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(activations[name]) / 2]
+    return f"{' and '.join(shared)}, repeated for the query heads that share them" if shared else ""
+
+
+def _of_units(run: Results) -> str:
+    """Return the caption: the focus layer's correlations, and what of the points are repetitions."""
+    shared, r = _shared(run.units), numbers(at_focus(PAIRS, run.correlation, run))
+    said = f"Correlation of units at token {run.context}: {r}."
+    return of_units(run, f"{said} Distinct units: {shared}." if shared else said)
+
+
 @figure(
     2,
     "Activations",
     values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus, run.context),
-    caption=lambda run: of_units(
-        run, f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
-    ),
+    caption=_of_units,
     alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
     one_layer=True,
     at_target=False,
 )
 def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int, token: int) -> Figure:
-    """Draw Figure 2: the activations of each matrix against those of each other, unit by unit.
+    """Draw Figure 2: the activations of each matrix, shape (points,), against those of each other.
 
-    Parameters
-    ----------
-    activations : mapping of "q", "k", "v" to ndarray, shape (points,)
-        One point a unit; where the words differ at this token, one a word and unit.
-    r : mapping of "qk", "qv", "kv" to float
-        Pearson correlations, for the titles. A pair that is not defined, as its matrices differ in width, is left out,
-        and its panel says so.
-    layer, token : int
+    A point is a unit; where the words differ at this token, a word and unit. `r` are Pearson correlations by pair. One
+    that is not defined, as its matrices differ in width, is left out, and its panel says so.
     """
     titles = {a + b: f"{LABELS[a]} by {LABELS[b]}" for a, b in PAIRS}
     titles |= {pair: f"{titles[pair]} (r = {number(value)})" for pair, value in r.items() if pair in titles}
@@ -80,20 +87,9 @@ def rsa_scatter(
     comparison: str = "pearson",
     token: str = OWN_TOKEN,
 ) -> Figure:
-    """Draw Figure 5: the similarities of each matrix against those of each other, one point a word pair.
+    """Draw Figure 5: the similarities of each matrix, shape (pairs,), against those of each other; scores by pair.
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
-    scores : mapping of "qk", "qv", "kv" to float
-        RSA scores, for the titles.
-    metric : str
-        A key of `METRIC_LABELS`.
-    layer : int
-    comparison : str
-        What the scores are: a key of `COMPARISON_LABELS`.
-    token : str
-        Where words are compared.
+    `metric` is a key of `METRIC_LABELS`, `comparison` of `COMPARISON_LABELS`; `token` says where words are compared.
     """
     symbol = COMPARISON_LABELS[comparison].symbol
     titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
@@ -134,17 +130,9 @@ def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: 
 def category_distributions(
     similarity: Mapping[str, np.ndarray], within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
 ) -> Figure:
-    """Draw Figure 7: how similarities are distributed within and across categories.
+    """Draw Figure 7: how similarities, shape (pairs,), are distributed within and across categories; d by matrix.
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
-    within : ndarray of bool, shape (pairs,)
-    d : mapping of "q", "k", "v" to float
-        Cohen's d, for the titles.
-    metric : str
-        A key of `METRIC_LABELS`.
-    layer : int
+    `within` says of which pairs both words are of a category; `metric` is a key of `METRIC_LABELS`.
     """
     label, figure, axes = METRIC_LABELS[metric], *panels(3, width=12)
     # Distances of Q, K and V may differ by orders.
@@ -169,15 +157,8 @@ def category_distributions(
 def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark) -> None:
     """Draw each point; where there are too many, cells coloured by the logarithm of how many points they hold."""
     if len(x) <= MOST_POINTS:
-        axis.plot(
-            x,
-            y,
-            mark.marker,
-            color=mark.colour,
-            alpha=0.5,
-            markersize=SIZES[mark.marker] * (1 if len(x) < 300 else 0.8),
-            mew=0,
-        )
+        size = SIZES[mark.marker] * (1 if len(x) < 300 else 0.8)
+        axis.plot(x, y, mark.marker, color=mark.colour, alpha=0.5, markersize=size, mew=0)
         return
     few, many = to_rgba(mark.colour, 0.15), to_rgba(mark.colour)
     colours = LinearSegmentedColormap.from_list(mark.label, [few, many, to_rgba(rcParams["text.color"])])

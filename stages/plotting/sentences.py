@@ -1,31 +1,27 @@
 """Figure 15: the same words in several sentences."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
+from stages.artefacts.results import Results
+from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import numbers
+from stages.plotting.layers import limit, marker_size, over_layers, profile, zero
 from stages.plotting.registry import figure
-from stages.plotting.style import layer_axis, marker_size, panels, profile, show_limits, widened
-
-if TYPE_CHECKING:
-    from stages.artefacts.results import Results
+from stages.plotting.style import area_key, line_key, percent
 
 CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
 #: The measures of the middle row.
 RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "share_sentence")
 
 
-def _caption(run: "Results") -> str:
+def _caption(run: Results) -> str:
     """Return the caption: reliability of the geometries, and RSA corrected for it, in means over layers."""
 
     def means_of(measure: str, names: Sequence[str]) -> str:
@@ -56,50 +52,32 @@ def _how_many(scores: Scores) -> int:
 def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 15: RSA, reliability and Cohen's d over layers, in every sentence and over all of them.
 
-    Parameters
-    ----------
-    scores : Scores
-        By measure, matrix or pair, and sentence: "value", "low" and "high", arrays of shape (layers,), of the table
-        `metrics/sentences.csv`.
-    alpha : float
-        Intervals hold 1 - alpha.
-    layers : sequence of int
-        Their numbers.
+    `scores` are those of `metrics/sentences.csv`, by measure, matrix or pair, and sentence; intervals hold 1 - alpha.
     """
-    figure, axes = panels(3, rows=3, width=13, height=11)
-    for axis, pair in zip(axes[:3], PAIRS, strict=True):
+    rows = (("RSA score", PAIRS), ("Reliability; share of variance", MATRICES), ("Cohen's d", MATRICES))
+    figure, grid = over_layers(rows, layers, height=11)
+    for pair, axis in grid[0].items():
         _every_sentence(axis, scores, "rsa", pair)
         axis.plot(_over_all(scores, "rsa_across", pair)["value"], color=rcParams["text.color"], linestyle="--")
         corrected = _over_all(scores, "rsa_corrected", pair)["value"]
         axis.plot(corrected, "D-", color=CORRECTED, linewidth=1, markersize=0.5 * marker_size(len(corrected)))
-    for axis, name in zip(axes[3:6], MATRICES, strict=True):
-        _reliability(axis, scores, name)
-    for axis, name in zip(axes[6:], MATRICES, strict=True):
-        _every_sentence(axis, scores, "d", name)
-    rows = {
-        "RSA score": (("rsa", "rsa_across", "rsa_corrected"), PAIRS),
-        "Reliability; share of variance": (RELIABILITY, MATRICES),
-        "Cohen's d": (("d",), MATRICES),
-    }
-    for place, (label, (measures, names)) in enumerate(rows.items()):
-        row = axes[3 * place : 3 * place + 3]
-        values = [v for (measure, *_), cells in scores.items() if measure in measures for v in cells.values()]
-        limits = show_limits(widened(values, (0.0, 1.0)))
-        for axis, name in zip(row, names, strict=True):
-            axis.axhline(0, color="grey", linewidth=0.8)
-            axis.set(title=LABELS[name], ylim=limits)
-            layer_axis(axis, layers)
-        row[0].set_ylabel(label)
-    percent, text = f"{100 * (1 - alpha):g} %", rcParams["text.color"]
+    for name in MATRICES:
+        _reliability(grid[1][name], scores, name)
+        _every_sentence(grid[2][name], scores, "d", name)
+    for row, measures in zip(grid, (("rsa", "rsa_across", "rsa_corrected"), RELIABILITY, ("d",)), strict=True):
+        zero(row.values())
+        drawn = [v for (measure, *_), cells in scores.items() if measure in measures for v in cells.values()]
+        limit(row.values(), drawn, (0.0, 1.0))
+    text = rcParams["text.color"]
     keys: list[Artist] = [
-        Line2D([], [], color="grey", marker="s", label="mean over sentences"),
-        Line2D([], [], color="grey", linewidth=0.8, label="single sentences"),
-        Patch(color="grey", alpha=0.3, linewidth=0, label=f"{percent} interval over\nwords and sentences"),
-        Line2D([], [], color=text, linestyle="--", label="across sentences"),
-        Line2D([], [], color=CORRECTED, marker="D", label="corrected for\nattenuation"),
-        Patch(color=text, alpha=0.35, linewidth=0, label="noise ceiling,\nlower to upper"),
-        Line2D([], [], color=WORDS, linestyle=":", label="share of variance:\nthe words'"),
-        Line2D([], [], color=SENTENCE, linestyle="-.", label="the sentence's"),
+        line_key("mean over sentences", marker="s"),
+        line_key("single sentences", linewidth=0.8),
+        area_key(f"{percent(alpha)} interval over\nwords and sentences"),
+        line_key("across sentences", text, line="--"),
+        line_key("corrected for\nattenuation", CORRECTED, "D"),
+        area_key("noise ceiling,\nlower to upper", text, 0.35),
+        line_key("share of variance:\nthe words'", WORDS, line=":"),
+        line_key("the sentence's", SENTENCE, line="-."),
     ]
     figure.legend(handles=keys, loc="outside right center", fontsize=10)
     figure.suptitle(f"The same words in {_how_many(scores)} sentences")

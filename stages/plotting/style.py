@@ -1,20 +1,20 @@
-"""What the figures share: themes, colours and markers, limits, and the words on the axes."""
+"""What the figures share: themes, panels and limits, colours and markers, and entries of legends."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import matplotlib.style
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 
@@ -22,8 +22,7 @@ from stages.geometry.names import LABELS, MATRICES, PAIRS
 POST_LIMITS = (0.3, 1.0)
 
 
-@dataclass(frozen=True)
-class Mark:
+class Mark(NamedTuple):
     """How a matrix or a pair of matrices is drawn: its name, colour (of the style sheet's cycle) and marker."""
 
     label: str
@@ -40,41 +39,22 @@ MARKS = {
 
 
 def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None:
-    """Draw a figure in a theme and save it as PNG, the same bytes every time.
-
-    Parameters
-    ----------
-    theme : str
-        Name of a style sheet in this folder.
-    draw : callable
-        Gives the Figure.
-    path : Path
-    dpi : int
-        Dots an inch.
-    """
+    """Draw a figure in a theme and save it as PNG: the same bytes every time."""
     with sheet(theme):
         save(draw(), path, dpi)
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Save a figure as PNG: the bytes of its `savefig`, which first draws everything once more, for nothing.
-
-    Parameters
-    ----------
-    figure : Figure
-    path : Path
-    dpi : int
-        Dots an inch.
-    """
+    """Save a figure as PNG: the bytes of its `savefig`, which first draws everything once more, for nothing."""
     figure.set_dpi(dpi)
     FigureCanvasAgg(figure).print_png(path)
 
 
 @contextmanager
 def sheet(theme: str) -> Iterator[None]:
-    """Apply a style sheet of this folder, and nothing else; `missing_letters` says what its font lacks."""
-    path = Path(__file__).parent / f"{theme}.mplstyle"
-    with matplotlib.style.context(path, after_reset=True), warnings.catch_warnings():
+    """Apply the style sheets of a theme, and nothing else; `missing_letters` says what its font lacks."""
+    sheets = [Path(__file__).with_name(f"{name}.mplstyle") for name in ("base", theme)]
+    with matplotlib.style.context(sheets, after_reset=True), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
@@ -114,7 +94,7 @@ def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0
     return figure, list(np.ravel(figure.subplots(rows, columns)))
 
 
-def widened(values: Sequence[np.ndarray], limits: tuple[float, float] | None = POST_LIMITS) -> tuple[float, float]:
+def widened(values: Iterable[np.ndarray], limits: tuple[float, float] | None = POST_LIMITS) -> tuple[float, float]:
     """Widen `limits` to tenths that hold all `values`, but for NaN; None stands for what the values alone decide."""
     known = [v[np.isfinite(v)] for v in map(np.asarray, values)]
     known = [v for v in known if v.size] or [np.asarray(limits or (0.0, 1.0))]
@@ -130,71 +110,16 @@ def show_limits(limits: tuple[float, float]) -> tuple[float, float]:
     return limits[0] - room, limits[1] + room
 
 
-def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
-    """Name the horizontal axis, whole layers only."""
-    axes.set(xlabel="Transformer layer", xlim=(-0.5, len(layers) - 0.5))
-    number_layers(axes.xaxis, layers)
+def line_key(label: str, colour: str = "grey", marker: str = "", line: str = "-", **look: Any) -> Line2D:
+    """Return a legend's entry for a line or, if that is "", for marks."""
+    return Line2D([], [], color=colour, marker=marker, linestyle=line, label=label, **look)
 
 
-def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
-    """Mark places on an axis by the numbers of what stands there: the layers that attend, side by side."""
-    axis.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
-    axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
+def area_key(label: str, colour: str = "grey", alpha: float = 0.3, linewidth: float = 0) -> Patch:
+    """Return a legend's entry for a band."""
+    return Patch(color=colour, alpha=alpha, linewidth=linewidth, label=label)
 
 
-def titled(aside: str, draw: Callable[[], Figure]) -> Figure:
-    """Draw a figure, with an aside below its title unless that is empty."""
-    figure = draw()
-    if aside:
-        figure.suptitle("\n".join(filter(None, [figure.get_suptitle(), aside])), fontsize="medium")
-    return figure
-
-
-def without_values(reason: str) -> Figure:
-    """Draw, in place of a figure, the reason why there is none."""
-    figure, (axis,) = panels(1, width=8, height=2.5)
-    axis.axis("off")
-    axis.text(0.5, 0.5, reason, ha="center", va="center", weight="bold")
-    return figure
-
-
-def profile(
-    axes: Axes,
-    name: str,
-    values: np.ndarray,
-    interval: Mapping[str, np.ndarray] | None = None,
-    significant: np.ndarray | None = None,
-) -> None:
-    """Draw one matrix or pair over layers.
-
-    Parameters
-    ----------
-    axes : Axes
-    name : str
-        A key of `MARKS`.
-    values : ndarray, shape (layers,)
-    interval : mapping of "low", "high" to ndarray, shape (layers,), optional
-        Drawn as a band.
-    significant : ndarray of bool, shape (layers,), optional
-        Where not, the mark is hollow.
-    """
-    mark, size = MARKS[name], marker_size(len(values))
-    axes.plot(values, color=mark.colour, marker=mark.marker, markersize=size, label=mark.label)
-    if interval is not None:
-        band(axes, interval, mark.colour)
-    if significant is not None:
-        hollow = np.flatnonzero(~significant)
-        axes.plot(hollow, values[hollow], mark.marker, color=mark.colour, mfc=rcParams["axes.facecolor"], ms=size)
-
-
-def band(axes: Axes, interval: Mapping[str, np.ndarray], colour: str, alpha: float = 0.14) -> None:
-    """Shade between "low" and "high", shape (layers,)."""
-    layers = np.arange(len(interval["low"]))
-    axes.fill_between(layers, interval["low"], interval["high"], color=colour, alpha=alpha, linewidth=0)
-    for end in ("low", "high"):
-        axes.plot(layers, interval[end], color=colour, alpha=0.5, linewidth=0.7)
-
-
-def marker_size(layers: int) -> int:
-    """Return a size of marks that do not run into each other."""
-    return 4 if layers > 24 else 7
+def percent(alpha: float) -> str:
+    """Return what share of draws intervals and ranges hold, such as "95 %"."""
+    return f"{100 * (1 - alpha):g} %"

@@ -31,7 +31,6 @@ MARKERS = "os^DvPX"
 MOST_WORDS = 300
 #: Letters of a category's name, and of a line of the legend; its lines.
 LONGEST, LINE, MOST_ROWS = 24, 150, 8
-SIDES = np.array([-1, 1])
 
 
 @figure(
@@ -51,35 +50,25 @@ def word_map(
     categories: Sequence[str],
     layer: int,
 ) -> Figure:
-    """Draw Figure 14: the words' map in each matrix.
-
-    Parameters
-    ----------
-    points : mapping of "q", "k", "v" to ndarray, shape (words, 2)
-        Laid over each other.
-    stress : mapping of "q", "k", "v" to float
-    words, categories : sequence of str, length words
-    layer : int
-    """
+    """Draw Figure 14: the words' map in each matrix, points of shape (words, 2) that are laid over each other."""
     order = list(dict.fromkeys(categories))
     chosen = np.unique(np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int))
     points, words = {name: values[chosen] for name, values in points.items()}, [words[place] for place in chosen]
     places = np.array([order.index(categories[place]) for place in chosen])
     looks = looks_of(len(order))
-    everything = np.concatenate(list(points.values()))
-    centre = (everything.max(axis=0) + everything.min(axis=0)) / 2
-    reach = 1.15 * np.ptp(everything, axis=0) / 2
+    ends = np.array([end(np.concatenate([*points.values()]), axis=0) for end in (np.min, np.max)])
+    centre, reach = ends.sum(axis=0) / 2, 1.15 * np.ptp(ends, axis=0) / 2
     reach = np.maximum(reach, 0.4 * reach.max())  # words on a line
     columns, keys = legend(order, looks)
-    rows = -(-len(keys) // columns)
-    height = 4.1 * min(reach[1] / reach[0], 1) + 1.3 + 0.2 * rows
-    figure, axes = panels(3, width=13, height=height)
+    lines = -(-len(keys) // columns)
+    figure, axes = panels(3, width=13, height=4.1 * min(reach[1] / reach[0], 1) + 1.3 + 0.2 * lines)
+    (left, low), (right, high) = centre - reach, centre + reach
     for axis, (name, values) in zip(axes, points.items(), strict=True):
         for place, look in enumerate(looks):
             axis.plot(*values[places == place].T, **look, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
         axis.spines[:].set_visible(False)
         axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
-        axis.set(xlim=centre[0] + reach[0] * SIDES, ylim=centre[1] + reach[1] * SIDES, aspect="equal")
+        axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
     figure.legend(keys, [key.get_label() for key in keys], loc="outside lower center", ncols=columns, fontsize=10)
     some = f", {len(words)} of {len(categories):,} words" if len(words) < len(categories) else ""
     figure.suptitle(f"Which words are near each other, layer {layer}{some}")
@@ -126,12 +115,9 @@ def extremes(points: np.ndarray) -> np.ndarray:
 def write_names(axis: Axes, points: np.ndarray, names: Sequence[str], named: np.ndarray) -> None:
     """Write names beside their points, where there is room; a line leads to one that stands farther off."""
     scale = axis.figure.dpi / 72
-    style = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
-    texts = [
-        axis.annotate(name, points[place], xytext=(0, 0), **style) for name, place in zip(names, named, strict=True)
-    ]
-    boxes = [text.get_window_extent() for text in texts]
-    half = np.array([[box.width, box.height] for box in boxes]) / scale / 2
+    style = {"xytext": (0, 0), "textcoords": "offset points", "ha": "center", "va": "center", "fontsize": 8}
+    texts = [axis.annotate(name, points[place], **style) for name, place in zip(names, named, strict=True)]
+    half = np.array([text.get_window_extent().size for text in texts]) / scale / 2
     shown = axis.transData.transform(points) / scale
     frame = axis.get_window_extent().get_points() / scale
     for text, place, centre, size in zip(texts, named, beside(shown, named, half, frame), half, strict=True):
@@ -146,22 +132,9 @@ def beside(points: np.ndarray, named: np.ndarray, half: np.ndarray, frame: np.nd
     """Choose for each name the nearest of `SPOTS` where it covers no point and no other name.
 
     Names that have the fewest such spots beside their points choose first. One that finds none takes the spot that
-    covers least, names before points.
-
-    Parameters
-    ----------
-    points : ndarray, shape (points, 2)
-    named : ndarray of int, shape (names,)
-        Whose names they are.
-    half : ndarray, shape (names, 2)
-        Half of their width and height.
-    frame : ndarray, shape (2, 2)
-        Lower left and upper right corner of where they may be.
-
-    Returns
-    -------
-    ndarray of float64, shape (names, 2)
-        Their centres, in the unit of the points.
+    covers least, names before points. All is in one unit: points, shape (points, 2), of which some are `named`; `half`
+    of the names' width and height, shape (names, 2); lower left and upper right corner of their `frame`; and what is
+    returned, the names' centres, shape (names, 2).
     """
     away = np.concatenate([SPOTS * ring for ring in range(RINGS)])
     centres = points[named][:, None] + np.tile(SPOTS, (RINGS, 1)) * (half + ROOM)[:, None] + STEP * away

@@ -29,23 +29,13 @@ from stages.plotting.style import POST_LIMITS, panels, shortened, widened
     at_target=False,
 )
 def masks(masks: Mapping[str, np.ndarray]) -> Figure:
-    """Draw Figure 1: which word pairs count as within a category and which as across.
-
-    Parameters
-    ----------
-    masks : mapping of "same", "upper", "within", "across" to ndarray of bool, shape (words, words)
-    """
-    titles = {
-        "same": "A) Same-category mask",
-        "upper": "B) Upper-triangular mask",
-        "within": "C) Within-category mask",
-        "across": "D) Across-category mask",
-    }
+    """Draw Figure 1: the `category_masks`, which word pairs count as within a category and which as across."""
     figure, axes = panels(2, rows=2, width=8, height=8)
     colours = ListedColormap([rcParams["grid.color"], rcParams["axes.prop_cycle"].by_key()["color"][2]])
-    for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        axis.imshow(masks[name], cmap=colours, vmin=0, vmax=1)
-        axis.set(title=title, xlabel="Words", ylabel="Words")
+    for axis, panel, (name, mask) in zip(axes, "ABCD", masks.items(), strict=True):
+        axis.imshow(mask, cmap=colours, vmin=0, vmax=1)
+        said = "Upper-triangular" if name == "upper" else f"{name.capitalize()}-category"
+        axis.set(title=f"{panel}) {said} mask", xlabel="Words", ylabel="Words")
     return figure
 
 
@@ -65,26 +55,18 @@ def masks(masks: Mapping[str, np.ndarray]) -> Figure:
 def similarity_matrices(
     matrices: Mapping[str, np.ndarray], categories: Sequence[str], metric: str, layer: int
 ) -> Figure:
-    """Draw Figure 4: the similarity matrices of one layer, with common limits.
+    """Draw Figure 4: the similarities of one layer, shape (words, words), with common limits.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to ndarray, shape (words, words)
-    categories : sequence of str, length words
-    metric : str
-        A key of `METRIC_LABELS`.
-    layer : int
+    `categories` are the words', and `metric` is a key of `METRIC_LABELS`.
     """
     label = METRIC_LABELS[metric]
     pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
-    blocks = [(name, len(list(run))) for name, run in groupby(categories)]
-    crowded = not _names_fit(blocks)
-    figure, axes = panels(3, width=13, height=5.8 if crowded else 4.8)
+    figure, axes = panels(3, width=13, height=4.8 if _names_fit(categories) else 5.8)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
         axis.set(title=f"{panel}) {LABELS[name]} {label.long.lower()}", xlabel="Words")
-        _mark_categories(axis, blocks, crowded)
+        _mark_categories(axis, categories)
     figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01)
     axes[0].set_ylabel("Words")
     figure.suptitle(f"Layer {layer}")
@@ -99,57 +81,44 @@ def similarity_series(
     limits: tuple[float, float],
     layers: Sequence[int],
 ) -> Iterator[Figure]:
-    """Draw one matrix in every layer, with limits common to them all, for series of images.
+    """Draw one matrix in every layer, for series of images: yield a Figure a layer.
 
-    Parameters
-    ----------
-    name : str
-        "q", "k" or "v".
-    matrices : iterable of ndarray, shape (words, words)
-        The first layer's first.
-    categories : sequence of str, length words
-    metric : str
-        A key of `METRIC_LABELS`.
-    limits : tuple of float
-        Lowest and highest similarity of all layers.
-    layers : sequence of int
-        Their numbers.
-
-    Yields
-    ------
-    Figure
-        The same one each time, for the next layer: a layout once computed fits them all.
+    It is the same one each time, as a layout once computed fits all layers. `matrices` are of shape (words, words),
+    `limits` the lowest and highest similarity of all layers, `layers` their numbers, the rest is as in Figure 4.
     """
-    label = METRIC_LABELS[metric].long
     low, high = limits
-    blocks = [(category, len(list(run))) for category, run in groupby(categories)]
     for layer, values in zip(layers, matrices, strict=True):
         if layer == layers[0]:
             figure, (axis,) = panels(1, width=6.4, height=5.8)
             # Nearest pixels while a cell has some; averages where words outnumber them, so that blocks stay visible.
             image = axis.imshow(values, cmap="magma", vmin=low, vmax=high, interpolation="auto")
             axis.set(xlabel="Words", ylabel="Words")
-            _mark_categories(axis, blocks, not _names_fit(blocks))
-            figure.colorbar(image, ax=axis, label=f"{label}, {number(low)} to {number(high)} in all layers")
+            _mark_categories(axis, categories)
+            said = f"{METRIC_LABELS[metric].long}, {number(low)} to {number(high)} in all layers"
+            figure.colorbar(image, ax=axis, label=said)
         image.set_data(values)
         axis.set_title(f"{LABELS[name]}, layer {layer}")
         yield figure
         figure.set_layout_engine("none")  # keep what it laid out for the first layer
 
 
-def _names_fit(blocks: Sequence[tuple[str, int]]) -> bool:
+def _blocks(categories: Sequence[str]) -> list[tuple[str, int]]:
+    """List the categories that follow each other, with their numbers of words."""
+    return [(name, len(list(run))) for name, run in groupby(categories)]
+
+
+def _names_fit(categories: Sequence[str]) -> bool:
     """Return whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
-    panel = 210  # points
-    words = sum(size for _, size in blocks)
-    return all(0.6 * rcParams["font.size"] * len(name) < panel * size / words for name, size in blocks)
+    letter, word = 0.6 * rcParams["font.size"], 210 / len(categories)  # points
+    return all(letter * len(name) < word * size for name, size in _blocks(categories))
 
 
-def _mark_categories(axis: Axes, blocks: Sequence[tuple[str, int]], crowded: bool) -> None:
+def _mark_categories(axis: Axes, categories: Sequence[str]) -> None:
     """Draw dashed lines between categories and write their names at the blocks.
 
-    `blocks` are categories and their numbers of words. If they are `crowded`, their names stand in small type, side by
-    side, and of categories too small for that some go without a name.
+    Names that do not fit stand in small type, side by side, and some of categories too small for that are left out.
     """
+    blocks = _blocks(categories)
     edges = np.cumsum([0] + [size for _, size in blocks]) - 0.5
     width = min(1.0, 12 / len(blocks))
     for edge in edges[1:-1]:
@@ -157,7 +126,7 @@ def _mark_categories(axis: Axes, blocks: Sequence[tuple[str, int]], crowded: boo
         axis.axvline(edge, color="white", linestyle="--", linewidth=width)
     axis.tick_params(length=0)
     centres, names = (edges[:-1] + edges[1:]) / 2, shortened([name for name, _ in blocks], 16)
-    if not crowded:
+    if _names_fit(categories):
         axis.set_yticks(centres, names, rotation=90, va="center")
         axis.set_xticks(centres, names)
         return
