@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from stages.gate import __main__ as gate
 from stages.gate import verdicts
 from stages.gate.judge import ENDINGS
-from stages.gate.verdicts import Cells, Tolerances, Verdict
+from stages.gate.verdicts import Tolerances, Verdict
 from stages.pipeline.settings import read_yaml
 from stages.statistics.amounts import amount
 
@@ -46,8 +46,8 @@ class Gate:
         self.project.run("git", "init", "-q", "-b", "main")
         commit(self.project)
 
-    def write(self, name: str, text: str) -> None:
-        (Path("metrics") / name).write_text(text, encoding="utf-8")
+    def write(self, name: str, content: str | bytes) -> None:
+        (Path("metrics") / name).write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def change(self, name: str, old: str, new: str) -> None:
         assert FILES[name].count(old) == 1
@@ -94,19 +94,16 @@ def test_every_metric_is_listed_when_asked_for(gated: Gate) -> None:
 #: A change → file, old text, new text; exit code, row of the table, line of the file.
 CHANGES = {
     "a number within": ("rsa.csv", "0.5", "0.50001", 0, "rsa.csv layer 0 q 0.5 0.50001 0.00001 0.00001 within"),
-    "a number beyond": ("rsa.csv", "0.5", "0.50002", 1, "rsa.csv layer 0 q 0.5 0.50002 0.00002 0.00001 beyond"),
-    "less by too much": ("rsa.csv", "0.5", "0.4", 1, "rsa.csv layer 0 q 0.5 0.4 -0.1 0.00001 beyond"),
+    "a number beyond": ("rsa.csv", "0.5", "0.49998", 1, "rsa.csv layer 0 q 0.5 0.49998 -0.00002 0.00001 beyond"),
     "within its own": ("inference.csv", "0.0001", "0.0011", 0, "rsa qk p 0.0001 0.0011 0.001 0.001 within"),
     "beyond its own": ("inference.csv", "0.0001", "0.0012", 1, "rsa qk p 0.0001 0.0012 0.0011 0.001 beyond"),
     "one that is not its own": ("inference.csv", "1.5", "1.5001", 1, "d q value 1.5 1.5001 0.0001 0.00001 beyond"),
     "a number of JSON": ("summary.json", "0.658672", "0.7", 1, "summary.json rsa 0.658672 0.7 0.041328 0.00001 beyond"),
-    "a count": ("summary.json", "8}", "7}", 1, "summary.json claims_held 8 7 -1 0.00001 beyond"),
-    "text": ("summary.json", "L4H0", "L4H1", 1, "summary.json head_q L4H0 L4H1 changed"),
+    "text": ("summary.json", "L4H0", "[red]", 1, "summary.json head_q L4H0 [red] changed"),  # no markup
     "a claim": ("claims.json", "true", "false", 1, "claims.json rsa_focus.holds true false changed"),
     "written otherwise": ("rsa.csv", "0.5", "5e-1", 0, ""),
     "NaN": ("rsa.csv", "0.5", "NaN", 2, "rsa.csv layer 0 q 0.5 nan not a number"),
-    "infinite": ("rsa.csv", "0.5", "inf", 2, "rsa.csv layer 0 q 0.5 inf not a number"),
-    "NaN in JSON": ("summary.json", "0.658672", "NaN", 2, "summary.json rsa 0.658672 nan not a number"),
+    "infinite, in JSON": ("summary.json", "0.658672", "Infinity", 2, "summary.json rsa 0.658672 inf not a number"),
     "text for a number": ("rsa.csv", "0.5", "much", 2, "rsa.csv layer 0 q 0.5 much not a number"),
     "a number for text": ("claims.json", "true", "1", 2, "claims.json rsa_focus.holds true 1 not a number"),
     "empty here": ("rsa.csv", "0.5", "", 2, "rsa.csv layer 0 q 0.5 empty"),
@@ -116,7 +113,6 @@ CHANGES = {
     "a row more": ("rsa.csv", "1,-0.25,\n", "1,-0.25,\n2,1,1\n", 2, "rsa.csv layer 2 a row new"),
     "a column renamed": ("rsa.csv", "q,k", "q,v", 2, "rsa.csv k a column missing\nrsa.csv v a column new"),
     "a key of JSON less": ("summary.json", '"rsa": 0.658672, ', "", 2, "summary.json rsa a column missing"),
-    "a claim more": ("claims.json", '{"rsa', '{"new": 1, "rsa', 2, "claims.json new a column new"),
     "a header alone": ("rsa.csv", "0,0.5,1.0\n1,-0.25,\n", "", 2, "rsa.csv layer 0 a row missing"),
 }
 
@@ -140,19 +136,19 @@ def test_a_change_has_its_verdict(gated: Gate, change: str) -> None:
 UNREADABLE = {
     "JSON cut short": ("summary.json", '{"rsa": 0.6', "Expecting"),
     "JSON, but a list": ("claims.json", "[1, 2]", "not a JSON object"),
-    "an empty file": ("rsa.csv", "", "it is empty"),
-    "a table cut short": ("rsa.csv", TABLE[:-5], "line 3 has 2 cells, the header 3"),
-    "a quote that does not end": ("rsa.csv", TABLE + '2,"', "unexpected end of data"),
+    "a table cut short": ("rsa.csv", TABLE[:-5], "it is empty or cut short"),
     "a row twice": ("rsa.csv", TABLE + "1,0,0\n", "row layer 1 is there twice"),
     "a column twice": ("rsa.csv", "layer,q,q\n0,1,1\n", "column q is there twice"),
+    "a cell too many": ("rsa.csv", TABLE + "2,0,0,0\n", "Expected 3 fields in line 4, saw 4"),
+    "no text": ("rsa.csv", b"\xff\xfe\x00", "can't decode byte 0xff"),
 }
 
 
 @pytest.mark.parametrize("side", ["base", "workspace"])
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_an_unreadable_file_cannot_be_judged(gated: Gate, what: str, side: str) -> None:
-    name, text, reason = UNREADABLE[what]
-    gated.write(name, text)
+    name, content, reason = UNREADABLE[what]
+    gated.write(name, content)
     if side == "base":
         commit(gated.project)
         gated.write(name, FILES[name])
@@ -161,11 +157,6 @@ def test_an_unreadable_file_cannot_be_judged(gated: Gate, what: str, side: str) 
     where = r"main \(\w{7}\)" if side == "base" else "the workspace"
     assert re.search(rf"^metrics/{name} of {where} cannot be read: .*{reason}", errors, re.MULTILINE)
     assert "inference.csv 4 0 0 0" in said  # the others are judged nevertheless
-
-
-def test_bytes_that_are_not_text_cannot_be_judged(gated: Gate) -> None:
-    Path("metrics/rsa.csv").write_bytes(b"\xff\xfe\x00")
-    assert gated()[0] == 2
 
 
 def test_a_file_that_is_gone_cannot_be_judged(gated: Gate) -> None:
@@ -198,16 +189,6 @@ def test_what_cannot_be_judged_goes_before_what_is_beyond(gated: Gate) -> None:
     assert "1 beyond tolerance or changed, 1 not to be judged" in errors
 
 
-def test_no_metric_at_all_is_no_pass(gated: Gate) -> None:
-    for name in FILES:
-        if name != "tolerances.yaml":
-            (Path("metrics") / name).unlink()
-    commit(gated.project)
-    code, _, errors = gated()
-    assert code == 2
-    assert re.search(r"^main \(\w+\) has no metric in metrics$", errors, re.MULTILINE)
-
-
 def test_revisions(gated: Gate) -> None:
     gated.change("rsa.csv", "0.5", "0.6")
     commit(gated.project)
@@ -230,13 +211,14 @@ def test_an_unknown_revision_cannot_be_judged(gated: Gate) -> None:
 
 def test_a_base_without_metrics_cannot_be_judged(gated: Gate) -> None:
     gated.project.run("git", "rm", "-rq", "--cached", "metrics")
-    commit_nothing = ("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "none")
-    gated.project.run(*commit_nothing)
-    for arguments in ((), ("--allow-new",)):
-        code, said, errors = gated(*arguments)
-        assert code == 2
-        assert "rsa.csv a file new" in said
-        assert "has no metric in metrics" in errors
+    gated.project.run("git", "commit", "-qm", "none")
+    code, said, errors = gated("--allow-new")
+    assert code == 2
+    assert "rsa.csv a file new" in said
+    assert "has no metric in metrics" in errors
+    for name in set(FILES) - {"tolerances.yaml"}:  # nor has the workspace
+        (Path("metrics") / name).unlink()
+    assert gated()[0] == 2
 
 
 def test_without_a_main_branch_the_remote_s_is_taken_and_without_either_it_says_so(gated: Gate) -> None:
@@ -262,41 +244,26 @@ def test_without_a_commit_it_says_how_to_make_one(gated: Gate) -> None:
     assert [gated("--base", "HEAD")[::2], gated()[::2]] == [(2, said)] * 2
 
 
-#: The text of tolerances.yaml → what is said of it.
+#: The text of tolerances.yaml, if any → what is said of it.
 BAD_TOLERANCES = {
-    "text for a number": (
-        "rsa.csv *: small",
-        "metrics/tolerances.yaml: rsa.csv *: 'small' is not a number of 0 or more",
-    ),
-    "less than 0": ('"*": -1', "metrics/tolerances.yaml: *: -1 is not a number of 0 or more"),
-    "NaN": ('"*": .nan', "metrics/tolerances.yaml: *: nan is not a number of 0 or more"),
-    "infinite": ('"*": .inf', "metrics/tolerances.yaml: *: inf is not a number of 0 or more"),
-    "yes": ('"*": true', "metrics/tolerances.yaml: *: true is not a number of 0 or more"),
-    "a block": ("rsa.csv:\n  p: 1", "metrics/tolerances.yaml: rsa.csv: {'p': 1} is not a number of 0 or more"),
-    "nothing": ("", "metrics/tolerances.yaml holds no tolerances"),
-    "no YAML": ("*: 1", "metrics/tolerances.yaml, line 1: not valid YAML"),
-    "twice": ('"*": 1\n"*": 2', "metrics/tolerances.yaml, line 2: not valid YAML"),
-    "a metric left out": (
-        "rsa.csv *: 1",
-        "metrics/tolerances.yaml: no tolerance fits claims.json rsa_focus.measured.qk",
-    ),
+    "rsa.csv *: small": ": rsa.csv *: 'small' is not a number of 0 or more",
+    '"*": -1': ": *: -1 is not a number of 0 or more",
+    '"*": .inf': ": *: inf is not a number of 0 or more",
+    '"*": true': ": *: true is not a number of 0 or more",
+    "rsa.csv:\n  p: 1": ": rsa.csv: {'p': 1} is not a number of 0 or more",
+    "": " holds no tolerances",
+    '"*": 1\n"*": 2': ", line 2: not valid YAML",
+    "rsa.csv *: 1": ": no tolerance fits claims.json rsa_focus.measured.qk",
+    None: " is missing",
 }
 
 
-@pytest.mark.parametrize("what", BAD_TOLERANCES)
-def test_bad_tolerances_cannot_be_judged_by(gated: Gate, what: str) -> None:
-    text, expected = BAD_TOLERANCES[what]
-    gated.write("tolerances.yaml", text + "\n")
+@pytest.mark.parametrize("text", BAD_TOLERANCES)
+def test_bad_tolerances_cannot_be_judged_by(gated: Gate, text: str | None) -> None:
+    Path("metrics/tolerances.yaml").unlink() if text is None else gated.write("tolerances.yaml", f"{text}\n")
     code, said, errors = gated()
     assert (code, said) == (2, "")
-    assert errors.startswith(f"gate: {expected}")
-
-
-def test_missing_tolerances_are_told(gated: Gate) -> None:
-    Path("metrics/tolerances.yaml").unlink()
-    code, _, errors = gated()
-    assert code == 2
-    assert "metrics/tolerances.yaml is missing" in errors
+    assert errors.startswith(f"gate: metrics/tolerances.yaml{BAD_TOLERANCES[text]}")
 
 
 def test_the_first_pattern_that_fits_counts_and_the_rest_are_noted(gated: Gate) -> None:
@@ -328,39 +295,27 @@ def test_markdown_is_added_to_the_file(gated: Gate, tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8").count("### Metrics") == 2
 
 
-def test_what_is_within_is_listed_in_short_and_what_fails_in_full(gated: Gate, tmp_path: Path) -> None:
-    rows = range(700)
-    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},1.0\n" for row in rows))
+def test_what_is_within_is_listed_in_short_and_a_job_summary_has_no_more_rows_than_fit(gated: Gate, tmp_path) -> None:
+    def write(values: dict[int, float]) -> None:
+        gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{value}\n" for row, value in values.items()))
+
+    write(dict.fromkeys(range(700), 1.0))
     commit(gated.project)
-    here = dict.fromkeys(rows, 1.000001) | {650: 1.000009, 699: 2.0}
-    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{value}\n" for row, value in here.items()))
+    write(dict.fromkeys(range(700), 1.000001) | {650: 1.000009} | dict.fromkeys(range(510), 2.0))
     file = tmp_path / "summary.md"
     code, said, _ = gated("--markdown", file)
     assert code == 1
-    assert said.count(" within\n") == 10
-    assert said.count(" beyond\n") == 1
+    assert (said.count(" within\n"), said.count(" beyond\n")) == (10, 510)
     lines = [line for line in said.splitlines() if line.startswith("rsa.csv layer")]
-    assert lines[:2] == [  # what failed, then what is nearest to its limit
-        "rsa.csv layer 699 q 1 2 1 0.00001 beyond",
+    assert lines[509:511] == [  # what failed, then what is nearest to its limit
+        "rsa.csv layer 509 q 1 2 1 0.00001 beyond",
         "rsa.csv layer 650 q 1 1.000009 0.000009 0.00001 within",
     ]
+    assert "and 180 more within tolerance" in said
     text = file.read_text(encoding="utf-8")
-    for written in (said, text):
-        assert "and 689 more within tolerance" in written
-    assert text.count("0.00001 | within |") == 10
-    assert gated("--all")[1].count(" within\n") == 699
-
-
-def test_markdown_fits_a_job_summary(gated: Gate, tmp_path: Path) -> None:
-    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},1.0\n" for row in range(2000)))
-    commit(gated.project)
-    gated.write("rsa.csv", "layer,q\n" + "".join(f"{row},{1 + (row > 9)}\n" for row in range(2000)))
-    file = tmp_path / "summary.md"
-    code, said, _ = gated("--markdown", file)
-    assert code == 1
-    assert said.count(" beyond\n") == 1990
-    assert file.read_text(encoding="utf-8").count("0.00001 | beyond |") == 500
-    assert "and 1490 more rows" in file.read_text(encoding="utf-8")
+    assert text.count("0.00001 | beyond |") == 500
+    assert "and 20 more rows" in text
+    assert gated("--all")[1].count(" within\n") == 190
 
 
 def test_markdown_that_cannot_be_written_is_told(gated: Gate, tmp_path: Path) -> None:
@@ -369,17 +324,12 @@ def test_markdown_that_cannot_be_written_is_told(gated: Gate, tmp_path: Path) ->
     assert "cannot be written" in errors
 
 
-def test_brackets_in_text_are_printed(gated: Gate) -> None:
-    gated.change("summary.json", "L4H0", "[red]")
-    assert "summary.json head_q L4H0 [red] changed" in gated()[1]
-
-
 numbers = st.one_of(st.none(), st.floats(-10, 10).map(lambda x: round(x, 6)))
 
 
 @given(base=numbers, here=numbers, tolerance=st.sampled_from([0.0, 1e-6, 0.001, 1.0]))
 def test_a_number_passes_just_when_it_is_within(base: float | None, here: float | None, tolerance: float) -> None:
-    cells = [Cells(("",), ("x",), {("", "x"): value}) for value in (base, here)]
+    cells = [{("", "x"): value} for value in (base, here)]
     (judged,) = verdicts.compare("summary.json", *cells, Tolerances.model_validate({"*": tolerance}))
     if base is None or here is None:
         assert judged.verdict == (Verdict.SAME if base is here else Verdict.EMPTY)
@@ -402,7 +352,7 @@ def test_the_committed_tolerances_are_all_used() -> None:
         if path.suffix in ENDINGS:
             cells = verdicts.parse(path.name, path.read_text(encoding="utf-8"))
             metrics += [j.metric for j in verdicts.compare(path.name, cells, cells, tolerances)]
-    assert verdicts.unused(tolerances, metrics) == []
+    assert tolerances.unused(metrics) == []
 
 
 def test_the_committed_tolerances_let_one_draw_cross_a_score_and_not_two() -> None:
@@ -434,8 +384,8 @@ STALE = {
         ["check: params.yaml", "similarity: similarity.metric in params.yaml", "report: similarity.metric in params"],
     ),
     "a source": (
-        lambda p: p.replace("stages/rsa.py", "from stages", "# edited\nfrom stages"),
-        ["rsa: stages/rsa.py"],
+        lambda p: p.replace("stages/heads.py", "from stages", "# edited\nfrom stages"),
+        ["heads: stages/heads.py"],
     ),
     "a metrics file": (
         lambda p: p.replace("metrics/rsa.csv", "layer,qk", "layer,qk "),
@@ -491,13 +441,7 @@ def test_a_stale_lock_cannot_be_judged_by(project: Project, capsys, monkeypatch,
     for entry in expected:
         assert [line for line in lines if line.startswith(f"dvc.lock is stale, stage {entry}")], errors
     assert all(line.endswith("; run `dvc repro`") for line in lines[1:])
-
-
-def test_other_stages_than_the_stale_are_not_named(project: Project) -> None:
-    project.replace("stages/heads.py", "from stages", "# edited\nfrom stages")
-    lines = call(project).stderr.splitlines()
-    project.run("git", "checkout", "-q", ".")
-    assert lines[1:] == ["dvc.lock is stale, stage heads: stages/heads.py; run `dvc repro`"]
+    assert edit != "a source" or len(lines) == 2  # no other stage is named
 
 
 def test_a_fresh_clone_without_cache_is_not_stale_unless_its_lock_contradicts_itself(
@@ -546,9 +490,3 @@ def test_a_broken_pipeline_is_told(project: Project) -> None:
 def test_tolerances_are_no_metric_of_dvc(project: Project) -> None:
     shown = json.loads(project.dvc("metrics", "show", "--json").stdout)
     assert list(shown[""]["data"]) == ["metrics/summary.json"]
-
-
-def test_help_tells_the_exit_codes(project: Project) -> None:
-    said = call(project, "--help").stdout
-    for text in ("--base", "--markdown", "--allow-new", "--all", "exit codes:", "GITHUB_STEP_SUMMARY"):
-        assert text in said

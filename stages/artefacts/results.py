@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.files import read_json
-from stages.artefacts.kept import FOLDER, Kept, read_kept
+from stages.artefacts.kept import FOLDER, read_kept
 from stages.artefacts.tables import read_reason, read_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import pairwise, same_rows
@@ -39,7 +39,7 @@ class Results:
     Parameters
     ----------
     find : callable
-        Takes a path in the repository, gives where it is: `Stage.input`.
+        Takes a path in the repository, returns where it is: `Stage.input`.
     focus : int
         The focus layer.
     alpha : float
@@ -51,15 +51,8 @@ class Results:
 
     Attributes
     ----------
-    correlation, rsa, separability, robustness, heads : mapping of str to ndarray, shape (layers,) or (layers, heads)
-        The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
-    spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
-        Likewise.
-    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
-        Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
-        name of the sentence or ``all``), ``anisotropy`` of (measure, matrix or pair, variant). ``influence`` has arrays
-        of shape (layers, ranks), and beside each "value" its "word". ``controls`` has ``rsa`` and ``d`` too, from the
-        post's tables.
+    correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, anisotropy
+        The tables of these names in `metrics/`, as `stages.artefacts.tables` tells; ``null_choices`` is `nulls.csv`.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
     claims : mapping
@@ -67,11 +60,12 @@ class Results:
     """
 
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
-    inference = _table("inference")
-    robustness, heads = _table("robustness"), _table("heads")
+    inference, robustness, heads = _table("inference"), _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences, influence, anisotropy = _table("sentences"), _table("influence"), _table("anisotropy")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
+    #: The runs of other models in `metrics/models/`.
+    kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))
 
     def __init__(
         self,
@@ -88,11 +82,6 @@ class Results:
     def read(self, name: str) -> dict[Any, Any]:
         """Read a table of this run by its name."""
         return read_table(self.find(f"metrics/{name}.csv"), self.record.get("layers"))
-
-    @cached_property
-    def kept(self) -> list[Kept]:
-        """The runs of other models that are kept in `metrics/models/`."""
-        return read_kept(self.find(FOLDER.as_posix()))
 
     @cached_property
     def controls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:

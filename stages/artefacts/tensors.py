@@ -68,12 +68,6 @@ class TensorWriter:
         self._file.close()
 
 
-def write_no_tensors(path: Path) -> None:
-    """Write a safetensors file without an array: the output of what is switched off."""
-    with TensorWriter(path, {}, {}):
-        pass
-
-
 class Tensor:
     """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array.
 

@@ -14,53 +14,45 @@ TOLERANCES = METRICS / "tolerances.yaml"
 
 @dataclass
 class Report:
-    """What the gate found.
+    """What the gate found: judgements by file; why else it cannot judge, and what else the user should know."""
 
-    Attributes
-    ----------
-    base : str
-        The revision that the workspace is held against.
-    allowed : set of Verdict
-        Verdicts that count for neither failure.
-    judgements : dict of str to list of Judgement
-        By file.
-    problems : list of str
-        Why it cannot judge, beside the judgements; a line each.
-    notes : list of str
-        What else the user should know.
-    """
-
-    base: str
-    allowed: set[Verdict]
+    base: str  # the revision that the workspace is compared with
+    allowed: set[Verdict]  # those that count for neither failure
     judgements: dict[str, list[Judgement]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def among(self, kinds: set[Verdict]) -> list[Judgement]:
-        """Return the judgements of these verdicts that count."""
-        counted = kinds - self.allowed
-        return [j for judgements in self.judgements.values() for j in judgements if j.verdict in counted]
+    @property
+    def judged(self) -> list[Judgement]:
+        """The judgements of all files."""
+        return [judgement for judgements in self.judgements.values() for judgement in judgements]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many judgements fail, and after how many it cannot judge."""
+        failed, unjudged = (sum(j.verdict in kinds - self.allowed for j in self.judged) for kinds in (FAILED, UNJUDGED))
+        return failed, unjudged
 
     @property
     def code(self) -> int:
         """The exit code."""
-        return 2 if self.problems or self.among(UNJUDGED) else 1 if self.among(FAILED) else 0
+        failed, unjudged = self.counts
+        return 2 if self.problems or unjudged else 1 if failed else 0
 
     @property
     def sentence(self) -> str:
         """The verdict on the whole."""
-        counts = f"{len(self.among(FAILED))} beyond tolerance or changed, {len(self.among(UNJUDGED))} not to be judged"
-        return {
-            0: f"within tolerance of {self.base}: {sum(map(len, self.judgements.values()))} metrics",
-            1: f"not within tolerance of {self.base}: {counts}",
-            2: f"cannot judge against {self.base}: {counts}" + "".join(f"\n{line}" for line in self.problems),
-        }[self.code]
+        if not self.code:
+            return f"within tolerance of {self.base}: {len(self.judged)} metrics"
+        verdict = "not within tolerance of" if self.code == 1 else "cannot judge against"
+        counts = "{} beyond tolerance or changed, {} not to be judged".format(*self.counts)
+        return "\n".join([f"{verdict} {self.base}: {counts}", *self.problems])
 
 
 def judge(revision: str | None, allowed: set[Verdict]) -> Report:
     """Compare the workspace with a revision."""
     tolerances = verdicts.read_tolerances(TOLERANCES)
-    base, theirs = revisions.metrics_at(revision, str(METRICS), ENDINGS)
+    base, theirs = revisions.metrics_at(revision, METRICS.as_posix(), ENDINGS)
     ours = {path.name: path.read_bytes() for path in sorted(METRICS.iterdir()) if path.name.endswith(ENDINGS)}
     report = Report(base, allowed)
     for name in sorted({*theirs, *ours}):
@@ -68,18 +60,17 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
         for where, files in ((base, theirs), ("the workspace", ours)):
             try:
                 sides.append(verdicts.parse(name, files[name].decode()) if name in files else None)
-            except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-                report.problems.append(f"{METRICS / name} of {where} cannot be read: {error}")
+            except ValueError as error:  # UnicodeDecodeError, JSONDecodeError and pandas' errors are ValueErrors
+                report.problems.append(f"{METRICS / name} of {where} cannot be read: {str(error).strip()}")
         if len(sides) == 2:
             try:
                 report.judgements[name] = verdicts.compare(name, *sides, tolerances)
             except UserError as error:
                 raise UserError(f"{TOLERANCES}: {error}") from None
-    judged = [j for judgements in report.judgements.values() for j in judgements]
-    if all(j.verdict == Verdict.NEW for j in judged):
+    if all(j.verdict == Verdict.NEW for j in report.judged):
         report.problems.append(f"{base} has no metric in {METRICS}")
-    for pattern in verdicts.unused(tolerances, [j.metric for j in judged]):
-        report.notes.append(f"no metric goes by {pattern!r} of {TOLERANCES}")
+    unused = tolerances.unused(j.metric for j in report.judged)
+    report.notes += [f"no metric goes by {pattern!r} of {TOLERANCES}" for pattern in unused]
     for stage, differences in revisions.stale().items():
         report.problems.append(f"dvc.lock is stale, stage {stage}: {', '.join(differences)}; run `dvc repro`")
     return report
