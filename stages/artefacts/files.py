@@ -24,7 +24,7 @@ def rounded(values: Any) -> Any:
 
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into plain words."""
+    """Raise a `UserError` in plain words where a file is missing, cut short or not what it should be."""
     try:
         yield
     except (SafetensorError, ValueError, KeyError, OSError) as error:
@@ -40,13 +40,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, indented, floats rounded to 6 decimals.
-
-    Raises
-    ------
-    FloatingPointError
-        If a number is not finite.
-    """
+    """Write JSON, indented, floats rounded to 6 decimals; a `FloatingPointError` if a number is not finite."""
     try:
         text = json.dumps(_all_rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -55,13 +49,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises
-    ------
-    UserError
-        If it is missing, cut short or not what it should be.
-    """
+    """Read a JSON file; errors as `readable`."""
     with readable(path, "JSON file"):
         return json.loads(path.read_text(encoding="utf-8"))
 

@@ -94,10 +94,7 @@ class Results:
 
     @cached_property
     def pearson(self) -> dict[str, np.ndarray]:
-        """RSA over all pairs of words as Pearson's r, whatever ``rsa.comparison`` says: by pair, shape (layers,).
-
-        So are tests, intervals, nulls and controls, and the post's own scores.
-        """
+        """RSA over all pairs of words as Pearson's r, as all else is, whatever ``rsa.comparison`` says: by pair."""
         if self.comparison == "pearson":
             return {pair: self.rsa[pair] for pair in PAIRS}
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
@@ -137,11 +134,8 @@ class Results:
 
     @cached_property
     def maps(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix.
-
-        Turned as those of all layers are, unless there are many words.
-        """
-        few = len(self.record["words"]) < MANY_WORDS
+        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix."""
+        few = len(self.record["words"]) < MANY_WORDS  # then turned as those of all layers are
         some, at = (slice(None), self.place) if few else (slice(self.place, self.place + 1), 0)
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
             similarity = np.stack([tensors[name][some] for name in MATRICES], axis=1)

@@ -20,9 +20,8 @@ class TensorWriter:
     Parameters
     ----------
     path : Path
-        Where to.
     shapes : mapping of str to tuple of int
-        Name → shape; what is not written stays zero.
+        By name; what is not written stays zero.
     record : mapping, optional
         What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
         keys would be written in random order.
@@ -100,13 +99,7 @@ class _Record(dict):
 
 
 class Tensors:
-    """An open safetensors file.
-
-    Attributes
-    ----------
-    names : set of str
-        The arrays in it; ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray.
-    """
+    """An open safetensors file with arrays `names`: ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self._file, self._path = file, path
@@ -132,13 +125,7 @@ class Tensors:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Tensors]:
-    """Open a safetensors file that this pipeline wrote.
-
-    Raises
-    ------
-    UserError
-        If it is missing, cut short or not what it should be.
-    """
+    """Open a safetensors file that this pipeline wrote; errors as `readable`."""
     with readable(path, "safetensors file"):
         opened = safe_open(path, framework="numpy")
     with opened as file:

@@ -50,11 +50,10 @@ def beyond(
     ----------
     ladder : Scores
         Of `stages.statistics.nulls.ladder`: under every choice of transform and comparison.
-    measure : str
+    measure, rung : str
+        What is compared, and with which random maps.
     names : sequence of str
         Matrices or pairs.
-    rung : str
-        Of the random maps.
     alpha : float
 
     Returns
@@ -63,30 +62,25 @@ def beyond(
         Last for `EVERY` of both: counts of layers (and names) where all choices agree, and the verdict.
     """
     choices = dict.fromkeys(key[2:4] for key in ladder if key[:2] == (measure, names[0]) and key[4] == rung)
-    signs = {
-        choice: np.stack([_signs(ladder, (measure, name, *choice), rung, alpha) for name in names])
-        for choice in choices
-    }
-    every = np.stack(list(signs.values()))
-    agreed = np.where((every == every[0]).all(axis=0), every[0], 0)
-    found = {choice: _count(sign) for choice, sign in signs.items()}
-    return found | {(EVERY, EVERY): _count(agreed)._replace(verdict=_verdict(found, agreed))}
+    signs = np.array([[_signs(ladder, (measure, name, *choice), rung, alpha) for name in names] for choice in choices])
+    agreed = _count(np.where((signs == signs[0]).all(axis=0), signs[0], 0))
+    found = dict(zip(choices, map(_count, signs), strict=True))
+    return found | {(EVERY, EVERY): agreed._replace(verdict=_verdict(found, agreed))}
 
 
 def _signs(ladder: Scores, key: tuple[str, ...], rung: str, alpha: float) -> np.ndarray:
     """Return of each layer 1 where the score lies above the random maps', -1 where below, 0 where among them."""
     null, value = ladder[*key, rung], ladder[*key, "unbiased"]["value"]
-    return np.where(null["p_familywise"] <= alpha, np.sign(value - null["value"]), 0).astype(int)
+    return np.where(null["p_familywise"] <= alpha, np.sign(value - null["value"]), 0)
 
 
 def _count(signs: np.ndarray) -> Beyond:
     return Beyond(*(int(np.sum(signs == sign)) for sign in (1, 0, -1)))
 
 
-def _verdict(choices: Mapping[tuple[str, str], Beyond], agreed: np.ndarray) -> str:
+def _verdict(choices: Mapping[tuple[str, str], Beyond], agreed: Beyond) -> str:
     """Return what the choices agree on: "robust: above", "only raw: below", "not decided", ..."""
-    sides = [side for side, sign in (("above", 1), ("below", -1)) if (agreed == sign).any()]
-    if sides:
+    if sides := [side for side in ("above", "below") if getattr(agreed, side)]:
         return f"robust: {' and '.join(sides)}"
     some = {side: [choice for choice, found in choices.items() if getattr(found, side)] for side in ("above", "below")}
     parts = [f"only {in_short(found, choices)}: {side}" for side, found in some.items() if found]
@@ -129,13 +123,15 @@ def verdicts(ladder: Scores, alpha: float) -> dict[tuple[str, str, str, str, str
 def against_spectrum(ladder: Scores, measure: str, alpha: float) -> dict[str, str | int]:
     """Return whether scores lie beyond those of maps with the trained spectra.
 
-    Returns
-    -------
-    dict
-        ``verdict`` ("yes": above in some layer under every choice; "undecided": under some choices; "no"), ``above``
-        (in how many layers and pairs, or matrices, under every choice) and ``of``.
+    ``verdict`` is "yes" where some layer lies above under every choice, "undecided" where under some, or "no";
+    ``above`` says in how many layers and pairs, or matrices, under every choice, and ``of`` out of how many.
     """
     choices = beyond(ladder, measure, names_of(measure), "spectrum", alpha)
     every = choices[EVERY, EVERY]
     verdict = "yes" if every.above else "undecided" if any(choice.above for choice in choices.values()) else "no"
     return {"verdict": verdict, "above": every.above, "of": sum(every[:3])}
+
+
+def spectrum_mean(nulls: Scores, measure: str) -> float:
+    """Return what maps with the trained spectra give, on average over layers and pairs, or matrices."""
+    return float(np.mean([nulls[measure, name, "spectrum"]["value"] for name in names_of(measure)]))

@@ -1,7 +1,6 @@
 """The post's findings, judged on a run's own numbers: on another model, one that does not hold is a finding too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,44 +16,27 @@ class Undefined(Exception):
 
 
 class Verdict(NamedTuple):
-    """What a run measured, whether the finding holds (None where it is not judged), and why it is not judged.
-
-    ``beyond`` compares with random maps, as `against_spectrum` does; None where the finding has no such null.
-    """
+    """How a finding came out on a run."""
 
     measured: Any
-    holds: bool | None
-    reason: str = ""
-    beyond: dict | None = None
+    holds: bool | None  # None where it is not judged
+    reason: str = ""  # why it is not
+    beyond: dict | None = None  # of `against_spectrum`, where random maps have the same measure
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A finding, and how it is judged.
 
-    Attributes
-    ----------
-    finding : str
-        What is measured.
-    post : str
-        What the post says.
-    rule : str
-        When it holds, in words.
-    measure : callable
-        Takes `Results`, returns what is measured, whether it holds (None where it is a measurement without a rule) and,
-        where it cannot tell, why; or raises `Undefined`.
-    null : str
-        The measure in which random maps are compared with the run; empty where they have none.
-    needs : str
-        A stage that can be switched off, without whose table it cannot be judged; empty where there is none.
+    ``measure`` takes `Results` and returns what is measured, whether the finding holds (None for a measurement without
+    a rule), and, where it cannot tell, why; or it raises `Undefined`.
     """
 
-    finding: str
-    post: str
-    rule: str
-    measure: Callable[[Results], tuple] = field(repr=False)
-    null: str = ""
-    needs: str = ""
+    finding: str  # what is measured
+    post: str  # what the post says
+    rule: str  # when it holds, in words
+    measure: Callable[[Results], tuple]
+    null: str = ""  # the measure that random maps have, too, if any
+    needs: str = ""  # a stage that can be switched off, without whose table it cannot be judged, if any
 
     def why_not(self, run: Results) -> str:
         """Return why the table that it needs is empty; nothing where it is not."""

@@ -34,13 +34,13 @@ def _row(one: Kept) -> dict:
     if len(agreed):
         found |= {where: int(counts.loc[("rsa", EVERY), where]) for where in ("above", "inside", "below")}
         found["v_above"] = int(counts.loc[("d", "v"), "above"])
-    holds = [one.claims[name]["holds"] for name in CLAIMS]
+    holds = [one.claims[name]["holds"] for name in CLAIMS if name in one.claims]  # a claim may be younger than a run
     return {
         "model": one.name,
         "parameters": shape["parameters"],
         "layers": shape["layers"],
         "words": one.about["words"],
         **found,
-        "held": sum(held is True for held in holds),
-        "judged": sum(held is not None for held in holds),
+        "held": holds.count(True),
+        "judged": len(holds) - holds.count(None),
     }

@@ -7,6 +7,7 @@ import numpy as np
 
 from stages.artefacts.results import Results
 from stages.artefacts.tables import empty_cells
+from stages.findings.beyond import spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
@@ -26,27 +27,23 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         for each), counts of findings, and lists, which DVC's tables leave out. What was switched off or is not defined
         is left out.
     """
-    nulls = {
-        measure: np.mean([run.nulls[measure, name, "spectrum"]["value"] for name in names]) if run.nulls else None
-        for measure, names in (("rsa", PAIRS), ("d", MATRICES))
-    }
     numbers = {
         "rsa": run.rsa_by_layer().mean(),
         "rsa_pearson": None if run.comparison == "pearson" else run.pearson_by_layer().mean(),
-        "rsa_null": nulls["rsa"],
+        "rsa_null": spectrum_mean(run.nulls, "rsa") if run.nulls else None,
         "rsa_gap": np.mean([run.rsa[f"{pair}_within"] - run.rsa[f"{pair}_across"] for pair in PAIRS]),
         **{f"d_{name}": run.separability[name].mean() for name in MATRICES},
-        "d_null": nulls["d"],
+        "d_null": spectrum_mean(run.nulls, "d") if run.nulls else None,
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
     held = {name for name, verdict in verdicts.items() if verdict.holds}
-    beyond = {name: verdict.beyond["verdict"] for name, verdict in verdicts.items() if verdict.beyond}
+    beyond = [v.holds is True and v.beyond["verdict"] == "yes" for v in verdicts.values() if v.beyond]
     tables = ("controls", "correlation", "heads", "head_nulls")
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
         "claims": len(held & set(CLAIMS)),
         "tests": len(held & set(TESTS)),
-        **({"beyond": sum(beyond[name] == "yes" for name in held & set(beyond))} if beyond else {}),
+        **({"beyond": sum(beyond)} if beyond else {}),
         "strongest_heads": [
             f"{name} {strongest(run.heads[name], run.numbers)}"
             for name in MATRICES
