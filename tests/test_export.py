@@ -113,9 +113,17 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
         assert scores.item() == pytest.approx(table["qk"][layer], abs=1e-6)
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Read a table as the README says."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    said = (ROOT / "stages/export/README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in said.splitlines() if "pandas.read_csv" in line]
+    return eval(line.partition("= ")[2].replace("pairs.csv", str(path)), {"pandas": pd})
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
 def test_text_that_means_something_to_pandas_stays_text(suffix, tmp_path, run) -> None:
-    """A table is read as the README says."""
     words, kinds = ["NA", "null", "nan", "TRUE", "1e5", "007", "a,b"], ["NA", "NA", "None", "None", "NA", "NA", "7"]
     path, out = save(tmp_path / "run", words=words, categories=kinds), tmp_path / f"out{suffix}"
     assert run(out, "--run", path)[0] == 0
@@ -123,50 +131,30 @@ def test_text_that_means_something_to_pandas_stays_text(suffix, tmp_path, run) -
         with h5py.File(out) as file:
             assert [list(file["pattern_descriptors"].attrs[key]) for key in ("word", "category")] == [words, kinds]
         return
-    said = (ROOT / "stages/export/README.md").read_text(encoding="utf-8")
-    (line,) = [line for line in said.splitlines() if "pandas.read_csv" in line]
-    table = (
-        pd.read_parquet(out)
-        if suffix == ".parquet"
-        else eval(line.partition("= ")[2].replace("pairs.csv", str(out)), {"pandas": pd})
-    )
+    table = read(out)
     for side, places in zip("ab", np.triu_indices(7, 1), strict=True):
         for column, names in (("word", words), ("category", kinds)):
             assert list(table[f"{column}_{side}"]) == [names[i] for i in places] * LAYERS
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, monkeypatch, run) -> None:
+def test_a_table_holds_each_pair_by_name_and_every_digit(metric, suffix, tmp_path, monkeypatch, run) -> None:
     monkeypatch.setattr(writers, "CHUNK", 4)
-    out = tmp_path / "pairs.csv"
-    assert run(out, "--run", save(tmp_path / "run", metric))[0] == 0
-    table = pd.read_csv(out)
-    expected = ["layer", "word_a", "word_b", "category_a", "category_b", "within", "q", "k", "v", "x"]
-    assert list(table) == expected
+    out = tmp_path / f"pairs{suffix}"
+    assert run(out, "--run", save(tmp_path / "run", metric), "--layer", 2, 0, 2, "--matrix", "v", "q")[0] == 0
+    table = read(out)
+    assert list(table) == ["layer", "word_a", "word_b", "category_a", "category_b", "within", "q", "v"]
     assert table["within"].dtype == bool
-    assert len(table) == LAYERS * 21
+    assert list(table["layer"]) == [0] * 21 + [2] * 21
     category = dict(zip(WORDS, CATEGORIES, strict=True))
-    assert list(table["category_a"]) == [category[word] for word in table["word_a"]]
-    assert list(table["category_b"]) == [category[word] for word in table["word_b"]]
-    assert list(table["within"]) == list(table["category_a"] == table["category_b"])
-    for name, vectors in VECTORS.items():
-        matrices = [squareform(values) for values in METRICS[metric](vectors)]
+    for side in "ab":
+        assert list(table[f"category_{side}"]) == [category[word] for word in table[f"word_{side}"]]
+    assert list(table["within"]) == [category[r.word_a] == category[r.word_b] for r in table.itertuples()]
+    for name in "qv":
+        matrices = [squareform(values) for values in METRICS[metric](VECTORS[name])]
         expected = [matrices[r.layer][WORDS.index(r.word_a), WORDS.index(r.word_b)] for r in table.itertuples()]
         assert list(table[name]) == expected
-
-
-def test_parquet_holds_the_same_as_the_csv(tmp_path, monkeypatch, run) -> None:
-    pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
-    monkeypatch.setattr(writers, "CHUNK", 4)
-    source = save(tmp_path / "run")
-    for suffix in ("csv", "parquet"):
-        out = tmp_path / f"pairs.{suffix}"
-        assert run(out, "--run", source, "--layer", 2, 0, 2, "--matrix", "v", "q")[0] == 0
-    found, expected = pd.read_parquet(tmp_path / "pairs.parquet"), pd.read_csv(tmp_path / "pairs.csv")
-    assert list(found["layer"].unique()) == [0, 2]
-    assert list(found)[-2:] == ["q", "v"]
-    for name in expected:
-        assert list(found[name]) == list(expected[name])
 
 
 def test_without_pyarrow_parquet_is_refused_in_plain_words(tmp_path, monkeypatch, run) -> None:

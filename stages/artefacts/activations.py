@@ -77,7 +77,7 @@ def vectors_at(
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
     numbers = sorted({int(name.split("_")[1]) for name in activations.names})
-    return numbers or [activations.record["layers"]]  # which says that another file lies in its place
+    return numbers or [activations.record["layers"]]  # raises the error that this is another file
 
 
 def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:

@@ -25,7 +25,7 @@ class Layers:
 
     @property
     def record(self) -> dict[str, list[int]]:
-        """What a file of tensors says of a hybrid's ``layers``: those of others count from 0, and it says nothing."""
+        """The numbers of a hybrid's layers, for a file's record; empty where they count from 0."""
         return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
 
     def __getitem__(self, some: slice) -> dict[str, np.ndarray]:

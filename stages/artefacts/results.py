@@ -52,7 +52,7 @@ class Results:
     Attributes
     ----------
     correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, anisotropy
-        The tables of these names in `metrics/`, as `stages.artefacts.tables` tells; ``null_choices`` is `nulls.csv`.
+        The tables of these names in `metrics/`, as in `stages.artefacts.tables`; ``null_choices`` is `nulls.csv`.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
     claims : mapping
@@ -149,7 +149,7 @@ class Results:
 
     @cached_property
     def within(self) -> np.ndarray:
-        """Which word pairs lie within a category: ndarray of bool, shape (pairs,)."""
+        """Whether both words of a pair are of one category: ndarray of bool, shape (pairs,)."""
         return within_category(self.record["categories"])
 
     @property

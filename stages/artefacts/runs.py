@@ -34,7 +34,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What tells it from other runs: its name; of a file, the folder of its run and the file's MD5 (dvc.lock)."""
+        """The given name; of a file, the folder of its run and the file's MD5 (as in dvc.lock)."""
         if self.path != Path(self.name):
             return self.name
         path = self.path.absolute()  # where DVC links its files into its cache, not what they are there

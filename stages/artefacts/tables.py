@@ -31,7 +31,7 @@ MOST = 5
 def write_table(
     path: Path, name: str, content: Mapping[Any, Any] | str, layers: Sequence[int] | None = None, why: str = ""
 ) -> None:
-    """Write a table, sorted by place, then in the order given, and print why it, or cells of it, are empty.
+    """Write a table, sorted by place, then in the order given, and print why it, or some of its cells, are empty.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def write_table(
     name : str
         A key of `TABLES`.
     content : mapping or str
-        As this module tells; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
+        As described above; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
     layers : sequence of int, optional
         The layers' numbers; without them they count from 0.
     why : str
@@ -120,7 +120,7 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
     Returns
     -------
     dict
-        As this module tells, float64. A column that is empty as a whole, where that may be, is left out.
+        As described above, float64. A column that is empty as a whole, where that may be, is left out.
 
     Raises
     ------

@@ -87,7 +87,7 @@ class Tensor:
 
 
 class _Record(dict):
-    """What a file says of its tensors: where it lacks a key, it is another file than the one that should lie there."""
+    """The record of a file; one that lacks a key belongs to another file than the one expected."""
 
     def __init__(self, content: dict[str, Any], path: Path) -> None:
         super().__init__(content)

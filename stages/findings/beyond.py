@@ -25,7 +25,7 @@ COMPARISON_WORDS = {"pearson": "", "spearman": " Spearman", "cka_debiased": " de
 
 
 class Beyond(NamedTuple):
-    """In how many layers scores lie above, among and below those of random maps; a verdict on all choices together."""
+    """The number of layers above, among and below random maps; a verdict on all choices together."""
 
     above: int
     inside: int
@@ -43,8 +43,8 @@ def beyond(
 ) -> dict[tuple[str, str], Beyond]:
     """Count layers in which scores lie above, among and below those of random maps, under each choice and under all.
 
-    A score lies above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
-    verdict is "robust" where a layer lies there under every choice: a false one has a probability of at most alpha.
+    A score is above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
+    verdict is "robust" where a layer is there under every choice: a false one has a probability of at most alpha.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def beyond(
 
 
 def _signs(ladder: Scores, key: tuple[str, ...], rung: str, alpha: float) -> np.ndarray:
-    """Return of each layer 1 where the score lies above the random maps', -1 where below, 0 where among them."""
+    """Return for each layer 1 where the score is above those of the random maps, -1 where below, 0 where among them."""
     null, value = ladder[*key, rung], ladder[*key, "unbiased"]["value"]
     return np.where(null["p_familywise"] <= alpha, np.sign(value - null["value"]), 0)
 
@@ -123,8 +123,8 @@ def verdicts(ladder: Scores, alpha: float) -> dict[tuple[str, str, str, str, str
 def against_spectrum(ladder: Scores, measure: str, alpha: float) -> dict[str, str | int]:
     """Return whether scores lie beyond those of maps with the trained spectra.
 
-    ``verdict`` is "yes" where some layer lies above under every choice, "undecided" where under some, or "no";
-    ``above`` says in how many layers and pairs, or matrices, under every choice, and ``of`` out of how many.
+    ``verdict`` is "yes" if some layer is above under every choice, "undecided" if under some, or else "no"; ``above``
+    is the number of scores (of layers and pairs, or matrices) above under every choice, and ``of`` the number of all.
     """
     choices = beyond(ladder, measure, names_of(measure), "spectrum", alpha)
     every = choices[EVERY, EVERY]

@@ -1,4 +1,4 @@
-"""Which scores hang on a single word or unit: lines for the log, the summary's notes and captions."""
+"""Which scores depend on a single word or unit: lines for the log, the summary's notes and captions."""
 
 import numpy as np
 

@@ -28,7 +28,7 @@ class Claim(NamedTuple):
     """A finding, and how it is judged.
 
     ``measure`` takes `Results` and returns what is measured, whether the finding holds (None for a measurement without
-    a rule), and, where it cannot tell, why; or it raises `Undefined`.
+    a rule), and, where it cannot be judged, why; or it raises `Undefined`.
     """
 
     finding: str  # what is measured

@@ -1,4 +1,4 @@
-"""Metrics against those of another run: files as cells, a tolerance for each number, a verdict on each cell."""
+"""Compare metrics with those of another run: files as cells, a tolerance for each number, a verdict on each cell."""
 
 import io
 import json
