@@ -1,6 +1,7 @@
 """python -m stages.compare: layers of two runs against plain loops, words matched by name, mistakes told."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -182,14 +183,8 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     expected = [value for value in base.values() if isinstance(value, int | float)]
     assert [float(cell) for cell in numbers[-3].split()[1:]] == pytest.approx(expected, abs=5e-4)
     assert numbers[-1].split()[1] == "0.123"
-    assert settings[0].split() == [
-        "experiment",
-        "rsa.comparison",  # three values
-        "similarity.reference_words",
-        "figures.dpi",
-        "figures.marks",
-    ]
-    assert [" ".join(row.split()) for row in settings[1:]] == [
+    assert [" ".join(row.split()) for row in settings] == [
+        "experiment rsa.comparison similarity.reference_words figures.dpi figures.marks",  # of three values first
         "workspace pearson 60 true",
         "HEAD pearson 50 true",
         "debiased cka_debiased 50 false",
@@ -258,13 +253,8 @@ def test_the_figure_has_every_layer_and_the_means() -> None:
 
 def tables(text: str) -> list[list[str]]:
     """List the lines of each table, the rule below the headings left out."""
-    found: list[list[str]] = [[]]
-    for line in map(str.strip, text.splitlines()):
-        if line and "──" not in line:
-            found[-1].append(line)
-        elif not line and found[-1]:
-            found.append([])
-    return [part for part in found if part]
+    blocks = (map(str.strip, block.splitlines()) for block in re.split(r"\n\s*\n", text.strip()))
+    return [[line for line in block if "──" not in line] for block in blocks]
 
 
 def test_settings_are_divided_into_tables_that_fit() -> None:
@@ -289,13 +279,10 @@ def test_experiments_outside_a_repository(tmp_path: Path, run, monkeypatch) -> N
 
 
 def test_in_a_shallow_clone_it_says_what_experiments_need(tiny: Project, tmp_path: Path) -> None:
-    url = f"file://{tiny.root}"
     tiny.run("git", "commit", "-q", "--allow-empty", "-m", "next")  # of a single commit nothing is cut off
-    tiny.run("git", "clone", "-q", "--depth", "1", url, str(tmp_path / "shallow"))
+    tiny.run("git", "clone", "-q", "--depth", "1", f"file://{tiny.root}", str(tmp_path / "shallow"))
     clone = Project(tmp_path / "shallow")
-    assert (
-        "\nin a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first\n"
-        in call(clone).stdout
-    )
+    note = "in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first"
+    assert f"\n{note}\n" in call(clone).stdout
     clone.run("git", "fetch", "-q", "--unshallow")
     assert "shallow" not in call(clone).stdout

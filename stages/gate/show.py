@@ -1,6 +1,7 @@
 """What the gate found as tables: in the terminal, and as Markdown."""
 
 from collections import Counter
+from itertools import chain
 
 from stages.artefacts.files import DECIMALS
 from stages.gate.judge import Report
@@ -15,14 +16,15 @@ MOST_ROWS = 500
 
 def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]], str]]:
     """Return two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
+    judged = list(chain.from_iterable(report.judgements.values()))
     # What moves every number by its last decimal fills pages: those nearest to their limits say enough.
-    within = [j for j in report.judged if j.verdict == Verdict.WITHIN]
+    within = [j for j in judged if j.verdict == Verdict.WITHIN]
     nearest = sorted(within, key=lambda j: abs(j.difference) / j.tolerance, reverse=True)[:FEW]
-    listed = [j for kinds in (UNJUDGED, FAILED) for j in report.judged if j.verdict in kinds] + nearest
+    listed = [j for kinds in (UNJUDGED, FAILED) for j in judged if j.verdict in kinds] + nearest
     left = f"and {len(within) - FEW} more within tolerance" if len(within) > FEW and not everything else ""
     metrics = [
         [metric, *map(written, (base, here, difference, tolerance)), str(verdict)]
-        for metric, base, here, verdict, difference, tolerance in (report.judged if everything else listed)
+        for metric, base, here, verdict, difference, tolerance in (judged if everything else listed)
     ]
     files = []
     for name, judgements in report.judgements.items():
