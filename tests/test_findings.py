@@ -35,7 +35,7 @@ def as_in_the_post() -> Results:
             **{f"{pair}_across": flat - 0.02 for pair in PAIRS},
         },
         separability={name: d.copy() for name in "qkv"},
-        mean_similarity={name: np.array(mean) for name, mean in {"q": 0.7, "k": 0.8, "v": 0.6}.items()},
+        mean_similarity={"q": 0.7, "k": 0.8, "v": 0.6},
         focus=6,
         numbers=range(LAYERS),
         influence={},

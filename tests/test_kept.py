@@ -53,7 +53,7 @@ def test_every_kept_run_of_the_repository_is_in_the_table_and_the_figure() -> No
     kept = read_kept(ROOT / FOLDER)
     assert len(kept) >= 4
     table = pd.read_csv(ROOT / "metrics/models.csv")
-    pd.testing.assert_frame_equal(shelf(kept), table, check_dtype=False)
+    pd.testing.assert_frame_equal(shelf(kept), table)
     assert list(shelf([])) == list(table)
     for one, row in zip(kept, table.to_dict("records"), strict=True):
         every = one.verdicts.query("measure == 'rsa' and of == 'every' and rung == 'spectrum'")
