@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.results import Results
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.anisotropy import anisotropy
@@ -39,7 +39,7 @@ def main(stage: Stage) -> None:
             "anisotropy": {key: {"value": values} for key, values in stack(units).items()},
         }
     for name, content in tables.items():
-        write_told(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
+        write_table(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
     results = Results(stage.input, record=record, numbers=vectors.numbers, **tables)
     for line in (*words_that_carry(results), *units_that_carry(results)):
         print(line)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.empty import write_told
 from stages.artefacts.schema import OFF
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.robustness import robustness
@@ -23,8 +23,8 @@ OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 def main(stage: Stage) -> None:
     scores, robust, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
-    write_told(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
-    write_told(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
+    write_table(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
+    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:

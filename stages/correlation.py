@@ -6,7 +6,6 @@ from functools import partial
 import numpy as np
 
 from stages.artefacts.activations import find_position, vectors_at
-from stages.artefacts.empty import empty_cells
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import write_table
@@ -37,10 +36,8 @@ def main(stage: Stage) -> None:
                 for name, values in vectors.items():
                     file.write(name, layer, values[None])
         columns = stack(each_layer("correlation", correlate, context, target))
-    for reason in empty_cells("correlation.csv", columns, context.numbers):
-        units = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
-        print(f"{reason} ({units})")
-    write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers)
+    units = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
+    write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers, why=f" ({units})")
 
 
 def correlate(context: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

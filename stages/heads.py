@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from functools import partial
 
 from stages.artefacts.activations import vectors_at
-from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.schema import OFF
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
@@ -19,7 +19,7 @@ from stages.statistics.heads import head_scores
 
 def main(stage: Stage) -> None:
     columns, layers = compute(stage) if stage.settings.heads.enabled else (OFF, [])
-    write_told(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
+    write_table(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, Sequence[int]]:

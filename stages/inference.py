@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
 from stages.artefacts.schema import OFF
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, open_tensors
 from stages.geometry.effects import common_language
 from stages.geometry.names import MATRICES, Scores
@@ -30,7 +30,7 @@ def main(stage: Stage) -> None:
                 scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
             scores |= effects(tensors, categories)
             layers = tensors.layers
-    write_told(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
+    write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from stages.artefacts.activations import read_biases, vectors_at
-from stages.artefacts.empty import write_told
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.schema import NOT_APPLICABLE, OFF
+from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
@@ -31,7 +31,7 @@ WRITTEN = ("nulls.csv", "spectra.csv", "head_nulls.csv")
 def main(stage: Stage) -> None:
     tables, layers = compute(stage) if stage.settings.nulls.enabled else (dict.fromkeys(WRITTEN, OFF), [])
     for name, content in tables.items():
-        write_told(stage.output(f"metrics/{name}"), name, content, layers)
+        write_table(stage.output(f"metrics/{name}"), name, content, layers)
 
 
 def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:

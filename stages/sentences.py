@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.activations import vectors_at, vectors_in_sentences
-from stages.artefacts.empty import write_told
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.schema import OFF
-from stages.artefacts.tensors import TensorWriter, open_tensors, write_no_tensors
+from stages.artefacts.tables import write_table
+from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import Similar
@@ -26,8 +26,9 @@ MEAN = "data/mean_similarity.safetensors"
 def main(stage: Stage) -> None:
     scores, layers = compute(stage) if stage.settings.sentences.enabled else (OFF, [])
     if scores == OFF:
-        write_no_tensors(stage.output(MEAN))
-    write_told(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
+        with TensorWriter(stage.output(MEAN), {}, {}):
+            pass  # a file without an array
+    write_table(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
 
 
 def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:

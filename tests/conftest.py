@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from types import ModuleType
 
 import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
 import pytest
@@ -412,3 +413,20 @@ def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def tiny_stage(tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> InProcess:
     """Run stages of a tiny project in this process."""
     return InProcess(tiny, monkeypatch, capsys)
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
+    """Run a command's module in this process: exit code, stdout, stderr."""
+
+    def call(command: ModuleType, *arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            command.main()
+        except SystemExit as exit_:
+            code = exit_.code
+        return code, *capsys.readouterr()
+
+    return call

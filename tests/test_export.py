@@ -3,6 +3,9 @@
 import hashlib
 import shutil
 import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, Project, parse
-from scipy.spatial.distance import squareform
+from scipy.spatial.distance import pdist, squareform
 from tensor_files import write_tensors
 
 from stages.export import __main__ as export
@@ -32,14 +35,9 @@ def save(path: Path, metric: str = "cosine", **record: object) -> Path:
     return path
 
 
-def run(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["export", *map(str, arguments)])
-    code = 0
-    try:
-        export.main()
-    except SystemExit as exit_:
-        code = exit_.code
-    return code, *capsys.readouterr()
+@pytest.fixture
+def run(in_process: Callable) -> Callable[..., tuple[int, str, str]]:
+    return partial(in_process, export)
 
 
 @pytest.mark.parametrize("words", [2, 3, 7, 40])
@@ -56,10 +54,10 @@ def toolbox():
     return pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
 
 
-@pytest.mark.parametrize("suffix", [".h5", ".hdf5"])
-def test_rsatoolbox_reads_what_each_rdm_and_pattern_is(toolbox, suffix, tmp_path, capsys, monkeypatch) -> None:
+@pytest.mark.parametrize(("metric", "suffix"), [("cosine", ".h5"), ("correlation", ".hdf5"), ("euclidean", ".h5")])
+def test_rsatoolbox_reads_what_it_computes_itself(toolbox, metric, suffix, tmp_path, run) -> None:
     out = tmp_path / f"rdms{suffix}"
-    code, said, _ = run(capsys, monkeypatch, out, "--run", save(tmp_path / "run"))
+    code, said, _ = run(out, "--run", save(tmp_path / "run", metric))
     assert code == 0
     assert "q, k, v, x of 3 layers, 7 words" in said
     rdms = toolbox.rdm.load_rdm(str(out))
@@ -69,47 +67,36 @@ def test_rsatoolbox_reads_what_each_rdm_and_pattern_is(toolbox, suffix, tmp_path
     assert rdms.rdm_descriptors["matrix"] == list("qkvx") * LAYERS
     digest = hashlib.md5((tmp_path / "run").read_bytes()).hexdigest()
     assert set(rdms.rdm_descriptors["run"]) == {f"run {digest[:8]}"}
-    assert rdms.dissimilarity_measure == "cosine"
-    assert rdms.descriptors == {"metric": "cosine", "transform": "none"}
-    for layer in range(LAYERS):
-        for name in "qkvx":
-            unit = VECTORS[name][layer] / np.linalg.norm(VECTORS[name][layer], axis=1, keepdims=True)
-            matrix = rdms.subset("layer", layer).subset("matrix", name).get_matrices()[0]
-            np.testing.assert_allclose(matrix, 1 - unit @ unit.T, atol=1e-12)
-    chosen = rdms.subset_pattern("category", "b")
-    assert chosen.pattern_descriptors["word"] == ["moon", "star", "NASA"]
+    assert rdms.dissimilarity_measure == metric
+    assert rdms.descriptors == {"metric": metric, "transform": "none"}
+    for layer, name in product(range(LAYERS), "qkvx"):
+        found, vectors = rdms.subset("layer", layer).subset("matrix", name).dissimilarities[0], VECTORS[name][layer]
+        if metric == "cosine":
+            expected = pdist(vectors, "cosine")
+        else:
+            expected = toolbox.rdm.calc_rdm(toolbox.data.Dataset(vectors), method=metric).dissimilarities[0]
+        if metric == "euclidean":  # rsatoolbox gives the mean over units of squared differences
+            expected = np.sqrt(expected * UNITS)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert rdms.subset_pattern("category", "b").pattern_descriptors["word"] == ["moon", "star", "NASA"]
     assert toolbox.rdm.concat(rdms, rdms).n_rdm == 2 * LAYERS * 4
     rdms.save(str(tmp_path / "again.pkl"), file_type="pkl")
 
 
-def test_a_hybrids_layers_are_those_of_the_model(tmp_path, capsys, monkeypatch) -> None:
+def test_a_hybrids_layers_are_those_of_the_model(tmp_path, run) -> None:
     path = save(tmp_path / "run", layers=[3, 7, 11])
     out = tmp_path / "pairs.csv"
-    assert run(capsys, monkeypatch, out, "--run", path, "--layer", 11, 3)[0] == 0
+    assert run(out, "--run", path, "--layer", 11, 3)[0] == 0
     rows = pd.read_csv(out)
     assert list(rows["layer"].unique()) == [3, 11]
     expected = Similar(len(WORDS), "cosine", "none")(VECTORS["q"])
     np.testing.assert_allclose(rows["q"].to_numpy().reshape(2, -1), expected[[0, 2]], atol=1e-12)
-    code, _, error = run(capsys, monkeypatch, tmp_path / "b.csv", "--run", path, "--layer", 1)
+    code, _, error = run(tmp_path / "b.csv", "--run", path, "--layer", 1)
     assert code == 1
     assert f"--layer: 1 is not a layer of {path}, which has 3, 7, 11" in error
 
 
-@pytest.mark.parametrize("metric", ["correlation", "euclidean"])
-def test_dissimilarities_are_those_that_rsatoolbox_computes_itself(
-    toolbox, metric, tmp_path, capsys, monkeypatch
-) -> None:
-    out = tmp_path / "rdms.h5"
-    assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric), "--matrix", "k", "--layer", 1)[0] == 0
-    ours = toolbox.rdm.load_rdm(str(out))
-    assert ours.dissimilarity_measure == metric
-    theirs = toolbox.rdm.calc_rdm(toolbox.data.Dataset(VECTORS["k"][1]), method=metric).dissimilarities
-    # For euclidean, rsatoolbox gives the mean over units of squared differences.
-    expected = np.sqrt(theirs * UNITS) if metric == "euclidean" else theirs
-    np.testing.assert_allclose(ours.dissimilarities, expected, atol=1e-12)
-
-
-def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tiny: Project) -> None:
+def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tiny: Project, run) -> None:
     tiny.run(sys.executable, "-m", "stages.export", "rdms.h5", "--matrix", "k", "q")
     rdms = toolbox.rdm.load_rdm(str(tiny.root / "rdms.h5"))
     assert rdms.rdm_descriptors["matrix"] == ["q", "k"] * 2
@@ -126,78 +113,53 @@ def test_scores_that_rsatoolbox_computes_are_those_of_this_pipeline(toolbox, tin
         assert scores.item() == pytest.approx(table["qk"][layer], abs=1e-6)
 
 
+def read(path: Path) -> pd.DataFrame:
+    """Read a table as the README says."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    said = (ROOT / "stages/export/README.md").read_text(encoding="utf-8")
+    (line,) = [line for line in said.splitlines() if "pandas.read_csv" in line]
+    return eval(line.partition("= ")[2].replace("pairs.csv", str(path)), {"pandas": pd})
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".h5"])
-def test_text_that_means_something_to_pandas_stays_text(suffix, tmp_path, capsys, monkeypatch) -> None:
-    """A table is read as the README says."""
+def test_text_that_means_something_to_pandas_stays_text(suffix, tmp_path, run) -> None:
     words, kinds = ["NA", "null", "nan", "TRUE", "1e5", "007", "a,b"], ["NA", "NA", "None", "None", "NA", "NA", "7"]
     path, out = save(tmp_path / "run", words=words, categories=kinds), tmp_path / f"out{suffix}"
-    assert run(capsys, monkeypatch, out, "--run", path)[0] == 0
+    assert run(out, "--run", path)[0] == 0
     if suffix == ".h5":
         with h5py.File(out) as file:
             assert [list(file["pattern_descriptors"].attrs[key]) for key in ("word", "category")] == [words, kinds]
         return
-    said = (ROOT / "stages/export/README.md").read_text(encoding="utf-8")
-    (line,) = [line for line in said.splitlines() if "pandas.read_csv" in line]
-    table = (
-        pd.read_parquet(out)
-        if suffix == ".parquet"
-        else eval(line.partition("= ")[2].replace("pairs.csv", str(out)), {"pandas": pd})
-    )
+    table = read(out)
     for side, places in zip("ab", np.triu_indices(7, 1), strict=True):
         for column, names in (("word", words), ("category", kinds)):
             assert list(table[f"{column}_{side}"]) == [names[i] for i in places] * LAYERS
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_csv_holds_each_pair_by_name_and_every_digit(metric, tmp_path, capsys, monkeypatch) -> None:
+def test_a_table_holds_each_pair_by_name_and_every_digit(metric, suffix, tmp_path, monkeypatch, run) -> None:
     monkeypatch.setattr(writers, "CHUNK", 4)
-    out = tmp_path / "pairs.csv"
-    assert run(capsys, monkeypatch, out, "--run", save(tmp_path / "run", metric))[0] == 0
-    table = pd.read_csv(out)
-    expected = ["layer", "word_a", "word_b", "category_a", "category_b", "within", "q", "k", "v", "x"]
-    assert list(table) == expected
+    out = tmp_path / f"pairs{suffix}"
+    assert run(out, "--run", save(tmp_path / "run", metric), "--layer", 2, 0, 2, "--matrix", "v", "q")[0] == 0
+    table = read(out)
+    assert list(table) == ["layer", "word_a", "word_b", "category_a", "category_b", "within", "q", "v"]
     assert table["within"].dtype == bool
-    assert len(table) == LAYERS * 21
+    assert list(table["layer"]) == [0] * 21 + [2] * 21
     category = dict(zip(WORDS, CATEGORIES, strict=True))
-    assert list(table["category_a"]) == [category[word] for word in table["word_a"]]
-    assert list(table["category_b"]) == [category[word] for word in table["word_b"]]
-    assert list(table["within"]) == list(table["category_a"] == table["category_b"])
-    for name, vectors in VECTORS.items():
-        matrices = [squareform(values) for values in METRICS[metric](vectors)]
+    for side in "ab":
+        assert list(table[f"category_{side}"]) == [category[word] for word in table[f"word_{side}"]]
+    assert list(table["within"]) == [category[r.word_a] == category[r.word_b] for r in table.itertuples()]
+    for name in "qv":
+        matrices = [squareform(values) for values in METRICS[metric](VECTORS[name])]
         expected = [matrices[r.layer][WORDS.index(r.word_a), WORDS.index(r.word_b)] for r in table.itertuples()]
         assert list(table[name]) == expected
 
 
-def test_words_that_look_like_nothing_or_like_a_number_stay_words(tmp_path, capsys, monkeypatch) -> None:
-    """Read back as README.md of the command says."""
-    words, categories = ["NA", "null", "nan", "1e5", "007", "None", "TRUE"], ["null", "1", "1", "NA", "NA", "1", "null"]
-    out = tmp_path / "pairs.csv"
-    run_ = save(tmp_path / "run", words=words, categories=categories)
-    assert run(capsys, monkeypatch, out, "--run", run_, "--layer", 0)[0] == 0
-    text = dict.fromkeys(["word_a", "word_b", "category_a", "category_b"], str)
-    table = pd.read_csv(out, dtype=text, keep_default_na=False)
-    for side, places in zip("ab", np.triu_indices(len(words), 1), strict=True):
-        assert list(table[f"word_{side}"]) == [words[place] for place in places]
-        assert list(table[f"category_{side}"]) == [categories[place] for place in places]
-
-
-def test_parquet_holds_the_same_as_the_csv(tmp_path, capsys, monkeypatch) -> None:
-    pytest.importorskip("pyarrow", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
-    monkeypatch.setattr(writers, "CHUNK", 4)
-    source = save(tmp_path / "run")
-    for suffix in ("csv", "parquet"):
-        out = tmp_path / f"pairs.{suffix}"
-        assert run(capsys, monkeypatch, out, "--run", source, "--layer", 2, 0, 2, "--matrix", "v", "q")[0] == 0
-    found, expected = pd.read_parquet(tmp_path / "pairs.parquet"), pd.read_csv(tmp_path / "pairs.csv")
-    assert list(found["layer"].unique()) == [0, 2]
-    assert list(found)[-2:] == ["q", "v"]
-    for name in expected:
-        assert list(found[name]) == list(expected[name])
-
-
-def test_without_pyarrow_parquet_is_refused_in_plain_words(tmp_path, capsys, monkeypatch) -> None:
+def test_without_pyarrow_parquet_is_refused_in_plain_words(tmp_path, monkeypatch, run) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    code, _, said = run(capsys, monkeypatch, tmp_path / "pairs.parquet", "--run", save(tmp_path / "run"))
+    code, _, said = run(tmp_path / "pairs.parquet", "--run", save(tmp_path / "run"))
     assert code == 1
     assert said == "export: Parquet needs pyarrow: `pip install pyarrow`, or write a .csv\n"
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -208,23 +170,21 @@ MISTAKES = {
     "a layer that is not there": (["pairs.csv", "--layer", 0, 3], "--layer: 3 is not a layer of "),
     "a file that is there": (["there.csv"], "there.csv is there already: give another name, or --force"),
     "a folder that is not there": (["nowhere/pairs.csv"], "cannot be written: No such file or directory"),
-    "a folder that is not there, HDF5": (["nowhere/rdms.h5"], "cannot be written: "),
     "a file for a folder": (["there.csv/pairs.csv"], "there.csv/pairs.csv cannot be written: Not a directory"),
-    "no such file": (["pairs.csv", "--run", "none.safetensors"], "there is no file none.safetensors"),
     "not similarities": (["pairs.csv", "--run", "activations"], "activations holds no similarities"),
     "no run yet": (["pairs.csv", "--run", "data/similarity.safetensors"], "is not there: run `dvc repro`"),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkeypatch) -> None:
+def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, monkeypatch, run) -> None:
     arguments, expected = MISTAKES[mistake]
     monkeypatch.chdir(tmp_path)
     save(tmp_path / "run")
     write_tensors(tmp_path / "activations", {"attn_0_q": np.ones((2, 3))})
     (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    code, _, said = run(capsys, monkeypatch, *arguments, *([] if "--run" in arguments else ["--run", "run"]))
+    code, _, said = run(*arguments, *([] if "--run" in arguments else ["--run", "run"]))
     assert code == 1
     assert said.startswith("export: ")
     assert expected in said
@@ -232,16 +192,16 @@ def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, capsys, monkey
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_disk_that_is_nearly_full_is_told_before_hdf5_meets_its_end(tmp_path, capsys, monkeypatch) -> None:
+def test_a_disk_that_is_nearly_full_is_told_before_hdf5_meets_its_end(tmp_path, monkeypatch, run) -> None:
     """HDF5 cannot close a file that it could not write: the interpreter would crash."""
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**20))
-    code, _, said = run(capsys, monkeypatch, tmp_path / "out.h5", "--run", save(tmp_path / "run"))
+    code, _, said = run(tmp_path / "out.h5", "--run", save(tmp_path / "run"))
     assert (code, said) == (1, f"export: {tmp_path / 'out.h5'} cannot be written: No space left on device\n")
     assert not list(tmp_path.glob("*out*"))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".h5"])
-def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_path, capsys, monkeypatch) -> None:
+def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_path, monkeypatch, run) -> None:
     source, out = save(tmp_path / "run"), tmp_path / f"out{suffix}"
     out.write_bytes(b"mine")
 
@@ -250,15 +210,15 @@ def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_pa
 
     with monkeypatch.context() as patch:
         patch.setattr(writers, "members" if suffix == ".csv" else "dissimilarity", interrupt)
-        code, _, said = run(capsys, monkeypatch, out, "--run", source, "--force")
+        code, _, said = run(out, "--run", source, "--force")
     assert (code, said) == (130, "export: interrupted, nothing was written\n")
     assert out.read_bytes() == b"mine"
-    assert run(capsys, monkeypatch, out, "--run", source, "--force")[0] == 0
+    assert run(out, "--run", source, "--force")[0] == 0
     assert out.stat().st_size > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"out{suffix}", "run"]
 
 
-def test_revisions_and_experiments(tiny: Project) -> None:
+def test_an_experiment_is_exported(tiny: Project) -> None:
     tiny.run(sys.executable, "-m", "stages.export", "here.csv")
     tiny.set(model__seed=1)
     tiny.repro("similarity")
@@ -267,6 +227,3 @@ def test_revisions_and_experiments(tiny: Project) -> None:
         tiny.run(sys.executable, "-m", "stages.export", f"{name}.csv", "--run", run_)
     read = {name: (tiny.root / f"{name}.csv").read_bytes() for name in ("here", "head", "other", "now")}
     assert read["here"] == read["head"] != read["other"] == read["now"]
-    unknown = tiny.run(sys.executable, "-m", "stages.export", "out.csv", "--run", "nosuch", check=False)
-    assert unknown.returncode == 1
-    assert "export: nosuch is neither a file nor a Git revision or experiment" in unknown.stderr

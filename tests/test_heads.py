@@ -10,8 +10,7 @@ from conftest import InProcess
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
-from stages.artefacts.empty import empty_cells
-from stages.artefacts.tables import read_table
+from stages.artefacts.tables import empty_cells, read_table
 from stages.artefacts.tensors import read_record
 from stages.findings.summary import strongest
 from stages.geometry.effects import cohens_d

@@ -1,6 +1,5 @@
 """Kept runs of other models: what is kept comes back, is drawn and counted; mistakes are told."""
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -24,9 +23,9 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny: Project) -
         shutil.rmtree(run)
     tiny.set(model__seed=3)
     tiny.repro("claims")
-    said = tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3").stdout
-    assert said == "metrics/models/tiny-3: kept; `dvc repro` shows it beside the others\n"
-    tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3")  # again: replaced
+    for _ in range(2):  # again: replaced
+        said = tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3").stdout
+        assert said == "metrics/models/tiny-3: kept; `dvc repro` shows it beside the others\n"
     (one,) = read_kept(tiny.root / FOLDER)
     assert one.about["settings"] == {"model.seed": 3}
     assert (one.about["words"], one.about["overview"]["layers"]) == (6, 2)
@@ -35,16 +34,19 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny: Project) -
         for column, values in full[measure, of, "none", "pearson", rung].items():
             np.testing.assert_array_equal(cells[column], values)
     assert {names[0] for names in one.nulls} == {"rsa", "d"}
+    tiny.set(nulls__enabled=False)
     assert set(tiny.repro()) >= {"claims", "figures", "report"}
     (row,) = pd.read_csv(tiny.root / "metrics/models.csv").to_dict("records")
-    summary = json.loads((tiny.root / "metrics/summary.json").read_text(encoding="utf-8"))
-    assert (row["model"], row["rsa"], row["d_v"], row["held"]) == (
+    assert [row[key] for key in ("model", "rsa", "d_v", "held")] == [
         "tiny-3",
-        summary["rsa"],
-        summary["d_v"],
-        summary["claims"],
-    )
+        *(one.summary[key] for key in ("rsa", "d_v", "claims")),
+    ]
     assert row["above"] + row["inside"] + row["below"] == 6
+    tiny.run(sys.executable, "-m", "stages.compare", "--keep", "without")
+    assert [len(other.nulls) > 0 for other in read_kept(tiny.root / FOLDER)] == [True, False]
+    tiny.run(sys.executable, "-m", "stages.claims")
+    rows = pd.read_csv(tiny.root / "metrics/models.csv")
+    assert list(rows["above"].isna()) == [False, True]
 
 
 def test_every_kept_run_of_the_repository_is_in_the_table_and_the_figure() -> None:
@@ -52,6 +54,7 @@ def test_every_kept_run_of_the_repository_is_in_the_table_and_the_figure() -> No
     assert len(kept) >= 4
     table = pd.read_csv(ROOT / "metrics/models.csv")
     pd.testing.assert_frame_equal(shelf(kept), table)
+    assert list(shelf([])) == list(table)
     for one, row in zip(kept, table.to_dict("records"), strict=True):
         every = one.verdicts.query("measure == 'rsa' and of == 'every' and rung == 'spectrum'")
         agreed = every[(every["transform"] == EVERY) & (every["comparison"] == EVERY)].iloc[0]
@@ -74,15 +77,11 @@ def test_more_models_than_fit_side_by_side_go_into_further_rows() -> None:
     assert not [axis for axis in models([]).axes if axis.lines]
 
 
-@pytest.mark.parametrize("name", ["a/b", "..", ".hidden", ""])
-def test_a_name_that_is_no_folders_is_told(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_kept_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="cannot name a folder"):
-        keep(name)
-
-
-def test_without_a_run_there_is_nothing_to_keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    for name in ("a/b", "..", ".hidden", ""):
+        with pytest.raises(UserError, match="cannot name a folder"):
+            keep(name)
     with pytest.raises(UserError, match=r"no run to keep, metrics/rsa.csv is not there"):
         keep("mine")
     assert not list(tmp_path.iterdir())

@@ -40,14 +40,10 @@ def clone(source: Path, target: Path, remote: str | Path) -> Project:
     machine = Project(target)
     machine.env["NO_PROXY"] = machine.env["no_proxy"] = "127.0.0.1"
     Project(source).run("git", "clone", "-q", str(source), str(target))
-    share(machine, remote)
-    return machine
-
-
-def share(machine: Project, remote: str | Path) -> None:
-    """What `dvc remote add --local --default shared REMOTE` writes, without waiting for it; once it is run for real."""
+    # What `dvc remote add --local --default shared REMOTE` writes, without waiting for it; `push` runs it for real.
     text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
-    (machine.root / ".dvc/config.local").write_text(text, encoding="utf-8")
+    (target / ".dvc/config.local").write_text(text, encoding="utf-8")
+    return machine
 
 
 def push(machine: Project, folder: Path) -> None:

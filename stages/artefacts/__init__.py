@@ -1,1 +1,1 @@
-"""What lies between stages: tensors, tables, activations at one token, layer by layer, runs of other revisions."""
+"""What stages hand on: tensors, tables, activations at one token, layer by layer, runs of other revisions."""

@@ -13,21 +13,16 @@ from stages.pipeline.settings import find_token
 
 
 def find_position(tensors: Tensors, token: int | str, setting: str) -> int:
-    """Return the position in the prompt that a setting means, from 0.
+    """Return the position in the prompt that a setting means, from 0; a `UserError` if the prompt has no such token.
 
     Parameters
     ----------
     tensors : Tensors
-        The open file `data/activations.safetensors` or `data/reference.safetensors`.
+        The open file `data/activations.safetensors`.
     token : int or "word"
         A position, negative from the end; or the word's own token (the last, where it has several), wherever it stands.
     setting : str
         The key of params.yaml that chose the token, for the message.
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token.
     """
     record = tensors.record
     return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
@@ -49,7 +44,6 @@ def vectors_at(
     activations, reference : Tensors
         The open files `data/activations.safetensors` and `data/reference.safetensors`.
     names : sequence of str
-        Which vectors: "q", "k", "v" and their input "x".
 
     Returns
     -------
@@ -63,14 +57,12 @@ def vectors_at(
     """
     files = [file for file in (activations, reference) if file and file.names]
     kept, length = activations.record["positions"], activations.record["length"]
-    place = find_position(activations, token, setting)
+    place, numbers = find_position(activations, token, setting), layer_numbers(activations)
     if place not in kept:
         listed = ", ".join(map(str, kept))
         raise UserError(
             f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
         )
-
-    numbers = layer_numbers(activations)
 
     def read(layer: int) -> dict[str, np.ndarray]:
         # The reference words have been kept at the same positions.
@@ -85,7 +77,7 @@ def vectors_at(
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
     numbers = sorted({int(name.split("_")[1]) for name in activations.names})
-    return numbers or [activations.record["layers"]]  # which says that another file lies in its place
+    return numbers or [activations.record["layers"]]  # raises the error that this is another file
 
 
 def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:
@@ -94,9 +86,7 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
     Parameters
     ----------
     own : Layers
-        Of `vectors_at`, at "word".
-    template : str
-        The sentence that they stand in. It comes first, and where it is among the further ones, it counts once.
+        Of `vectors_at`, at "word", in the sentence `template`, which comes first and counts once.
     sentences : Tensors
         The open file `data/sentences.safetensors`.
 
@@ -122,12 +112,9 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
 
 
 def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
-    """Read the projections' biases from `data/activations.safetensors`.
+    """Read the projections' biases from `data/activations.safetensors`: by matrix, float32, shape (layers, units).
 
-    Returns
-    -------
-    dict of "q", "k", "v" to ndarray of float32, shape (layers, units)
-        0 where a projection has no bias.
+    They are 0 where a projection has none.
     """
     layers = layer_numbers(activations)
     biases = {}

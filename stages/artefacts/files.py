@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ def rounded(values: Any) -> Any:
 
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever goes wrong with a file into plain words."""
+    """Raise a `UserError` in plain words where a file is missing, cut short or not what it should be."""
     try:
         yield
     except (SafetensorError, ValueError, KeyError, OSError) as error:
@@ -40,38 +40,16 @@ def readable(path: Path, kind: str) -> Iterator[None]:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON, indented, floats rounded to 6 decimals.
-
-    Raises
-    ------
-    FloatingPointError
-        If a number is not finite.
-    """
+    """Write JSON, indented, floats rounded to 6 decimals; a `FloatingPointError` if a number is not finite."""
     try:
-        text = json.dumps(_all_rounded(content), indent=2, ensure_ascii=False, allow_nan=False)
+        exact = json.dumps(content, default=np.generic.item, allow_nan=False)
     except ValueError:
         raise FloatingPointError(f"{path.name}: a number that is not finite; nothing is written") from None
-    path.write_text(text + "\n", encoding="utf-8", newline="\n")
+    content = json.loads(exact, parse_float=lambda text: rounded(float(text)))
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises
-    ------
-    UserError
-        If it is missing, cut short or not what it should be.
-    """
+    """Read a JSON file; errors as `readable`."""
     with readable(path, "JSON file"):
         return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _all_rounded(content: Any) -> Any:
-    """Round every float below `content`; numpy's scalars become Python's own."""
-    if isinstance(content, Mapping):
-        return {key: _all_rounded(value) for key, value in content.items()}
-    if isinstance(content, (list, tuple)):
-        return [_all_rounded(value) for value in content]
-    if isinstance(content, np.generic):
-        content = content.item()
-    return rounded(content) if isinstance(content, float) else content

@@ -1,6 +1,5 @@
 """Kept runs of other models: small tables, numbers in short and provenance, each in a folder of `metrics/models/`."""
 
-import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import pandas as pd
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import read_table
+from stages.geometry.names import Scores
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, read_yaml
 
@@ -26,18 +26,14 @@ PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "ve
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept run.
+    """A kept run: its tables as `Results` has them, and its files.
 
     Attributes
     ----------
-    name : str
     about : mapping
-        Its provenance, number of words, and the command that makes it anew.
-    rsa, separability : mapping of str to ndarray, shape (layers,)
+        Provenance, number of words, and the settings that make it anew.
     nulls : mapping of (measure, matrix or pair, rung) to mapping of str to ndarray, shape (layers,)
-        Of raw cosines, by Pearson's r; empty where the run had none.
-    summary, claims : mapping
-    verdicts : pandas.DataFrame
+        As `read_nulls` returns them.
     """
 
     name: str
@@ -70,9 +66,9 @@ def keep(name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for file in COPIED:
         (folder / file).write_bytes((Path("metrics") / file).read_bytes())
-    rows = _read_text(Path("metrics/nulls.csv"))
-    kept = rows[np.logical_and.reduce([rows[column].isin(values) for column, values in NULLS.items()])]
-    kept.to_csv(folder / "nulls.csv", index=False, lineterminator="\n")
+    rows = pd.read_csv("metrics/nulls.csv", dtype=str, keep_default_na=False)
+    rows = rows[rows.isin(NULLS)[[*NULLS]].all(axis=1)]
+    rows.to_csv(folder / "nulls.csv", index=False, lineterminator="\n")
     write_json(folder / "run.json", about)
     return folder
 
@@ -83,24 +79,27 @@ def read_kept(folder: Path = FOLDER) -> list[Kept]:
 
 
 def _read(path: Path) -> Kept:
-    layers = _read_text(path / "rsa.csv")["layer"].astype(int).tolist()  # a hybrid's are not counted from 0
-    nulls = {}
-    if len(_read_text(path / "nulls.csv")):
-        nulls = {(*key[:2], key[4]): cells for key, cells in read_table(path / "nulls.csv", layers).items()}
-    return Kept(
-        path.name,
-        read_json(path / "run.json"),
-        read_table(path / "rsa.csv", layers),
-        read_table(path / "separability.csv", layers),
-        nulls,
-        read_json(path / "summary.json"),
-        read_json(path / "claims.json"),
-        pd.read_csv(path / "verdicts.csv", keep_default_na=False),
-    )
+    rsa, separability = (read_table(file, layers_in(file)) for file in (path / "rsa.csv", path / "separability.csv"))
+    about, summary, claims = (read_json(path / f"{name}.json") for name in ("run", "summary", "claims"))
+    verdicts = pd.read_csv(path / "verdicts.csv", keep_default_na=False)
+    return Kept(path.name, about, rsa, separability, read_nulls(path / "nulls.csv"), summary, claims, verdicts)
 
 
-def _read_text(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+def read_nulls(path: Path) -> Scores:
+    """Read nulls of vectors as they are, by Pearson's r, whatever choices the run itself had; empty where it has none.
+
+    Returns
+    -------
+    dict of (measure, matrix or pair, rung) to dict of str to ndarray, shape (layers,)
+    """
+    layers = layers_in(path)
+    table = read_table(path, layers) if layers else {}
+    return {(*key[:2], key[4]): cells for key, cells in table.items() if key[2:4] == ("none", "pearson")}
+
+
+def layers_in(path: Path) -> list[int]:
+    """List the numbers of a table's layers, which a hybrid's do not count from 0."""
+    return pd.read_csv(path, usecols=["layer"])["layer"].dropna().astype(int).unique().tolist()
 
 
 def _changed() -> dict[str, Any]:
@@ -108,15 +107,8 @@ def _changed() -> dict[str, Any]:
     shown = subprocess.run(["git", "show", f"HEAD:{PARAMS.as_posix()}"], capture_output=True, check=False)
     if shown.returncode:
         return {}
+    from dvc.utils.flatten import flatten  # a quarter of a second, which stages need not wait for
     from ruamel.yaml import YAML
 
-    here, there = _leaves(read_yaml(PARAMS)), _leaves(YAML(typ="safe").load(shown.stdout.decode()))
-    return {key: value for key, value in here.items() if there.get(key, json) != value}
-
-
-def _leaves(settings: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(settings, dict):
-        return {prefix: settings}
-    return {
-        key: v for name, part in settings.items() for key, v in _leaves(part, f"{prefix}.{name}".strip(".")).items()
-    }
+    here, there = flatten(read_yaml(PARAMS)), flatten(YAML(typ="safe").load(shown.stdout.decode()))
+    return {key: value for key, value in here.items() if key not in there or there[key] != value}

@@ -12,18 +12,10 @@ from stages.pipeline.progress import progress, stack
 
 @dataclass(frozen=True)
 class Layers:
-    """The arrays of every layer, read when asked for.
+    """The arrays of every layer, read when asked for."""
 
-    Attributes
-    ----------
-    numbers : sequence of int
-        The layers' numbers, as the model counts them: not all of a hybrid's layers attend.
-    read : callable
-        Takes a layer's place among them, gives its arrays by name.
-    """
-
-    numbers: Sequence[int]
-    read: Callable[[int], dict[str, np.ndarray]]
+    numbers: Sequence[int]  # as the model counts them: not all of a hybrid's layers attend
+    read: Callable[[int], dict[str, np.ndarray]]  # takes a layer's place among them, returns its arrays by name
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -33,7 +25,7 @@ class Layers:
 
     @property
     def record(self) -> dict[str, list[int]]:
-        """What a file of tensors says of a hybrid's ``layers``: those of others count from 0, and it says nothing."""
+        """The numbers of a hybrid's layers, for a file's record; empty where they count from 0."""
         return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
 
     def __getitem__(self, some: slice) -> dict[str, np.ndarray]:
@@ -47,21 +39,12 @@ def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
 
 
 def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator[Any]:
-    """Yield what `work` makes of the arrays of each layer, with a bar.
-
-    Parameters
-    ----------
-    name : str
-        What the bar says.
-    work : callable
-        Takes the arrays of one layer, by name, of each of `layers`.
-    *layers : Layers
-        All of the same number of layers.
+    """Yield what `work` makes of the arrays of each layer, by name, of each of `layers`; a bar says `name`.
 
     Raises
     ------
     FloatingPointError
-        As `work` does, with the layer's name before it.
+        As `work` does, with the layer's number before it.
     """
     for place in progress(name, "layer")(range(len(layers[0]))):
         try:
@@ -72,7 +55,7 @@ def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator
 
 
 def each_matrix(work: Callable[[np.ndarray], Any]) -> Callable[[Mapping[str, np.ndarray]], dict[str, Any]]:
-    """Return what does `work` with every matrix of a layer, by name: for `each_layer`."""
+    """Return a function for `each_layer` that does `work` with every matrix of a layer, by name."""
 
     def named(name: str, values: np.ndarray) -> Any:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import read_json
-from stages.artefacts.kept import FOLDER, Kept, read_kept
+from stages.artefacts.kept import FOLDER, read_kept
 from stages.artefacts.tables import read_reason, read_table
 from stages.artefacts.tensors import open_tensors, read_record
 from stages.geometry.comparison import pairwise, same_rows
@@ -40,7 +40,7 @@ class Results:
     Parameters
     ----------
     find : callable
-        Takes a path in the repository, gives where it is: `Stage.input`.
+        Takes a path in the repository, returns where it is: `Stage.input`.
     focus : int
         The focus layer.
     alpha : float
@@ -52,15 +52,8 @@ class Results:
 
     Attributes
     ----------
-    correlation, rsa, separability, robustness, heads : mapping of str to ndarray, shape (layers,) or (layers, heads)
-        The tables of these names in `metrics/`, as `stages.artefacts.tables` tells.
-    spectra, head_nulls : mapping of str to ndarray, shape (layers,) and (layers, heads)
-        Likewise.
-    inference, controls : mapping of (measure, matrix or pair) to mapping of str to ndarray, shape (layers,)
-        Likewise; ``nulls`` of (measure, matrix or pair, rung or step), ``sentences`` of (measure, matrix or pair,
-        name of the sentence or ``all``), ``anisotropy`` of (measure, matrix or pair, variant). ``influence`` has arrays
-        of shape (layers, ranks), and beside each "value" its "word". ``controls`` has ``rsa`` and ``d`` too, from the
-        post's tables.
+    correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, anisotropy
+        The tables of these names in `metrics/`, as in `stages.artefacts.tables`; ``null_choices`` is `nulls.csv`.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
     claims : mapping
@@ -68,11 +61,12 @@ class Results:
     """
 
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
-    inference = _table("inference")
-    robustness, heads = _table("robustness"), _table("heads")
+    inference, robustness, heads = _table("inference"), _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences, influence, anisotropy = _table("sentences"), _table("influence"), _table("anisotropy")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
+    #: The runs of other models in `metrics/models/`.
+    kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))
 
     def __init__(
         self,
@@ -91,11 +85,6 @@ class Results:
         return read_table(self.find(f"metrics/{name}.csv"), self.record.get("layers"))
 
     @cached_property
-    def kept(self) -> list[Kept]:
-        """The runs of other models that are kept in `metrics/models/`."""
-        return read_kept(self.find(FOLDER.as_posix()))
-
-    @cached_property
     def controls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
         """What `metrics/controls.csv` holds, and what it is to be compared with."""
         if not (table := self.read("controls")):
@@ -106,10 +95,7 @@ class Results:
 
     @cached_property
     def pearson(self) -> dict[str, np.ndarray]:
-        """RSA over all pairs of words as Pearson's r, whatever ``rsa.comparison`` says: by pair, shape (layers,).
-
-        So are tests, intervals, nulls and controls, and the post's own scores.
-        """
+        """RSA over all pairs of words as Pearson's r, as all else is, whatever ``rsa.comparison`` says: by pair."""
         if self.comparison == "pearson":
             return {pair: self.rsa[pair] for pair in PAIRS}
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
@@ -158,11 +144,8 @@ class Results:
 
     @cached_property
     def maps(self) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix.
-
-        Turned as those of all layers are, unless there are many words.
-        """
-        few = len(self.record["words"]) < MANY_WORDS
+        """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix."""
+        few = len(self.record["words"]) < MANY_WORDS  # then turned as those of all layers are
         some, at = (slice(None), self.place) if few else (slice(self.place, self.place + 1), 0)
         with open_tensors(self.find("data/similarity.safetensors")) as tensors:
             similarity = np.stack([tensors[name][some] for name in MATRICES], axis=1)
@@ -176,7 +159,7 @@ class Results:
 
     @cached_property
     def within(self) -> np.ndarray:
-        """Which word pairs lie within a category: ndarray of bool, shape (pairs,)."""
+        """Whether both words of a pair are of one category: ndarray of bool, shape (pairs,)."""
         return within_category(self.record["categories"])
 
     @property

@@ -20,24 +20,12 @@ SIMILARITY = "data/similarity.safetensors"
 
 @dataclass(frozen=True)
 class Run:
-    """A run's similarities, read when asked for.
+    """A run's similarities, read when asked for."""
 
-    Attributes
-    ----------
-    name : str
-        As the user gave it.
-    path : Path
-        Where they are read from: the file of that name, or a copy of what the revision has.
-    similarity : Tensors
-        ``q``, ``k``, ``v`` and, of a run of this pipeline, ``x``: shape (layers, pairs).
-    record : dict
-        What they are of: ``words``, ``categories`` (one a word), ``metric``, ``transform``.
-    """
-
-    name: str
-    path: Path
-    similarity: Tensors
-    record: dict[str, Any]
+    name: str  # as the user gave it
+    path: Path  # the file of that name, or a copy of what the revision has
+    similarity: Tensors  # q, k, v and, of a run of this pipeline, x: shape (layers, pairs)
+    record: dict[str, Any]  # words, categories (one a word), metric, transform
 
     @property
     def layers(self) -> list[int]:
@@ -46,7 +34,7 @@ class Run:
 
     @property
     def label(self) -> str:
-        """What tells it from other runs: its name; of a file, the folder of its run and the file's MD5 (dvc.lock)."""
+        """The given name; of a file, the folder of its run and the file's MD5 (as in dvc.lock)."""
         if self.path != Path(self.name):
             return self.name
         path = self.path.absolute()  # where DVC links its files into its cache, not what they are there
@@ -59,26 +47,32 @@ class Run:
 def open_run(name: str) -> Iterator[Run]:
     """Open the similarities of a run.
 
-    Parameters
-    ----------
-    name : str
-        A file `data/similarity.safetensors` from anywhere, or else a Git revision or DVC experiment of this repository
-        whose similarities are in DVC's cache or in a remote.
+    `name` is a file `data/similarity.safetensors` from anywhere, or else a Git revision or DVC experiment of this
+    repository whose similarities are in DVC's cache or in a remote.
 
     Raises
     ------
     UserError
         If there is no such file or revision, its data cannot be had, or it holds something else.
     """
-    if Path(name).is_file() or name == SIMILARITY:
-        with _open(name, Path(name)) as run:
-            yield run
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(SIMILARITY).name
-        _fetch(name, copy)
-        with _open(name, copy) as run:
-            yield run
+    with ExitStack() as stack:
+        path = Path(name)
+        if not (path.is_file() or name == SIMILARITY):
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / Path(SIMILARITY).name
+            _fetch(name, path)
+        try:
+            tensors = stack.enter_context(open_tensors(path))
+            record = tensors.record if set(MATRICES) <= tensors.names else {}
+        except UserError:
+            if name == SIMILARITY or not os.access(path, os.R_OK):
+                raise
+            record = {}  # a file of the user's: it is not to be deleted, nor made by `dvc repro`
+        if not {"words", "categories", "metric", "transform"} <= set(record):
+            raise UserError(f"{name} holds no similarities: name a run, or its {SIMILARITY}")
+        words = len(record["words"])
+        if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):
+            raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
+        yield Run(name, path, tensors, record)
 
 
 def _fetch(revision: str, copy: Path) -> None:
@@ -106,23 +100,3 @@ def _fetch(revision: str, copy: Path) -> None:
             f"{SIMILARITY} of {revision} is neither in DVC's cache nor in a remote that can be reached\n"
             f"`dvc repro --force` in a checkout of {revision} makes it"
         ) from None
-
-
-@contextmanager
-def _open(name: str, path: Path) -> Iterator[Run]:
-    """Open a similarity file, and check that it is one."""
-    with ExitStack() as stack:
-        try:
-            tensors = stack.enter_context(open_tensors(path))
-            record = tensors.record if set(MATRICES) <= tensors.names else {}
-        except UserError:
-            if name == SIMILARITY or not os.access(path, os.R_OK):
-                raise
-            record = {}  # a file of the user's: it is not to be deleted, nor made by `dvc repro`
-        if not {"words", "categories", "metric", "transform"} <= set(record):
-            raise UserError(f"{name} holds no similarities: name a run, or its {SIMILARITY}")
-        run = Run(name, path, tensors, record)
-        words = len(run.record["words"])
-        if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):
-            raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
-        yield run

@@ -24,35 +24,21 @@ SINGLE = {UNDEFINED}
 class Table:
     """What a table holds.
 
-    Attributes
-    ----------
-    columns : tuple of str
-        The numbers. Of a tidy table "value", and of "low", "high", "p", "p_familywise" those that some row has.
-    switch : str
-        The setting that switches its stage off; empty where there is none.
-    wide : bool
-        Whether it has a column a number, and no measures; otherwise it is tidy.
-    labels : tuple of str
-        Columns of text before the numbers, which are no keys.
-    places, names : tuple of str
-        The keys before the measure: those that are whole numbers, and those that are text.
-    empty : mapping of str to str
-        Pattern of measure, matrix or pair, and names → why cells may be empty, a key of `STATUS`; the first that fits.
-    flat : mapping of str to tuple of str
-        Name in the code → measure, matrix or pair, names, and column.
-    inapplicable : str
-        Why a model has no such table.
+    A wide one has a column a number, and no measures. A tidy one has the column "value", and of "low", "high", "p" and
+    "p_familywise" those that some row has. ``empty`` maps patterns of measure, matrix or pair, and names to why cells
+    may be empty, a key of `STATUS`; the first that fits counts. ``flat`` maps a name in the code to measure, matrix or
+    pair, names, and column.
     """
 
     columns: tuple[str, ...] = ("value",)
-    switch: str = ""
+    switch: str = ""  # the setting that switches its stage off, if any
     wide: bool = False
-    labels: tuple[str, ...] = ()
-    places: tuple[str, ...] = ("layer",)
-    names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # columns of text before the numbers, which are no keys
+    places: tuple[str, ...] = ("layer",)  # keys that are whole numbers
+    names: tuple[str, ...] = ()  # keys that are text, beside measure and matrix or pair
     empty: Mapping[str, str] = field(default_factory=dict)
     flat: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    inapplicable: str = ""
+    inapplicable: str = ""  # why a model has no such table
 
     @property
     def text(self) -> tuple[str, ...]:

@@ -20,26 +20,30 @@ import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import readable, rounded
-from stages.artefacts.schema import SINGLE, TABLES, Table, check_declared
+from stages.artefacts.schema import SINGLE, STATUS, TABLES, Table, check_declared
+from stages.geometry.names import PAIRS
+from stages.pipeline.settings import in_short
+
+#: Heads that are named one by one.
+MOST = 5
 
 
 def write_table(
-    path: Path, name: str, content: Mapping[Any, Any] | str, *layers: Sequence[int], table: Table | None = None
+    path: Path, name: str, content: Mapping[Any, Any] | str, layers: Sequence[int] | None = None, why: str = ""
 ) -> None:
-    """Write a table, sorted by place, then in the order given.
+    """Write a table, sorted by place, then in the order given, and print why it, or some of its cells, are empty.
 
     Parameters
     ----------
     path : Path
-        Where to.
     name : str
-        Its file name, a key of `TABLES`.
+        A key of `TABLES`.
     content : mapping or str
-        As this module tells; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
-    *layers : sequence of int
-        The numbers of the rows' layers, for each place that is one; without them a place counts from 0.
-    table : Table, optional
-        What it holds, where that is not in `TABLES`.
+        As described above; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
+    layers : sequence of int, optional
+        The layers' numbers; without them they count from 0.
+    why : str
+        What is printed behind the reason of each empty cell.
 
     Raises
     ------
@@ -48,69 +52,95 @@ def write_table(
     AssertionError
         If a column is not declared, or one that is needed is missing.
     """
-    table = table or TABLES[name]
+    table = TABLES[name]
     if isinstance(content, str):
+        print(f"{name}: {table.reasons[content]}")
         sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.labels, *table.columns), ""), "status": [content]})
     else:
-        rows = [_rows(name, table, names, cells, layers) for names, cells in table.parts(content).items()]
-        sheet = pd.concat(rows).sort_values([*table.places], kind="stable")
+        parts = table.parts(content)
+        if layers is None:
+            layers = range(next((len(values) for cells in parts.values() for values in cells.values()), 0))
+        sheet = pd.concat([_rows(name, table, names, cells, layers) for names, cells in parts.items()])
+        sheet = sheet.sort_values([*table.places], kind="stable")
+        for reason in empty_cells(name, content, layers):
+            print(f"{reason}{why}")
     sheet.to_csv(path, index=False, lineterminator="\n")
 
 
 def _rows(
-    name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[Sequence[int]]
+    name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[int]
 ) -> pd.DataFrame:
     """Return the rows of some names: a row a place, in NumPy's order."""
     labels = {label: np.ravel(cells[label]) for label in table.labels}
-    cells = {column: values for column, values in cells.items() if column not in labels}
-    check_declared(cells, table.columns, table.needed(names))
-    arrays, status = {column: np.asarray(values, dtype=float) for column, values in cells.items()}, table.status(names)
+    arrays = {column: np.asarray(values, dtype=float) for column, values in cells.items() if column not in labels}
+    check_declared(arrays, table.columns, table.needed(names))
+    status = table.status(names)
     gaps = status in SINGLE
     if bad := [c for c, values in arrays.items() if not (np.isfinite(values) | (gaps & np.isnan(values))).all()]:
         of = f" of {' '.join(names)}" if names else ""
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
-    shape = next((values.shape for values in arrays.values()), tuple(map(len, layers)))
-    places = product(*layers, *map(range, shape[len(layers) :]))
-    keys = dict(zip(table.places, zip(*places, strict=True), strict=True))
+    shape = next((values.shape for values in arrays.values()), (len(layers),))
+    keys = dict(zip(table.places, zip(*product(layers, *map(range, shape[1:])), strict=True), strict=True))
     keys |= dict(zip(table.text, (*names[2:], *names[:2]), strict=True))
     numbers = {column: rounded(arrays.get(column, np.full(shape, np.nan)).ravel()) for column in table.columns}
     why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")}
     return pd.DataFrame(keys | labels | numbers | ({} if table.wide else why))
 
 
-def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
-    """Read a table that `write_table` wrote.
+def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) -> list[str]:
+    """Return the reason of every kind of cell that is empty in this run, and need not be in another, in a line each.
 
-    Parameters
-    ----------
-    path : Path
-        Its file name is a key of `TABLES`.
-    layers : sequence of int, optional
-        The numbers that its layers must have; without them they count from 0.
+    Parameters as those of `write_table`.
+    """
+    table = TABLES[name]
+    if name == "correlation.csv" and (unpaired := [pair for pair in PAIRS if pair not in content]):
+        return [f"{name}: {', '.join(unpaired)} are empty: the matrices differ in their number of units"]
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for names, cells in () if table.wide else table.parts(content).items():
+        status = table.status(names)
+        if status in SINGLE and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
+            groups.setdefault((names[1], _places(gaps, layers), STATUS[status]), []).append(names[0])
+    return [
+        f"{name}: no {', '.join(measures)} of {of} in {places}: {status}"
+        for (of, places, status), measures in groups.items()
+    ]
+
+
+def _places(gaps: np.ndarray, layers: Sequence[int]) -> str:
+    """Name layers, shape (gaps, 1), or heads, shape (gaps, 2)."""
+    if gaps.shape[1] == 1:
+        return f"layers {in_short([layers[place] for place in gaps[:, 0]])}"
+    more = f" and {len(gaps) - MOST} more" if len(gaps) > MOST else ""
+    return ", ".join(f"L{layers[layer]}H{head}" for layer, head in gaps[:MOST]) + more
+
+
+def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
+    """Read a table that `write_table` wrote; its file name is a key of `TABLES`.
 
     Returns
     -------
     dict
-        As this module tells, float64. A column that is empty as a whole, where that may be, is left out.
+        As described above, float64. A column that is empty as a whole, where that may be, is left out.
 
     Raises
     ------
     UserError
-        If the file is missing or cut short, lacks a row or a column, or holds anything but numbers.
+        If the file is missing or cut short, lacks a row or a column, has other layers than `layers` (without them:
+        than those from 0), or holds anything but numbers.
     """
     table = TABLES[path.name]
     with readable(path, "table"):
         rows = _read(path, table)
         if _nothing(rows, table):
             return {}
-        places, numbers = rows[[*table.places]].to_numpy(dtype=int), rows[[*table.columns]].to_numpy(dtype=float)
         parts = {(): np.arange(len(rows))} if table.wide else rows.groupby([*table.text]).indices
-        found = {}
+        # Arrays, not frames: taking some rows of a frame takes a millisecond, and `nulls.csv` has 567 groups.
+        places, numbers = rows[[*table.places]].to_numpy(dtype=int), rows[[*table.columns]].to_numpy(dtype=float)
+        labels, found = {label: rows[label].to_numpy() for label in table.labels}, {}
         for key, some in sorted(parts.items(), key=lambda part: part[1][0]):  # as they come
-            names = (*key[-2:], *key[:-2])
-            found[names] = _cells(places[some], numbers[some], table, names, layers)
-            shape = next(iter(found[names].values())).shape if table.labels else ()
-            found[names] |= {label: rows[label].to_numpy()[some].reshape(shape) for label in table.labels}
+            names, shape = (*key[-2:], *key[:-2]), _shape(places[some], table, layers)
+            cells = {label: values[some] for label, values in labels.items()} | _numbers(numbers[some], table, names)
+            found[names] = {column: values.reshape(shape) for column, values in cells.items()}
         if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
         if table.flat:
@@ -145,17 +175,20 @@ def _nothing(rows: pd.DataFrame, table: Table) -> str:
     return table.reasons[rows["status"][0]] if not table.wide and len(rows) == 1 and not rows["measure"][0] else ""
 
 
-def _cells(
-    places: np.ndarray, numbers: np.ndarray, table: Table, names: tuple[str, ...], layers: Sequence[int] | None
-) -> dict[str, np.ndarray]:
-    """Return the columns of some names as arrays, from their rows' places and numbers."""
-    needed, columns = table.needed(names), zip(table.columns, numbers.T, strict=True)
-    kept = {column: values for column, values in columns if column in needed or not np.isnan(values).all()}
-    if table.status(names) not in SINGLE and any(np.isnan(values).any() for values in kept.values()):
-        raise ValueError("an empty cell")
+def _shape(places: np.ndarray, table: Table, layers: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the shape of the arrays that rows at these places make."""
     first, *others = (range(most + 1) for most in places.max(axis=0))
     expected = [layers or first, *others]
     shape = tuple(map(len, expected))
     if math.prod(shape) != len(places) or not np.array_equal(places, list(product(*expected))):
         raise ValueError(f"not a row for each {' and '.join(table.places)}, in order")
-    return {column: values.reshape(shape) for column, values in kept.items()}
+    return shape
+
+
+def _numbers(rows: np.ndarray, table: Table, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Return the columns of some rows, but for those that are empty and not needed."""
+    needed, columns = table.needed(names), zip(table.columns, rows.T, strict=True)
+    kept = {column: values for column, values in columns if column in needed or not np.isnan(values).all()}
+    if table.status(names) not in SINGLE and any(np.isnan(values).any() for values in kept.values()):
+        raise ValueError("an empty cell")
+    return kept

@@ -20,9 +20,8 @@ class TensorWriter:
     Parameters
     ----------
     path : Path
-        Where to.
     shapes : mapping of str to tuple of int
-        Name → shape; what is not written stays zero.
+        By name; what is not written stays zero.
     record : mapping, optional
         What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
         keys would be written in random order.
@@ -68,12 +67,6 @@ class TensorWriter:
         self._file.close()
 
 
-def write_no_tensors(path: Path) -> None:
-    """Write a safetensors file without an array: the output of what is switched off."""
-    with TensorWriter(path, {}, {}):
-        pass
-
-
 class Tensor:
     """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array.
 
@@ -94,7 +87,7 @@ class Tensor:
 
 
 class _Record(dict):
-    """What a file says of its tensors: where it lacks a key, it is another file than the one that should lie there."""
+    """The record of a file; one that lacks a key belongs to another file than the one expected."""
 
     def __init__(self, content: dict[str, Any], path: Path) -> None:
         super().__init__(content)
@@ -106,13 +99,7 @@ class _Record(dict):
 
 
 class Tensors:
-    """An open safetensors file.
-
-    Attributes
-    ----------
-    names : set of str
-        The arrays in it; ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray.
-    """
+    """An open safetensors file with arrays `names`: ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray."""
 
     def __init__(self, file: Any, path: Path) -> None:
         self._file, self._path = file, path
@@ -138,13 +125,7 @@ class Tensors:
 
 @contextmanager
 def open_tensors(path: Path) -> Iterator[Tensors]:
-    """Open a safetensors file that this pipeline wrote.
-
-    Raises
-    ------
-    UserError
-        If it is missing, cut short or not what it should be.
-    """
+    """Open a safetensors file that this pipeline wrote; errors as `readable`."""
     with readable(path, "safetensors file"):
         opened = safe_open(path, framework="numpy")
     with opened as file:

@@ -25,22 +25,18 @@ class Experiment:
 def show(runs: list[Experiment], notes: list[str]) -> None:
     """Print all runs, a table of numbers, then the settings in which they differ; and what is to be noted."""
     if len(runs) > 2:
-        _show_tables(runs)
+        numbers = dict.fromkeys(key for run in runs for key in run.numbers)
+        # A long heading would be wider than its numbers.
+        headings = ["experiment", *(name.replace("_", "_\n") if len(name) > 6 else name for name in numbers)]
+        print_table(headings, [[run.name, *(run.numbers.get(key, "") for key in numbers)] for run in runs], padding=0)
+        if not (settings := differing(runs)):
+            print("they have the same settings")
+        for part in packed(runs, settings, width()):
+            rows = [[run.name, *(run.settings.get(key, "") for key in part)] for run in runs]
+            print_table(["experiment", *part], rows, padding=0)
     else:
         print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
     print(*notes, sep="\n", end="\n" if notes else "")
-
-
-def _show_tables(runs: list[Experiment]) -> None:
-    numbers = list(dict.fromkeys(key for run in runs for key in run.numbers))
-    # A long heading would be wider than its numbers.
-    headings = ["experiment", *(name.replace("_", "_\n") if len(name) > 6 else name for name in numbers)]
-    print_table(headings, [[run.name, *(run.numbers.get(key, "") for key in numbers)] for run in runs], padding=0)
-    if not (settings := differing(runs)):
-        print("they have the same settings")
-    for part in packed(runs, settings, width()):
-        rows = [[run.name, *(run.settings.get(key, "") for key in part)] for run in runs]
-        print_table(["experiment", *part], rows, padding=0)
 
 
 def collect() -> tuple[list[Experiment], list[str]]:
@@ -63,20 +59,20 @@ def collect() -> tuple[list[Experiment], list[str]]:
             shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
         raise UserError(f"DVC cannot list experiments: {error}") from None
-    parts = [part for state in states for part in state.experiments or []]
-    # Those of the queue keep an executor when they are done, until `dvc queue remove`.
-    done = [part.revs[0] for part in parts if not part.executor or part.executor.state == "success"]
-    waiting, running, failed = (
-        [part.name or part.revs[0].rev[:7] for part in parts if part.executor and part.executor.state == state]
-        for state in ("queued", "running", "failed")
-    )
     # Of commits, HEAD alone is listed, the first after the workspace.
-    named = [*zip(("workspace", "HEAD"), states, strict=False), *((state.name, state) for state in done)]
-    notes = [f"running: {', '.join(running)}"] if running else []
-    if waiting:
-        notes.append(f"queued: {', '.join(waiting)}; `dvc queue start` runs them, unless it does already")
-    if failed:
-        notes.append(f"failed: {', '.join(failed)}; `dvc queue logs {failed[0]}` shows why")
+    named, queue = list(zip(("workspace", "HEAD"), states, strict=False)), {}
+    for part in (part for state in states for part in state.experiments or []):
+        # Those of the queue keep an executor when they are done, until `dvc queue remove`.
+        if not part.executor or part.executor.state == "success":
+            named.append((part.revs[0].name, part.revs[0]))
+        else:
+            queue.setdefault(part.executor.state, []).append(part.name or part.revs[0].rev[:7])
+    more = {
+        "running": "",
+        "queued": "; `dvc queue start` runs them, unless it does already",
+        "failed": f"; `dvc queue logs {queue.get('failed', [''])[0]}` shows why",
+    }
+    notes = [f"{state}: {', '.join(queue[state])}{what}" for state, what in more.items() if state in queue]
     if shallow:
         notes.append("in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first")
     return [_experiment(name, state.rev, state.data) for name, state in named], notes

@@ -4,10 +4,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+from stages.artefacts.files import rounded
 from stages.artefacts.runs import Run, open_run
-from stages.artefacts.schema import Table
-from stages.artefacts.tables import write_table
 from stages.geometry.comparison import every_layer
 from stages.geometry.pairs import choose_words
 from stages.pipeline.command import print_table, writing
@@ -32,9 +32,10 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         layers = first.layers, second.layers
     show(rsa, *layers)
     with writing(f"--out {out}:"):
-        table = Table(tuple(rsa), wide=True, places=("layer_a", "layer_b"))
+        rows = pd.MultiIndex.from_product(layers, names=["layer_a", "layer_b"])
+        table = pd.DataFrame({name: rounded(scores).ravel() for name, scores in rsa.items()}, rows)
         out.mkdir(parents=True, exist_ok=True)
-        write_table(out / "compare.csv", "compare.csv", rsa, *layers, table=table)
+        table.to_csv(out / "compare.csv", lineterminator="\n")
         themed(theme, partial(layer_maps, rsa, (a, b), layers), out / "compare.png", dpi=192)
     print(f"{out / 'compare.csv'} and {out / 'compare.png'} written")
 
@@ -61,12 +62,10 @@ def match(a: Run, b: Run) -> list[tuple[Run, list[int]]]:
 
 def show(rsa: dict[str, np.ndarray], a: list[int], b: list[int]) -> None:
     """Print, for each layer of A, its RSA with the same layer of B and with the one most like it."""
-    headings = [f"{name.upper()}, {what}" for name in rsa for what in ("same layer", "most alike")]
-    rows = []
-    for place, layer in enumerate(a):
-        row = [str(layer)]
-        for scores in rsa.values():
-            same = f"{scores[place, b.index(layer)]:.2f}" if layer in b else ""
-            row += [same, f"{scores[place].max():.2f} (layer {b[scores[place].argmax()]})"]
-        rows.append(row)
-    print_table(["layer of A", *headings], rows)
+    columns = {"layer of A": map(str, a)}
+    for name, scores in rsa.items():
+        columns[f"{name.upper()}, same layer"] = [
+            f"{row[b.index(layer)]:.2f}" if layer in b else "" for layer, row in zip(a, scores, strict=True)
+        ]
+        columns[f"{name.upper()}, most alike"] = [f"{row.max():.2f} (layer {b[row.argmax()]})" for row in scores]
+    print_table([*columns], zip(*columns.values(), strict=True))

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.artefacts.tables import read_table
+from stages.artefacts.kept import read_nulls
 from stages.compare.experiments import Experiment
 from stages.geometry.names import LABELS, PAIRS, Scores
 from stages.pipeline.command import writing
@@ -20,7 +19,6 @@ from stages.plotting.ladder import RUNGS
 from stages.plotting.style import MARKS, panels, show_limits, themed, widened
 
 NULLS = Path("metrics/nulls.csv")
-RAW = ("none", "pearson")
 WORKSPACE = "workspace"
 #: What is drawn of each run: by rung, how far below its line.
 SHOWN = {"trained": -0.15, "spectrum": 0.15}
@@ -54,20 +52,18 @@ def nulls_of(revision: str) -> Scores:
 
     try:
         if revision == WORKSPACE:
-            return _read(NULLS)
+            return _drawn(NULLS)
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / NULLS.name
             copy.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
-            return _read(copy)
+            return _drawn(copy)
     except (FileNotFoundError, ValueError, UserError):
         return {}
 
 
-def _read(path: Path) -> Scores:
-    layers = pd.read_csv(path, usecols=["layer"])["layer"].unique().tolist()  # a hybrid's are not counted from 0
-    # Of vectors as they are, whatever transform the run itself had: so that runs can be compared.
-    raw = {(*key[:2], key[4]): cells for key, cells in read_table(path, layers).items() if key[2:4] == RAW}
-    return raw if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(raw) else {}
+def _drawn(path: Path) -> Scores:
+    nulls = read_nulls(path)
+    return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
 
 
 def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:

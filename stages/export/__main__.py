@@ -1,4 +1,4 @@
-"""Hand the similarities of a run to other tools: rsatoolbox (HDF5), or pandas and R (CSV, Parquet).
+"""Export the similarities of a run to other tools: rsatoolbox (HDF5), or pandas and R (CSV, Parquet).
 
 The suffix of OUT decides. OUT.h5: dissimilarities, 1 - s for cosine and correlation and the distance for euclidean, as
 rsatoolbox.rdm.load_rdm("OUT.h5") reads them: an RDM for each layer and matrix, named by `rdm_descriptors` layer, matrix
@@ -9,7 +9,7 @@ for each layer and pair of words, a column for each matrix.
 from contextlib import suppress
 from pathlib import Path
 
-from stages.artefacts.runs import SIMILARITY, Run, open_run
+from stages.artefacts.runs import SIMILARITY, open_run
 from stages.export.writers import WRITERS
 from stages.geometry.names import WITH_INPUT as MATRICES
 from stages.pipeline.command import parser, plain_errors, writing
@@ -43,7 +43,9 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
     matrices = [name for name in MATRICES if name in matrices]
     unfinished = temporary(out)
     with open_run(name) as run:
-        chosen = _layers(run, layers)
+        for layer in layers or []:
+            check_layer("--layer", layer, run.layers, run.name)
+        chosen = sorted(set(layers)) if layers else run.layers
         try:
             with writing(str(out)):
                 write(unfinished, run, matrices, chosen)
@@ -52,12 +54,6 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
             with suppress(OSError):  # on a read-only disk there is nothing to remove, and the error above says so
                 unfinished.unlink()
     print(f"{out} written: {', '.join(matrices)} of {len(chosen)} layers, {len(run.record['words'])} words")
-
-
-def _layers(run: Run, layers: list[int] | None) -> list[int]:
-    for layer in layers or []:
-        check_layer("--layer", layer, run.layers, run.name)
-    return run.layers if layers is None else sorted(set(layers))
 
 
 if __name__ == "__main__":

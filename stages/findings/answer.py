@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.findings.beyond import EVERY, beyond
+from stages.findings.beyond import EVERY, beyond, spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.names import PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
@@ -14,30 +14,19 @@ ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly")
 
 
 def answer(run: Results) -> list[str]:
-    """Answer whether query, key and value agree on what words mean.
+    """Answer in sentences whether query, key and value agree on what words mean.
 
-    Parameters
-    ----------
-    run : Results
-
-    Returns
-    -------
-    list of str
-        How far they agree, over layers; what random maps of the same input with the trained spectra would give; whether
-        it is so in other sentences. All by Pearson's r, as nulls are. What is switched off is left out.
+    They say how far they agree, over layers; what random maps of the same input with the trained spectra would give;
+    whether it is so in other sentences. All by Pearson's r, as nulls are. What is switched off is left out.
     """
     rsa = run.pearson_by_layer()
     word = next(word for least, word in ANSWERS if rsa.mean() >= least)
-    low, high = int(rsa.argmin()), int(rsa.argmax())
-    ends = (
-        f", from {number(rsa[low])} in layer {run.numbers[low]} to {number(rsa[high])} in layer {run.numbers[high]}"
-        if len(rsa) > 1
-        else ""
-    )
+    low, high = (f"{number(rsa[place])} in layer {run.numbers[place]}" for place in (rsa.argmin(), rsa.argmax()))
+    ends = f", from {low} to {high}" if len(rsa) > 1 else ""
     mean = number(rsa.mean())
     said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
     if run.nulls:
-        null = number(np.mean([run.nulls["rsa", pair, "spectrum"]["value"] for pair in PAIRS]))
+        null = number(spectrum_mean(run.nulls, "rsa"))
         every = beyond(run.null_choices, "rsa", PAIRS, "spectrum", run.alpha)[EVERY, EVERY]
         said.append(
             f"Random maps of the same input, as narrow as the trained ones, agree at {null}. Under every transform and "

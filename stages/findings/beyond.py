@@ -1,14 +1,13 @@
 """Which scores lie beyond those of random maps, and under which choices: a verdict only where all choices agree."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS, Scores
 
-#: In the place of a transform and of a comparison: all of them.
+#: In the place of a transform and of a comparison, of a matrix or pair: all of them.
 EVERY = "every"
 #: What is asked, by measure: the rungs that it is compared with.
 ASKED = {
@@ -21,33 +20,12 @@ ASKED = {
     "rsa_to_input": ("spectrum",),
     "d": ("gaussian", "spectrum"),
 }
-#: Claims of the post, by what random maps have of them: the others have no null.
-OF_CLAIMS = {
-    "rsa_focus": "rsa",
-    "rsa_level": "rsa",
-    "d_focus": "d",
-    "d_high": "d",
-    "within_above_across": "rsa_gap",
-    "within_above_across_z": "rsa_gap_z",
-}
 TRANSFORM_WORDS = {"none": "raw", "center": "centred", "zscore": "z-scored"}
 COMPARISON_WORDS = {"pearson": "", "spearman": " Spearman", "cka_debiased": " debiased CKA"}
 
-#: The ladder under every choice, as `stages.statistics.nulls.ladder` gives it.
-Ladder = Mapping[tuple[str, str, str, str, str], Mapping[str, np.ndarray]]
 
-
-@dataclass(frozen=True)
-class Beyond:
-    """Where the scores of a matrix or pair lie among those of random maps.
-
-    Attributes
-    ----------
-    above, inside, below : int
-        In how many layers.
-    verdict : str
-        Empty for a single choice.
-    """
+class Beyond(NamedTuple):
+    """The number of layers above, among and below random maps; a verdict on all choices together."""
 
     above: int
     inside: int
@@ -55,23 +33,27 @@ class Beyond:
     verdict: str = ""
 
 
+def names_of(measure: str) -> tuple[str, ...]:
+    """Return the matrices or pairs that a measure of `ASKED` is of."""
+    return MATRICES if measure in ("d", "rsa_to_input") else PAIRS
+
+
 def beyond(
-    ladder: Ladder, measure: str, names: Sequence[str], rung: str, alpha: float
+    ladder: Scores, measure: str, names: Sequence[str], rung: str, alpha: float
 ) -> dict[tuple[str, str], Beyond]:
     """Count layers in which scores lie above, among and below those of random maps, under each choice and under all.
 
-    A score lies above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
-    verdict says "robust" where a layer lies there under every choice, so that it says so wrongly with a probability of
-    at most alpha.
+    A score is above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
+    verdict is "robust" where a layer is there under every choice: a false one has a probability of at most alpha.
 
     Parameters
     ----------
-    ladder : mapping
-    measure : str
+    ladder : Scores
+        Of `stages.statistics.nulls.ladder`: under every choice of transform and comparison.
+    measure, rung : str
+        What is compared, and with which random maps.
     names : sequence of str
         Matrices or pairs.
-    rung : str
-        Of the random maps.
     alpha : float
 
     Returns
@@ -80,30 +62,25 @@ def beyond(
         Last for `EVERY` of both: counts of layers (and names) where all choices agree, and the verdict.
     """
     choices = dict.fromkeys(key[2:4] for key in ladder if key[:2] == (measure, names[0]) and key[4] == rung)
-    signs = {
-        choice: np.stack([_signs(ladder, (measure, name, *choice), rung, alpha) for name in names])
-        for choice in choices
-    }
-    every = np.stack(list(signs.values()))
-    agreed = np.where((every == every[0]).all(axis=0), every[0], 0)
-    found = {choice: Beyond(*_counts(sign)) for choice, sign in signs.items()}
-    return found | {(EVERY, EVERY): Beyond(*_counts(agreed), verdict(found, agreed))}
+    signs = np.array([[_signs(ladder, (measure, name, *choice), rung, alpha) for name in names] for choice in choices])
+    agreed = _count(np.where((signs == signs[0]).all(axis=0), signs[0], 0))
+    found = dict(zip(choices, map(_count, signs), strict=True))
+    return found | {(EVERY, EVERY): agreed._replace(verdict=_verdict(found, agreed))}
 
 
-def _signs(ladder: Ladder, key: tuple[str, ...], rung: str, alpha: float) -> np.ndarray:
-    """Return of each layer 1 where the score lies above the random maps', -1 where below, 0 where among them."""
+def _signs(ladder: Scores, key: tuple[str, ...], rung: str, alpha: float) -> np.ndarray:
+    """Return for each layer 1 where the score is above those of the random maps, -1 where below, 0 where among them."""
     null, value = ladder[*key, rung], ladder[*key, "unbiased"]["value"]
-    return np.where(null["p_familywise"] <= alpha, np.sign(value - null["value"]), 0).astype(int)
+    return np.where(null["p_familywise"] <= alpha, np.sign(value - null["value"]), 0)
 
 
-def _counts(signs: np.ndarray) -> tuple[int, int, int]:
-    return tuple(int(np.sum(signs == sign)) for sign in (1, 0, -1))
+def _count(signs: np.ndarray) -> Beyond:
+    return Beyond(*(int(np.sum(signs == sign)) for sign in (1, 0, -1)))
 
 
-def verdict(choices: Mapping[tuple[str, str], Beyond], agreed: np.ndarray) -> str:
+def _verdict(choices: Mapping[tuple[str, str], Beyond], agreed: Beyond) -> str:
     """Return what the choices agree on: "robust: above", "only raw: below", "not decided", ..."""
-    sides = [side for side, sign in (("above", 1), ("below", -1)) if (agreed == sign).any()]
-    if sides:
+    if sides := [side for side in ("above", "below") if getattr(agreed, side)]:
         return f"robust: {' and '.join(sides)}"
     some = {side: [choice for choice, found in choices.items() if getattr(found, side)] for side in ("above", "below")}
     parts = [f"only {in_short(found, choices)}: {side}" for side, found in some.items() if found]
@@ -127,43 +104,34 @@ def in_short(some: Sequence[tuple[str, str]], choices: Mapping[tuple[str, str], 
     return ", ".join(parts)
 
 
-def verdicts(ladder: Ladder, alpha: float) -> dict[tuple[str, str, str, str, str], Beyond]:
-    """Return what `beyond` says of every matrix or pair and of all together, for every measure and rung of `ASKED`.
+def verdicts(ladder: Scores, alpha: float) -> dict[tuple[str, str, str, str, str], Beyond]:
+    """Return the rows of `metrics/verdicts.csv`: `beyond` of each matrix or pair, and of all, as `ASKED`.
 
     Returns
     -------
     dict of (measure, matrix or pair or "every", rung, transform, comparison) to Beyond
     """
-    found = {}
-    for measure, rungs in ASKED.items():
-        listed = MATRICES if measure in ("d", "rsa_to_input") else PAIRS
-        for rung in rungs:
-            for of, names in {EVERY: listed, **{name: (name,) for name in listed}}.items():
-                for choice, counts in beyond(ladder, measure, names, rung, alpha).items():
-                    found[measure, of, rung, *choice] = counts
-    return found
+    return {
+        (measure, of, rung, *choice): counts
+        for measure, rungs in (ASKED if ladder else {}).items()
+        for rung in rungs
+        for of, names in {EVERY: names_of(measure), **{name: (name,) for name in names_of(measure)}}.items()
+        for choice, counts in beyond(ladder, measure, names, rung, alpha).items()
+    }
 
 
-def beyond_random_maps(ladder: Ladder, alpha: float) -> dict[str, dict]:
-    """Return, for each claim of the post that has a null, whether it lies beyond maps with the trained spectra.
+def against_spectrum(ladder: Scores, measure: str, alpha: float) -> dict[str, str | int]:
+    """Return whether scores lie beyond those of maps with the trained spectra.
 
-    Returns
-    -------
-    dict of str to dict
-        By claim: ``verdict`` ("yes": above in some layer under every choice; "undecided": under some choices; "no"),
-        ``above`` (in how many layers and pairs, or matrices, under every choice) and ``of``.
+    ``verdict`` is "yes" if some layer is above under every choice, "undecided" if under some, or else "no"; ``above``
+    is the number of scores (of layers and pairs, or matrices) above under every choice, and ``of`` the number of all.
     """
-    found = {}
-    for claim, measure in OF_CLAIMS.items() if ladder else ():
-        choices = beyond(ladder, measure, MATRICES if measure == "d" else PAIRS, "spectrum", alpha)
-        every = choices[EVERY, EVERY]
-        some = any(choice.above for choice in choices.values())
-        verdict = "yes" if every.above else "undecided" if some else "no"
-        found[claim] = {"verdict": verdict, "above": every.above, "of": every.above + every.inside + every.below}
-    return found
+    choices = beyond(ladder, measure, names_of(measure), "spectrum", alpha)
+    every = choices[EVERY, EVERY]
+    verdict = "yes" if every.above else "undecided" if any(choice.above for choice in choices.values()) else "no"
+    return {"verdict": verdict, "above": every.above, "of": sum(every[:3])}
 
 
-def as_table(found: Mapping[tuple[str, str, str, str, str], Beyond]) -> pd.DataFrame:
-    """Return `verdicts` as `metrics/verdicts.csv` holds them: a row a measure, matrix or pair, rung and choice."""
-    keys = ("measure", "of", "rung", "transform", "comparison")
-    return pd.DataFrame([dict(zip(keys, names, strict=True)) | asdict(counts) for names, counts in found.items()])
+def spectrum_mean(nulls: Scores, measure: str) -> float:
+    """Return what maps with the trained spectra give, on average over layers and pairs, or matrices."""
+    return float(np.mean([nulls[measure, name, "spectrum"]["value"] for name in names_of(measure)]))

@@ -1,6 +1,4 @@
-"""Which scores hang on a single word or unit: lines for the log, the summary's notes and captions."""
-
-from typing import NamedTuple
+"""Which scores depend on a single word or unit: lines for the log, the summary's notes and captions."""
 
 import numpy as np
 
@@ -14,32 +12,18 @@ LARGE = 0.1
 MOST = 3
 
 
-class Moved(NamedTuple):
-    """A layer's place, the word without which a score moves most, and by how much."""
-
-    place: int
-    word: str
-    change: float
-
-
-def moved(run: Results, measure: str, of: str) -> list[Moved]:
-    """List the layers in which a score hangs on a word, the largest change first."""
-    cells = run.influence[measure, of]
-    words, changes = cells["word"][:, 0], cells["value"][:, 0]
-    interval = run.inference.get((measure, of))
-    half = (interval["high"] - interval["low"]) / 2 if interval else np.inf
-    bound = np.minimum(MUCH, half) if measure == "rsa" else half  # d, in SDs, moves by .1 with any word
-    much = np.flatnonzero(np.abs(changes) > bound)
-    return sorted((Moved(p, words[p], changes[p]) for p in much.tolist()), key=lambda one: -abs(one.change))
-
-
 def words_that_carry(run: Results) -> list[str]:
     """Name the words that move a score by more than `MUCH`, or than half its interval: a line a score."""
     lines = []
-    for measure, of in run.influence:
-        if found := moved(run, measure, of):
-            named = [f"{word} {change:+.2f} (layer {run.numbers[place]})" for place, word, change in found[:MOST]]
-            more = f", and {len(found) - MOST} more" if len(found) > MOST else ""
+    for (measure, of), cells in run.influence.items():
+        words, changes = cells["word"][:, 0], cells["value"][:, 0]
+        interval = run.inference.get((measure, of))
+        half = (interval["high"] - interval["low"]) / 2 if interval else np.inf
+        bound = np.minimum(MUCH, half) if measure == "rsa" else half  # d, in SDs, moves by .1 with any word
+        order = np.argsort(-np.abs(changes), kind="stable")
+        if (most := order[(np.abs(changes) > bound)[order]]).size:
+            named = [f"{words[place]} {changes[place]:+.2f} (layer {run.numbers[place]})" for place in most[:MOST]]
+            more = f", and {len(most) - MOST} more" if len(most) > MOST else ""
             lines.append(f"influence.csv: {measure} {of} without a single word: {', '.join(named)}{more}")
     return lines
 

@@ -1,59 +1,42 @@
 """The post's findings, judged on a run's own numbers: on another model, one that does not hold is a finding too."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stages.artefacts.results import Results
+from stages.findings.beyond import against_spectrum
 from stages.geometry.comparison import COMPARISONS, fisher_z
 from stages.geometry.names import MATRICES, PAIRS
 
 
 class Undefined(Exception):
-    """A claim cannot be judged on a run: the reason, and what was measured all the same."""
-
-    def __init__(self, reason: str, measured: Any = None) -> None:
-        super().__init__(reason)
-        self.measured = measured
+    """Why a finding cannot be judged on a run."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """A finding as it came out: the numbers, and whether it holds.
-
-    None where it cannot be judged, with the reason, and of what is measured and not judged.
-    """
+class Verdict(NamedTuple):
+    """How a finding came out on a run."""
 
     measured: Any
-    holds: bool | None
-    reason: str = ""
+    holds: bool | None  # None where it is not judged
+    reason: str = ""  # why it is not
+    beyond: dict | None = None  # of `against_spectrum`, where random maps have the same measure
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A finding, and how it is judged.
 
-    Attributes
-    ----------
-    finding : str
-        What is measured.
-    post : str
-        What the post says.
-    rule : str
-        When it holds, in words.
-    measure : callable
-        Takes `Results`, gives what is measured and whether it holds; None where it is a measurement without a rule.
-    needs : str
-        A stage that can be switched off, without whose table it cannot be judged; empty where there is none.
+    ``measure`` takes `Results` and returns what is measured, whether the finding holds (None for a measurement without
+    a rule), and, where it cannot be judged, why; or it raises `Undefined`.
     """
 
-    finding: str
-    post: str
-    rule: str
-    measure: Callable[[Results], tuple[Any, bool | None]] = field(repr=False)
-    needs: str = ""
+    finding: str  # what is measured
+    post: str  # what the post says
+    rule: str  # when it holds, in words
+    measure: Callable[[Results], tuple]
+    null: str = ""  # the measure that random maps have, too, if any
+    needs: str = ""  # a stage that can be switched off, without whose table it cannot be judged, if any
 
     def why_not(self, run: Results) -> str:
         """Return why the table that it needs is empty; nothing where it is not."""
@@ -61,24 +44,25 @@ class Claim:
 
     def judge(self, run: Results) -> Verdict:
         """Judge it on a run."""
+        beyond = against_spectrum(run.null_choices, self.null, run.alpha) if self.null and run.null_choices else None
         if reason := self.why_not(run):
             return Verdict(None, None, reason)
         try:
-            measured, holds = self.measure(run)
+            measured, holds, *reason = self.measure(run)
         except Undefined as reason:
-            return Verdict(reason.measured, None, str(reason))
-        return Verdict(measured, None if holds is None else bool(holds))
+            return Verdict(None, None, str(reason), beyond)
+        return Verdict(measured, None if holds is None else bool(holds), "".join(reason), beyond)
 
 
 #: The post's own, by the ids of `metrics/claims.json`, in the order of the post.
 CLAIMS: dict[str, Claim] = {}
 
 
-def claim(finding: str, post: str, rule: str) -> Callable:
-    """Enter what judges a finding among `CLAIMS`, by its name: the rule in words stands above the rule in code."""
+def claim(finding: str, post: str, rule: str, null: str = "") -> Callable:
+    """Enter the function below among `CLAIMS`, by its name: the rule in words stands above the rule in code."""
 
-    def enter(measure: Callable[[Results], tuple[Any, bool]]) -> Callable:
-        CLAIMS[measure.__name__] = Claim(finding, post, rule, measure)
+    def enter(measure: Callable[[Results], tuple]) -> Callable:
+        CLAIMS[measure.__name__] = Claim(finding, post, rule, measure, null)
         return measure
 
     return enter
@@ -134,13 +118,13 @@ def similarity_order(run: Results) -> tuple:
     return dict(mean), mean["k"] > mean["q"] > mean["v"]
 
 
-@claim("weakest RSA, focus layer", "around .85", "at least 0.80")
+@claim("weakest RSA, focus layer", "around .85", "at least 0.80", null="rsa")
 def rsa_focus(run: Results) -> tuple:
     weakest = min(run.pearson[pair][run.place] for pair in PAIRS)
     return weakest, weakest >= 0.80
 
 
-@claim("mean RSA, layer 0 left out", "around .9", "0.85 to 0.95")
+@claim("mean RSA, layer 0 left out", "around .9", "0.85 to 0.95", null="rsa")
 def rsa_level(run: Results) -> tuple:
     _at_least(2, run)
     mean = later_layers(run, run.pearson_by_layer()).mean()
@@ -165,13 +149,13 @@ def rsa_first_layer(run: Results) -> tuple:
     return {"layer_0": first, "rest": np.mean(later)}, first < np.mean(later)
 
 
-@claim("Cohen's d, focus layer", "around 2.5", "each 2 to 3")
+@claim("Cohen's d, focus layer", "around 2.5", "each 2 to 3", null="d")
 def d_focus(run: Results) -> tuple:
     d = {name: run.separability[name][run.place] for name in MATRICES}
     return d, all(2 <= value <= 3 for value in d.values())
 
 
-@claim("smallest d of any layer and matrix", "high throughout", "at least 0.8")
+@claim("smallest d of any layer and matrix", "high throughout", "at least 0.8", null="d")
 def d_high(run: Results) -> tuple:
     smallest = min(run.separability[name].min() for name in MATRICES)
     return smallest, smallest >= 0.8
@@ -185,13 +169,13 @@ def d_dip(run: Results) -> tuple:
     return means, means["middle"] < means["outer"]
 
 
-@claim("share of RSA scores higher within than across", "every one", "all")
+@claim("share of RSA scores higher within than across", "every one", "all", null="rsa_gap")
 def within_above_across(run: Results) -> tuple:
     above = [run.rsa[f"{pair}_within"] > run.rsa[f"{pair}_across"] for pair in PAIRS]
     return np.mean(above), np.all(above)
 
 
-@claim("within less across after Fisher z", "the same", "mean above its SD over layers and pairs")
+@claim("within less across after Fisher z", "the same", "mean above its SD over layers and pairs", null="rsa_gap_z")
 def within_above_across_z(run: Results) -> tuple:
     """Fisher's z keeps the order of scores, and so the sign of every gap: it can change their size alone."""
     within, across = (

@@ -9,38 +9,27 @@ from stages.findings.beyond import EVERY
 from stages.findings.claims import CLAIMS
 from stages.geometry.names import MATRICES
 
-#: The columns from the summary, as they are called there.
-MEANS = ("rsa", "rsa_null", *(f"d_{name}" for name in MATRICES), "d_null")
+#: The columns: those of the means are called as in the summary, those of counts as in `metrics/verdicts.csv`.
+ABOUT, MEANS = ("parameters", "layers"), ("rsa", "rsa_null", *(f"d_{name}" for name in MATRICES), "d_null")
+COUNTS = ("above", "inside", "below")
+COLUMNS = ("model", *ABOUT, "words", *MEANS, *COUNTS, "v_above", "held", "judged")
 
 
 def shelf(kept: Sequence[Kept]) -> pd.DataFrame:
-    """Return a row a kept run.
+    """Return a row a kept run, of `COLUMNS`.
 
-    Returns
-    -------
-    pandas.DataFrame
-        ``model``, ``parameters``, ``layers``, ``words``; means over layers as in the summary; ``above``, ``inside``,
-        ``below``: RSA scores among maps with the trained spectra, under every choice; ``v_above``: layers in which V
-        separates categories beyond them, likewise; ``held`` of ``judged`` claims of the post.
+    ``above``, ``inside`` and ``below`` count RSA scores among maps with the trained spectra, under every choice,
+    ``v_above`` the layers in which V separates categories beyond them, likewise; ``held`` and ``judged`` count claims
+    of the post, without those that are younger than the run.
     """
-    return pd.DataFrame([_row(one) for one in kept])
-
-
-def _row(one: Kept) -> dict:
-    shape = one.about["overview"]
-    agreed = one.verdicts[(one.verdicts["transform"] == EVERY) & (one.verdicts["rung"] == "spectrum")]
-    counts = agreed.set_index(["measure", "of"])
-    found = {name: one.summary.get(name) for name in MEANS}
-    if len(agreed):
-        found |= {where: int(counts.loc[("rsa", EVERY), where]) for where in ("above", "inside", "below")}
-        found["v_above"] = int(counts.loc[("d", "v"), "above"])
-    holds = [one.claims[name]["holds"] for name in CLAIMS]
-    return {
-        "model": one.name,
-        "parameters": shape["parameters"],
-        "layers": shape["layers"],
-        "words": one.about["words"],
-        **found,
-        "held": sum(held is True for held in holds),
-        "judged": sum(held is not None for held in holds),
-    }
+    rows = []
+    for one in kept:
+        row = {"model": one.name, **{key: one.about["overview"][key] for key in ABOUT}, "words": one.about["words"]}
+        row |= {name: one.summary.get(name) for name in MEANS}
+        agreed = one.verdicts[(one.verdicts["transform"] == EVERY) & (one.verdicts["rung"] == "spectrum")]
+        if len(agreed):
+            counts = agreed.set_index(["measure", "of"])
+            row |= counts.loc[("rsa", EVERY), [*COUNTS]].to_dict() | {"v_above": counts.loc[("d", "v"), "above"]}
+        holds = [one.claims[name]["holds"] for name in CLAIMS if name in one.claims]
+        rows.append(row | {"held": holds.count(True), "judged": len(holds) - holds.count(None)})
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,18 +1,15 @@
-"""How claims are written: in the log, in the report, in a README."""
+"""How findings are written: in the log, in the report, in a README."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
 from stages.findings.claims import Verdict
 from stages.findings.summary import ASKED
+from stages.pipeline.command import print_table
 
 
 def in_words(measured: Any) -> str:
-    """Write what a claim measured: a number, several by name, or nothing."""
+    """Write what a finding measured: a number, several by name, or nothing."""
     match measured:
         case None:
             return ""
@@ -26,14 +23,11 @@ def in_words(measured: Any) -> str:
             return f"{measured:.2f}"
 
 
-def show(verdicts: Mapping[str, Verdict], beyond: Mapping[str, Mapping]) -> None:
-    """Print verdicts as a table: finding, post, this run, whether it holds, and whether it lies beyond random maps."""
-    table = Table("finding", "the post", "this run", "holds", "beyond random maps", box=box.SIMPLE_HEAD)
-    for name, verdict in verdicts.items():
-        holds = {True: "yes", False: "no", None: verdict.reason}[verdict.holds]
-        words = "{verdict}, {above} of {of}".format(**beyond[name]) if name in beyond else ""
-        table.add_row(ASKED[name].finding, ASKED[name].post, in_words(verdict.measured), holds, words)
-    console = Console()
-    if not console.is_terminal:  # rich would fold the table to 80 columns in a log
-        console.width = 120
-    console.print(table)
+def show(verdicts: Mapping[str, Verdict]) -> None:
+    """Print a row for each verdict."""
+    rows = []
+    for name, (measured, holds, reason, beyond) in verdicts.items():
+        words = "{verdict}, {above} of {of}".format(**beyond) if beyond else ""
+        held = {True: "yes", False: "no", None: reason}[holds]
+        rows.append([ASKED[name].finding, ASKED[name].post, in_words(measured), held, words])
+    print_table(["finding", "the post", "this run", "holds", "beyond random maps"], rows)

@@ -1,1 +1,1 @@
-"""The command `python -m stages.gate`: Hold the metrics of the workspace against another revision's."""
+"""The command `python -m stages.gate`: Compare the metrics of the workspace with another revision's."""

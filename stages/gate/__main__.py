@@ -1,17 +1,17 @@
-"""Guard the numbers: hold every metric of the workspace against another revision's, within tolerances.
+"""Compare every metric of the workspace with another revision's, within tolerances.
 
 The metrics are summary, claims and tables: all *.json and *.csv in metrics/. How far each number may lie from the
-base's is written in metrics/tolerances.yaml; text must be the same, a cell empty on both sides passes. It also holds
-dvc.lock against the workspace: numbers that this code, these settings and data did not produce are not judged.
+base's is written in metrics/tolerances.yaml; text must be the same, a cell empty on both sides passes. It also compares
+dvc.lock with the workspace: numbers that this code, these settings and data did not produce are not judged.
 """
 
 import sys
 from pathlib import Path
 
 from stages.gate.judge import judge
-from stages.gate.show import FEW, add, markdown, show
+from stages.gate.show import FEW, markdown, show
 from stages.gate.verdicts import Verdict
-from stages.pipeline.command import parser, plain_errors, warn
+from stages.pipeline.command import parser, plain_errors, warn, writing
 
 EXITS = """exit codes:
   0  every metric is within its tolerance
@@ -39,9 +39,12 @@ def main() -> None:
         report = judge(chosen.base, {Verdict.NEW} if chosen.allow_new else set())
         show(report, chosen.all)
         if chosen.markdown:
-            add(chosen.markdown, markdown(report, chosen.all))
-    say = warn if report.code else print
-    say(f"gate: {report.sentence}")
+            with (
+                writing(f"--markdown {chosen.markdown}:"),
+                chosen.markdown.open("a", encoding="utf-8", newline="\n") as file,
+            ):
+                file.write(markdown(report, chosen.all))
+    (warn if report.code else print)(f"gate: {report.sentence}")
     sys.exit(report.code)
 
 

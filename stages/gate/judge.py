@@ -1,6 +1,7 @@
 """Compare the workspace with another revision: what the gate found, and its exit code."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from stages.gate import revisions, verdicts
@@ -12,74 +13,48 @@ ENDINGS = (".json", ".csv")
 TOLERANCES = METRICS / "tolerances.yaml"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Report:
-    """What the gate found.
+    """What the gate found: judgements by file, what else to note, the exit code, and the verdict on the whole."""
 
-    Attributes
-    ----------
-    base : str
-        The revision that the workspace is held against.
-    allowed : set of Verdict
-        Verdicts that count for neither failure.
-    judgements : dict of str to list of Judgement
-        By file.
-    problems : list of str
-        Why it cannot judge, beside the judgements; a line each.
-    notes : list of str
-        What else the user should know.
-    """
-
-    base: str
-    allowed: set[Verdict]
-    judgements: dict[str, list[Judgement]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def among(self, kinds: set[Verdict]) -> list[Judgement]:
-        """Return the judgements of these verdicts that count."""
-        counted = kinds - self.allowed
-        return [j for judgements in self.judgements.values() for j in judgements if j.verdict in counted]
-
-    @property
-    def code(self) -> int:
-        """The exit code."""
-        return 2 if self.problems or self.among(UNJUDGED) else 1 if self.among(FAILED) else 0
-
-    @property
-    def sentence(self) -> str:
-        """The verdict on the whole."""
-        counts = f"{len(self.among(FAILED))} beyond tolerance or changed, {len(self.among(UNJUDGED))} not to be judged"
-        return {
-            0: f"within tolerance of {self.base}: {sum(map(len, self.judgements.values()))} metrics",
-            1: f"not within tolerance of {self.base}: {counts}",
-            2: f"cannot judge against {self.base}: {counts}" + "".join(f"\n{line}" for line in self.problems),
-        }[self.code]
+    base: str  # the revision that the workspace is compared with
+    allowed: set[Verdict]  # those that count for neither failure
+    judgements: dict[str, list[Judgement]]
+    notes: list[str]
+    code: int
+    sentence: str
 
 
 def judge(revision: str | None, allowed: set[Verdict]) -> Report:
     """Compare the workspace with a revision."""
     tolerances = verdicts.read_tolerances(TOLERANCES)
-    base, theirs = revisions.metrics_at(revision, str(METRICS), ENDINGS)
-    ours = {path.name: path.read_bytes() for path in sorted(METRICS.iterdir()) if path.name.endswith(ENDINGS)}
-    report = Report(base, allowed)
+    base, theirs = revisions.metrics_at(revision, METRICS.as_posix(), ENDINGS)
+    ours = {path.name: path.read_bytes() for path in METRICS.iterdir() if path.name.endswith(ENDINGS)}
+    judgements, problems = {}, []  # why it cannot judge, beside the judgements
     for name in sorted({*theirs, *ours}):
         sides = []
         for where, files in ((base, theirs), ("the workspace", ours)):
             try:
                 sides.append(verdicts.parse(name, files[name].decode()) if name in files else None)
-            except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-                report.problems.append(f"{METRICS / name} of {where} cannot be read: {error}")
+            except ValueError as error:  # UnicodeDecodeError, JSONDecodeError and pandas' errors are ValueErrors
+                problems.append(f"{METRICS / name} of {where} cannot be read: {str(error).strip()}")
         if len(sides) == 2:
             try:
-                report.judgements[name] = verdicts.compare(name, *sides, tolerances)
+                judgements[name] = verdicts.compare(name, *sides, tolerances)
             except UserError as error:
                 raise UserError(f"{TOLERANCES}: {error}") from None
-    judged = [j for judgements in report.judgements.values() for j in judgements]
+    judged = list(chain.from_iterable(judgements.values()))
     if all(j.verdict == Verdict.NEW for j in judged):
-        report.problems.append(f"{base} has no metric in {METRICS}")
-    for pattern in verdicts.unused(tolerances, [j.metric for j in judged]):
-        report.notes.append(f"no metric goes by {pattern!r} of {TOLERANCES}")
+        problems.append(f"{base} has no metric in {METRICS}")
     for stage, differences in revisions.stale().items():
-        report.problems.append(f"dvc.lock is stale, stage {stage}: {', '.join(differences)}; run `dvc repro`")
-    return report
+        problems.append(f"dvc.lock is stale, stage {stage}: {', '.join(differences)}; run `dvc repro`")
+    notes = [f"no metric goes by {p!r} of {TOLERANCES}" for p in tolerances.unused(j.metric for j in judged)]
+    failed, unjudged = (sum(j.verdict in kinds - allowed for j in judged) for kinds in (FAILED, UNJUDGED))
+    counts = f"{failed} beyond tolerance or changed, {unjudged} not to be judged"
+    code = 2 if problems or unjudged else 1 if failed else 0
+    sentence = [
+        f"within tolerance of {base}: {len(judged)} metrics",
+        f"not within tolerance of {base}: {counts}",
+        "\n".join([f"cannot judge against {base}: {counts}", *problems]),
+    ][code]
+    return Report(base, allowed, judgements, notes, code, sentence)

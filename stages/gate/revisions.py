@@ -12,21 +12,12 @@ MAIN = ("main", "origin/main")
 
 
 def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> tuple[str, dict[str, bytes]]:
-    """Read a folder's files as a revision has them.
-
-    Parameters
-    ----------
-    revision : str or None
-        A Git revision or DVC experiment; None: the main branch.
-    folder : str
-        Path from the repository's root.
-    endings : tuple of str
-        What the names of the files end with.
+    """Read the files of a folder whose names have these endings, as a Git revision or DVC experiment has them.
 
     Returns
     -------
     name : str
-        The revision as given, and its commit.
+        The revision as given (None is the main branch), and its commit.
     files : dict of str to bytes
         By name, sorted.
 
@@ -45,9 +36,8 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
             files = git.get_fs(commit)
         except SCMError:
             continue
-        root = Path(folder).as_posix()
-        paths = [path for path in files.ls(root, detail=False) if path.endswith(endings)] if files.exists(root) else []
-        return f"{name} ({commit[:7]})", {Path(path).name: files.cat_file(path) for path in sorted(paths)}
+        paths = files.ls(folder, detail=False) if files.exists(folder) else []
+        return f"{name} ({commit[:7]})", {Path(p).name: files.cat_file(p) for p in sorted(paths) if p.endswith(endings)}
     if revision:
         raise UserError(
             f"{revision} is no Git revision or experiment of this repository\n"
@@ -65,7 +55,7 @@ def stale() -> dict[str, list[str]]:
     Returns
     -------
     dict of str to list of str
-        Stage → what changed; only stages of which something did.
+        By stage, what changed; only stages of which something did.
 
     Raises
     ------

@@ -1,12 +1,12 @@
 """What the gate found as tables: in the terminal, and as Markdown."""
 
 from collections import Counter
-from pathlib import Path
+from itertools import chain
 
 from stages.artefacts.files import DECIMALS
 from stages.gate.judge import Report
 from stages.gate.verdicts import FAILED, UNJUDGED, Value, Verdict
-from stages.pipeline.command import print_table, writing
+from stages.pipeline.command import print_table
 
 #: So many metrics within tolerance are listed unless all are asked for.
 FEW = 10
@@ -16,14 +16,16 @@ MOST_ROWS = 500
 
 def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[str]], str]]:
     """Return two tables, of metrics and of files: for each its headings, its rows, and what it leaves out."""
-    judged = [j for judgements in report.judgements.values() for j in judgements]
-    failed = [j for j in judged if j.verdict in FAILED | UNJUDGED]
-    within = [j for j in judged if j.verdict == Verdict.WITHIN]
+    judged = list(chain.from_iterable(report.judgements.values()))
     # What moves every number by its last decimal fills pages: those nearest to their limits say enough.
+    within = [j for j in judged if j.verdict == Verdict.WITHIN]
     nearest = sorted(within, key=lambda j: abs(j.difference) / j.tolerance, reverse=True)[:FEW]
-    chosen = judged if everything else sorted(failed, key=lambda j: j.verdict in FAILED) + nearest
-    listed = [[j.metric, *map(written, (j.base, j.here, j.difference, j.tolerance)), str(j.verdict)] for j in chosen]
+    listed = [j for kinds in (UNJUDGED, FAILED) for j in judged if j.verdict in kinds] + nearest
     left = f"and {len(within) - FEW} more within tolerance" if len(within) > FEW and not everything else ""
+    metrics = [
+        [metric, *map(written, (base, here, difference, tolerance)), str(verdict)]
+        for metric, base, here, verdict, difference, tolerance in (judged if everything else listed)
+    ]
     files = []
     for name, judgements in report.judgements.items():
         counts = Counter(j.verdict for j in judgements)
@@ -31,7 +33,7 @@ def tables(report: Report, everything: bool) -> list[tuple[list[str], list[list[
         groups = ({Verdict.SAME}, {Verdict.WITHIN}, FAILED, UNJUDGED - report.allowed)
         files.append([name, *(str(sum(counts[v] for v in group)) for group in groups), written(largest)])
     return [
-        (["metric", "base", "here", "difference", "tolerance", "verdict"], listed, left),
+        (["metric", "base", "here", "difference", "tolerance", "verdict"], metrics, left),
         (["file", "same", "within", "beyond", "not judged", "largest difference"], files, ""),
     ]
 
@@ -65,9 +67,3 @@ def markdown(report: Report, everything: bool) -> str:
                 text += ["", more]
             text.append("")
     return "\n".join(text)
-
-
-def add(path: Path, text: str) -> None:
-    """Add text to the end of a file."""
-    with writing(f"--markdown {path}:"), path.open("a", encoding="utf-8", newline="\n") as file:
-        file.write(text)
