@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
-
 from stages.geometry.agreement import moments_of_vectors
+
 from stages.geometry.comparison import fisher_z, head_by_head, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d
 from stages.geometry.moments import Scored, moments_in_pieces, scores

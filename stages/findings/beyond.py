@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.transforms import TRANSFORMS
 
 #: In the place of a transform and of a comparison: all of them.
 EVERY = "every"
@@ -30,8 +32,6 @@ OF_CLAIMS = {
     "within_above_across": "rsa_gap",
     "within_above_across_z": "rsa_gap_z",
 }
-TRANSFORM_WORDS = {"none": "raw", "center": "centred", "zscore": "z-scored"}
-COMPARISON_WORDS = {"pearson": "", "spearman": " Spearman", "cka_debiased": " debiased CKA"}
 
 #: The ladder under every choice, as `stages.statistics.nulls.ladder` gives it.
 Ladder = Mapping[tuple[str, str, str, str, str], Mapping[str, np.ndarray]]
@@ -122,8 +122,8 @@ def in_short(some: Sequence[tuple[str, str]], choices: Mapping[tuple[str, str], 
     for transform in dict.fromkeys(choice[0] for choice in some):
         own = [comparison for other, comparison in some if other == transform]
         every = sum(other == transform for other, _ in choices)
-        words = [""] if len(own) == every else [COMPARISON_WORDS[comparison] or " Pearson" for comparison in own]
-        parts += [f"{TRANSFORM_WORDS[transform]}{word}" for word in words]
+        words = [""] if len(own) == every else [f" {COMPARISONS[comparison].short}" for comparison in own]
+        parts += [f"{TRANSFORMS[transform].short}{word}" for word in words]
     return ", ".join(parts)
 
 

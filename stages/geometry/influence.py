@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.moments import Moments, cohens_d, moments
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.moments import Moments, cohens_d, moments, named
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
 
 #: By more than this a word changes a score much.
@@ -65,6 +65,4 @@ def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | N
 
 def _scores(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
     with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
-        r, d = every.correlations(strict=False), cohens_d(every, within, strict=False)
-    found = {("rsa", pair): r[..., *place] for pair, place in zip(PAIRS, PLACES, strict=True)}
-    return found | {("d", name): d[..., place] for place, name in enumerate(MATRICES)}
+        return named({"rsa": every.correlations(strict=False)}, cohens_d(every, within, strict=False), MATRICES)

@@ -1,6 +1,7 @@
 """Figures 11 and 12: the controls, and the same scores under other choices."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from stages.geometry.comparison import COMPARISONS, ROBUST
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
+from stages.geometry.transforms import TRANSFORMS
 from stages.plotting.captions import counts, means, numbers
 from stages.plotting.ladder import draw_ranges, draw_trained, range_handles
 from stages.plotting.names import number
@@ -22,10 +25,10 @@ if TYPE_CHECKING:
 
 #: How RSA to the input is drawn, by matrix.
 LINES = {"q": "--", "k": ":", "v": "-."}
-#: How the transforms are drawn in Figure 12: name, colour, marker; None stands for the text's colour.
-TRANSFORMS = {"none": ("as they are", None, "o"), "center": ("centred", "C3", "D"), "zscore": ("z-scored", "C4", "v")}
-#: And the comparisons: name, line.
-COMPARISONS = {"pearson": ("Pearson", "-"), "spearman": ("Spearman", ":")}
+#: How the transforms of Figure 12 are drawn, in their order: colour (None is the text's) and marker.
+LOOKS = dict(zip(TRANSFORMS, cycle([(None, "o"), ("C3", "D"), ("C4", "v"), ("C5", "s"), ("C6", "^"), ("C7", "X")])))
+#: And the comparisons: line.
+STROKES = dict(zip(ROBUST, cycle(["-", ":", "--", "-."])))
 
 
 def _of_input(run: "Results") -> str:
@@ -106,7 +109,7 @@ def _name_axes(axes: Sequence[Axes], layers: Sequence[int], rsa: tuple[float, fl
 def _of_choices(run: "Results") -> str:
     def means_of(columns: Mapping[str, Sequence[str]]) -> str:
         means = {choice: np.mean([run.robustness[column] for column in names]) for choice, names in columns.items()}
-        return ", ".join(f"{label} {number(means[choice])}" for choice, (label, *_) in TRANSFORMS.items())
+        return ", ".join(f"{transform.label} {number(means[choice])}" for choice, transform in TRANSFORMS.items())
 
     rsa = means_of({choice: [f"{pair}_{choice}_pearson" for pair in PAIRS] for choice in TRANSFORMS})
     d = means_of({choice: [f"{name}_{choice}" for name in MATRICES] for choice in TRANSFORMS})
@@ -118,11 +121,11 @@ def _of_choices(run: "Results") -> str:
     "The same under other choices",
     values=lambda run: (run.robustness, run.numbers),
     caption=_of_choices,
-    alternative="Lines over layers for each pair and matrix, under three transforms and two comparisons",
+    alternative="Lines over layers for each pair and matrix, under every transform and comparison",
     table="robustness",
 )
 def robustness(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
-    """Draw Figure 12: RSA and separability over layers under every transform and two comparisons.
+    """Draw Figure 12: RSA and separability over layers under every transform and comparison.
 
     Parameters
     ----------
@@ -133,10 +136,10 @@ def robustness(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figur
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     size = 0.8 * marker_size(len(layers))
-    for transform, (_, colour, marker) in TRANSFORMS.items():
+    for transform, (colour, marker) in LOOKS.items():
         style = {"color": colour or rcParams["text.color"], "marker": marker, "markersize": size}
         for axis, pair in zip(axes[:3], PAIRS, strict=True):
-            for comparison, (_, line) in COMPARISONS.items():
+            for comparison, line in STROKES.items():
                 axis.plot(scores[f"{pair}_{transform}_{comparison}"], linestyle=line, **style)
         for axis, name in zip(axes[3:], MATRICES, strict=True):
             axis.plot(scores[f"{name}_{transform}"], **style)
@@ -144,9 +147,9 @@ def robustness(scores: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figur
     d = widened([values for column, values in scores.items() if column[:2] not in PAIRS], (0.0, 1.0))
     _name_axes(axes, layers, rsa, d)
     handles = [
-        Line2D([], [], color=colour or rcParams["text.color"], marker=marker, label=label)
-        for label, colour, marker in TRANSFORMS.values()
-    ] + [Line2D([], [], color="grey", linestyle=line, label=label) for label, line in COMPARISONS.values()]
+        Line2D([], [], color=colour or rcParams["text.color"], marker=marker, label=TRANSFORMS[transform].label)
+        for transform, (colour, marker) in LOOKS.items()
+    ] + [Line2D([], [], color="grey", linestyle=line, label=COMPARISONS[name].short) for name, line in STROKES.items()]
     figure.legend(handles=handles, loc="outside right center")
     figure.suptitle("The same under other choices")
     return figure

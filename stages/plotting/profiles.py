@@ -9,9 +9,10 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS
 from stages.plotting.captions import above_chance, of_units, ranges
-from stages.plotting.names import COMPARISON_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, layer_axis, number_layers, panels, profile, show_limits, widened
 from stages.plotting.uncertainty import CERTAIN, Uncertainty, shown
@@ -64,7 +65,7 @@ def _of_scores(run: "Results") -> Uncertainty:
     "RSA scores over layers",
     values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run)),
     caption=lambda run: (
-        f"RSA score ({COMPARISON_LABELS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
+        f"RSA score ({COMPARISONS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
         + above_chance(run, "rsa", PAIRS)
     ),
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V",
@@ -80,14 +81,14 @@ def rsa_profile(
     layers : sequence of int
         Their numbers.
     comparison : str
-        What the scores are: a key of `COMPARISON_LABELS`.
+        What the scores are: a key of `COMPARISONS`.
     known : Uncertainty
     """
     figure, (axis,) = panels(1, width=9.4 if known.band_keys("rsa") or known.test_keys("rsa", PAIRS) else 8)
     for pair in PAIRS:
         profile(axis, pair, scores[pair], known.interval("rsa", pair), known.significant("rsa", pair))
     layer_axis(axis, layers)
-    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
+    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISONS[comparison].axis)
     axis.set_ylim(show_limits(widened([scores[pair] for pair in PAIRS] + known.ends("rsa", PAIRS))))
     _legend(figure, [*known.band_keys("rsa"), *known.test_keys("rsa", PAIRS)])
     return figure

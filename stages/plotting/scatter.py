@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.similarity import METRICS
 from stages.plotting.captions import at_focus, numbers, of_units
-from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, panels
 
@@ -66,7 +68,7 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
         f"token {run.record['target']}" if run.aside else OWN_TOKEN,
     ),
     caption=lambda run: (
-        f"RSA score ({COMPARISON_LABELS[run.comparison].name}) over {len(run.within)} pairs of words: "
+        f"RSA score ({COMPARISONS[run.comparison].name}) over {len(run.within)} pairs of words: "
         f"{numbers(at_focus(PAIRS, run.rsa, run))}."
     ),
     alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
@@ -88,16 +90,16 @@ def rsa_scatter(
     scores : mapping of "qk", "qv", "kv" to float
         RSA scores, for the titles.
     metric : str
-        A key of `METRIC_LABELS`.
+        A key of `METRICS`.
     layer : int
     comparison : str
-        What the scores are: a key of `COMPARISON_LABELS`.
+        What the scores are: a key of `COMPARISONS`.
     token : str
         Where words are compared.
     """
-    symbol = COMPARISON_LABELS[comparison].symbol
+    symbol = COMPARISONS[comparison].symbol
     titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
-    figure = _scatter(similarity, titles, METRIC_LABELS[metric].short)
+    figure = _scatter(similarity, titles, METRICS[metric].short)
     figure.suptitle(f"Layer {layer}, {token}, n = {_counted(similarity['q'], 'word pairs')}")
     return figure
 
@@ -143,10 +145,10 @@ def category_distributions(
     d : mapping of "q", "k", "v" to float
         Cohen's d, for the titles.
     metric : str
-        A key of `METRIC_LABELS`.
+        A key of `METRICS`.
     layer : int
     """
-    label, figure, axes = METRIC_LABELS[metric], *panels(3, width=12)
+    label, figure, axes = METRICS[metric], *panels(3, width=12)
     # Distances of Q, K and V may differ by orders.
     shared = _bins(*similarity.values()) if label.bounded else None
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS
 from stages.geometry.pairs import category_masks, square
+from stages.geometry.similarity import METRICS
 from stages.plotting.captions import numbers
-from stages.plotting.names import METRIC_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import POST_LIMITS, panels, shortened, widened
 
@@ -53,7 +54,7 @@ def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     4,
     "Similarity matrices",
     values=lambda run: (
-        {name: square(pairs, METRIC_LABELS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
+        {name: square(pairs, METRICS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
         run.record["categories"],
         run.record["metric"],
         run.focus,
@@ -72,10 +73,10 @@ def similarity_matrices(
     matrices : mapping of "q", "k", "v" to ndarray, shape (words, words)
     categories : sequence of str, length words
     metric : str
-        A key of `METRIC_LABELS`.
+        A key of `METRICS`.
     layer : int
     """
-    label = METRIC_LABELS[metric]
+    label = METRICS[metric]
     pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
     blocks = [(name, len(list(run))) for name, run in groupby(categories)]
@@ -109,7 +110,7 @@ def similarity_series(
         The first layer's first.
     categories : sequence of str, length words
     metric : str
-        A key of `METRIC_LABELS`.
+        A key of `METRICS`.
     limits : tuple of float
         Lowest and highest similarity of all layers.
     layers : sequence of int
@@ -120,7 +121,7 @@ def similarity_series(
     Figure
         The same one each time, for the next layer: a layout once computed fits them all.
     """
-    label = METRIC_LABELS[metric].long
+    label = METRICS[metric].long
     low, high = limits
     blocks = [(category, len(list(run))) for category, run in groupby(categories)]
     for layer, values in zip(layers, matrices, strict=True):

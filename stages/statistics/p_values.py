@@ -8,17 +8,8 @@ def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
 
     .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(n_\le, n_\ge)}{D + 1}\right)
 
-    with the numbers n of the drawn values that are at most, and at least, the value.
-
-    Parameters
-    ----------
-    value : float
-    drawn : ndarray, shape (D,)
-
-    Returns
-    -------
-    float
-        From 2/(D + 1) to 1; NaN where the value or a draw is undefined.
+    with the numbers n of the drawn values, shape (D,), that are at most, and at least, the value. From 2/(D + 1) to 1;
+    NaN where the value or a draw is undefined.
 
     References
     ----------
