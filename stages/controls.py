@@ -8,7 +8,7 @@ from stages.artefacts.activations import vectors_at
 from stages.artefacts.empty import write_told
 from stages.artefacts.schema import OFF
 from stages.artefacts.tensors import open_tensors
-from stages.geometry.comparison import COMPARISONS, ROBUST, pairwise
+from stages.geometry.comparison import COMPARISONS, pairwise, robust
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.geometry.pairs import within_category
@@ -28,9 +28,9 @@ OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 
 def main(stage: Stage) -> None:
-    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
+    scores, choices, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
     write_told(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
-    write_told(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
+    write_told(stage.output("metrics/robustness.csv"), "robustness.csv", choices, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
@@ -49,13 +49,13 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         bar = progress("bootstrap")
         scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
         size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
-        robust = [
+        choices = [
             robustness(vectors[part], categories, tensors.record["metric"])
             for part in progress("controls")(list(blocks(layers, size)))
         ]
     # No bootstrap interval of an SD covers: see the README of this package's statistics.
     scores = {key: {"value": cells["value"]} if key[0].startswith("sd_") else cells for key, cells in scores.items()}
-    return scores, join(robust), vectors.numbers
+    return scores, join(choices), vectors.numbers
 
 
 def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> dict[str, np.ndarray]:
@@ -64,7 +64,7 @@ def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], met
     for transform in TRANSFORMS:
         similar = Similar(len(categories), metric, transform)
         similarity = {name: similar(vectors[name]) for name in MATRICES}
-        for comparison in ROBUST:
+        for comparison in robust():
             scores = pairwise(similarity, COMPARISONS[comparison].features)
             columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}
         columns |= {f"{name}_{transform}": cohens_d(values, within) for name, values in similarity.items()}

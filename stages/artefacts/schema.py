@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.geometry.comparison import ROBUST
+from stages.geometry.comparison import robust
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.transforms import TRANSFORMS
 
@@ -97,7 +97,7 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 #: What heads are scored by.
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA by comparison: where it is called nothing more, it is Pearson's r.
-BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in ROBUST}
+BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
 CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORMS for c in BY for of in PAIRS}
 CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORMS for of in MATRICES}
 SPECTRA = {f"{name}_participation": ("participation", name, "value") for name in MATRICES}

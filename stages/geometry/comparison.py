@@ -143,7 +143,7 @@ class Comparison:
         return pearson(self.features(first), self.features(second))
 
 
-#: What no comparison looks at.
+#: What no comparison so far looks at.
 LINEAR = frozenset({"word order", "shift", "positive scale"})
 
 #: The values of `rsa.comparison` in params.yaml.
@@ -156,8 +156,11 @@ COMPARISONS: dict[ComparisonName, Comparison] = {
         u_centred, "RSA scores (debiased CKA)", "debiased CKA", "debiased CKA", "CKA", False, LINEAR | {"word effects"}
     ),
 }
-#: Those that are compared with each other.
-ROBUST: list[ComparisonName] = [name for name, comparison in COMPARISONS.items() if comparison.robust]
+
+
+def robust() -> list[ComparisonName]:
+    """Return the comparisons that `metrics/robustness.csv` holds beside each other."""
+    return [name for name, comparison in COMPARISONS.items() if comparison.robust]
 
 
 def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.geometry.comparison import COMPARISONS, ROBUST
+from stages.geometry.comparison import COMPARISONS, robust
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
 from stages.geometry.transforms import TRANSFORMS
 from stages.plotting.captions import counts, means, numbers
@@ -28,7 +28,7 @@ LINES = {"q": "--", "k": ":", "v": "-."}
 #: How the transforms of Figure 12 are drawn, in their order: colour (None is the text's) and marker.
 LOOKS = dict(zip(TRANSFORMS, cycle([(None, "o"), ("C3", "D"), ("C4", "v"), ("C5", "s"), ("C6", "^"), ("C7", "X")])))
 #: And the comparisons: line.
-STROKES = dict(zip(ROBUST, cycle(["-", ":", "--", "-."])))
+STROKES = dict(zip(robust(), cycle(["-", ":", "--", "-."])))
 
 
 def _of_input(run: "Results") -> str:
