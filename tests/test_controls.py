@@ -1,4 +1,4 @@
-"""The controls: random projections against brute force, partial RSA against regression.
+"""The controls: random projections against brute force.
 
 RSA_FULL=1 repeats the simulation at ten times its size.
 """
@@ -7,13 +7,10 @@ import os
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 
 from stages.geometry.comparison import pearson
 from stages.geometry.similarity import cosine
-from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, project
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
@@ -53,20 +50,3 @@ def test_shared_input_alone_gives_high_rsa() -> None:
     wide, narrow = (pearson(*(cosine(project(factor(x), width, 10, rng)) for _ in "qk")) for width in (1600, 64))
     assert wide.mean() > 0.97
     assert narrow.mean() < wide.min()
-
-
-@settings(max_examples=30)
-@given(st.integers(0, 2**32 - 1))
-def test_partial_correlation_is_that_of_regression_residuals(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=40)
-    a, b = x + rng.normal(size=40), 0.5 * x + rng.normal(size=40)
-    design = np.stack([np.ones(40), x], axis=1)
-    left = [y - design @ np.linalg.lstsq(design, y, rcond=None)[0] for y in (a, b)]
-    found = partial_correlation(pearson(a, b), pearson(a, x), pearson(b, x))
-    assert found == pytest.approx(np.corrcoef(*left)[0, 1], abs=1e-9)
-
-
-def test_partial_correlation_with_the_input_itself_is_an_error() -> None:
-    with pytest.raises(FloatingPointError, match="undefined"):
-        partial_correlation(np.array(0.4), np.array(1.0), np.array(0.4))

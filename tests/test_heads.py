@@ -14,10 +14,9 @@ from stages.artefacts.empty import empty_cells
 from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import read_record
 from stages.findings.summary import strongest
-from stages.geometry.effects import cohens_d
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar, cosine
-from stages.statistics.heads import HeadNulls, head_scores, in_groups
+from stages.statistics.heads import HeadNulls, head_scores
 from stages.statistics.projections import factor, haar_frames
 
 CATEGORIES = list("aaabbbbcc")
@@ -49,21 +48,6 @@ def test_every_head_equals_a_loop(heads: int, kv_heads: int, v_units: int, metri
         for a, b in ("qk", "qv", "kv"):
             r = np.corrcoef(similarity[a], similarity[b])[0, 1]
             assert found[a + b][head] == pytest.approx(r, abs=1e-12)
-
-
-def test_scores_of_one_head_do_not_depend_on_the_others() -> None:
-    given = vectors(1, 4, 4)
-    before = head_scores(given, 4, SIMILAR, WITHIN)
-    for values in given.values():
-        values[:, 8:12] += 5
-    after = head_scores(given, 4, SIMILAR, WITHIN)
-    for name in before:
-        np.testing.assert_array_equal(before[name] != after[name], [False, False, True, False], name)
-
-
-def test_heads_of_a_group_stand_together() -> None:
-    units = np.arange(12)[None]
-    np.testing.assert_array_equal(in_groups(units, 3, 2)[:, :, 0], [[[0, 1, 2], [3, 4, 5]], [[6, 7, 8], [9, 10, 11]]])
 
 
 @pytest.mark.parametrize(("width", "kv_width"), [(10, 10), (12, 8)])
@@ -135,18 +119,6 @@ def test_the_null_of_a_dead_head_is_empty() -> None:
     found = nulls.ranges(0.1)
     assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
     assert np.isfinite(found["qk_null"]).all()
-
-
-def test_cohens_d_of_many_rows_is_pingouins() -> None:
-    similarity = np.random.default_rng(0).normal(size=(2, 3, len(WITHIN))).astype(np.float32)
-    found = cohens_d(similarity, WITHIN)
-    assert found.shape == (2, 3)
-    for place in np.ndindex(2, 3):
-        values = similarity[place].astype(float)
-        expected = pingouin.compute_effsize(values[WITHIN], values[~WITHIN], eftype="cohen")
-        assert found[place] == pytest.approx(expected, abs=1e-12)
-    with pytest.raises(FloatingPointError, match="do not vary"):
-        cohens_d(WITHIN.astype(float), WITHIN)
 
 
 def test_the_strongest_head() -> None:
