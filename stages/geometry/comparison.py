@@ -115,27 +115,20 @@ class Comparison:
 
     All of them are held against the nulls; scores within and across categories, tests, intervals and controls are
     Pearson's r of the similarities themselves.
-
-    Attributes
-    ----------
-    features : callable
-        Takes condensed similarities, shape (..., pairs), gives what is correlated, of the same shape.
-    axis, name, short, symbol : str
-        What the scores are called on an axis, in a sentence and in a list of choices, and their symbol.
-    robust : bool
-        Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
-    invariant_to : frozenset of str
-        Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
-        ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all
-        its similarities on one side).
     """
 
+    #: Takes condensed similarities, shape (..., pairs), gives what is correlated.
     features: Callable[[np.ndarray], np.ndarray]
+    #: What the scores are called on an axis, in a sentence and in a list of choices, and their symbol.
     axis: str
     name: str
     short: str
     symbol: str
+    #: Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
     robust: bool
+    #: Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
+    #: ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all its
+    #: similarities on one side).
     invariant_to: frozenset[str]
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -39,29 +39,19 @@ def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precis
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over word pairs of g geometries, with any axes before them.
+    """Sums over word pairs of g geometries, with any axes before them."""
 
-    Attributes
-    ----------
-    n : ndarray, shape (...)
-        Sum of the weights: how many pairs, copies counted.
-    sums : ndarray, shape (..., g)
-        Of the similarities less `centre`.
-    products : ndarray, shape (..., g, g)
-        Of products of two similarities, each less its centre.
-    centre : ndarray, shape (..., g)
-        Far from 0, sums of squares lose digits: near each geometry's mean.
-    precision : numpy.dtype
-        Of the similarities.
-    names : sequence of str
-        Of the geometries, if they have any, for messages.
-    """
-
+    #: Sum of the weights, shape (...): how many pairs, copies counted.
     n: np.ndarray
+    #: Of the similarities less `centre`, shape (..., g).
     sums: np.ndarray
+    #: Of products of two similarities, each less its centre, shape (..., g, g).
     products: np.ndarray
+    #: Near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits.
     centre: np.ndarray
+    #: Of the similarities.
     precision: np.dtype = DOUBLE
+    #: Of the geometries, if they have any, for messages.
     names: Sequence[str] = ()
 
     def __sub__(self, other: "Moments") -> "Moments":
@@ -212,17 +202,8 @@ def moments_of_vectors(
     """Return the moments of the similarities of many geometries: draws of nulls, attention heads.
 
     In single precision where `similar` says so, of cosines and correlations, if all of them vary enough for it.
-    (Distances may lose more: what is subtracted there is much larger than they are.)
-
-    Parameters
-    ----------
-    vectors : sequence of ndarray, shape (draws, words + reference words, units)
-        Units may differ.
-    similar : Similar
-    within, *sets
-        As `moments_in_pieces`; so is what is returned.
-    strict : bool
-        Whether a vector that has no direction is an error; otherwise all scores of its geometry are NaN.
+    (Distances may lose more: what is subtracted there is much larger than they are.) Vectors and `strict` as
+    `Similar.pieces`, the rest and what is returned as `moments_in_pieces`.
     """
     if similar.single and METRICS[similar.metric].bounded:
         with suppress(FloatingPointError):

@@ -20,30 +20,21 @@ COARSE, FINE = 26, 20
 
 @dataclass(frozen=True)
 class Metric:
-    """How alike two words' vectors are: a function of the dot products of rows that are made of them.
+    """How alike two words' vectors are: a function of the dot products of rows that are made of them."""
 
-    Attributes
-    ----------
-    rows : callable
-        Takes vectors, shape (..., words, units), whether one without a direction is an error (or else becomes NaN),
-        and a dtype. Gives rows of that dtype and shape, of length 1 if the metric is `bounded`.
-    range : (float, float)
-        Of the similarities. The second is a word's with itself.
-    long, short : str
-        What it is called on an axis, and in short.
-    invariant_to : frozenset of str
-        Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
-        words, and ``translation`` (the same vector added to all words).
-    kernel : callable, optional
-        Overwrites dot products of two words' rows with similarities. Takes them, shape (..., words, words), and the
-        squared lengths of rows, shapes (..., words, 1) and (..., 1, words). Without it, they are the similarities.
-    """
-
+    #: Takes vectors, shape (..., words, units), whether one without a direction is an error (or else becomes NaN), and
+    #: a dtype. Gives rows of that dtype and shape, of length 1 if the metric is `bounded`.
     rows: Callable[[np.ndarray, bool, type], np.ndarray]
+    #: Of the similarities: the second is a word's with itself.
     range: tuple[float, float]
+    #: What it is called on an axis, and in short.
     long: str
     short: str
+    #: Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
+    #: words, and ``translation`` (the same vector added to all words).
     invariant_to: frozenset[str]
+    #: Overwrites dot products of two words' rows, shape (..., words, words), with similarities; takes the squared
+    #: lengths of rows as well, shapes (..., words, 1) and (..., 1, words). Without it, dot products are similarities.
     kernel: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
 
     @property
@@ -149,22 +140,15 @@ def _products(vectors: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Similar:
-    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words.
+    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
 
-    Attributes
-    ----------
-    words : int
-        How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
-        without any, of the words themselves.
-    metric, transform : str
-        Keys of `METRICS` and `TRANSFORMS`.
-    single : bool
-        Whether single precision is enough for `moments`, where it is.
-    """
-
+    #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
+    #: without any, of the words themselves.
     words: int
+    #: Keys of `METRICS` and `TRANSFORMS`.
     metric: MetricName
     transform: TransformName
+    #: Whether single precision is enough for `moments_of_vectors`, where it is.
     single: bool = False
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:

@@ -62,22 +62,15 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Transform:
-    """What is done to vectors before they are compared.
+    """What is done to vectors before they are compared."""
 
-    Attributes
-    ----------
-    apply : callable
-        Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
-        vectors themselves or those of other words. Gives float64 of the shape of the vectors.
-    label, short : str
-        What vectors are then: in a legend, and in a list of choices.
-    invariant_to : frozenset of str
-        Of ``shift`` (of single units, the same in all words and reference words) and ``scale`` (of single units).
-    """
-
+    #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
+    #: vectors themselves or those of other words. Gives float64 of the shape of the vectors.
     apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    #: What vectors are then, in a legend and in a list of choices.
     label: str
     short: str
+    #: Of ``shift`` (of single units, the same in all words and reference words) and ``scale`` (of single units).
     invariant_to: frozenset[str]
 
 

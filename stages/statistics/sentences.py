@@ -29,20 +29,13 @@ SPLITS = 50
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for the statistics over sentences, the same in every layer.
+    """What is drawn for the statistics over sentences, the same in every layer."""
 
-    Attributes
-    ----------
-    words : ndarray of int, shape (resamples, words)
-        How often each word was drawn, in its category.
-    sentences : ndarray of int, shape (resamples, sentences)
-        How often each sentence was drawn.
-    halves : ndarray of bool, shape (splits, sentences)
-        Which sentences are in the first half.
-    """
-
+    #: How often each word was drawn, in its category, shape (resamples, words).
     words: np.ndarray
+    #: How often each sentence was drawn, shape (resamples, sentences).
     sentences: np.ndarray
+    #: Which sentences are in the first half, shape (splits, sentences).
     halves: np.ndarray
 
 
