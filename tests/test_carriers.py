@@ -88,18 +88,17 @@ def planted(share: float, unit: int = 5, units: int = 20) -> dict[str, np.ndarra
 def test_the_share_of_a_planted_unit_and_the_scores_without_it() -> None:
     vectors = planted(0.7)
     found = anisotropy(vectors, Similar(WORDS, "cosine", "none"), WITHIN)
+    whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
     rest = {name: 1 - pdist(np.delete(values, 5, axis=1), "cosine") for name, values in vectors.items()}
     for name in "qkvx":
         assert found["unit", name, "all"] == 5
         assert found["unit_share", name, "all"] == pytest.approx(0.7)
-        assert found["mean_cosine", name, "all"] == pytest.approx(np.mean(1 - pdist(vectors[name], "cosine")))
+        assert found["mean_cosine", name, "all"] == pytest.approx(whole[name].mean())
         assert found["mean_cosine", name, "without_unit"] == pytest.approx(rest[name].mean())
         assert found["mean_cosine", name, "all"] > 0.5 > abs(found["mean_cosine", name, "without_unit"])
-    for key, value in scores(rest, WITHIN).items():
-        assert found[*key, "without_unit"] == pytest.approx(value, abs=1e-9)
-    whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
-    for key, value in scores(whole, WITHIN).items():
-        assert found[*key, "all"] == pytest.approx(value, abs=1e-9)
+    for variant, similarity in {"all": whole, "without_unit": rest}.items():
+        expected = {(*key, variant): value for key, value in scores(similarity, WITHIN).items()}
+        assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
 
 
 def test_shares_of_the_cosines_variance_add_up_to_one() -> None:

@@ -111,13 +111,6 @@ def test_centring_and_standardising_by_hand(seed: int) -> None:
         np.testing.assert_allclose(zscore(x, reference)[layer, :, unit], shifted / values.std(ddof=1), atol=1e-9)
 
 
-def test_centring_on_the_words_themselves_makes_the_mean_dot_product_negative() -> None:
-    x = vectors(0, 12) + 5
-    y = center(x, x)
-    assert condense(y @ y.T).mean() == pytest.approx(-np.square(y).sum(axis=1).mean() / 11, abs=1e-9)
-    assert cosine(x).mean() > 0
-
-
 def test_a_unit_that_does_not_vary_has_no_z_score() -> None:
     x = vectors(0, 6, 3)
     x[:, 1] = np.float32(0.1)
@@ -157,24 +150,6 @@ def test_debiased_cka_is_the_published_formula() -> None:
         assert found == pytest.approx(expected, abs=1e-12)
     with pytest.raises(FloatingPointError, match="undefined"):  # of three words
         cka_debiased(np.array([0.1, 0.5, 0.3]), np.array([0.2, 0.1, 0.7]))
-
-
-def test_debiased_cka_of_unrelated_data_is_near_0_where_the_biased_is_near_1() -> None:
-    x, y = np.random.default_rng(0).normal(size=(2, 20, 34, 1600))
-    k, m = x @ x.swapaxes(1, 2), y @ y.swapaxes(1, 2)
-    assert abs(cka_debiased(condense(k), condense(m)).mean()) < 0.02
-    centre = np.eye(34) - 1 / 34
-    kc, mc = centre @ k[0] @ centre, centre @ m[0] @ centre
-    assert np.sum(kc * mc) / np.sqrt(np.sum(kc**2) * np.sum(mc**2)) > 0.95
-
-
-def test_rsa_of_rotated_copies_is_one_though_their_units_do_not_correlate() -> None:
-    x = vectors(0, 34, 400)
-    copies = {name: x @ np.linalg.qr(vectors(seed, 400, 400))[0] for seed, name in enumerate("qkv", 1)}
-    geometry = pairwise({name: cosine(copy)[None] for name, copy in copies.items()})
-    units = pairwise({name: copy.reshape(1, -1) for name, copy in copies.items()})
-    assert min(score.min() for score in geometry.values()) > 0.999999
-    assert max(abs(r).max() for r in units.values()) < 0.03
 
 
 @pytest.mark.parametrize(("heads", "kv_heads", "size_v"), [(4, 4, 3), (6, 2, 3), (6, 1, 3), (6, 3, 6)])

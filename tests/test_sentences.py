@@ -18,10 +18,9 @@ from stages.geometry.reliability import reliability
 from stages.geometry.similarity import cosine
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.sentences import by_sentence, combine, draw, halve, moments, resample_sentences, two_way
+from stages.statistics.sentences import combine, draw, halve, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
-NAMES = ["one", "two", "three", "four"]
 
 
 def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) -> Mapping[str, np.ndarray]:
@@ -194,15 +193,6 @@ def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
     assert len(np.unique(halves, axis=0)) > 20
 
 
-def test_single_sentences_and_their_ends() -> None:
-    similarity = geometries(np.random.default_rng(8), 4, WORDS)
-    found = by_sentence(similarity, within_category(WORDS), NAMES)
-    rs = [np.corrcoef(similarity["q"][c], similarity["v"][c])[0, 1] for c in range(4)]
-    np.testing.assert_allclose([found["rsa", "qv", name]["value"] for name in NAMES], rs)
-    assert found["rsa_lowest", "qv", ALL_SENTENCES]["value"] == pytest.approx(min(rs))
-    assert found["rsa_highest", "qv", ALL_SENTENCES]["value"] == pytest.approx(max(rs))
-
-
 # The stages.
 
 
@@ -231,7 +221,8 @@ def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
         np.testing.assert_allclose(table["rsa", pair, OWN_SENTENCE], rsa[pair], atol=1e-6)
         sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
         np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
-        np.testing.assert_allclose(table["rsa_lowest", pair, ALL_SENTENCES], sentences.min(), atol=2e-6)
+        for end, found in {"lowest": sentences.min(), "highest": sentences.max()}.items():
+            np.testing.assert_allclose(table[f"rsa_{end}", pair, ALL_SENTENCES], found, atol=2e-6)
     for name in MATRICES:
         np.testing.assert_allclose(table["d", name, OWN_SENTENCE], d[name], atol=1e-6)
     assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
