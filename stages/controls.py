@@ -1,13 +1,19 @@
 """Compare RSA and separability with those of the input and with other choices of transform and comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from stages.artefacts.activations import vectors_at
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import open_tensors
+from stages.geometry.comparison import COMPARISONS, pairwise, robust
+from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, WITH_INPUT
-from stages.geometry.robustness import robustness
+from stages.geometry.pairs import within_category
+from stages.geometry.similarity import Similar
+from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
@@ -22,9 +28,9 @@ OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 
 def main(stage: Stage) -> None:
-    scores, robust, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
+    scores, choices, layers = compute(stage) if stage.settings.controls.enabled else (OFF, OFF, [])
     write_table(stage.output("metrics/controls.csv"), "controls.csv", scores, layers)
-    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", robust, layers)
+    write_table(stage.output("metrics/robustness.csv"), "robustness.csv", choices, layers)
 
 
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
@@ -43,13 +49,26 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         bar = progress("bootstrap")
         scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
         size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
-        robust = [
+        choices = [
             robustness(vectors[part], categories, tensors.record["metric"])
             for part in progress("controls")(list(blocks(layers, size)))
         ]
     # No bootstrap interval of an SD covers: see the README of this package's statistics.
     scores = {key: {"value": cells["value"]} if key[0].startswith("sd_") else cells for key, cells in scores.items()}
-    return scores, join(robust), vectors.numbers
+    return scores, join(choices), vectors.numbers
+
+
+def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> dict[str, np.ndarray]:
+    """Return RSA over all pairs under every transform and comparison, and Cohen's d under every transform."""
+    within, columns = within_category(categories), {}
+    for transform in TRANSFORMS:
+        similar = Similar(len(categories), metric, transform)
+        similarity = {name: similar(vectors[name]) for name in MATRICES}
+        for comparison in robust():
+            scores = pairwise(similarity, COMPARISONS[comparison].features)
+            columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}
+        columns |= {f"{name}_{transform}": cohens_d(values, within) for name, values in similarity.items()}
+    return columns
 
 
 if __name__ == "__main__":

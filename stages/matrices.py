@@ -8,9 +8,9 @@ import numpy as np
 from stages.artefacts.tensors import Tensor, open_tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
+from stages.geometry.similarity import METRICS
 from stages.pipeline.progress import blocks
 from stages.pipeline.stage import Stage, run
-from stages.plotting.names import METRIC_LABELS
 from stages.plotting.parallel import share_out
 from stages.plotting.style import POST_LIMITS, save, sheet, widened
 from stages.plotting.words import similarity_series
@@ -25,7 +25,7 @@ def main(stage: Stage) -> None:
     folder, path = stage.folder("plots/matrices"), stage.input("data/similarity.safetensors")
     tasks = []
     with open_tensors(path) as similarity:
-        least = POST_LIMITS if METRIC_LABELS[similarity.record["metric"]].bounded else None
+        least = POST_LIMITS if METRICS[similarity.record["metric"]].bounded else None
         for name in MATRICES:
             (folder / name).mkdir()
             draw = partial(draw_layers, path, folder / name, name, limits_of(similarity[name], least))
@@ -42,7 +42,7 @@ def draw_layers(path: Path, folder: Path, name: str, limits: tuple[float, float]
     """Draw one matrix in some of the layers of a file of similarities, one by one: thousands of words are large."""
     with open_tensors(path) as similarity, sheet("dark"):
         categories, metric = (similarity.record[key] for key in ("categories", "metric"))
-        layers, own = similarity.layers, METRIC_LABELS[metric].own
+        layers, own = similarity.layers, METRICS[metric].own
         digits = max(2, len(str(layers[-1])))
         squares = (square(similarity[name][place], own) for place in range(len(layers))[part])
         figures = similarity_series(name, squares, categories, metric, limits, layers[part])

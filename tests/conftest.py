@@ -61,7 +61,15 @@ TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "l
 #: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
 LONG = (
     *("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing"),
-    *("test_contract", "test_families", "test_other_models", "test_browser", "test_compare", "test_words"),
+    *(
+        "test_contract",
+        "test_families",
+        "test_other_models",
+        "test_browser",
+        "test_compare",
+        "test_words",
+        "test_choices",
+    ),
 )
 #: Names the folder of the `python` that asks the server of tests/warm.py; workers get it with their environment.
 WARM = "WARM_PYTHON"

@@ -4,16 +4,16 @@ RSA_FULL=1 repeats the simulation at ten times its size (half a minute in all).
 """
 
 import os
+from itertools import combinations, product
 
 import numpy as np
 import pingouin
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.moments import Moments
+from stages.geometry.names import PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import bootstrap, resample_words, rsa_and_separability
@@ -32,14 +32,11 @@ def similarities(seed: int, layers: int = 2, words: int = len(CATEGORIES)) -> di
 
 def repeated(similarity: np.ndarray, counts: np.ndarray, categories: list[str]) -> dict[str, list[float]]:
     """List the similarity of every pair of drawn words of different kind, copies repeated, by plain loops."""
-    drawn = [word for word, count in enumerate(counts) for _ in range(count)]
     values = {"within": [], "across": []}
-    index = {pair: p for p, pair in enumerate(zip(*np.triu_indices(len(counts), 1), strict=True))}
-    for first in range(len(drawn)):
-        for second in range(first + 1, len(drawn)):
-            i, j = drawn[first], drawn[second]
-            if i != j:
-                values["within" if categories[i] == categories[j] else "across"].append(similarity[index[i, j]])
+    index = {pair: p for p, pair in enumerate(combinations(range(len(counts)), 2))}
+    for i, j in combinations(np.repeat(np.arange(len(counts)), counts), 2):
+        if i != j:
+            values["within" if categories[i] == categories[j] else "across"].append(similarity[index[i, j]])
     return values
 
 
@@ -53,83 +50,49 @@ def both(every: Moments, within: Moments) -> dict:
 
 
 def test_one_resample_equals_plain_loops_over_copies() -> None:
+    """Both ends of the interval of a single resample are its own statistic; the value is that of each word once."""
     similarity = similarities(0)
     counts, _ = resample_words(CATEGORIES, 1, np.random.default_rng(3))
     assert counts.max() > 1
-    # One resample: both ends of its interval are its own statistic.
     found = bootstrap(similarity, CATEGORIES, counts, 0.05, both)
-    for layer in range(2):
-        lists = {name: repeated(values[layer], counts[0], CATEGORIES) for name, values in similarity.items()}
+    columns = {"low": counts[0], "high": counts[0], "value": np.ones_like(counts[0])}
+    for layer, (column, drawn) in product(range(2), columns.items()):
+        lists = {name: repeated(values[layer], drawn, CATEGORIES) for name, values in similarity.items()}
         every = {name: np.array(kinds["within"] + kinds["across"]) for name, kinds in lists.items()}
-        for a, b in ("qk", "qv", "kv"):
+        expected = {}
+        for a, b in PAIRS:
             r = {kind: np.corrcoef(lists[a][kind], lists[b][kind])[0, 1] for kind in ("within", "across")}
-            expected = {
-                "rsa": np.corrcoef(every[a], every[b])[0, 1],
-                "rsa_within": r["within"],
-                "rsa_across": r["across"],
-                "rsa_gap": r["within"] - r["across"],
-                "partial_rsa": np.corrcoef(residuals(every[a], every["x"]), residuals(every[b], every["x"]))[0, 1],
+            expected |= {
+                ("rsa", a + b): np.corrcoef(every[a], every[b])[0, 1],
+                ("rsa_within", a + b): r["within"],
+                ("rsa_across", a + b): r["across"],
+                ("rsa_gap", a + b): r["within"] - r["across"],
+                ("partial_rsa", a + b): np.corrcoef(*(residuals(every[name], every["x"]) for name in (a, b)))[0, 1],
             }
-            for measure, value in expected.items():
-                cell = found[measure, a + b]
-                assert cell["low"][layer] == pytest.approx(value, abs=1e-10), measure
-                assert cell["low"][layer] == cell["high"][layer]
-        for name in "qkvx":
-            inside, outside = lists[name]["within"], lists[name]["across"]
-            d = pingouin.compute_effsize(inside, outside, paired=False, eftype="cohen")
-            measure = "d_of_input" if name == "x" else "d"
-            assert found[measure, name]["low"][layer] == pytest.approx(d, abs=1e-10)
-        for name in "qkv":
-            r = np.corrcoef(every[name], every["x"])[0, 1]
-            assert found["rsa_to_input", name]["low"][layer] == pytest.approx(r, abs=1e-10)
-            for kind in ("within", "across"):
-                sd = np.std(lists[name][kind], ddof=1)
-                assert found[f"sd_{kind}", name]["low"][layer] == pytest.approx(sd, abs=1e-10)
+        for name, kinds in lists.items():
+            d = pingouin.compute_effsize(kinds["within"], kinds["across"], paired=False, eftype="cohen")
+            expected["d_of_input" if name == "x" else "d", name] = d
+            if name != "x":
+                expected["rsa_to_input", name] = np.corrcoef(every[name], every["x"])[0, 1]
+                expected |= {(f"sd_{kind}", name): np.std(values, ddof=1) for kind, values in kinds.items()}
+        assert {key: cell[column][layer] for key, cell in found.items()} == pytest.approx(expected, abs=1e-10)
 
 
-def test_values_are_those_of_the_words_as_they_are() -> None:
-    similarity = similarities(1)
-    within = within_category(CATEGORIES)
-    counts, _ = resample_words(CATEGORIES, 50, np.random.default_rng(0))
-    found = bootstrap(similarity, CATEGORIES, counts, 0.05)
-    for kind, pairs in {"": slice(None), "_within": within, "_across": ~within}.items():
-        expected = pairwise({name: values[:, pairs] for name, values in similarity.items()})
-        for pair, r in expected.items():
-            np.testing.assert_allclose(found[f"rsa{kind}", pair]["value"], r, atol=1e-12)
-    for name in "qkv":
-        np.testing.assert_allclose(found["d", name]["value"], cohens_d(similarity[name], within), atol=1e-12)
-
-
-def test_intervals_are_percentiles_of_the_resamples() -> None:
-    similarity = similarities(2)
+@pytest.mark.parametrize("limits", [{}, {"chunk": 1, "block": 1}])
+def test_intervals_are_percentiles_of_the_resamples(limits: dict) -> None:
+    similarity = similarities(2, layers=5)
     counts, _ = resample_words(CATEGORIES, 200, np.random.default_rng(0))
-    each = [bootstrap(similarity, CATEGORIES, counts[i : i + 1], 0.1)["rsa", "qv"]["low"] for i in range(200)]
-    cell = bootstrap(similarity, CATEGORIES, counts, 0.1)["rsa", "qv"]
+    each = [bootstrap(similarity, CATEGORIES, row[None], 0.1)["rsa", "qv"]["low"] for row in counts]
+    cell = bootstrap(similarity, CATEGORIES, counts, 0.1, **limits)["rsa", "qv"]
     np.testing.assert_allclose(cell["low"], np.quantile(each, 0.05, axis=0), atol=1e-12)
     np.testing.assert_allclose(cell["high"], np.quantile(each, 0.95, axis=0), atol=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(-3, 3), st.floats(0.1, 1000))
-def test_a_shift_and_a_scale_of_similarities_change_no_correlation(seed: int, shift: float, scale: float) -> None:
-    similarity = similarities(seed % 100)
-    counts, _ = resample_words(CATEGORIES, 20, np.random.default_rng(seed))
-    moved = {name: scale * (values + shift) for name, values in similarity.items()}
-    before, after = (bootstrap(s, CATEGORIES, counts, 0.05)["rsa_gap", "qk"] for s in (similarity, moved))
-    np.testing.assert_allclose(after["low"], before["low"], atol=1e-8)
-
-
-@given(st.integers(0, 2**32 - 1))
-def test_every_category_keeps_its_size(seed: int) -> None:
-    counts, _ = resample_words(CATEGORIES, 30, np.random.default_rng(seed))
-    assert (counts[:, :4].sum(axis=1) == 4).all()
-    assert (counts[:, 4:9].sum(axis=1) == 5).all()
-    assert (counts[:, 9:].sum(axis=1) == 2).all()
-
-
-def test_words_are_drawn_alike_often() -> None:
+def test_words_are_drawn_alike_often_and_every_category_keeps_its_size() -> None:
     counts, redrawn = resample_words(["a"] * 12 + ["b"] * 10, 20_000, np.random.default_rng(0))
     assert redrawn == 0
+    assert (counts[:, :12].sum(axis=1) == 12).all()
+    assert (counts[:, 12:].sum(axis=1) == 10).all()
     np.testing.assert_allclose(counts.mean(axis=0), 1, atol=0.03)
     np.testing.assert_allclose(counts.var(axis=0), [11 / 12] * 12 + [9 / 10] * 10, atol=0.05)
 
@@ -143,24 +106,14 @@ def test_resamples_without_three_pairs_of_a_kind_are_drawn_again() -> None:
         resample_words(list("aabb"), 1, np.random.default_rng(0))
 
 
-def test_memory_limits_change_nothing() -> None:
-    similarity = similarities(3, layers=5)
-    counts, _ = resample_words(CATEGORIES, 40, np.random.default_rng(0))
-    free, tight = (
-        bootstrap(similarity, CATEGORIES, counts, 0.05, **limits) for limits in ({}, {"chunk": 1, "block": 1})
-    )
-    for names, cell in free.items():
-        for column, values in cell.items():
-            np.testing.assert_allclose(tight[names][column], values, atol=1e-12)
-
-
-def test_a_matrix_that_does_not_vary_is_an_error_that_names_it() -> None:
-    similarity = similarities(4)
-    similarity["k"] = similarity["k"].copy()
-    similarity["k"][1] = 0.25
+def test_what_leaves_a_score_undefined_is_an_error_that_names_it() -> None:
     counts, _ = resample_words(CATEGORIES, 3, np.random.default_rng(0))
+    flat = similarities(4)
+    flat["k"] = np.stack([flat["k"][0], np.full_like(flat["k"][1], 0.25)])
     with pytest.raises(FloatingPointError, match=r"similarities of K do not vary"):
-        bootstrap(similarity, CATEGORIES, counts, 0.05)
+        bootstrap(flat, CATEGORIES, counts, 0.05)
+    with pytest.raises(FloatingPointError, match="partial RSA is undefined"):
+        bootstrap(dict.fromkeys("qkvx", similarities(4)["x"]), CATEGORIES, counts, 0.05, against_input)
 
 
 def test_intervals_cover_the_truth_where_fisher_z_does_not() -> None:

@@ -88,18 +88,17 @@ def planted(share: float, unit: int = 5, units: int = 20) -> dict[str, np.ndarra
 def test_the_share_of_a_planted_unit_and_the_scores_without_it() -> None:
     vectors = planted(0.7)
     found = anisotropy(vectors, Similar(WORDS, "cosine", "none"), WITHIN)
+    whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
     rest = {name: 1 - pdist(np.delete(values, 5, axis=1), "cosine") for name, values in vectors.items()}
     for name in "qkvx":
         assert found["unit", name, "all"] == 5
         assert found["unit_share", name, "all"] == pytest.approx(0.7)
-        assert found["mean_cosine", name, "all"] == pytest.approx(np.mean(1 - pdist(vectors[name], "cosine")))
+        assert found["mean_cosine", name, "all"] == pytest.approx(whole[name].mean())
         assert found["mean_cosine", name, "without_unit"] == pytest.approx(rest[name].mean())
         assert found["mean_cosine", name, "all"] > 0.5 > abs(found["mean_cosine", name, "without_unit"])
-    for key, value in scores(rest, WITHIN).items():
-        assert found[*key, "without_unit"] == pytest.approx(value, abs=1e-9)
-    whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
-    for key, value in scores(whole, WITHIN).items():
-        assert found[*key, "all"] == pytest.approx(value, abs=1e-9)
+    for variant, similarity in {"all": whole, "without_unit": rest}.items():
+        expected = {(*key, variant): value for key, value in scores(similarity, WITHIN).items()}
+        assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
 
 
 def test_shares_of_the_cosines_variance_add_up_to_one() -> None:
@@ -111,6 +110,7 @@ def test_shares_of_the_cosines_variance_add_up_to_one() -> None:
     assert share_of_cosines(alone, 2) + share_of_cosines(alone, 4) == pytest.approx(1)
     assert largest_unit(alone)[0] == 4
     assert mean_cosine(np.eye(4)) == pytest.approx(0)
+    assert first_component(np.concatenate([np.eye(6), -np.eye(6)]))[1] == pytest.approx(6)
 
 
 @pytest.mark.parametrize("units", [5, 40])
@@ -132,11 +132,6 @@ def test_a_planted_component_is_found_and_left_out(units: int) -> None:
     similarity = {name: 1 - pdist(left, "correlation") for name in "qkv"}
     for key, value in scores(similarity, WITHIN).items():
         assert found[*key, "without_component"] == pytest.approx(value, abs=1e-8)
-
-
-def test_as_many_directions_as_words_use() -> None:
-    assert first_component(np.concatenate([np.eye(6), -np.eye(6)]))[1] == pytest.approx(6)
-    assert first_component(np.outer(np.arange(6.0), np.ones(9)))[1] == pytest.approx(1)
 
 
 def a_run(**tables: dict) -> SimpleNamespace:
@@ -196,35 +191,23 @@ def test_names_of_words_do_not_run_into_each_other() -> None:
         assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
-def test_the_stage_writes_what_plain_loops_give_and_says_what_carries(tiny_stage: InProcess) -> None:
+def test_the_stage_writes_what_is_told_here_and_says_what_carries(tiny_stage: InProcess) -> None:
     """Cell by cell, from the captured vectors."""
     assert tiny_stage.run("carriers") == (0, "")
     root = tiny_stage.project.root
     words = pd.read_csv(root / "data/word_list.csv")
     captured = load_file(root / "data/activations.safetensors")
-    changes, units = (pd.read_csv(root / f"metrics/{name}.csv") for name in ("influence", "anisotropy"))
-    labels = list(words["category"])
-    for layer in sorted(set(changes["layer"])):
+    changes, units = (read_table(root / f"metrics/{name}.csv", [0, 1]) for name in ("influence", "anisotropy"))
+    within = within_category(list(words["category"]))
+    for layer in (0, 1):
         vectors = {name: captured[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
-
-        def without(word: int | None, vectors: dict = vectors) -> dict:
-            kept = [place for place in range(len(labels)) if place != word]
-            left = {name: 1 - pdist(vectors[name][kept], "cosine") for name in "qkv"}
-            return scores(left, within_category([labels[place] for place in kept]))
-
-        whole, rest = without(None), [without(word) for word in range(len(labels))]
-        for measure, of in SCORED:
-            moved = {w: rest[i][measure, of] - whole[measure, of] for i, w in enumerate(words["word"])}
-            own = changes[(changes["layer"] == layer) & (changes["measure"] == measure) & (changes["of"] == of)]
-            assert list(own["rank"]) == [0, 1, 2]
-            assert list(own["value"].abs()) == pytest.approx(sorted(map(abs, moved.values()))[: -3 - 1 : -1], abs=2e-6)
-            assert [moved[word] for word in own["word"]] == pytest.approx(list(own["value"]), abs=2e-6)
-        for name, values in vectors.items():
-            squares = np.square(values).sum(axis=0)
-            own = units[(units["layer"] == layer) & (units["of"] == name) & (units["variant"] == "all")]
-            cells = own.set_index("measure")["value"]
-            assert cells["unit"] == squares.argmax()
-            assert cells["unit_share"] == pytest.approx(squares.max() / squares.sum(), abs=1e-6)
-    much = changes[(changes["rank"] == 0) & (changes["measure"] == "rsa") & (changes["value"].abs() > MUCH)]
-    for of in set(much["of"]):
-        assert f"influence.csv: rsa {of} without a single word: " in tiny_stage.log
+        moved = influence({name: 1 - pdist(vectors[name], "cosine") for name in "qkv"}, within)
+        for key, cells in changes.items():
+            value, places = cells["value"][layer], [list(words["word"]).index(word) for word in cells["word"][layer]]
+            np.testing.assert_allclose(np.abs(value), np.sort(np.abs(moved[key]))[: -3 - 1 : -1], atol=2e-6)
+            np.testing.assert_allclose(value, moved[key][places], atol=2e-6)
+        found = anisotropy(vectors, Similar(len(words), "cosine", "none"), within)
+        assert {key: cells["value"][layer] for key, cells in units.items()} == pytest.approx(found, abs=1e-6)
+    for (_, of), cells in changes.items():
+        if of in ("qk", "qv", "kv") and np.abs(cells["value"]).max() > MUCH:
+            assert f"influence.csv: rsa {of} without a single word: " in tiny_stage.log

@@ -9,15 +9,18 @@ from scipy import stats
 
 from stages.geometry.comparison import pairwise, unit_norm
 from stages.geometry.effects import cohens_d as measured_d
-from stages.geometry.moments import Moments, cohens_d, moments, moments_in_pieces, scores
+from stages.geometry.moments import Moments, cohens_d, moments, moments_in_pieces, moments_of_vectors, scores
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
+from stages.geometry.similarity import METRICS, Similar
+from stages.geometry.transforms import TRANSFORMS
 from stages.statistics.bootstrap import bootstrap, resampled
 from stages.statistics.permutation import draw_orders, permute_words
 
 CATEGORIES = list("aaaabbbbbccc")
 WITHIN = within_category(CATEGORIES)
 PAIRS = len(WITHIN)
+KINDS = {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}
 
 
 def values(seed: int = 0) -> np.ndarray:
@@ -29,9 +32,9 @@ def once(some: np.ndarray) -> tuple[Moments, Moments]:
     return every, moments(some, WITHIN, every.centre)
 
 
-def in_pieces(some: np.ndarray) -> tuple[Moments, Moments]:
-    (kinds,) = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN)
-    return tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
+def in_pieces(some: np.ndarray, *sets: np.ndarray) -> tuple[Moments, Moments]:
+    (kinds,) = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN, *sets)
+    return kinds if sets else tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
 
 
 def all_once_in_a_resample(some: np.ndarray) -> tuple[Moments, Moments]:
@@ -43,17 +46,19 @@ ROADS = [once, in_pieces, all_once_in_a_resample]
 
 
 @pytest.mark.parametrize("road", ROADS)
-def test_every_road_gives_the_scores_of_scipy_and_pingouin(road: Callable) -> None:
-    some = values()
+@pytest.mark.parametrize("spread", [1, 1e-6])
+def test_every_road_gives_the_scores_of_scipy_and_pingouin(road: Callable, spread: float) -> None:
+    """Also where a matrix hardly tells words apart: similarities about 1, the same to six digits."""
+    some = 1 + spread * values()
     every, within = road(some)
     r, d = scores(every, within)
-    for kind, chosen in {"rsa": slice(None), "rsa_within": WITHIN, "rsa_across": ~WITHIN}.items():
+    for kind, chosen in KINDS.items():
         expected = [[stats.pearsonr(a[chosen], b[chosen])[0] for b in some] for a in some]
-        np.testing.assert_allclose(r[kind], expected, atol=1e-12)
+        np.testing.assert_allclose(r[kind], expected, atol=1e-9)
     expected = [pingouin.compute_effsize(row[WITHIN], row[~WITHIN], eftype="cohen") for row in some]
-    np.testing.assert_allclose(d, expected, atol=1e-12)
+    np.testing.assert_allclose(d, expected, atol=1e-9)
     np.testing.assert_allclose((every - within).means, some[:, ~WITHIN].mean(axis=1), atol=1e-12)
-    np.testing.assert_allclose(within.sds, some[:, WITHIN].std(axis=1, ddof=1), atol=1e-12)
+    np.testing.assert_allclose(within.sds, some[:, WITHIN].std(axis=1, ddof=1), rtol=1e-9)
 
 
 def test_a_word_left_out_is_a_count_of_zero() -> None:
@@ -61,12 +66,23 @@ def test_a_word_left_out_is_a_count_of_zero() -> None:
     counts[0, 2] = 0
     rows, columns = np.triu_indices(len(CATEGORIES), 1)
     kept = (rows != 2) & (columns != 2)
-    found = scores(*resampled(some[None], WITHIN, counts))
-    np.testing.assert_allclose(found.r["rsa"][0, 0], np.corrcoef(some[:, kept]), atol=1e-12)
-    np.testing.assert_allclose(found.d[0, 0], measured_d(some[:, kept], WITHIN[kept]), atol=1e-12)
+    r, d = scores(*resampled(some[None], WITHIN, counts))
+    np.testing.assert_allclose(r["rsa"][0, 0], np.corrcoef(some[:, kept]), atol=1e-12)
+    np.testing.assert_allclose(d[0, 0], measured_d(some[:, kept], WITHIN[kept]), atol=1e-12)
 
 
-#: What does not vary: exactly, by rounding, far from 0, and what varies within or across alone.
+def test_sets_of_geometries_have_the_scores_of_each_set_alone() -> None:
+    some = np.random.default_rng(1).random((3, 4, PAIRS))
+    sets = np.arange(12).reshape(3, 4).T  # the first geometry of each set, then the second of each
+    r, d = scores(*in_pieces(some.reshape(12, PAIRS), sets))
+    for place in range(4):
+        alone, d_alone = scores(*in_pieces(some[:, place]))
+        np.testing.assert_allclose(d[place], d_alone, rtol=1e-12)
+        for measure, expected in alone.items():
+            np.testing.assert_allclose(r[measure][place], expected, rtol=1e-12)
+
+
+#: What does not vary: exactly, by rounding, far from 0.
 CONSTANT = {
     "one number": np.full(PAIRS, 0.1),
     "zero": np.zeros(PAIRS),
@@ -87,9 +103,9 @@ def test_every_road_refuses_what_does_not_vary(road: Callable, flat: str) -> Non
     some[1] = CONSTANT[flat]
     every, within = road(some)
     assert every.varies.tolist() == [True, False, True]
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError, match="one of its sides is constant"):
         every.correlations()
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(FloatingPointError, match="do not vary"):
         cohens_d(every, within)
     assert np.isnan(cohens_d(every, within, strict=False)).tolist() == [False, True, False]
 
@@ -117,3 +133,60 @@ def test_tests_intervals_and_comparisons_refuse_it_too(flat: str) -> None:
     ):
         with pytest.raises(FloatingPointError):
             refused()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("seed", range(20))
+def test_what_does_not_vary_within_categories_or_in_either_kind_is_known(seed: int, dtype: type) -> None:
+    """Far from the mean of all, rounding leaves more of a constant's scatter than near it."""
+    some = np.random.default_rng(seed).random((3, PAIRS)).astype(dtype)
+    some[0, WITHIN] = 0.9
+    (kinds,) = moments_in_pieces([some.copy()], WITHIN)
+    with pytest.raises(FloatingPointError, match="one of its sides is constant"):
+        scores(*kinds)
+    r, d = scores(*kinds, strict=False)
+    assert np.isnan(r["rsa_within"][0, 0]).all()
+    assert np.isfinite(d).all()
+    some[0] = np.where(WITHIN, 0.9, 0.1)
+    (kinds,) = moments_in_pieces([some], WITHIN)
+    assert np.isnan(cohens_d(*kinds, strict=False)[0]).tolist() == [True, False, False]
+
+
+# From vectors, pairs piece by piece
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("chunk", [1, 1000, 2**20])
+def test_pieces_put_together_are_the_similarities(metric: str, transform: str, chunk: int) -> None:
+    rng, similar = np.random.default_rng(0), Similar(8, metric, transform)
+    stacks = [rng.normal(size=(2, 11, 5)), rng.normal(size=(3, 11, 4))]  # the last three words are a reference
+    found = np.concatenate(list(similar.pieces(stacks, chunk=chunk)), axis=1)
+    np.testing.assert_allclose(found, np.concatenate([similar(some) for some in stacks]), atol=1e-12)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_geometry_with_a_zero_vector_has_no_scores_and_leaves_the_others_theirs(single: bool) -> None:
+    vectors, similar = np.random.default_rng(0).normal(size=(2, 12, 4)), Similar(12, "cosine", "none", single)
+    vectors[1, 2] = 0
+    with pytest.raises(FloatingPointError, match="zero"):
+        moments_of_vectors([vectors], similar, WITHIN)
+    (kinds,) = moments_of_vectors([vectors], similar, WITHIN, strict=False)
+    r, d = scores(*kinds, strict=False)
+    assert np.isfinite(d[0]).tolist() == [True, False]
+    assert np.isfinite(r["rsa_within"][0]).tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("spread", [1, 1e-5])
+def test_single_precision_is_used_where_it_is_enough(metric: str, spread: float) -> None:
+    """Scores move by less than a millionth; where words hardly differ, and of distances, they are the same."""
+    rng, within = np.random.default_rng(0), within_category([str(place % 7) for place in range(150)])
+    vectors = [np.ones(20) + spread * rng.normal(size=(3, 150, 20)) for _ in range(2)]
+    (double,), (single,) = (moments_of_vectors(vectors, Similar(150, metric, "none", s), within) for s in (False, True))
+    (r_double, d_double), (r_single, d_single) = scores(*double), scores(*single)
+    single_is_enough = (metric, spread) == ("cosine", 1) or metric == "correlation"
+    for name, r in r_double.items():
+        np.testing.assert_allclose(r_single[name], r, atol=1e-6)
+        assert np.array_equal(r_single[name], r) != single_is_enough
+    np.testing.assert_allclose(d_single, d_double, atol=1e-6)

@@ -18,9 +18,8 @@ from report_page import read_page
 
 from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import PAIRS, TRANSFORM_NAMES
+from stages.geometry.names import PAIRS
 from stages.geometry.pairs import category_masks, within_category
-from stages.geometry.similarity import METRICS
 from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Figures
 from stages.plotting import (
@@ -36,7 +35,6 @@ from stages.plotting import (
     word_map,
     words,
 )
-from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, TRANSFORM_LABELS
 from stages.plotting.registry import figure, figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
@@ -95,7 +93,7 @@ def test_scores_and_similarities_are_called_what_they_are(metric: str, compariso
     assert titles(drawn)[::2] == [f"Q and K ({said} = −0.12)", f"K and V ({said} = −0.12)"]
     assert labels(drawn)[0] == (f"Q {axes}", f"K {axes}")
     drawn = profiles.rsa_profile(RSA, LAYERS, comparison)
-    assert labels(drawn) == [(LAYER, COMPARISON_LABELS[comparison].axis)]
+    assert labels(drawn) == [(LAYER, COMPARISONS[comparison].axis)]
     assert markers(drawn.axes[0]) == ["s", "o", "^"]
     assert keys(drawn) == ["Q–K", "Q–V", "K–V"]
 
@@ -141,12 +139,6 @@ def test_names_of_categories_do_not_run_into_each_other(categories: int, named: 
         assert texts[0].get_text() == "name 000"
         spans = sorted(tuple(text.get_window_extent().get_points()[:, side]) for text in texts)
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
-
-
-def test_every_choice_has_a_label() -> None:
-    assert set(METRIC_LABELS) == set(METRICS)
-    assert set(COMPARISON_LABELS) == set(COMPARISONS)
-    assert [*TRANSFORM_LABELS] == [*TRANSFORM_NAMES] == [*TRANSFORMS]
 
 
 def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
@@ -275,7 +267,7 @@ def test_other_choices_are_shown_among_random_maps_and_the_title_says_the_verdic
 def test_other_choices_without_random_maps() -> None:
     scores, *_ = choices(0.7)
     drawn = controls.robustness(scores, {}, Results(null_choices={}).verdicts, 0.05, LAYERS)
-    assert titles(drawn) == [f"vectors {t}" for t in TRANSFORM_LABELS.values()]
+    assert titles(drawn) == [f"vectors {t.label}" for t in TRANSFORMS.values()]
     assert [list(axes.lines[0].get_ydata()) for axes in drawn.axes] == [[0.7] * 5] * 18
     scores |= {key.replace("pearson", "spearman"): values for key, values in scores.items()}
     run = SimpleNamespace(robustness=scores, nulls={}, reasons={"nulls": "nulls.enabled is false"})

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import InProcess, Project
+from pingouin import compute_effsize
 from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
@@ -17,28 +18,21 @@ from stages.geometry.reliability import reliability
 from stages.geometry.similarity import cosine
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.sentences import by_sentence, combine, draw, halve, moments, resample_sentences, two_way
+from stages.statistics.sentences import combine, draw, halve, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
-NAMES = ["one", "two", "three", "four"]
 
 
-def geometries(
-    rng: np.random.Generator, sentences: int, categories: list[str], noise: float = 1.0
-) -> Mapping[str, np.ndarray]:
+def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) -> Mapping[str, np.ndarray]:
     """Make similarities whose words, sentences and words in a sentence all matter, and matrices that share some."""
-    words, units = len(categories), 20
+    words = len(categories)
     meaning = (
-        rng.normal(size=(words, units))
-        + 0.7 * rng.normal(size=(3, units))[np.unique(categories, return_inverse=True)[1]]
+        rng.normal(size=(words, 20)) + 0.7 * rng.normal(size=(3, 20))[np.unique(categories, return_inverse=True)[1]]
     )
     found = {}
     for name in MATRICES:
-        own = meaning + 0.7 * rng.normal(size=(words, units))
-        vectors = (
-            own + noise * rng.normal(size=(sentences, words, units)) + 0.3 * rng.normal(size=(sentences, 1, units))
-        )
-        found[name] = cosine(vectors)
+        own = meaning + 0.7 * rng.normal(size=(words, 20))
+        found[name] = cosine(own + rng.normal(size=(sentences, words, 20)) + 0.3 * rng.normal(size=(sentences, 1, 20)))
     return found
 
 
@@ -64,11 +58,7 @@ def plain(similarity: Mapping[str, np.ndarray], categories: list[str], halves: n
         expected["ceiling_upper", name] = np.mean([r(z[c], z.mean(axis=0)) for c in range(sentences)])
         others = [z[np.arange(sentences) != c].mean(axis=0) for c in range(sentences)]
         expected["ceiling_lower", name] = np.mean([r(z[c], others[c]) for c in range(sentences)])
-        ds = []
-        for values in s:
-            inside, outside = values[within], values[~within]
-            squares = sum(np.square(part - part.mean()).sum() for part in (inside, outside))
-            ds.append((inside.mean() - outside.mean()) / np.sqrt(squares / (pairs - 2)))
+        ds = [compute_effsize(values[within], values[~within], eftype="cohen") for values in s]
         expected["d", name] = np.mean(ds)
     for a, b in PAIRS:
         first, second = similarity[a], similarity[b]
@@ -80,18 +70,19 @@ def plain(similarity: Mapping[str, np.ndarray], categories: list[str], halves: n
     return expected
 
 
+def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> dict:
+    """Return the statistics of all words and sentences."""
+    sentences = len(similarity["q"])
+    sums = moments(similarity, categories, np.ones((1, len(categories)), int))
+    found = reliability(*sums, np.ones((1, sentences), int), halve(sentences, 20, np.random.default_rng(0)))
+    return {names: value[0] for names, value in found.items()}
+
+
 @pytest.mark.parametrize("sentences", [2, 5])
 def test_every_statistic_is_that_of_plain_loops(sentences: int) -> None:
-    rng = np.random.default_rng(1)
-    similarity = geometries(rng, sentences, WORDS)
-    halves = halve(sentences, 7, rng)
-    found = reliability(
-        *moments(similarity, WORDS, np.ones((1, len(WORDS)), int)), np.ones((1, sentences), int), halves
-    )
-    expected = plain(similarity, WORDS, halves)
-    assert set(found) == set(expected)
-    for names, value in expected.items():
-        assert found[names] == pytest.approx(value, abs=1e-9), names
+    similarity = geometries(np.random.default_rng(1), sentences, WORDS)
+    expected = plain(similarity, WORDS, halve(sentences, 20, np.random.default_rng(0)))
+    assert values_of(similarity, WORDS) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None:
@@ -118,14 +109,6 @@ def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None
         assert found["rsa_across", a + b] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
 
 
-def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> dict:
-    """Return the statistics of all words and sentences."""
-    sentences = len(similarity["q"])
-    sums = moments(similarity, categories, np.ones((1, len(categories)), int))
-    found = reliability(*sums, np.ones((1, sentences), int), halve(sentences, 20, np.random.default_rng(0)))
-    return {names: value[0] for names, value in found.items()}
-
-
 def test_the_reliability_of_halves_is_at_least_that_of_opposites() -> None:
     """Spearman and Brown's formula has no lower end: -1.8 for correlations of -.48, far outside its interval."""
     rng = np.random.default_rng(2)
@@ -137,51 +120,31 @@ def test_the_reliability_of_halves_is_at_least_that_of_opposites() -> None:
             assert -1 <= cells["low"] <= cells["value"] <= cells["high"] <= 1
 
 
-def test_a_planted_reliability_is_found() -> None:
-    """Words of variance 1, rest of variance 1/3: reliability 3/4, and of a mean of eight 24/25."""
+def test_what_is_planted_is_found() -> None:
+    """Words of variance 1, rest of variance 1/3; V is Q, its rest included, and raised by each sentence."""
     rng = np.random.default_rng(3)
-    categories = ["a"] * 60 + ["b"] * 60
     words = rng.normal(size=120 * 119 // 2)
-    noisy = lambda base: base + rng.normal(scale=np.sqrt(1 / 3), size=(8, len(words)))  # noqa: E731
     other = 0.6 * words + 0.8 * rng.normal(size=len(words))
-    found = values_of({"q": noisy(words), "k": noisy(other), "v": noisy(words)}, categories)
-    assert found["reliability", "q"] == pytest.approx(0.75, abs=0.02)
-    assert found["reliability_halves", "q"] == pytest.approx(24 / 25, abs=0.01)
-    assert found["share_words", "q"] == pytest.approx(0.75, abs=0.02)
-    assert found["rsa", "qk"] == pytest.approx(0.75 * 0.6, abs=0.02)
-    assert found["rsa_corrected", "qk"] == pytest.approx(0.6, abs=0.02)
-    assert found["rsa_corrected", "qv"] == pytest.approx(1, abs=0.02)
+    q, k = (base + rng.normal(scale=np.sqrt(1 / 3), size=(8, len(words))) for base in (words, other))
+    level = rng.normal(scale=2, size=(8, 1))
+    found = values_of({"q": q, "k": k, "v": q + level}, ["a"] * 60 + ["b"] * 60)
+    planted = {
+        **{(measure, "q"): 0.75 for measure in ("reliability", "share_words")},
+        ("reliability_halves", "q"): 24 / 25,  # of a mean of eight
+        ("share_sentence", "v"): level.var(ddof=1) / (level.var(ddof=1) + 4 / 3),
+        ("rsa", "qk"): 0.75 * 0.6,
+        ("rsa_corrected", "qk"): 0.6,
+        ("rsa", "qv"): 1,
+        ("rsa_across", "qv"): 0.75,  # what a sentence makes alike in both does not cross to others
+        ("rsa_corrected", "qv"): 1,
+    }
+    assert {key: found[key] for key in planted} == pytest.approx(planted, abs=0.02)
     assert found["ceiling_lower", "q"] < np.sqrt(0.75) < found["ceiling_upper", "q"]
-
-
-def test_a_sentence_that_raises_all_pairs_is_the_sentences() -> None:
-    rng = np.random.default_rng(4)
-    words = rng.normal(size=(1, 66))
-    level = rng.normal(scale=3, size=(40, 1))
-    found = values_of(dict.fromkeys(MATRICES, words + level + 1e-6 * rng.normal(size=(40, 66))), WORDS)
-    parts = words.var(ddof=1), level.var(ddof=1)
-    assert found["share_sentence", "q"] == pytest.approx(parts[1] / sum(parts), abs=1e-4)
-    assert found["share_rest", "q"] == pytest.approx(0, abs=1e-6)
-    assert found["reliability", "q"] == pytest.approx(1, abs=1e-6)
-
-
-def test_agreement_made_by_the_sentences_does_not_cross_them() -> None:
-    """Q and K share what a sentence does to the pairs, and nothing of the words."""
-    rng = np.random.default_rng(5)
-    shared = rng.normal(size=(8, 120 * 119 // 2))
-    q, k = (rng.normal(size=shared.shape[1]) + shared for _ in "qk")
-    found = values_of({"q": q, "k": k, "v": q}, ["a"] * 60 + ["b"] * 60)
-    assert found["rsa", "qk"] == pytest.approx(0.5, abs=0.03)
-    assert found["rsa_across", "qk"] == pytest.approx(0, abs=0.03)
 
 
 def test_intervals_hold_what_they_promise_over_words_and_sentences() -> None:
     """Words and sentences are drawn anew each time; the truth is that of very many of both."""
-    rng, few, many = (
-        np.random.default_rng(6),
-        ["a"] * 10 + ["b"] * 10 + ["c"] * 10,
-        ["a"] * 25 + ["b"] * 25 + ["c"] * 25,
-    )
+    rng, few, many = np.random.default_rng(6), list("abc") * 10, list("abc") * 25
     weights, directions = rng.normal(size=(3, 20, 20)) / np.sqrt(20), rng.normal(size=(3, 20))
 
     def world(words: list[str], sentences: int) -> Mapping[str, np.ndarray]:
@@ -230,15 +193,6 @@ def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
     assert len(np.unique(halves, axis=0)) > 20
 
 
-def test_single_sentences_and_their_ends() -> None:
-    similarity = geometries(np.random.default_rng(8), 4, WORDS)
-    found = by_sentence(similarity, within_category(WORDS), NAMES)
-    rs = [np.corrcoef(similarity["q"][c], similarity["v"][c])[0, 1] for c in range(4)]
-    np.testing.assert_allclose([found["rsa", "qv", name]["value"] for name in NAMES], rs)
-    assert found["rsa_lowest", "qv", ALL_SENTENCES]["value"] == pytest.approx(min(rs))
-    assert found["rsa_highest", "qv", ALL_SENTENCES]["value"] == pytest.approx(max(rs))
-
-
 # The stages.
 
 
@@ -260,20 +214,17 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
 
 
 def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
-    table = (
-        pd.read_csv(tiny_template.root / "metrics/sentences.csv")
-        .set_index(["measure", "of", "sentence", "layer"])["value"]
-        .sort_index()
-    )
-    own = OWN_SENTENCE
+    table = pd.read_csv(tiny_template.root / "metrics/sentences.csv")
+    table = table.set_index(["measure", "of", "sentence", "layer"])["value"].sort_index()
     rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
     for pair in PAIRS:
-        np.testing.assert_allclose(table["rsa", pair, own], rsa[pair], atol=1e-6)
+        np.testing.assert_allclose(table["rsa", pair, OWN_SENTENCE], rsa[pair], atol=1e-6)
         sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
         np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
-        np.testing.assert_allclose(table["rsa_lowest", pair, ALL_SENTENCES], sentences.min(), atol=2e-6)
+        for end, found in {"lowest": sentences.min(), "highest": sentences.max()}.items():
+            np.testing.assert_allclose(table[f"rsa_{end}", pair, ALL_SENTENCES], found, atol=2e-6)
     for name in MATRICES:
-        np.testing.assert_allclose(table["d", name, own], d[name], atol=1e-6)
+        np.testing.assert_allclose(table["d", name, OWN_SENTENCE], d[name], atol=1e-6)
     assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
 
 
@@ -307,7 +258,7 @@ SAW, ATE = "I saw {word}", "I ate {word}"
         ),
         (
             {"sentences__templates": [SAW, ATE]},
-            "sentences.templates: write a name for each of two or more sentences, and behind it the sentence",
+            "sentences.templates: write a name for each of two or more sentences, and behind it",
         ),
         ({"sentences__templates": {"saw": SAW}}, "sentences.templates: write a name for each of two or more sentences"),
         ({"sentences__templates": {"saw": SAW, "ate": SAW}}, "sentences.templates: 'I saw {word}' is listed twice"),

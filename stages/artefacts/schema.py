@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from stages.geometry.names import MATRICES, PAIRS, ROBUST_COMPARISONS, TRANSFORM_NAMES, Scores
+from stages.geometry.comparison import robust
+from stages.geometry.names import MATRICES, PAIRS, Scores
+from stages.geometry.transforms import TRANSFORMS
 
 OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
 #: Why cells are empty: of whole tables or columns of a measure, and, below, of single layers or heads.
@@ -81,9 +83,9 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 #: What heads are scored by.
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA by comparison: where it is called nothing more, it is Pearson's r.
-BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in ROBUST_COMPARISONS}
-CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORM_NAMES for c in BY for of in PAIRS}
-CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORM_NAMES for of in MATRICES}
+BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
+CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORMS for c in BY for of in PAIRS}
+CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORMS for of in MATRICES}
 SPECTRA = {f"{name}_participation": ("participation", name, "value") for name in MATRICES}
 SPECTRA |= {f"{pair}_{what}": (what, pair, "value") for what in ("overlap", "overlap_random") for pair in PAIRS}
 HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (*names, c) for n, names in HEADS.items() for c in RANGE}

@@ -5,9 +5,10 @@ import numpy as np
 from stages.artefacts.results import Results
 from stages.findings.beyond import EVERY, beyond, spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
-from stages.plotting.names import COMPARISON_LABELS, number
+from stages.plotting.names import number
 
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
@@ -40,7 +41,7 @@ def answer(run: Results) -> list[str]:
         lines = [*units_that_carry(run), *words_that_carry(run)[:1]]
         said += [f"{text[0].upper()}{text[1:]}." for text in (line.partition(": ")[2] for line in lines)]
     if run.comparison != "pearson":
-        label, other = COMPARISON_LABELS[run.comparison].name, number(run.rsa_by_layer().mean())
+        label, other = COMPARISONS[run.comparison].name, number(run.rsa_by_layer().mean())
         said.append(
             f"All of this is Pearson's r, as random maps and other sentences are; {label} is {other} on average."
         )

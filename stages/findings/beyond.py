@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Scores
+from stages.geometry.transforms import TRANSFORMS
 
 #: In the place of a transform and of a comparison, of a matrix or pair: all of them.
 EVERY = "every"
@@ -20,8 +22,6 @@ ASKED = {
     "rsa_to_input": ("spectrum",),
     "d": ("gaussian", "spectrum"),
 }
-TRANSFORM_WORDS = {"none": "raw", "center": "centred", "zscore": "z-scored"}
-COMPARISON_WORDS = {"pearson": "", "spearman": " Spearman", "cka_debiased": " debiased CKA"}
 
 
 class Beyond(NamedTuple):
@@ -99,8 +99,8 @@ def in_short(some: Sequence[tuple[str, str]], choices: Mapping[tuple[str, str], 
     for transform in dict.fromkeys(choice[0] for choice in some):
         own = [comparison for other, comparison in some if other == transform]
         every = sum(other == transform for other, _ in choices)
-        words = [""] if len(own) == every else [COMPARISON_WORDS[comparison] or " Pearson" for comparison in own]
-        parts += [f"{TRANSFORM_WORDS[transform]}{word}" for word in words]
+        words = [""] if len(own) == every else [f" {COMPARISONS[comparison].short}" for comparison in own]
+        parts += [f"{TRANSFORMS[transform].short}{word}" for word in words]
     return ", ".join(parts)
 
 

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.moments import cohens_d
-from stages.geometry.names import PAIRS, PLACES, WITH_INPUT
+from stages.geometry.moments import cohens_d, moments_of_vectors, named
+from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import condense
 from stages.geometry.similarity import Similar, directions
 from stages.geometry.transforms import deviations
@@ -69,8 +68,7 @@ def anisotropy(
     for variant, parts in versions.items():
         ((every, inside),) = moments_of_vectors(parts, similar, within, strict=False)
         r, d = every.correlations(strict=False)[0], cohens_d(every, inside, strict=False)[0]
-        found |= {("rsa", pair, variant): float(r[place]) for pair, place in zip(PAIRS, PLACES, strict=True)}
-        found |= {("d", name, variant): float(d[place]) for place, name in enumerate(WITH_INPUT)}
+        found |= {(*key, variant): float(value) for key, value in named({"rsa": r}, d, WITH_INPUT).items()}
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.geometry.moments import CONSTANT, moments, varies
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS, ComparisonName
 from stages.geometry.pairs import condense, square
 
 
@@ -23,7 +23,6 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (...)
-        From -1 to 1.
 
     Raises
     ------
@@ -38,33 +37,19 @@ def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return moments(np.stack(np.broadcast_arrays(first, second), axis=-2)).correlations()[..., 0, 1]
 
 
-def unit_norm(values: np.ndarray, strict: bool = True) -> np.ndarray:
+def unit_norm(values: np.ndarray) -> np.ndarray:
     r"""Centre and scale the last axis, so that the product sum of two such rows is their Pearson correlation.
 
     .. math:: u = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert}
 
-    Parameters
-    ----------
-    values : ndarray, shape (..., n)
-    strict : bool
-        Whether a constant row is an error; otherwise it becomes NaN.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `values`
-
-    Raises
-    ------
-    FloatingPointError
-        If a row is constant.
+    float64, the shape of `values`; FloatingPointError if a row is constant.
     """
     values = np.asarray(values, dtype=np.float64)
     units = values - values.mean(axis=-1, keepdims=True)
     scatter, lengths = (product_sum(rows, rows)[..., None] for rows in (units, values))
-    known = varies(scatter, lengths, scatter)
-    if strict and not known.all():
+    if not varies(scatter, lengths, scatter).all():
         raise FloatingPointError(f"a correlation is undefined: {CONSTANT}")
-    units *= 1 / np.sqrt(np.where(known, scatter, np.nan))
+    units *= 1 / np.sqrt(scatter)
     return units
 
 
@@ -102,15 +87,6 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
     score is linear CKA where similarities are dot products; with cosines it is that of vectors of unit length. It is
     near 0 for unrelated data; the biased estimate, which keeps the diagonal, is near 1 where units outnumber words.
 
-    Parameters
-    ----------
-    condensed : ndarray, shape (..., pairs)
-        Similarities of at least 4 words.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `condensed`
-
     Raises
     ------
     FloatingPointError
@@ -137,17 +113,22 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
 class Comparison:
     """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
-    Attributes
-    ----------
-    features : callable
-        Takes condensed similarities, shape (..., pairs), gives what is correlated, of the same shape.
-    invariant_to : frozenset of str
-        Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
-        ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all
-        its similarities on one side).
+    All of them are held against the nulls; scores within and across categories, tests, intervals and controls are
+    Pearson's r of the similarities themselves.
     """
 
+    #: Takes condensed similarities, shape (..., pairs), gives what is correlated.
     features: Callable[[np.ndarray], np.ndarray]
+    #: What the scores are called on an axis, in a sentence and in a list of choices, and their symbol.
+    axis: str
+    name: str
+    short: str
+    symbol: str
+    #: Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
+    robust: bool
+    #: Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
+    #: ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all its
+    #: similarities on one side).
     invariant_to: frozenset[str]
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -155,12 +136,24 @@ class Comparison:
         return pearson(self.features(first), self.features(second))
 
 
+#: What no comparison so far looks at.
+LINEAR = frozenset({"word order", "shift", "positive scale"})
+
 #: The values of `rsa.comparison` in params.yaml.
-COMPARISONS: dict[str, Comparison] = {
-    "pearson": Comparison(np.asarray, frozenset({"word order", "shift", "positive scale"})),
-    "spearman": Comparison(ranks, frozenset({"word order", "shift", "positive scale", "increasing function"})),
-    "cka_debiased": Comparison(u_centred, frozenset({"word order", "shift", "positive scale", "word effects"})),
+COMPARISONS: dict[ComparisonName, Comparison] = {
+    "pearson": Comparison(np.asarray, "RSA scores", "Pearson's r", "Pearson", "r", True, LINEAR),
+    "spearman": Comparison(
+        ranks, "RSA scores (Spearman)", "Spearman's ρ", "Spearman", "ρ", True, LINEAR | {"increasing function"}
+    ),
+    "cka_debiased": Comparison(
+        u_centred, "RSA scores (debiased CKA)", "debiased CKA", "debiased CKA", "CKA", False, LINEAR | {"word effects"}
+    ),
 }
+
+
+def robust() -> list[ComparisonName]:
+    """Return the comparisons that `metrics/robustness.csv` holds beside each other."""
+    return [name for name, comparison in COMPARISONS.items() if comparison.robust]
 
 
 def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:
@@ -175,17 +168,12 @@ def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -
         Of whole heads, one behind the other. Heads of V may have another size than those of Q and K; where the three
         widths differ all the same, as in latent attention, the vectors are left as they are.
     heads, kv_heads : int
-        Query heads, and key and value heads.
+        Query heads, and key and value heads; ValueError if these cannot be shared out evenly, or units cut into them.
 
     Returns
     -------
     dict of "q", "k", "v" to ndarray, shape (..., units)
         K and V ``heads / kv_heads`` times as wide.
-
-    Raises
-    ------
-    ValueError
-        If the key and value heads cannot be shared out evenly, or units cut into them.
 
     References
     ----------
@@ -226,35 +214,17 @@ def pairwise(
     Returns
     -------
     dict of "qk", "qv", "kv" to ndarray of float64, shape (layers,)
-        Pearson r. Pairs of different n, for which it is not defined, are left out.
-
-    Raises
-    ------
-    FloatingPointError
-        If a layer of a matrix is constant.
+        Pearson r; errors as `pearson`. Pairs of different n, for which it is not defined, are left out.
     """
     values = {name: features(matrices[name]) for name in MATRICES}
     return {a + b: pearson(values[a], values[b]) for a, b in PAIRS if values[a].shape[-1] == values[b].shape[-1]}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Correlate every layer of one run with every layer of another, by one matrix product.
+    """Correlate every layer of one run with every layer of another: Pearson r by one matrix product.
 
-    Parameters
-    ----------
-    first : ndarray, shape (layers of A, n)
-        On condensed similarities of the same words in the same order, the scores are RSA scores.
-    second : ndarray, shape (layers of B, n)
-
-    Returns
-    -------
-    ndarray of float64, shape (layers of A, layers of B)
-        Pearson r, from -1 to 1.
-
-    Raises
-    ------
-    FloatingPointError
-        If a layer is constant.
+    Shapes (layers of A, n) and (layers of B, n) to (layers of A, layers of B), float64; errors as `unit_norm`. On
+    condensed similarities of the same words in the same order, these are RSA scores.
 
     Examples
     --------
@@ -262,36 +232,24 @@ def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     array([[ 0.993],
            [-0.993]])
     """
-    units = [unit_norm(values) for values in (first, second)]
-    return np.clip(units[0] @ units[1].T, -1, 1)
+    return np.clip(unit_norm(first) @ unit_norm(second).T, -1, 1)
 
 
 def fisher_z(r: np.ndarray) -> np.ndarray:
-    r"""Fisher's z of correlations, which is not bounded by 1.
+    r"""Fisher's z of correlations, which is not bounded by 1: float64, the shape of `r`.
 
     .. math:: z = \operatorname{artanh}(r)
 
-    Parameters
-    ----------
-    r : ndarray
-        Correlations. An exact 1 or -1, whose z is infinite, is clipped to the nearest float64 below it: z = 18.7.
-
-    Returns
-    -------
-    ndarray of float64, the shape of `r`
+    An exact 1 or -1, whose z is infinite, is clipped to the nearest float64 below it: z = 18.7.
     """
     below_one = np.nextafter(1.0, 0.0)
     return np.arctanh(np.clip(np.asarray(r, dtype=np.float64), -below_one, below_one))
 
 
 def same_rows(vectors: np.ndarray) -> bool:
-    """Return whether all words have the same vectors, up to the rounding of float32.
+    """Return whether all words have the same vectors, shape (..., words, units), up to the rounding of float32.
 
     Behind a causal mask they do at every token before the word: the model has seen the same text.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
     """
     largest = np.abs(vectors).max(initial=0)
     return bool(np.abs(vectors - vectors[..., :1, :]).max(initial=0) <= 1e-4 * largest)

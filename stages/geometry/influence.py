@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.moments import Moments, cohens_d, moments
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.moments import Moments, cohens_d, moments, named
+from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
 
 #: By more than this a word changes a score much.
@@ -38,8 +38,12 @@ def influence(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[
     values = np.stack([similarity[name] for name in MATRICES]).astype(np.float64)
     every = moments(values)
     inside = moments(values, within, every.centre)
-    whole = _scores(every, inside)
-    rest = _scores(every - _of_each_word(values, every.centre), inside - _of_each_word(values, every.centre, within))
+    left = every - _of_each_word(values, every.centre), inside - _of_each_word(values, every.centre, within)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
+        whole, rest = (
+            named({"rsa": pairs.correlations(strict=False)}, cohens_d(pairs, kind, strict=False), MATRICES)
+            for pairs, kind in ((every, inside), left)
+        )
     return {key: rest[key] - whole[key] for key in whole}
 
 
@@ -61,10 +65,3 @@ def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | N
     rows *= kept
     products = np.einsum("aij,bij->iab", rows, rows)
     return Moments(kept.sum(axis=-1).astype(float), rows.sum(axis=-1).T, products, centre)
-
-
-def _scores(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
-    with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
-        r, d = every.correlations(strict=False), cohens_d(every, within, strict=False)
-    found = {("rsa", pair): r[..., *place] for pair, place in zip(PAIRS, PLACES, strict=True)}
-    return found | {("d", name): d[..., place] for place, name in enumerate(MATRICES)}

@@ -8,14 +8,15 @@ Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the prod
 left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 
-from stages.geometry.names import LABELS
+from stages.geometry.names import LABELS, PAIRS, PLACES
+from stages.geometry.similarity import METRICS, Similar
 
 #: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
 #: cosine near 1 by some 1e-14; a matrix that hardly tells words apart (cosines from 0.9999998 to 1) still does. In
@@ -28,52 +29,29 @@ CONSTANT = "one of its sides is constant"
 
 
 def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precision: np.dtype = DOUBLE) -> np.ndarray:
-    """Return where numbers vary by more than rounding: the one rule for all scores.
+    """Return where numbers vary by more than rounding, and are finite: the one rule for all scores.
 
-    Parameters
-    ----------
-    scatter : ndarray
-        Sums of squares about the mean.
-    lengths : ndarray
-        Sums of squares of the numbers as they are.
-    squares : ndarray
-        Sums of squares about the centre that `scatter` was computed from.
-    precision : numpy.dtype
-        Of the numbers.
-
-    Returns
-    -------
-    ndarray of bool
-        False also where a number is not finite.
+    From sums of squares: about the mean (`scatter`), of the numbers as they are (`lengths`), and about the centre that
+    `scatter` was computed from (`squares`).
     """
     return scatter > np.maximum(NOISE[precision] ** 2 * lengths, ROUNDING[precision] * squares)
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over word pairs of g geometries, with any axes before them.
+    """Sums over word pairs of g geometries, with any axes before them."""
 
-    Attributes
-    ----------
-    n : ndarray, shape (...)
-        Sum of the weights: how many pairs, copies counted.
-    sums : ndarray, shape (..., g)
-        Of the similarities less `centre`.
-    products : ndarray, shape (..., g, g)
-        Of products of two similarities, each less its centre.
-    centre : ndarray, shape (..., g)
-        Far from 0, sums of squares lose digits: near each geometry's mean.
-    precision : numpy.dtype
-        Of the similarities.
-    names : sequence of str
-        Of the geometries, if they have any, for messages.
-    """
-
+    #: Sum of the weights, shape (...): how many pairs, copies counted.
     n: np.ndarray
+    #: Of the similarities less `centre`, shape (..., g).
     sums: np.ndarray
+    #: Of products of two similarities, each less its centre, shape (..., g, g).
     products: np.ndarray
+    #: Near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits.
     centre: np.ndarray
+    #: Of the similarities.
     precision: np.dtype = DOUBLE
+    #: Of the geometries, if they have any, for messages.
     names: Sequence[str] = ()
 
     def __sub__(self, other: "Moments") -> "Moments":
@@ -112,23 +90,11 @@ class Moments:
         return np.sqrt(np.maximum(np.diagonal(self.scatter, axis1=-2, axis2=-1), 0) / (self.n[..., None] - 1))
 
     def correlations(self, strict: bool = True) -> np.ndarray:
-        r"""Pearson correlations of all pairs of geometries.
+        r"""Pearson correlations of all pairs of geometries, shape (..., g, g), from -1 to 1.
 
         .. math:: r_{ab} = \frac{C_{ab}}{\sqrt{C_{aa} C_{bb}}}, \qquad C_{ab} = P_{ab} - \frac{S_a S_b}{n}
 
-        Parameters
-        ----------
-        strict : bool
-            Whether similarities that do not vary are an error; otherwise their correlations are NaN.
-
-        Returns
-        -------
-        ndarray of float64, shape (..., g, g)
-            From -1 to 1.
-
-        Raises
-        ------
-        FloatingPointError
+        FloatingPointError where similarities do not vary; NaN if not `strict`.
         """
         if strict and not self.varies.all():
             flat = np.flatnonzero(~self.varies.reshape(-1, self.varies.shape[-1]).all(axis=0))
@@ -149,16 +115,12 @@ def cohens_d(every: Moments, within: Moments, strict: bool = True) -> np.ndarray
     every, within : Moments
         Over all pairs, and over those within categories; products of the latter are not used.
     strict : bool
-        Whether similarities that vary neither within nor across are an error; otherwise d is NaN.
+        Whether similarities that vary neither within nor across are a FloatingPointError; otherwise d is NaN.
 
     Returns
     -------
     ndarray of float64, shape (..., g)
         In standard deviations, positive where pairs within a category are more alike.
-
-    Raises
-    ------
-    FloatingPointError
 
     References
     ----------
@@ -184,10 +146,6 @@ def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.nda
         Over which pairs; all by default.
     centre : ndarray, shape (..., g), optional
         The means by default; those of all pairs for a part that is subtracted from all.
-
-    Returns
-    -------
-    Moments
     """
     values = np.asarray(values if chosen is None else values[..., chosen], dtype=np.float64)
     centre = values.mean(axis=-1) if centre is None else centre
@@ -238,23 +196,39 @@ def moments_in_pieces(
     return found
 
 
-class Scored(NamedTuple):
-    """The scores of g geometries, each compared with each.
+def moments_of_vectors(
+    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, *sets: np.ndarray, strict: bool = True
+) -> list[tuple[Moments, Moments]]:
+    """Return the moments of the similarities of many geometries: draws of nulls, attention heads.
 
-    Attributes
-    ----------
+    In single precision where `similar` says so, of cosines and correlations, if all of them vary enough for it.
+    (Distances may lose more: what is subtracted there is much larger than they are.) Vectors and `strict` as
+    `Similar.pieces`, the rest and what is returned as `moments_in_pieces`.
+    """
+    if similar.single and METRICS[similar.metric].bounded:
+        with suppress(FloatingPointError):
+            found = moments_in_pieces(similar.pieces(vectors, dtype=np.float32), within, *sets)
+            if all(kind.varies.all() for every, inside in found for kind in (every, inside, every - inside)):
+                return found
+    return moments_in_pieces(similar.pieces(vectors, strict), within, *sets)
+
+
+def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the post's scores of g geometries, each compared with each; errors as `Moments`.
+
+    Returns
+    -------
     r : dict of str to ndarray, shape (..., g, g)
         RSA (Pearson) over all pairs and by kind: ``rsa``, ``rsa_within``, ``rsa_across``.
     d : ndarray, shape (..., g)
         Cohen's d.
     """
-
-    r: dict[str, np.ndarray]
-    d: np.ndarray
-
-
-def scores(every: Moments, within: Moments, strict: bool = True) -> Scored:
-    """Return the post's scores from the moments over all pairs and within categories; errors as `Moments`."""
     kinds = {"rsa": every, "rsa_within": within, "rsa_across": every - within}
-    found = {name: kind.correlations(strict) for name, kind in kinds.items()}
-    return Scored(found, cohens_d(every, within, strict))
+    return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)
+
+
+def named(r: Mapping[str, np.ndarray], d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+    """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these."""
+    places = dict(zip(PAIRS, PLACES, strict=True))
+    found = {(measure, pair): table[..., *place] for measure, table in r.items() for pair, place in places.items()}
+    return found | {("d", name): d[..., place] for place, name in enumerate(names)}

@@ -1,6 +1,7 @@
 """What the matrices and their pairs are called: in data and tables, and to a reader."""
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -16,9 +17,10 @@ PLACES = tuple((MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS)
 #: To a reader.
 LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
-#: The choices that `metrics/robustness.csv` compares. Debiased CKA is left out: it is on another scale.
-TRANSFORM_NAMES = ("none", "center", "zscore")
-ROBUST_COMPARISONS = ("pearson", "spearman")
+#: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.
+MetricName = Literal["cosine", "correlation", "euclidean"]
+TransformName = Literal["none", "center", "zscore"]
+ComparisonName = Literal["pearson", "spearman", "cka_debiased"]
 
 #: Scores over layers, by measure and by matrix or pair (``scores["rsa", "qk"]``): columns such as "value", "low" and
 #: "high", each of shape (layers,).

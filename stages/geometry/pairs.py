@@ -10,16 +10,7 @@ import numpy as np
 
 
 def condense(matrices: np.ndarray) -> np.ndarray:
-    """Take the upper triangle of square matrices.
-
-    Parameters
-    ----------
-    matrices : ndarray, shape (..., words, words)
-
-    Returns
-    -------
-    ndarray, shape (..., pairs)
-        In the order of `scipy.spatial.distance.pdist`.
+    """Take the upper triangle of square matrices: shape (..., words, words) to (..., pairs).
 
     Examples
     --------
@@ -33,22 +24,9 @@ def condense(matrices: np.ndarray) -> np.ndarray:
 
 
 def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
-    """Lay condensed pairs out as symmetric matrices: the inverse of `condense`.
+    """Lay condensed pairs out as symmetric matrices, the inverse of `condense`: (..., pairs) to (..., words, words).
 
-    Parameters
-    ----------
-    condensed : ndarray, shape (..., pairs)
-    diagonal : float
-        What stands on the diagonal: a word's similarity with itself.
-
-    Returns
-    -------
-    ndarray, shape (..., words, words)
-
-    Raises
-    ------
-    ValueError
-        If the number of pairs is not n(n-1)/2 for a whole n.
+    On the diagonal stands a word's similarity with itself; ValueError as `words_of`.
     """
     words = words_of(condensed.shape[-1])
     matrices = np.full((*condensed.shape[:-1], words, words), diagonal, dtype=condensed.dtype)
@@ -94,45 +72,33 @@ def words_of(pairs: int) -> int:
     return words
 
 
+def _starts(words: int) -> np.ndarray:
+    r"""Return where each word's pairs with later words begin: :math:`i n - i (i + 1) / 2`."""
+    rows = np.arange(words)
+    return rows * words - rows * (rows + 1) // 2
+
+
 def members(words: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return which two words each of some consecutive pairs is of, without listing all pairs.
-
-    Parameters
-    ----------
-    words : int
-        How many words all pairs are of.
-    first, last : int
-        Places in the condensed order; `last` is left out.
-
-    Returns
-    -------
-    rows, columns : ndarray of int, shape (last - first,)
-        Positions of words, rows < columns.
+    """Return the positions of the two words of the pairs from `first` to before `last`, the smaller ones first.
 
     Examples
     --------
     >>> members(4, 2, 5)
     (array([0, 1, 1]), array([3, 2, 3]))
     """
-    pairs, rows = np.arange(first, last), np.arange(words)
-    starts = rows * words - rows * (rows + 1) // 2  # where each word's pairs with later words begin
+    pairs, starts = np.arange(first, last), _starts(words)
     i = np.searchsorted(starts, pairs, side="right") - 1
     return i, pairs - starts[i] + i + 1
 
 
 def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np.ndarray:
-    r"""Take the pairs of chosen words out of condensed matrices, in the order in which the words are chosen.
-
-    The pair of words i < j of n stands at
-
-    .. math:: i n - \frac{i (i + 1)}{2} + j - i - 1
+    """Take the pairs of chosen words out of condensed matrices, in the order in which the words are chosen.
 
     Parameters
     ----------
     condensed : ndarray, shape (..., pairs)
-        Of symmetric matrices.
+        Of symmetric matrices of so many `words`.
     words : int
-        How many words the pairs are of.
     chosen : sequence of int
         Positions of words, each once, in any order.
 
@@ -147,16 +113,11 @@ def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np
     """
     rows, columns = (np.asarray(chosen)[side] for side in np.triu_indices(len(chosen), 1))
     i, j = np.minimum(rows, columns), np.maximum(rows, columns)
-    return condensed[..., i * words - i * (i + 1) // 2 + j - i - 1]
+    return condensed[..., _starts(words)[i] + j - i - 1]
 
 
 def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
     """Mark the word pairs of the same category, and divide the upper triangle by it (the post's Figure 1).
-
-    Parameters
-    ----------
-    categories : sequence of str, length words
-        The category of each word, in any order.
 
     Returns
     -------
@@ -171,16 +132,7 @@ def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def within_category(categories: Sequence[str]) -> np.ndarray:
-    """Return which word pairs lie within a category.
-
-    Parameters
-    ----------
-    categories : sequence of str, length words
-
-    Returns
-    -------
-    ndarray of bool, shape (pairs,)
-        Condensed; its negation marks the pairs across categories.
+    """Return which pairs of words lie within a category, shape (pairs,); the others lie across.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
     scores = {}
     for name, at in places.items():
         alike, covariance = r[:, at, at], covariances[:, at, at]
-        scores["reliability", name] = _sum(two * alike)
+        scores["reliability", name] = (two * alike).sum(axis=(1, 2))
         scores["reliability_halves", name] = _halves(covariance, m, halves)
         shares = _components(covariance, means[:, at], every.n[:, 0], own, two)
         scores |= {(share, name): part for share, part in zip(SHARES, shares, strict=True)}
@@ -82,15 +82,11 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
         first, second = pair
         between = r[:, places[first], places[second]]
         scores["rsa", pair] = (own * np.diagonal(between, axis1=1, axis2=2)).sum(axis=1)
-        scores["rsa_across", pair] = _sum(two * between)
+        scores["rsa_across", pair] = (two * between).sum(axis=(1, 2))
         reliable = [scores["reliability", name] for name in pair]
         attenuation = np.sqrt(np.where(np.minimum(*reliable) > 0, np.multiply(*reliable), np.nan))
         scores["rsa_corrected", pair] = scores["rsa_across", pair] / attenuation
     return scores
-
-
-def _sum(matrices: np.ndarray) -> np.ndarray:
-    return matrices.sum(axis=(1, 2))
 
 
 def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.ndarray:
@@ -110,9 +106,9 @@ def _components(
     covariance: np.ndarray, means: np.ndarray, n: np.ndarray, own: np.ndarray, two: np.ndarray
 ) -> list[np.ndarray]:
     """Return the shares of words, sentence and rest, each of shape (resamples,)."""
-    words = _sum(two * covariance)
+    words = (two * covariance).sum(axis=(1, 2))
     rest = (own * np.diagonal(covariance, axis1=1, axis2=2)).sum(axis=1) - words
-    sentence = _sum(two * np.square(means[:, :, None] - means[:, None, :])) / 2 - rest / n
+    sentence = (two * np.square(means[:, :, None] - means[:, None, :])).sum(axis=(1, 2)) / 2 - rest / n
     parts = np.maximum(np.broadcast_arrays(words, sentence, rest), 0)
     return list(parts / parts.sum(axis=0))
 

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from stages.geometry.names import MetricName
 from stages.geometry.pairs import condense, square
+from stages.geometry.similarity import METRICS, dissimilarity
 
 #: Rounds in which maps are laid over their mean: more move no point by a hundredth.
 ROUNDS = 20
@@ -10,26 +12,16 @@ ROUNDS = 20
 MANY_WORDS = 100
 
 
-def distances(similarity: np.ndarray, metric: str) -> np.ndarray:
-    r"""Turn similarities into the Euclidean distances that they come from.
+def distances(similarity: np.ndarray, metric: MetricName) -> np.ndarray:
+    r"""Turn similarities into the Euclidean distances that they come from, float64.
 
     .. math:: \delta_{ij} = \sqrt{2 (1 - s_{ij})} \text{ for cosine and correlation,} \quad
               \delta_{ij} = -s_{ij} \text{ for euclidean}
 
     The first is the distance of two vectors of unit length.
-
-    Parameters
-    ----------
-    similarity : ndarray, shape (..., pairs)
-    metric : str
-        A key of `stages.geometry.similarity.METRICS`.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., pairs)
     """
-    similarity = np.asarray(similarity, dtype=np.float64)
-    return -similarity if metric == "euclidean" else np.sqrt(np.maximum(2 * (1 - similarity), 0))
+    apart = dissimilarity(np.asarray(similarity, dtype=np.float64), metric)
+    return np.sqrt(2 * apart) if METRICS[metric].bounded else apart
 
 
 def classical_scaling(condensed: np.ndarray) -> np.ndarray:
@@ -38,15 +30,7 @@ def classical_scaling(condensed: np.ndarray) -> np.ndarray:
     With squared distances :math:`D^{(2)}` and :math:`J = I - \mathbf{1}\mathbf{1}'/n`, the coordinates are the first
     two eigenvectors of :math:`-\tfrac12 J D^{(2)} J`, each times the root of its eigenvalue.
 
-    Parameters
-    ----------
-    condensed : ndarray, shape (..., pairs)
-        Distances.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., words, 2)
-        Centred; orientation is arbitrary.
+    Condensed distances, shape (..., pairs), to centred coordinates, (..., words, 2); their orientation is arbitrary.
 
     References
     ----------
@@ -65,18 +49,8 @@ def stress(points: np.ndarray, condensed: np.ndarray) -> np.ndarray:
     .. math:: \sqrt{\frac{\sum (b\,d_{ij} - \delta_{ij})^2}{\sum (b\,d_{ij})^2}}, \qquad
               b = \frac{\sum \delta_{ij}^2}{\sum d_{ij} \delta_{ij}}
 
-    with b the scale of the map that makes it smallest.
-
-    Parameters
-    ----------
-    points : ndarray, shape (..., words, 2)
-    condensed : ndarray, shape (..., pairs)
-        Distances of the words.
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-        0 for a map that keeps all distances, such as of words that are all the same.
+    with b the scale of the map that makes it smallest. Points of shape (..., words, 2) and condensed distances of the
+    words, (..., pairs), to shape (...): 0 for a map that keeps all distances, such as of words that are all the same.
 
     References
     ----------
@@ -94,17 +68,8 @@ def lay_over(maps: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
 
     Each map is given unit size, :math:`\sum x^2 = n`. Then, a few times, each is rotated by :math:`R = U W'`, with
     :math:`U S W'` the singular value decomposition of its product with the mean map; last, the mean's main axis is laid
-    across, and signs are chosen so that the mean leans to the right and up.
-
-    Parameters
-    ----------
-    maps : ndarray, shape (..., words, 2)
-        Centred.
-    rounds : int
-
-    Returns
-    -------
-    ndarray of float64, the shape of `maps`
+    across, and signs are chosen so that the mean leans to the right and up. Centred maps, shape (..., words, 2), to the
+    same shape.
 
     References
     ----------
@@ -123,19 +88,10 @@ def lay_over(maps: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     return (maps @ (axes * np.where(signs, signs, 1))).reshape(shape)
 
 
-def word_maps(similarity: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return maps of the words, all laid over each other, and the stress of each.
+def word_maps(similarity: np.ndarray, metric: MetricName) -> tuple[np.ndarray, np.ndarray]:
+    """Return maps of the words, (..., words, 2), all laid over each other, and the stress of each, (...).
 
-    Parameters
-    ----------
-    similarity : ndarray, shape (..., pairs)
-    metric : str
-        A key of `stages.geometry.similarity.METRICS`.
-
-    Returns
-    -------
-    maps : ndarray of float64, shape (..., words, 2)
-    stress : ndarray of float64, shape (...)
+    Of similarities, shape (..., pairs).
     """
     apart = distances(similarity, metric)
     maps = classical_scaling(apart)
@@ -145,15 +101,7 @@ def word_maps(similarity: np.ndarray, metric: str) -> tuple[np.ndarray, np.ndarr
 def clustered(condensed: np.ndarray) -> np.ndarray:
     """Order words so that alike ones stand together: leaves of average linkage, the best of their orders.
 
-    Parameters
-    ----------
-    condensed : ndarray, shape (pairs,)
-        Distances.
-
-    Returns
-    -------
-    ndarray of int, shape (words,)
-        Positions of the words.
+    Condensed distances, shape (pairs,), to the positions of the words, shape (words,).
 
     References
     ----------

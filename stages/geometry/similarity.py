@@ -1,14 +1,11 @@
-"""Similarities of all word pairs; larger is always more alike.
-
-A metric takes vectors of shape (..., words, units) and gives float64 of shape (..., pairs), condensed as
-`stages.geometry.pairs` tells.
-"""
+"""Similarities of all word pairs; larger is always more alike."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from stages.geometry.names import MetricName, TransformName
 from stages.geometry.pairs import condense, row_blocks
 from stages.geometry.transforms import TRANSFORMS, deviations
 
@@ -21,18 +18,49 @@ PIECE = 2**24
 COARSE, FINE = 26, 20
 
 
-def cosine(vectors: np.ndarray) -> np.ndarray:
-    r"""Cosine similarity, from -1 to 1; FloatingPointError if a vector is zero, so that it has no direction.
+@dataclass(frozen=True)
+class Metric:
+    """How alike two words' vectors are: a function of the dot products of rows that are made of them."""
 
-    .. math:: s_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert \, \lVert x_j \rVert}
+    #: Takes vectors, shape (..., words, units), whether one without a direction is an error (or else becomes NaN), and
+    #: a dtype. Gives rows of that dtype and shape, of length 1 if the metric is `bounded`.
+    rows: Callable[[np.ndarray, bool, type], np.ndarray]
+    #: Of the similarities: the second is a word's with itself.
+    range: tuple[float, float]
+    #: What it is called on an axis, and in short.
+    long: str
+    short: str
+    #: Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
+    #: words, and ``translation`` (the same vector added to all words).
+    invariant_to: frozenset[str]
+    #: Overwrites dot products of two words' rows, shape (..., words, words), with similarities; takes the squared
+    #: lengths of rows as well, shapes (..., words, 1) and (..., 1, words). Without it, dot products are similarities.
+    kernel: Callable[[np.ndarray, np.ndarray, np.ndarray], None] | None = None
 
-    It does not change under a rotation of the units nor under a positive scaling of single words.
-    """
-    products = _products(directions(vectors))
-    lengths = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))  # 1, up to the last bits
-    products /= lengths[..., :, None]
-    products /= lengths[..., None, :]
-    return condense(products)
+    @property
+    def own(self) -> float:
+        """The similarity of a word with itself."""
+        return self.range[1]
+
+    @property
+    def bounded(self) -> bool:
+        """Whether similarities are those of directions, and not negated distances."""
+        return np.isfinite(self.range[0])
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Return float64, shape (..., words, units) to (..., pairs), condensed as `stages.geometry.pairs` tells.
+
+        FloatingPointError if a vector has no direction and the metric needs one.
+        """
+        products = _products(self.rows(vectors, True, np.float64))
+        squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
+        if self.bounded:
+            lengths = np.sqrt(squares)  # 1, up to the last bits
+            products /= lengths[..., :, None]
+            products /= lengths[..., None, :]
+        if self.kernel:
+            self.kernel(products, squares[..., :, None], squares[..., None, :])
+        return condense(products)
 
 
 def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float64) -> np.ndarray:
@@ -49,31 +77,38 @@ def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float6
     return found.reshape(vectors.shape)
 
 
-def correlation(vectors: np.ndarray) -> np.ndarray:
-    r"""Pearson correlation over units, from -1 to 1; FloatingPointError if a vector is constant.
-
-    .. math:: s_{ij} = \cos(x_i - \bar{x}_i, \; x_j - \bar{x}_j)
-
-    It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
-    """
-    return cosine(deviations(vectors, -1))
+def _centred_directions(vectors: np.ndarray, strict: bool, dtype: type) -> np.ndarray:
+    return directions(deviations(vectors, -1), strict, dtype)
 
 
-def euclidean(vectors: np.ndarray) -> np.ndarray:
-    r"""Negated Euclidean distance, at most 0, in the units of the vectors.
+def _centred_words(vectors: np.ndarray, strict: bool, dtype: type) -> np.ndarray:
+    """Take the words' mean away: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits to cancellation."""
+    return deviations(vectors, -2).astype(dtype)
 
-    .. math:: s_{ij} = -\lVert x_i - x_j \rVert
 
-    It does not change under a rotation of the units nor under a translation of all words.
-    """
-    # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    products = _products(deviations(vectors, -2))
-    squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
+def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
     products *= -2
-    products += squares[..., :, None]
-    products += squares[..., None, :]
-    squared = condense(products)
-    return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+    products += own
+    products += others
+    np.negative(np.sqrt(np.maximum(products, 0, out=products), out=products), out=products)
+
+
+#: x . y / (|x| |y|)
+cosine = Metric(directions, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
+#: Pearson's r over units: the cosine of the vectors less their means over units.
+correlation = Metric(_centred_directions, (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
+#: -|x - y|, in the units of the vectors.
+euclidean = Metric(
+    _centred_words,
+    (-np.inf, 0.0),
+    "Negated distance",
+    "−distance",
+    frozenset({"rotation", "translation"}),
+    _negated_distance,
+)
+
+#: The values of `similarity.metric` in params.yaml.
+METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlation, "euclidean": euclidean}
 
 
 def _products(vectors: np.ndarray) -> np.ndarray:
@@ -103,41 +138,17 @@ def _products(vectors: np.ndarray) -> np.ndarray:
     return np.ldexp(products, 2 * (exponent - COARSE), out=products)
 
 
-#: The values of `similarity.metric` in params.yaml.
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "cosine": cosine,
-    "correlation": correlation,
-    "euclidean": euclidean,
-}
-
-#: What a metric takes dot products of: of vectors, strict or not, in a precision.
-_ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
-    "cosine": directions,
-    "correlation": lambda vectors, strict, dtype: directions(deviations(vectors, -1), strict, dtype),
-    "euclidean": lambda vectors, strict, dtype: deviations(vectors, -2).astype(dtype),
-}
-
-
 @dataclass(frozen=True)
 class Similar:
-    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words.
+    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
 
-    Attributes
-    ----------
-    words : int
-        How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
-        without any, of the words themselves.
-    metric : str
-        A key of `METRICS`.
-    transform : str
-        A key of `stages.geometry.transforms.TRANSFORMS`.
-    single : bool
-        Whether single precision is enough for `agree`, where it is.
-    """
-
+    #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
+    #: without any, of the words themselves.
     words: int
-    metric: str
-    transform: str
+    #: Keys of `METRICS` and `TRANSFORMS`.
+    metric: MetricName
+    transform: TransformName
+    #: Whether single precision is enough for `moments_of_vectors`, where it is.
     single: bool = False
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
@@ -146,7 +157,7 @@ class Similar:
 
     def _transformed(self, vectors: np.ndarray) -> np.ndarray:
         own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
-        return TRANSFORMS[self.transform](own, reference if reference.shape[-2] else own)
+        return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
     def pieces(
         self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE, dtype: type = np.float64
@@ -169,8 +180,9 @@ class Similar:
         ndarray of dtype, shape (all draws, some pairs)
             Over consecutive pairs of the condensed order.
         """
-        rows = [_ROWS[self.metric](self._transformed(some), strict, dtype) for some in vectors]
-        squares = [np.square(some).sum(axis=-1)[:, None] for some in rows] if self.metric == "euclidean" else rows
+        metric = METRICS[self.metric]
+        rows = [metric.rows(self._transformed(some), strict, dtype) for some in vectors]
+        squares = [np.square(some).sum(axis=-1) for some in rows] if metric.kernel else rows
         geometries = sum(map(len, rows))
         for first in row_blocks(self.words, chunk // (np.dtype(dtype).itemsize * geometries)):
             found = np.empty((geometries, first.stop - first.start, self.words - first.start), dtype)
@@ -178,33 +190,21 @@ class Similar:
             for some, lengths in zip(rows, squares, strict=True):
                 products = found[place : (place := place + len(some))]
                 np.matmul(some[:, first], some[:, first.start :].swapaxes(-1, -2), out=products)
-                if self.metric == "euclidean":
-                    both = lengths[:, 0, first, None] + lengths[:, :, first.start :]
-                    np.negative(np.sqrt(np.maximum(both - 2 * products, 0)), out=products)
+                if metric.kernel:
+                    metric.kernel(products, lengths[:, first, None], lengths[:, None, first.start :])
             yield np.concatenate([found[:, row, row + 1 :] for row in range(found.shape[1])], axis=1)
 
 
-def dissimilarity(similarity: np.ndarray, metric: str) -> np.ndarray:
+def dissimilarity(similarity: np.ndarray, metric: MetricName) -> np.ndarray:
     r"""Turn similarities into dissimilarities, which are 0 for vectors that are the same to the metric.
 
     .. math:: d_{ij} = 1 - s_{ij} \text{ for cosine and correlation,} \quad d_{ij} = -s_{ij} \text{ for euclidean}
 
-    Parameters
-    ----------
-    similarity : ndarray
-    metric : str
-        A key of `METRICS`.
-
-    Returns
-    -------
-    ndarray
-        At least 0: rounding may leave the cosine of parallel vectors a little above 1. Same shape.
+    At least 0: rounding may leave the cosine of parallel vectors a little above 1.
 
     Examples
     --------
-    >>> dissimilarity(np.array([1.0, 0.25, -1.0]), "cosine")
-    array([0.  , 0.75, 2.  ])
-    >>> dissimilarity(np.array([-3.0]), "euclidean")
-    array([3.])
+    >>> dissimilarity(np.array([1.0, 0.25, -1.0]), "cosine"), dissimilarity(np.array([-3.0]), "euclidean")
+    (array([0.  , 0.75, 2.  ]), array([3.]))
     """
-    return np.maximum((0 if metric == "euclidean" else 1) - similarity, 0)
+    return np.maximum(METRICS[metric].own - similarity, 0)

@@ -1,16 +1,16 @@
 """Transforms of the vectors before they are compared: what all words share is taken away.
 
-A transform takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units):
-the vectors themselves or those of other words. It gives float64 of the shape of the vectors.
-
 References
 ----------
 Ethayarajh, K. (2019), arXiv:1909.00512. Timkey, W. & van Schijndel, M. (2021), arXiv:2109.04404.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+
+from stages.geometry.names import TransformName
 
 #: Share of the largest number that rounding may leave of a difference.
 ROUNDING = 1e-14
@@ -60,9 +60,23 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.where(varies, center(vectors, reference) / np.where(varies, sd, 1), 0)
 
 
+@dataclass(frozen=True)
+class Transform:
+    """What is done to vectors before they are compared."""
+
+    #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
+    #: vectors themselves or those of other words. Gives float64 of the shape of the vectors.
+    apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    #: What vectors are then, in a legend and in a list of choices.
+    label: str
+    short: str
+    #: Of ``shift`` (of single units, the same in all words and reference words) and ``scale`` (of single units).
+    invariant_to: frozenset[str]
+
+
 #: The values of `similarity.transform` in params.yaml.
-TRANSFORMS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "none": none,
-    "center": center,
-    "zscore": zscore,
+TRANSFORMS: dict[TransformName, Transform] = {
+    "none": Transform(none, "as they are", "raw", frozenset()),
+    "center": Transform(center, "centred", "centred", frozenset({"shift"})),
+    "zscore": Transform(zscore, "z-scored", "z-scored", frozenset({"shift", "scale"})),
 }

@@ -15,10 +15,12 @@ from stages.findings.answer import answer
 from stages.findings.claims import CLAIMS, Claim
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.similarity import METRICS
 from stages.pages.charts import matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
-from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, OTHER_THEME, number
+from stages.plotting.names import OTHER_THEME, number
 from stages.plotting.registry import figure, figures
 from stages.plotting.style import percent
 
@@ -43,11 +45,11 @@ def page(
     of `params.yaml`, by key; `images` are the figures by name as PNG, in the theme of ``figures.theme`` and in the
     other; `vega` is the plotting library, which stands in the page as it is.
     """
-    metric = METRIC_LABELS[settings["similarity.metric"]]
+    metric = METRICS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
     asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
     profiles = [
-        _profile("profile-rsa", f"RSA score ({COMPARISON_LABELS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
+        _profile("profile-rsa", f"RSA score ({COMPARISONS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
     ]
     options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}

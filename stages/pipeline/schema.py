@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from stages.geometry.names import ComparisonName, MetricName, TransformName
 from stages.pipeline import mistakes
 
 #: Instead of a sentence's name, in `metrics/sentences.csv`: all of them, and that of `prompt.template`.
@@ -68,8 +69,8 @@ class Capture(Section):
 class Similarity(Section):
     """How alike two words' vectors are."""
 
-    metric: Literal["cosine", "correlation", "euclidean"]
-    transform: Literal["none", "center", "zscore"]
+    metric: MetricName
+    transform: TransformName
     reference_words: Annotated[Words, AfterValidator(mistakes.in_reference_words)]
     average_sentences: bool
 
@@ -87,7 +88,7 @@ class Sentences(Section):
 class Rsa(Section):
     """How alike two matrices' similarities are."""
 
-    comparison: Literal["pearson", "spearman", "cka_debiased"]
+    comparison: ComparisonName
 
 
 class Inference(Section):

@@ -9,11 +9,13 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, ROBUST_COMPARISONS, Scores
+from stages.geometry.comparison import COMPARISONS, robust
+from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
+from stages.geometry.transforms import TRANSFORMS
 from stages.plotting.captions import EVERY, counts, numbers, places
 from stages.plotting.ladder import draw_ranges, has_bias, range_keys
 from stages.plotting.layers import band, layer_axis, limit, marker_size, over_layers, profile, zero
-from stages.plotting.names import COMPARISON_LABELS, TRANSFORM_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import area_key, line_key, panels, percent
 
@@ -87,10 +89,10 @@ def _of_choices(run: Results) -> str:
     """Return the caption: means under every choice, and where every pair and matrix lies among random maps."""
 
     def means_of(ending: str, names: Sequence[str]) -> str:
-        means = {t: np.mean([run.robustness[f"{name}_{t}{ending}"] for name in names]) for t in TRANSFORM_LABELS}
-        return ", ".join(f"{label} {number(means[transform])}" for transform, label in TRANSFORM_LABELS.items())
+        means = {t: np.mean([run.robustness[f"{name}_{t}{ending}"] for name in names]) for t in TRANSFORMS}
+        return ", ".join(f"{transform.label} {number(means[name])}" for name, transform in TRANSFORMS.items())
 
-    rsa = "; ".join(f"RSA by {COMPARISON_LABELS[c].name}: {means_of(f'_{c}', PAIRS)}" for c in ROBUST_COMPARISONS)
+    rsa = "; ".join(f"RSA by {COMPARISONS[c].name}: {means_of(f'_{c}', PAIRS)}" for c in robust())
     said = f"Means by transform of the vectors. {rsa}; Cohen's d: {means_of('', MATRICES)}."
     if not run.nulls:
         return f"{said} Random maps: not computed, {run.reasons['nulls']}."
@@ -119,14 +121,14 @@ def robustness(
     Ranges hold 1 - alpha of the draws; a mark is filled where family-wise p is at most alpha.
     """
     rows = [(measure, name) for measure, (_, names) in MEASURES.items() for name in names]
-    figure, axes = panels(len(TRANSFORM_LABELS), rows=len(rows), width=10.5, height=12.5)
+    figure, axes = panels(len(TRANSFORMS), rows=len(rows), width=10.5, height=12.5)
     grid, text = np.reshape(axes, (len(rows), -1)), rcParams["text.color"]
     drawn: dict[str, list[np.ndarray]] = {measure: [] for measure in MEASURES}
     for line, (measure, name) in zip(grid, rows, strict=True):
         line[0].set_ylabel(f"{MEASURES[measure][0]} of {LABELS[name]}")
-        for axis, (transform, label) in zip(line, TRANSFORM_LABELS.items(), strict=True):
+        for axis, (transform, choice) in zip(line, TRANSFORMS.items(), strict=True):
             own = scores[f"{name}_{transform}_pearson" if measure == "rsa" else f"{name}_{transform}"]
-            title = [f"vectors {label}"] if axis in grid[0] else []
+            title = [f"vectors {choice.label}"] if axis in grid[0] else []
             drawn[measure].append(own)
             tested = {}
             if nulls:

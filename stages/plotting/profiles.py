@@ -9,10 +9,11 @@ from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.plotting.captions import above_chance, of_units, ranges
 from stages.plotting.layers import layer_axis, legend_below, limit, number_layers, profile, zero
-from stages.plotting.names import COMPARISON_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, area_key, line_key, panels, percent, show_limits
 
@@ -76,7 +77,7 @@ def _of_scores(run: Results) -> Scores:
     "RSA scores over layers",
     values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run), run.alpha),
     caption=lambda run: (
-        f"RSA score ({COMPARISON_LABELS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
+        f"RSA score ({COMPARISONS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
         + above_chance(run, "rsa", PAIRS)
     ),
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V",
@@ -88,13 +89,13 @@ def rsa_profile(
     known: Scores = MappingProxyType({}),
     alpha: float = 0.05,
 ) -> Figure:
-    """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISON_LABELS`."""
+    """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISONS`."""
     more = keys(known, "rsa", alpha)
     figure, (axis,) = panels(1, width=9.4 if more else 8)
     for pair in PAIRS:
         profile(axis, pair, scores[pair], known.get(("rsa", pair)), alpha)
     layer_axis(axis, layers)
-    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISON_LABELS[comparison].axis)
+    axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISONS[comparison].axis)
     limit([axis], [scores[pair] for pair in PAIRS] + ends(known, "rsa"))
     _legend(figure, more)
     return figure

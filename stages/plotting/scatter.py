@@ -9,9 +9,11 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgba
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.similarity import METRICS
 from stages.plotting.captions import at_focus, numbers, of_units
-from stages.plotting.names import COMPARISON_LABELS, METRIC_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, panels
 
@@ -73,7 +75,7 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
         f"token {run.record['target']}" if run.aside else OWN_TOKEN,
     ),
     caption=lambda run: (
-        f"RSA score ({COMPARISON_LABELS[run.comparison].name}) over {len(run.within)} pairs of words: "
+        f"RSA score ({COMPARISONS[run.comparison].name}) over {len(run.within)} pairs of words: "
         f"{numbers(at_focus(PAIRS, run.rsa, run))}."
     ),
     alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
@@ -89,11 +91,11 @@ def rsa_scatter(
 ) -> Figure:
     """Draw Figure 5: the similarities of each matrix, shape (pairs,), against those of each other; scores by pair.
 
-    `metric` is a key of `METRIC_LABELS`, `comparison` of `COMPARISON_LABELS`; `token` says where words are compared.
+    `metric` is a key of `METRICS`, `comparison` of `COMPARISONS`; `token` says where words are compared.
     """
-    symbol = COMPARISON_LABELS[comparison].symbol
+    symbol = COMPARISONS[comparison].symbol
     titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
-    figure = _scatter(similarity, titles, METRIC_LABELS[metric].short)
+    figure = _scatter(similarity, titles, METRICS[metric].short)
     figure.suptitle(f"Layer {layer}, {token}, n = {_counted(similarity['q'], 'word pairs')}")
     return figure
 
@@ -132,9 +134,9 @@ def category_distributions(
 ) -> Figure:
     """Draw Figure 7: how similarities, shape (pairs,), are distributed within and across categories; d by matrix.
 
-    `within` says of which pairs both words are of a category; `metric` is a key of `METRIC_LABELS`.
+    `within` says of which pairs both words are of a category; `metric` is a key of `METRICS`.
     """
-    label, figure, axes = METRIC_LABELS[metric], *panels(3, width=12)
+    label, figure, axes = METRICS[metric], *panels(3, width=12)
     # Distances of Q, K and V may differ by orders.
     shared = _bins(*similarity.values()) if label.bounded else None
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):

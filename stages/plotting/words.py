@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS
 from stages.geometry.pairs import category_masks, square
+from stages.geometry.similarity import METRICS
 from stages.plotting.captions import numbers
-from stages.plotting.names import METRIC_LABELS, number
+from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import POST_LIMITS, panels, shortened, widened
 
@@ -43,7 +44,7 @@ def masks(masks: Mapping[str, np.ndarray]) -> Figure:
     4,
     "Similarity matrices",
     values=lambda run: (
-        {name: square(pairs, METRIC_LABELS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
+        {name: square(pairs, METRICS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
         run.record["categories"],
         run.record["metric"],
         run.focus,
@@ -57,9 +58,9 @@ def similarity_matrices(
 ) -> Figure:
     """Draw Figure 4: the similarities of one layer, shape (words, words), with common limits.
 
-    `categories` are the words', and `metric` is a key of `METRIC_LABELS`.
+    `categories` are the words', and `metric` is a key of `METRICS`.
     """
-    label = METRIC_LABELS[metric]
+    label = METRICS[metric]
     pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
     figure, axes = panels(3, width=13, height=4.8 if _names_fit(categories) else 5.8)
@@ -94,7 +95,7 @@ def similarity_series(
             image = axis.imshow(values, cmap="magma", vmin=low, vmax=high, interpolation="auto")
             axis.set(xlabel="Words", ylabel="Words")
             _mark_categories(axis, categories)
-            said = f"{METRIC_LABELS[metric].long}, {number(low)} to {number(high)} in all layers"
+            said = f"{METRICS[metric].long}, {number(low)} to {number(high)} in all layers"
             figure.colorbar(image, ax=axis, label=said)
         image.set_data(values)
         axis.set_title(f"{LABELS[name]}, layer {layer}")

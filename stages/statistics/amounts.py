@@ -31,20 +31,6 @@ def amount(key: str, setting: str | int, words: int, alpha: float = 0.05) -> str
     Of nulls, "auto" takes the fewest from that of `AUTO` on of which a two-sided p can be alpha itself: then the test
     has the size alpha, and not less. Such are those for which alpha (D + 1)/2 is a whole number.
 
-    Parameters
-    ----------
-    key : str
-        A key of `AUTO`, unless the setting is a number.
-    setting : str or int
-        "auto", or what is asked for.
-    words : int
-    alpha : float
-        The level of the tests.
-
-    Returns
-    -------
-    str or int
-
     Examples
     --------
     >>> amount("nulls.draws", "auto", 34), amount("nulls.draws", "auto", 277), amount("nulls.draws", "auto", 34, 0.01)
@@ -58,17 +44,7 @@ def amount(key: str, setting: str | int, words: int, alpha: float = 0.05) -> str
 
 
 def too_few(settings: Settings, words: int) -> list[str]:
-    """List the amounts that cannot give what other settings ask for: a line each, with what would.
-
-    Parameters
-    ----------
-    settings : Settings
-    words : int
-
-    Returns
-    -------
-    list of str
-    """
+    """List the amounts that cannot give what other settings ask for: a line each, with what would."""
     alpha, found = settings.inference.alpha, []
     for key, (users, tails, itself) in NEEDED.items():
         setting, least = attrgetter(key)(settings), math.ceil(tails / alpha - 1e-9) - itself

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from stages.geometry.moments import Moments, scores
-from stages.geometry.names import MATRICES, PAIRS, PLACES, WITH_INPUT, Scores
+from stages.geometry.moments import Moments, named, scores
+from stages.geometry.names import MATRICES, WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
@@ -27,13 +27,7 @@ def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Gen
     """Draw words with replacement, each category as many as it has.
 
     A resample that holds fewer than three distinct pairs within or across categories leaves a correlation undefined
-    (small categories can lose all their pairs); it is drawn again.
-
-    Parameters
-    ----------
-    categories : sequence of str, length words
-    resamples : int
-    rng : numpy.random.Generator
+    (small categories can lose all their pairs); it is drawn again. ValueError if the words themselves have fewer.
 
     Returns
     -------
@@ -41,11 +35,6 @@ def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Gen
         How often each word was drawn.
     redrawn : int
         How many resamples were drawn again.
-
-    Raises
-    ------
-    ValueError
-        If the words themselves have fewer than three pairs within or across categories.
     """
     labels = np.unique(np.asarray(categories), return_inverse=True)[1]
     members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
@@ -93,10 +82,8 @@ def resampled(
         Of the geometries.
     inside : bool
         Whether products within categories are needed; otherwise they are 0.
-    chunk : int
-        Bytes of pair weights held at a time.
-    progress : callable
-        Takes the list of steps, gives them one by one: for a bar.
+    chunk, progress
+        As `bootstrap`.
 
     Returns
     -------
@@ -140,23 +127,12 @@ def _as_moments(found: np.ndarray, layers: int, g: int, centre: np.ndarray, name
 
 
 def rsa_and_separability(every: Moments, within: Moments) -> Statistics:
-    """Return the statistics of the post: RSA over all pairs, within and across categories, their gap, and Cohen's d.
+    """Return the statistics of the post, from the moments of "q", "k" and "v", whatever comes behind them.
 
-    Parameters
-    ----------
-    every, within : Moments
-        Of "q", "k" and "v", whatever comes behind them.
-
-    Returns
-    -------
-    dict of (measure, matrix or pair) to ndarray, shape (samples, layers)
-        ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` by matrix.
+    ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` (Cohen's) by matrix.
     """
     r, d = scores(every, within)
-    places = dict(zip(PAIRS, PLACES, strict=True))
-    found = {(measure, pair): values[..., *place] for measure, values in r.items() for pair, place in places.items()}
-    gaps = {("rsa_gap", pair): found["rsa_within", pair] - found["rsa_across", pair] for pair in PAIRS}
-    return found | gaps | {("d", name): d[..., place] for place, name in enumerate(MATRICES)}
+    return named({**r, "rsa_gap": r["rsa_within"] - r["rsa_across"]}, d, MATRICES)
 
 
 def bootstrap(
@@ -193,12 +169,8 @@ def bootstrap(
     Returns
     -------
     Scores
-        By measure and matrix or pair: ``value``, ``low``, ``high``, of shape (layers,).
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities within or across do not vary, as they are or in a resample.
+        By measure and matrix or pair: ``value``, ``low``, ``high``, of shape (layers,). FloatingPointError if the
+        similarities within or across do not vary, as they are or in a resample.
 
     References
     ----------

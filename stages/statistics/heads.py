@@ -4,8 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.moments import cohens_d
+from stages.geometry.moments import cohens_d, moments_of_vectors
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join

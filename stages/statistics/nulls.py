@@ -19,9 +19,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
-from stages.geometry.moments import Moments, scores
+from stages.geometry.moments import Moments, moments_of_vectors, scores
 from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack

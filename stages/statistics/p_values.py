@@ -8,17 +8,8 @@ def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
 
     .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(n_\le, n_\ge)}{D + 1}\right)
 
-    with the numbers n of the drawn values that are at most, and at least, the value.
-
-    Parameters
-    ----------
-    value : float
-    drawn : ndarray, shape (D,)
-
-    Returns
-    -------
-    float
-        From 2/(D + 1) to 1; NaN where the value or a draw is undefined.
+    with the numbers n of the drawn values, shape (D,), that are at most, and at least, the value. From 2/(D + 1) to 1;
+    NaN where the value or a draw is undefined.
 
     References
     ----------
@@ -38,16 +29,8 @@ def familywise_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 
     .. math:: z = \frac{|t - \bar{t}|}{s}, \qquad p = \frac{1 + \#\{i : \max z_i \ge z\}}{D + 1}
 
-    Parameters
-    ----------
-    values : ndarray, shape (tests,)
-    drawn : ndarray, shape (tests, draws)
-        A draw's values belong together over tests.
-
-    Returns
-    -------
-    ndarray of float64, shape (tests,)
-        From 1/(draws + 1) to 1; NaN where the value or a draw is undefined.
+    Values, shape (tests,), and draws, (tests, D), of which each column is one draw, to p, (tests,): from 1/(D + 1) to
+    1; NaN where the value or a draw is undefined.
 
     References
     ----------

@@ -12,24 +12,9 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: 
 
     .. math:: r_{ab \cdot x} = \frac{r_{ab} - r_{ax} r_{bx}}{\sqrt{(1 - r_{ax}^2)(1 - r_{bx}^2)}}
 
-    Equal to the correlation of the residuals of a and b, each regressed on x.
-
-    Parameters
-    ----------
-    ab, ax, bx : ndarray
-        Pearson correlations.
-    strict : bool
-        Whether it is an error that nothing is left to correlate; otherwise the result is NaN.
-
-    Returns
-    -------
-    ndarray of float64, their shape
-        From -1 to 1.
-
-    Raises
-    ------
-    FloatingPointError
-        If a or b is a linear function of x: nothing is left to correlate.
+    Equal to the correlation of the residuals of a and b, each regressed on x. Takes Pearson correlations; float64 of
+    their shape. If a or b is a linear function of x, nothing is left to correlate: FloatingPointError, or NaN if not
+    `strict`.
 
     Examples
     --------
@@ -44,33 +29,20 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: 
 
 
 def against_input(every: Moments, within: Moments) -> Statistics:
-    """Return how the statistics of the post relate to the layers' input x.
+    """Return how the statistics of the post relate to the layers' input x, from the moments of "q", "k", "v" and "x".
 
-    Parameters
-    ----------
-    every, within : Moments
-        Of "q", "k", "v" and "x".
-
-    Returns
-    -------
-    dict of (measure, matrix or pair) to ndarray, shape (samples, layers)
-        ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within`` and ``sd_across`` by matrix,
-        ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over all; ``d_of_input`` by "x".
+    ``rsa_to_input`` (each matrix against x) and the SDs of similarities ``sd_within`` and ``sd_across`` by matrix,
+    ``partial_rsa`` (given x) by pair, all over the pairs that their name says or over all; ``d_of_input`` by "x".
 
     References
     ----------
     Guillot, G. & Rousset, F. (2011), arXiv:1112.0651: permutation p-values of a partial Mantel test are wrong where
     both sides are autocorrelated, so that effect and interval are given and no p.
     """
-    r, x, across = every.correlations(), len(MATRICES), every - within
-    partials = {
-        pair: partial_correlation(r[..., a, b], r[..., a, x], r[..., b, x])
-        for pair, (a, b) in zip(PAIRS, PLACES, strict=True)
-    }
-    return {
-        **{("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)},
-        **{("partial_rsa", pair): values for pair, values in partials.items()},
-        ("d_of_input", INPUT): cohens_d(every, within)[..., x],
-        **{("sd_within", name): within.sds[..., place] for place, name in enumerate(MATRICES)},
-        **{("sd_across", name): across.sds[..., place] for place, name in enumerate(MATRICES)},
-    }
+    r, x = every.correlations(), len(MATRICES)
+    found = {("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)}
+    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+        found["partial_rsa", pair] = partial_correlation(r[..., a, b], r[..., a, x], r[..., b, x])
+    found["d_of_input", INPUT] = cohens_d(every, within)[..., x]
+    sds = {"sd_within": within.sds, "sd_across": (every - within).sds}
+    return found | {(kind, name): sds[kind][..., place] for kind in sds for place, name in enumerate(MATRICES)}

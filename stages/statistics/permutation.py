@@ -1,17 +1,17 @@
 r"""Permutation tests whose unit is the word: pairs that share a word are not independent observations.
 
 Words (`permute_words`, a Mantel test) or category labels (`permute_labels`) are permuted, the same permutations for
-every layer, and a statistic :math:`t` is held against those of P permutations :math:`\pi`:
+every layer, and a correlation r over pairs is held against those of P permutations :math:`\pi`:
 
-.. math:: p = \frac{1 + \#\{\pi : t_\pi \ge t\}}{1 + P}
+.. math:: r_\pi = \operatorname{corr}_{i<j}\left(a_{ij},\; b_{\pi(i)\pi(j)}\right), \qquad
+          p = \frac{1 + \#\{\pi : r_\pi \ge r\}}{1 + P}
 
-The family-wise p compares t with the maximum of :math:`t_\pi` over all layers, and pairs or matrices. Both are
+The family-wise p compares r with the maximum of :math:`r_\pi` over all layers, and pairs or matrices. Both are
 one-sided: a score below chance has a large p.
 
-Either statistic is a sum of products over pairs, :math:`\sum_{i<j} a_{ij} b_{\pi(i)\pi(j)}`. Permutations are drawn one
-by one, or crossed (`draw_orders`): R orders :math:`\rho` of the words of a against C orders :math:`\gamma` of those of
-b make R C permutations :math:`\gamma \rho^{-1}` of which only R + C are carried out, and the sums of all are one matrix
-product.
+Of rows that are centred and scaled, r is a sum of products over pairs. Permutations are drawn one by one, or crossed
+(`draw_orders`): R orders :math:`\rho` of the words of a against C orders :math:`\gamma` of those of b make R C
+permutations :math:`\gamma \rho^{-1}` of which only R + C are carried out, and the sums of all are one matrix product.
 
 References
 ----------
@@ -20,16 +20,14 @@ statistic). Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585 (the 1
 doi:10.1007/s11749-017-0571-1 (which sets of permutations give exact tests).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, product
-from typing import NamedTuple
 
 import numpy as np
 
 from stages.geometry.comparison import unit_norm
-from stages.geometry.effects import d_of_sums
-from stages.geometry.names import MATRICES, PAIRS, Scores
+from stages.geometry.moments import varies
+from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
 
@@ -41,43 +39,24 @@ CHUNK = 2**21
 #: Orders that one step carries out at least, where there are as many.
 FEWEST = 128
 
-#: Slices of orders and of pairs: what one step sums over.
-Steps = Iterable[tuple[slice, slice]]
-
-
-class Orders(NamedTuple):
-    """Orders of the words of either side: all of one are held against all of the other, the first of both being none.
-
-    Attributes
-    ----------
-    first, second : ndarray of int, shape (R, words) and (C, words)
-        Which word takes each place.
-    """
-
-    first: np.ndarray
-    second: np.ndarray
+#: Orders of the words of either side, shapes (R, words) and (C, words): which word takes each place. All of one are
+#: held against all of the other; the first of both leaves the words as they are.
+Orders = tuple[np.ndarray, np.ndarray]
 
 
 def draw_orders(words: int, permutations: int, rng: np.random.Generator, crossed: bool) -> Orders:
-    r"""Draw permutations of words.
+    r"""Draw permutations of words: crossed, a grid of them, and otherwise one row.
 
-    Crossed ones make a grid of R C cells, at least `permutations` beside the first, where both sides are as they are.
-    The test is exact: with uniform orders, each row and each column of the grid is exchangeable, and so, where words
-    are, is the first cell with any other. It is as sharp: any two cells' permutations are independent, so that the
-    variance of the counts behind p is that of as many permutations drawn one by one.
-
-    Parameters
-    ----------
-    words, permutations : int
-    rng : numpy.random.Generator
-    crossed : bool
-        Whether to make a grid, or one row of permutations.
+    A grid has R C cells, at least `permutations` beside the first, where both sides are as they are. The test is exact:
+    with uniform orders, each row and each column of the grid is exchangeable, and so, where words are, is the first
+    cell with any other. It is as sharp: any two cells' permutations are independent, so that the variance of the counts
+    behind p is that of as many permutations drawn one by one.
     """
     rows = int(np.sqrt(permutations + 1)) if crossed else 1
     columns = -(-(permutations + 1) // rows)
     own = np.arange(words, dtype=np.int32)[None]
     drawn = rng.permuted(np.repeat(own, rows + columns - 2, axis=0), axis=1)
-    return Orders(*(np.concatenate([own, some]) for some in (drawn[columns - 1 :], drawn[: columns - 1])))
+    return np.concatenate([own, drawn[columns - 1 :]]), np.concatenate([own, drawn[: columns - 1]])
 
 
 def permute_words(
@@ -87,9 +66,7 @@ def permute_words(
     block: int = BLOCK,
     progress: Progress = iter,
 ) -> Scores:
-    r"""Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
-
-    .. math:: r_\pi = \operatorname{corr}_{i<j}\left(a_{ij},\; b_{\pi(i)\pi(j)}\right)
+    """Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
     Parameters
     ----------
@@ -112,29 +89,7 @@ def permute_words(
     FloatingPointError
         If the similarities of a layer are constant.
     """
-    return _test(similarity, permuted_rsa, orders, [("rsa", pair) for pair in PAIRS], chunk, block, progress)
-
-
-def permuted_rsa(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps) -> np.ndarray:
-    """Return RSA scores after reordering the words of either matrix of each pair; formula in `permute_words`.
-
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
-    orders : Orders
-    steps
-        As `sums_of_products`.
-
-    Returns
-    -------
-    ndarray of float64, shape (R, C, layers, 3)
-        Pearson r of "qk", "qv" and "kv".
-    """
-    units = {name: unit_norm(similarity[name]) for name in MATRICES}
-    firsts, seconds = (sorted({pair[side] for pair in PAIRS}) for side in (0, 1))
-    sides = (np.stack([units[name] for name in names], axis=1) for names in (firsts, seconds))
-    found = sums_of_products(*sides, orders, steps)
-    return np.stack([found[..., firsts.index(a), seconds.index(b)] for a, b in PAIRS], axis=-1)
+    return _test(similarity, similarity, [("rsa", *pair) for pair in PAIRS], orders, chunk, block, progress)
 
 
 def permute_labels(
@@ -145,10 +100,15 @@ def permute_labels(
     block: int = BLOCK,
     progress: Progress = iter,
 ) -> Scores:
-    """Test every layer's separability: category labels are permuted over the words.
+    r"""Test every layer's separability: category labels are permuted over the words.
 
-    Each time Cohen's d is taken of the pairs that then lie within a category against the rest. With ranks in the place
-    of the similarities this is ANOSIM's test (Clarke, K. R. 1993, doi:10.1111/j.1442-9993.1993.tb00438.x).
+    Similarities are correlated with a matrix that is 1 within categories and 0 across. Of :math:`n_w` pairs within and
+    :math:`n_a` across, Cohen's d grows with this r alone:
+
+    .. math:: d = r \sqrt{\frac{(1/n_w + 1/n_a)(n_w + n_a - 2)}{1 - r^2}}
+
+    With ranks in the place of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
+    doi:10.1111/j.1442-9993.1993.tb00438.x).
 
     Parameters
     ----------
@@ -164,41 +124,57 @@ def permute_labels(
         ``d`` by matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
     """
     within = within_category(categories)
-    statistic, names = partial(permuted_sums, within=within), [("d", name) for name in similarity]
-    tested = _test(similarity, statistic, orders, names, chunk, block, progress)
+    model = {"": within[None].astype(np.float64)}
+    tested = _test(similarity, model, [("d", name, "") for name in similarity], orders, chunk, block, progress)
+    scale = (1 / within.sum() + 1 / (~within).sum()) * (len(within) - 2)
     for cells in tested.values():
-        cells["value"] = d_of_sums(cells["value"], int(within.sum()), int((~within).sum()))
-        if np.isnan(cells["value"]).any():
+        rest = 1 - np.square(cells["value"])
+        if not varies(rest, 1, 1).all():
             raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
+        cells["value"] = cells["value"] * np.sqrt(scale / rest)
     return tested
 
 
-def permuted_sums(similarity: Mapping[str, np.ndarray], orders: Orders, steps: Steps, within: np.ndarray) -> np.ndarray:
-    """Sum similarities within categories after reordering the words of the similarities, the labels, or both.
+def _test(
+    firsts: Mapping[str, np.ndarray],
+    seconds: Mapping[str, np.ndarray],
+    asked: Sequence[tuple[str, str, str]],
+    orders: Orders,
+    chunk: int,
+    block: int,
+    progress: Progress,
+) -> Scores:
+    """Test correlations, each a measure and what of `firsts` and of `seconds` is correlated, some layers at a time."""
+    layers, pairs = next(iter(firsts.values())).shape
+    wide = max(1, min(pairs, chunk // (8 * FEWEST)))
+    of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
+    steps = list(product(of_layers, blocks(len(orders[1]), chunk // (8 * wide)), blocks(pairs, wide)))
+    names = [sorted({key[side] for key in asked}) for side in (1, 2)]
+    found = []
+    for part, own in groupby(progress(steps), key=lambda step: step[0]):
+        sides = (_units(some, needed, part) for some, needed in zip((firsts, seconds), names, strict=True))
+        sums = sums_of_products(*sides, orders, (step[1:] for step in own))
+        found.append(np.stack([sums[..., names[0].index(a), names[1].index(b)] for _, a, b in asked], axis=-1))
+    permuted = np.concatenate(found, axis=2).reshape(-1, layers, len(asked))
+    value, largest = permuted[0], np.sort(permuted.max(axis=(1, 2)))
+    reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p
+    reached_by_largest = len(largest) - np.searchsorted(largest, value - TIE)
+    columns = {"value": value, "p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
+    return {
+        (measure, a + b): {key: column[:, i] for key, column in columns.items()}
+        for i, (measure, a, b) in enumerate(asked)
+    }
 
-    The numbers of pairs within and across stay, and so does the spread of all of them: Cohen's d grows with this sum
-    alone, as `d_of_sums` tells. Ties are seen here: of a large d, rounding is large.
 
-    Parameters
-    ----------
-    similarity : mapping of str to ndarray, shape (layers, pairs)
-    orders : Orders
-        Of the similarities and of the labels: whose label each word takes.
-    steps : iterable
-        As `sums_of_products`.
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-
-    Returns
-    -------
-    ndarray of float64, shape (R, C, layers, matrices)
-        Of similarities that `unit_norm` has centred and scaled.
-    """
-    units = np.stack([unit_norm(values) for values in similarity.values()], axis=1)
-    return sums_of_products(units, within[None, None].astype(np.float64), orders, steps)[..., 0]
+def _units(matrices: Mapping[str, np.ndarray], names: Sequence[str], part: slice) -> np.ndarray:
+    """Centre and scale some layers of some matrices; a single layer goes with all of them."""
+    some = (matrices[name] for name in names)
+    return np.stack([unit_norm(values if len(values) == 1 else values[part]) for values in some], axis=1)
 
 
-def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Steps) -> np.ndarray:
+def sums_of_products(
+    firsts: np.ndarray, seconds: np.ndarray, orders: Orders, steps: Iterable[tuple[slice, slice]]
+) -> np.ndarray:
     r"""Sum products over pairs under all orders of the words of one side and all of the other.
 
     .. math:: \sum_{i<j} a_{\rho(i)\rho(j)} b_{\gamma(i)\gamma(j)}
@@ -210,49 +186,23 @@ def sums_of_products(firsts: np.ndarray, seconds: np.ndarray, orders: Orders, st
         Of a single layer, it goes with all of those of `firsts`.
     orders : Orders
     steps : iterable of (slice, slice)
-        Blocks of ``orders.second`` and of pairs, which together hold all.
+        Blocks of the second side's orders and of pairs, which together hold all: what is summed at a time.
 
     Returns
     -------
     ndarray of float64, shape (R, C, layers, g, h)
     """
     rows, columns = (len(side) for side in orders)
-    (layers, g, _), h, words = firsts.shape, seconds.shape[1], orders.first.shape[1]
+    (layers, g, _), h, words = firsts.shape, seconds.shape[1], orders[0].shape[1]
     found = np.zeros((layers, g, rows, h, columns))
     # A row of a square matrix is short enough for the cache: gathering along it is fast.
     firsts, seconds = (square(values, 0).reshape(*values.shape[:2], -1) for values in (firsts, seconds))
     for some, part in steps:
         i, j = members(words, part.start, part.stop)
-        to_first, to_second = (order[:, i] * words + order[:, j] for order in (orders.first, orders.second[some]))
+        to_first, to_second = (order[:, i] * words + order[:, j] for order in (orders[0], orders[1][some]))
         for layer in range(layers):
             first = firsts[layer].take(to_first, axis=1).reshape(g * rows, -1)
             if layer < len(seconds):
                 second = seconds[layer].take(to_second, axis=1).reshape(h * len(to_second), -1)
             found[layer, ..., some] += (first @ second.T).reshape(g, rows, h, -1)
     return found.transpose(2, 4, 0, 1, 3)
-
-
-def _test(
-    similarity: Mapping[str, np.ndarray],
-    statistic: Callable[..., np.ndarray],
-    orders: Orders,
-    names: Sequence[tuple[str, str]],
-    chunk: int,
-    block: int,
-    progress: Progress,
-) -> Scores:
-    """Compare the statistics of the words in their order with those of all orders, some layers at a time."""
-    layers, pairs = next(iter(similarity.values())).shape
-    wide = max(1, min(pairs, chunk // (8 * FEWEST)))
-    of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
-    steps = list(product(of_layers, blocks(len(orders.second), chunk // (8 * wide)), blocks(pairs, wide)))
-    found = []
-    for part, own in groupby(progress(steps), key=lambda step: step[0]):
-        some = {name: matrix[part] for name, matrix in similarity.items()}
-        found.append(statistic(some, orders, (step[1:] for step in own)))
-    permuted = np.concatenate(found, axis=2).reshape(-1, layers, len(names))
-    value, largest = permuted[0], np.sort(permuted.max(axis=(1, 2)))
-    reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p
-    reached_by_largest = len(largest) - np.searchsorted(largest, value - TIE)
-    columns = {"value": value, "p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
-    return {name: {key: column[:, i] for key, column in columns.items()} for i, name in enumerate(names)}

@@ -10,23 +10,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
     """Return the generator of one stream.
 
     Two stages that ask for the same stream draw the same numbers: the resamples of words are the same wherever
-    intervals are made. Streams are independent of one another.
-
-    Parameters
-    ----------
-    seed : int
-        At least 0.
-    name : str
-        One of `STREAMS`.
-
-    Returns
-    -------
-    numpy.random.Generator
-
-    Raises
-    ------
-    KeyError
-        If there is no such stream.
+    intervals are made. Streams are independent of one another. KeyError if there is none of this name.
     """
     children = dict(zip(STREAMS, np.random.SeedSequence(seed).spawn(len(STREAMS)), strict=True))
     return np.random.default_rng(children[name])

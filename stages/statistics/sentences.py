@@ -29,20 +29,13 @@ SPLITS = 50
 
 @dataclass(frozen=True)
 class Draws:
-    """What is drawn for the statistics over sentences, the same in every layer.
+    """What is drawn for the statistics over sentences, the same in every layer."""
 
-    Attributes
-    ----------
-    words : ndarray of int, shape (resamples, words)
-        How often each word was drawn, in its category.
-    sentences : ndarray of int, shape (resamples, sentences)
-        How often each sentence was drawn.
-    halves : ndarray of bool, shape (splits, sentences)
-        Which sentences are in the first half.
-    """
-
+    #: How often each word was drawn, in its category, shape (resamples, words).
     words: np.ndarray
+    #: How often each sentence was drawn, shape (resamples, sentences).
     sentences: np.ndarray
+    #: Which sentences are in the first half, shape (splits, sentences).
     halves: np.ndarray
 
 
@@ -54,19 +47,9 @@ def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, s
 
 
 def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw sentences with replacement; a resample of one sentence alone, which cannot be compared, is drawn again.
+    """Draw two or more sentences with replacement: how often each was drawn, shape (resamples, sentences).
 
-    Parameters
-    ----------
-    sentences : int
-        At least 2.
-    resamples : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, shape (resamples, sentences)
-        How often each was drawn.
+    A resample of one sentence alone, which cannot be compared, is drawn again.
     """
     counts = np.zeros((resamples, sentences), dtype=np.int16)
     open_rows = np.arange(resamples)
@@ -77,13 +60,7 @@ def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator)
 
 
 def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw halves of the sentences; of an odd number, one half has one more.
-
-    Returns
-    -------
-    ndarray of bool, shape (splits, sentences)
-        True in the first half.
-    """
+    """Draw halves of the sentences, shape (splits, sentences): True in the first, the smaller one of an odd number."""
     first = np.arange(sentences) < sentences // 2
     return rng.permuted(np.tile(first, (splits, 1)), axis=1)
 
@@ -93,17 +70,8 @@ def moments(
 ) -> tuple[Moments, Moments]:
     """Sum over word pairs the similarities of one layer in all sentences, weighted by resamples of words.
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
-    categories : sequence of str, length words
-    counts : ndarray of int, shape (resamples, words)
-        How often each word was drawn.
-
-    Returns
-    -------
-    every, within : Moments
-        Of shape (resamples, 1), of Q in every sentence, then K, then V; no products within categories.
+    Similarities of shape (sentences, pairs) and counts, (resamples, words), to moments over all pairs and within, shape
+    (resamples, 1), of Q in every sentence, then K, then V; no products within categories.
     """
     values = np.concatenate([similarity[name] for name in MATRICES])[None]
     return resampled(values, within_category(categories), counts, inside=False)
@@ -171,17 +139,6 @@ def combine(words: float, sentences: float, both: float, of_words: float, of_sen
     between 0 and the smaller of the other two, where they keep the result below the uncorrected variance of both,
     which takes the factors away again where there is no rest; and with no model to fit, nothing is cross-validated.
 
-    Parameters
-    ----------
-    words, sentences, both : float
-        Variance over resamples of words, of sentences, and of both at once.
-    of_words, of_sentences : float
-        :math:`f_w` and :math:`f_s`.
-
-    Returns
-    -------
-    float
-
     References
     ----------
     Schütt, H. H. et al. (2023), doi:10.7554/eLife.82566.
@@ -191,21 +148,9 @@ def combine(words: float, sentences: float, both: float, of_words: float, of_sen
 
 
 def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
-    """Return the RSA and Cohen's d of every sentence by itself, and the lowest and highest of them.
+    """Return the RSA and Cohen's d of every sentence of a layer by itself, and the lowest and highest of them.
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
-        Of one layer.
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    names : sequence of str
-        Of the sentences.
-
-    Returns
-    -------
-    Scores
-        By measure, matrix or pair, and sentence: ``value``, a float.
+    Similarities of shape (sentences, pairs) to a ``value``, a float, by measure, matrix or pair, and sentence.
     """
     rsa = {("rsa", pair): values for pair, values in pairwise(similarity).items()}
     d = {("d", name): cohens_d(similarity[name], within) for name in MATRICES}

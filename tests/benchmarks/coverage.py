@@ -27,7 +27,7 @@ MEASURES = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "partial_rsa", "rsa_to
 
 
 def population(strength: float, shared: float, seed: int) -> Iterator:
-    """Make what draws words: how far categories stand apart, and how much of the maps Q, K and V share."""
+    """Return what draws words: how far categories stand apart, and how much of the maps Q, K and V share."""
     rng = np.random.default_rng(seed)
     centres = strength * rng.normal(size=(3, 16))
     common = rng.normal(size=(16, 24))
