@@ -53,14 +53,15 @@ def write_table(
         sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.labels, *table.columns), ""), "status": [content]})
     else:
         rows = [_rows(name, table, names, cells, layers) for names, cells in table.parts(content).items()]
-        sheet = pd.concat(rows).sort_values([*table.places], kind="stable")
+        columns = {name: np.concatenate([part[name] for part in rows]) for name in rows[0]}
+        sheet = pd.DataFrame(columns).sort_values([*table.places], kind="stable")
     sheet.to_csv(path, index=False, lineterminator="\n")
 
 
 def _rows(
     name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[Sequence[int]]
-) -> pd.DataFrame:
-    """Return the rows of some names: a row a place, in NumPy's order."""
+) -> dict[str, np.ndarray]:
+    """Return the rows of some names, column by column: a row a place, in NumPy's order."""
     labels = {label: np.ravel(cells[label]) for label in table.labels}
     cells = {column: values for column, values in cells.items() if column not in labels}
     check_declared(cells, table.columns, table.needed(names))
@@ -72,10 +73,13 @@ def _rows(
     shape = next((values.shape for values in arrays.values()), tuple(map(len, layers)))
     places = product(*layers, *map(range, shape[len(layers) :]))
     keys = dict(zip(table.places, zip(*places, strict=True), strict=True))
-    keys |= dict(zip(table.text, (*names[2:], *names[:2]), strict=True))
+    keys |= {
+        column: np.full(math.prod(shape), text)
+        for column, text in zip(table.text, (*names[2:], *names[:2]), strict=True)
+    }
     numbers = {column: rounded(arrays.get(column, np.full(shape, np.nan)).ravel()) for column in table.columns}
     why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")}
-    return pd.DataFrame(keys | labels | numbers | ({} if table.wide else why))
+    return keys | labels | numbers | ({} if table.wide else why)
 
 
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:

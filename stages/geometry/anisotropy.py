@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.moments import cohens_d
+from stages.geometry.agreement import similarities
+from stages.geometry.moments import cohens_d, moments_of_sets
 from stages.geometry.names import PAIRS, PLACES, WITH_INPUT
 from stages.geometry.pairs import condense
 from stages.geometry.similarity import Similar, directions
@@ -67,7 +67,7 @@ def anisotropy(
             found["mean_cosine", name, variant] = mean_cosine(part[: similar.words])
             versions[variant].append(part[None])
     for variant, parts in versions.items():
-        ((every, inside),) = moments_of_vectors(parts, similar, within, strict=False)
+        ((every, inside),) = moments_of_sets(similarities(parts, similar, within, strict=False), within)
         r, d = every.correlations(strict=False)[0], cohens_d(every, inside, strict=False)[0]
         found |= {("rsa", pair, variant): float(r[place]) for pair, place in zip(PAIRS, PLACES, strict=True)}
         found |= {("d", name, variant): float(d[place]) for place, name in enumerate(WITH_INPUT)}
@@ -82,7 +82,7 @@ def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
 
 def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
     """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary."""
-    rows = directions(vectors, strict=False)
+    rows = directions(vectors)
     cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
     cosines -= cosines.mean()
     with np.errstate(invalid="ignore"):
@@ -91,7 +91,7 @@ def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
 
 def mean_cosine(vectors: np.ndarray) -> float:
     r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`."""
-    rows = directions(vectors, strict=False)
+    rows = directions(vectors)
     return float((np.square(rows.sum(axis=0)).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
 
 

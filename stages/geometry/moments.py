@@ -8,7 +8,7 @@ Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the prod
 left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -24,6 +24,8 @@ NOISE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
 #: Share of the sum of squares about the centre below which scatter is what rounding has left.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 DOUBLE = np.dtype(np.float64)
+#: Bytes of similarities that are summed at a time.
+BLOCK = 2**22
 CONSTANT = "one of its sides is constant"
 
 
@@ -198,16 +200,13 @@ def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.nda
     return Moments(n, centred.sum(axis=-1), products, centre)
 
 
-def moments_in_pieces(
-    pieces: Iterable[np.ndarray], within: np.ndarray, *sets: np.ndarray
-) -> list[tuple[Moments, Moments]]:
-    """Sum over pairs that come piece by piece: similarities of many words and draws are large.
+def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -> list[tuple[Moments, Moments]]:
+    """Sum over pairs that all weigh 1, for many geometries, of which some are compared with each other.
 
     Parameters
     ----------
-    pieces : iterable of ndarray, shape (geometries, some pairs)
-        Similarities over consecutive pairs, which together are all; they are overwritten. In single precision their
-        products are, too; sums are always double.
+    values : ndarray, shape (geometries, pairs)
+        In single precision their products are, too; sums are always double.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
     *sets : ndarray of int, shape (sets, g)
@@ -218,23 +217,20 @@ def moments_in_pieces(
     list of (every, within), both Moments of shape (sets,)
         For each of `sets`: over all pairs, and over those within categories.
     """
-    start, centre, added = 0, None, []
-    for piece in pieces:
-        if centre is None:
-            centre, start = piece.mean(axis=1, keepdims=True), 0
-            sets = sets or (np.arange(len(piece))[None],)
-            added = [[0.0, 0.0, 0.0, 0.0] for _ in sets]
-        piece -= centre
-        inside = np.compress(within[start : (start := start + piece.shape[1])], piece, axis=1)
+    sets = sets or (np.arange(len(values))[None],)
+    centre, added = values.mean(axis=1, keepdims=True), [[0.0, 0.0, 0.0, 0.0] for _ in sets]
+    size = max(1, BLOCK // values[:, 0].nbytes)
+    for start in range(0, len(within), size):
+        piece = values[:, start : start + size] - centre
+        inside = np.compress(within[start : start + size], piece, axis=1)
         for sums, chosen in zip(added, sets, strict=True):
             for place, some in enumerate((piece[chosen], inside[chosen])):
                 sums[place] = sums[place] + some.sum(axis=-1, dtype=np.float64)
                 sums[2 + place] = sums[2 + place] + (some @ some.swapaxes(-1, -2)).astype(np.float64)
-    found = []
+    found, n = [], (float(len(within)), float(within.sum()))
     for (all_sums, sums, all_products, products), chosen in zip(added, sets, strict=True):
-        own = centre[chosen, 0].astype(np.float64), piece.dtype
-        n = [np.full(len(chosen), float(count)) for count in (len(within), within.sum())]
-        found.append((Moments(n[0], all_sums, all_products, *own), Moments(n[1], sums, products, *own)))
+        own, counts = (centre[chosen, 0].astype(np.float64), values.dtype), [np.full(len(chosen), count) for count in n]
+        found.append((Moments(counts[0], all_sums, all_products, *own), Moments(counts[1], sums, products, *own)))
     return found
 
 

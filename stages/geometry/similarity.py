@@ -4,79 +4,22 @@ A metric takes vectors of shape (..., words, units) and gives float64 of shape (
 `stages.geometry.pairs` tells.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from stages.geometry.pairs import condense, row_blocks
+from stages.geometry.pairs import condense, pairs_of
 from stages.geometry.transforms import TRANSFORMS, deviations
 
-#: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
-BLOCK = 2**18
-#: Bytes of similarities that are made at a time where all are not kept.
-PIECE = 2**24
+#: Bytes of vectors that are worked on at a time: what a processor's cache holds, so that memory is read only once.
+BLOCK = 2**20
 #: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts,
 #: shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
 COARSE, FINE = 26, 20
 
 
-def cosine(vectors: np.ndarray) -> np.ndarray:
-    r"""Cosine similarity, from -1 to 1; FloatingPointError if a vector is zero, so that it has no direction.
-
-    .. math:: s_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert \, \lVert x_j \rVert}
-
-    It does not change under a rotation of the units nor under a positive scaling of single words.
-    """
-    products = _products(directions(vectors))
-    lengths = np.sqrt(np.diagonal(products, axis1=-2, axis2=-1))  # 1, up to the last bits
-    products /= lengths[..., :, None]
-    products /= lengths[..., None, :]
-    return condense(products)
-
-
-def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float64) -> np.ndarray:
-    """Scale vectors to length 1; a vector that is zero is an error, or becomes NaN if not `strict`."""
-    rows = vectors.reshape(-1, vectors.shape[-1])
-    found = np.empty(rows.shape, dtype)
-    step = max(1, BLOCK // (8 * rows.shape[-1]))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step].astype(np.float64)
-        norms = np.linalg.norm(block, axis=-1, keepdims=True)
-        if strict and not norms.all():
-            raise FloatingPointError("a vector is zero, and has no direction to compare; euclidean distances need none")
-        found[start : start + step] = np.divide(block, np.where(norms, norms, np.nan), out=block)
-    return found.reshape(vectors.shape)
-
-
-def correlation(vectors: np.ndarray) -> np.ndarray:
-    r"""Pearson correlation over units, from -1 to 1; FloatingPointError if a vector is constant.
-
-    .. math:: s_{ij} = \cos(x_i - \bar{x}_i, \; x_j - \bar{x}_j)
-
-    It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
-    """
-    return cosine(deviations(vectors, -1))
-
-
-def euclidean(vectors: np.ndarray) -> np.ndarray:
-    r"""Negated Euclidean distance, at most 0, in the units of the vectors.
-
-    .. math:: s_{ij} = -\lVert x_i - x_j \rVert
-
-    It does not change under a rotation of the units nor under a translation of all words.
-    """
-    # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
-    products = _products(deviations(vectors, -2))
-    squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
-    products *= -2
-    products += squares[..., :, None]
-    products += squares[..., None, :]
-    squared = condense(products)
-    return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
-
-
-def _products(vectors: np.ndarray) -> np.ndarray:
+def exact_products(vectors: np.ndarray) -> np.ndarray:
     r"""Return all dot products, shape (..., words, words), the same to the last bit on every processor.
 
     Processors add up in different orders, and a sum of rounded numbers depends on the order. So each vector is split
@@ -103,18 +46,71 @@ def _products(vectors: np.ndarray) -> np.ndarray:
     return np.ldexp(products, 2 * (exponent - COARSE), out=products)
 
 
+def _products(vectors: np.ndarray, dtype: type | None) -> np.ndarray:
+    """Return all dot products in a precision, processors differing in the last bits; without one, exact ones."""
+    if dtype is None:
+        return exact_products(vectors)
+    rows = vectors.astype(dtype, copy=False)
+    return rows @ np.swapaxes(rows, -1, -2)
+
+
+def cosine(vectors: np.ndarray, strict: bool = True, dtype: type | None = None) -> np.ndarray:
+    r"""Cosine similarity, from -1 to 1; a vector that is zero is an error, or has NaN if not `strict`.
+
+    .. math:: s_{ij} = \frac{x_i \cdot x_j}{\lVert x_i \rVert \, \lVert x_j \rVert}
+
+    It does not change under a rotation of the units nor under a positive scaling of single words.
+    """
+    products = _products(directions(vectors) if dtype is None else vectors, dtype)
+    squares = np.diagonal(products, axis1=-2, axis2=-1)  # of directions 1, up to the last bits
+    known = (squares > 0) & (squares < np.inf)
+    if strict and not known.all():
+        raise FloatingPointError("a vector is zero, and has no direction to compare; euclidean distances need none")
+    lengths = np.sqrt(np.where(known, squares, np.nan))
+    products /= lengths[..., :, None]
+    products /= lengths[..., None, :]
+    return condense(products)
+
+
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Scale vectors to length 1, in float64; one that is zero becomes NaN."""
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(norms, norms, np.nan)
+
+
+def correlation(vectors: np.ndarray, strict: bool = True, dtype: type | None = None) -> np.ndarray:
+    r"""Pearson correlation over units, from -1 to 1; a vector that is constant is an error, or has NaN.
+
+    .. math:: s_{ij} = \cos(x_i - \bar{x}_i, \; x_j - \bar{x}_j)
+
+    It does not change under a positive scaling or a shift (the same number added to every unit) of single words.
+    """
+    return cosine(deviations(vectors, -1), strict, dtype)
+
+
+def euclidean(vectors: np.ndarray, strict: bool = True, dtype: type | None = None) -> np.ndarray:
+    r"""Negated Euclidean distance, at most 0, in the units of the vectors.
+
+    .. math:: s_{ij} = -\lVert x_i - x_j \rVert
+
+    It does not change under a rotation of the units nor under a translation of all words.
+    """
+    # Distances stay when the words' mean goes, and |x|^2 + |y|^2 - 2xy then loses fewer digits to cancellation.
+    products = _products(deviations(vectors, -2), dtype)
+    squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
+    products *= -2
+    products += squares[..., :, None]
+    products += squares[..., None, :]
+    squared = condense(products)
+    return -np.sqrt(np.maximum(squared, 0, out=squared), out=squared)
+
+
 #: The values of `similarity.metric` in params.yaml.
-METRICS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+METRICS: dict[str, Callable[..., np.ndarray]] = {
     "cosine": cosine,
     "correlation": correlation,
     "euclidean": euclidean,
-}
-
-#: What a metric takes dot products of: of vectors, strict or not, in a precision.
-_ROWS: dict[str, Callable[[np.ndarray, bool, type], np.ndarray]] = {
-    "cosine": directions,
-    "correlation": lambda vectors, strict, dtype: directions(deviations(vectors, -1), strict, dtype),
-    "euclidean": lambda vectors, strict, dtype: deviations(vectors, -2).astype(dtype),
 }
 
 
@@ -148,40 +144,29 @@ class Similar:
         own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
         return TRANSFORMS[self.transform](own, reference if reference.shape[-2] else own)
 
-    def pieces(
-        self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE, dtype: type = np.float64
-    ) -> Iterator[np.ndarray]:
-        """Yield the similarities of many geometries over some pairs at a time: those of thousands of words are large.
+    def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:
+        """Return the similarities of many geometries; not the same to the last bit on every processor.
 
         Parameters
         ----------
         vectors : sequence of ndarray, shape (draws, words + reference words, units)
             Units may differ.
         strict : bool
-            Whether a vector that has no direction is an error; otherwise all of its geometry is NaN.
-        chunk : int
-            Bytes of similarities held at a time.
+            Whether a vector that has no direction is an error; otherwise its similarities are NaN.
         dtype : type
-            The precision of products and of what is given.
+            The precision of products and of what is returned.
 
-        Yields
-        ------
-        ndarray of dtype, shape (all draws, some pairs)
-            Over consecutive pairs of the condensed order.
+        Returns
+        -------
+        ndarray of dtype, shape (all draws, pairs)
         """
-        rows = [_ROWS[self.metric](self._transformed(some), strict, dtype) for some in vectors]
-        squares = [np.square(some).sum(axis=-1)[:, None] for some in rows] if self.metric == "euclidean" else rows
-        geometries = sum(map(len, rows))
-        for first in row_blocks(self.words, chunk // (np.dtype(dtype).itemsize * geometries)):
-            found = np.empty((geometries, first.stop - first.start, self.words - first.start), dtype)
-            place = 0
-            for some, lengths in zip(rows, squares, strict=True):
-                products = found[place : (place := place + len(some))]
-                np.matmul(some[:, first], some[:, first.start :].swapaxes(-1, -2), out=products)
-                if self.metric == "euclidean":
-                    both = lengths[:, 0, first, None] + lengths[:, :, first.start :]
-                    np.negative(np.sqrt(np.maximum(both - 2 * products, 0)), out=products)
-            yield np.concatenate([found[:, row, row + 1 :] for row in range(found.shape[1])], axis=1)
+        found, start = np.empty((sum(map(len, vectors)), pairs_of(self.words)), dtype), 0
+        for some in vectors:
+            size = max(1, BLOCK // some[0].nbytes)
+            for block in np.split(some, range(size, len(some), size)):
+                place = slice(start, start := start + len(block))
+                found[place] = METRICS[self.metric](self._transformed(block), strict, dtype)
+        return found
 
 
 def dissimilarity(similarity: np.ndarray, metric: str) -> np.ndarray:

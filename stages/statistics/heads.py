@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
-from stages.geometry.moments import cohens_d
+from stages.geometry.agreement import similarities
+from stages.geometry.moments import cohens_d, moments_of_sets
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join
@@ -96,7 +96,7 @@ def _scores(
     found = []
     for group in range(groups):
         own = [head for part in parts for head in part[group]]
-        ((every, inside),) = moments_of_vectors(own, similar, within, strict=False)
+        ((every, inside),) = moments_of_sets(similarities(own, similar, within, strict=False), within)
         d, r = cohens_d(every, inside, strict=False), every.correlations(strict=False)
         d, r = d.reshape(-1, draws), r.reshape(len(own), draws, len(own), draws)
         of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}

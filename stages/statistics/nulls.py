@@ -19,9 +19,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.geometry.agreement import moments_of_vectors
+from stages.geometry.agreement import similarities
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
-from stages.geometry.moments import Moments, scores
+from stages.geometry.moments import Moments, moments_of_sets, scores
 from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
@@ -99,12 +99,9 @@ def score(
     ]
     found: list[dict] = [{} for _ in shifts]
     for transform, similar in choices.similar.items():
-        every = [*vectors, x[None]]
-        for into, moments in zip(found, moments_of_vectors(every, similar, choices.within, *sets), strict=True):
+        values = similarities([*vectors, x[None]], similar, choices.within)
+        for into, moments in zip(found, moments_of_sets(values, choices.within, *sets), strict=True):
             into |= {(*key, transform, "pearson"): values for key, values in _measures(*moments).items()}
-        if choices.comparisons:
-            dtype = np.float32 if similar.single else np.float64
-            values = np.concatenate(list(similar.pieces([*vectors], dtype=dtype)), axis=1)
         for comparison in choices.comparisons:
             units = unit_norm(COMPARISONS[comparison].features(values))
             for into, chosen in zip(found, sets, strict=True):
