@@ -6,9 +6,8 @@ import numpy as np
 
 from stages.geometry.agreement import similarities
 from stages.geometry.moments import cohens_d, moments_of_sets
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
-from stages.pipeline.progress import join
 from stages.statistics.projections import ranges
 
 _SUFFIXES = {"value": "", "low": "_low", "high": "_high"}
@@ -89,19 +88,18 @@ def _scores(
     draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)
     units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
-    parts = [in_groups(vectors[name], units[name], groups) for name in MATRICES]
-    # The query heads of a group share its key and value head, which come behind them.
-    shared = heads // groups
-    places = {"q": np.arange(shared), "k": np.full(shared, shared), "v": np.full(shared, shared + 1)}
-    found = []
-    for group in range(groups):
-        own = [head for part in parts for head in part[group]]
-        ((every, inside),) = moments_of_sets(similarities(own, similar, within, strict=False), within)
-        d, r = cohens_d(every, inside, strict=False), every.correlations(strict=False)
-        d, r = d.reshape(-1, draws), r.reshape(len(own), draws, len(own), draws)
-        of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}
-        found.append({name: d[place] for name, place in places.items()} | of_pairs)
-    return join(found)
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*MATRICES, *PAIRS)}
+    for queries, *own in zip(*(in_groups(vectors[name], units[name], groups) for name in MATRICES), strict=True):
+        shared = similarities([own[0][0], own[1][0]], similar, within, strict=False)
+        for query in queries:
+            values = np.concatenate([similarities([query], similar, within, strict=False), shared])
+            ((every, inside),) = moments_of_sets(values, within)
+            r = every.correlations(strict=False).reshape(3, draws, 3, draws)
+            for name, d in zip(MATRICES, cohens_d(every, inside, strict=False).reshape(3, draws), strict=True):
+                found[name].append(d)
+            for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+                found[pair].append(r[a, :, b])
+    return {name: np.stack(values) for name, values in found.items()}
 
 
 class HeadNulls:

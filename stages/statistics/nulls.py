@@ -13,6 +13,7 @@ x has at most as many dimensions as there are words: :math:`x = L F_0` with orth
 :math:`x R = L F`, where F is a Haar frame: the first rows of a random rotation (`haar_frames`).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -90,23 +91,20 @@ def score(
     FloatingPointError
         If the similarities of a draw do not vary.
     """
-    draws = np.arange(len(vectors[0]))
-    sets = [
-        np.stack(
-            [*(m * len(draws) + (draws - shift * m) % len(draws) for m in range(3)), 0 * draws + 3 * len(draws)], 1
-        )
-        for shift in shifts
-    ]
+    draws = len(vectors[0])
+    # Places of the Q, K, V and x that belong together, among all geometries: those of Q, K and V, and x.
+    own = [[m * draws + np.roll(np.arange(draws), m * shift) for m in range(3)] for shift in shifts]
+    sets = [np.stack([*places, np.full(draws, 3 * draws)], axis=1) for places in own]
     found: list[dict] = [{} for _ in shifts]
     for transform, similar in choices.similar.items():
         values = similarities([*vectors, x[None]], similar, choices.within)
         for into, moments in zip(found, moments_of_sets(values, choices.within, *sets), strict=True):
-            into |= {(*key, transform, "pearson"): values for key, values in _measures(*moments).items()}
+            into |= {(*key, transform, "pearson"): scored for key, scored in _measures(*moments).items()}
         for comparison in choices.comparisons:
-            units = unit_norm(COMPARISONS[comparison].features(values))
-            for into, chosen in zip(found, sets, strict=True):
+            units = unit_norm(COMPARISONS[comparison].features(values[:-1]))
+            for into, places in zip(found, own, strict=True):
                 for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
-                    r = product_sum(units[chosen[:, a]], units[chosen[:, b]])
+                    r = product_sum(units[places[a]], units[places[b]])
                     into["rsa", pair, transform, comparison] = np.clip(r, -1, 1)
     return found
 
@@ -128,7 +126,7 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
 def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
     """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
     (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
-    return {key: float(values[0]) for key, values in draws.items()}
+    return {key: values[0] for key, values in draws.items()}
 
 
 def draw_rungs(
@@ -181,39 +179,19 @@ def draw_rungs(
     return join(blocks)
 
 
-def of_one_layer(drawn: Mapping[str, Draws], unbiased: Mapping, alpha: float) -> dict[tuple[str, ...], dict]:
-    """Return mean, range and p of every drawn rung of a layer, and its draws for the family-wise p.
-
-    Parameters
-    ----------
-    drawn : mapping of str to Draws
-    unbiased : mapping
-        What is tested, as `observed` gives it: the drawn rungs have no bias either.
-    alpha : float
-        Ranges hold a new draw with probability 1 - alpha.
-
-    Returns
-    -------
-    dict of (*key of `Draws`, rung) to dict
-        ``value``, ``low``, ``high``, ``p`` and ``draws``.
-    """
-    return {
-        (*key, rung): {**ranges(values, alpha), "p": monte_carlo_p(unbiased[key], values), "draws": values}
-        for rung in DRAWN
-        for key, values in drawn[rung].items()
-        if rung != "orientation" or key[0] not in OF_MATRICES
-    }
-
-
-def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequence[Mapping]) -> dict:
+def ladder(
+    layers: Sequence[Mapping[str, Draws]], unbiased: Sequence[Mapping], trained: Sequence[Mapping], alpha: float
+) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     """Combine the rungs of all layers: means, ranges, tests, and the steps between neighbouring rungs.
 
     Parameters
     ----------
-    layers : sequence of mapping
-        By layer, of `of_one_layer`.
+    layers : sequence of mapping of str to Draws
+        By layer, of `draw_rungs`.
     unbiased, trained : sequence of mapping
-        By layer, of `observed`: the last two rungs.
+        By layer, of `observed`: the last two rungs. The first is what is tested: what is drawn has no bias either.
+    alpha : float
+        Ranges hold a new draw with probability 1 - alpha.
 
     Returns
     -------
@@ -222,27 +200,23 @@ def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequ
         (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure ends with
         ``_step``, ``value`` alone.
     """
-    cells, of_unbiased, of_trained = stack(map(_flat, layers)), stack(unbiased), stack(trained)
-    found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-    families: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for key, value in of_trained.items():
-        measure, _, *choice = key
-        rungs = DRAWN[: 2 if measure in OF_MATRICES else 3]
-        for rung in rungs:
-            found[*key, rung] = {column: cells[*key, rung, column] for column in ("value", "low", "high", "p")}
-            families.setdefault((measure, *choice, rung), []).append(key)
-        found[*key, "unbiased"], found[*key, "trained"] = {"value": of_unbiased[key]}, {"value": value}
+    tested, families = stack(unbiased), defaultdict(list)
+    for key in tested:
+        families[key[0], *key[2:]].append(key)
+    cells, found = {}, {}
+    for (measure, *_), keys in families.items():
+        values = np.array([tested[key] for key in keys])
+        for rung in DRAWN[: 2 if measure in OF_MATRICES else 3]:
+            drawn = np.array([[layer[rung][key] for layer in layers] for key in keys])
+            columns = {**ranges(drawn, alpha), "p": monte_carlo_p(values, drawn)}
+            columns["p_familywise"] = familywise_p(values.ravel(), drawn.reshape(values.size, -1)).reshape(values.shape)
+            for place, key in enumerate(keys):
+                cells.setdefault(key, {})[rung] = {column: numbers[place] for column, numbers in columns.items()}
+    for key, value in stack(trained).items():
+        measure, *rest = key
+        rungs = cells[key] | {"unbiased": {"value": tested[key]}, "trained": {"value": value}}
+        found |= {(*key, rung): columns for rung, columns in rungs.items()}
         if measure in ("rsa", "d"):
-            for lower, upper in pairwise((*rungs, "unbiased", "trained")):
-                step = found[*key, upper]["value"] - found[*key, lower]["value"]
-                found[f"{measure}_step", *key[1:], STEPS[upper]] = {"value": step}
-    for (*_, rung), keys in families.items():
-        drawn = np.concatenate([cells[*key, rung, "draws"] for key in keys])
-        p = familywise_p(np.concatenate([of_unbiased[key] for key in keys]), drawn)
-        for key, part in zip(keys, np.split(p, len(keys)), strict=True):
-            found[*key, rung]["p_familywise"] = part
+            for (_, lower), (name, upper) in pairwise(rungs.items()):
+                found[f"{measure}_step", *rest, STEPS[name]] = {"value": upper["value"] - lower["value"]}
     return found
-
-
-def _flat(cells: Mapping[tuple[str, ...], Mapping]) -> dict[tuple[str, ...], np.ndarray]:
-    return {(*key, column): value for key, own in cells.items() for column, value in own.items()}
