@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
-from stages.geometry.agreement import moments_of_vectors
+from stages.geometry import moments, similarity
+from stages.geometry.agreement import similarities
 from stages.geometry.comparison import fisher_z, head_by_head, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d
-from stages.geometry.moments import Scored, moments_in_pieces, scores
+from stages.geometry.moments import Scored, moments_of_sets, scores
 from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS, Similar, correlation, cosine, euclidean
 from stages.geometry.transforms import TRANSFORMS
@@ -225,53 +226,58 @@ def test_cohens_d_of_constants_is_an_error() -> None:
         cohens_d(1 + 2e-16 * np.arange(9), np.arange(9) < 4)
 
 
-# Many geometries, pairs piece by piece
+# Many geometries
 
 
-def agreement(pieces, within: np.ndarray, strict: bool = True, *sets: np.ndarray) -> Scored:
-    ((every, inside),) = moments_in_pieces(pieces, within, *sets)
+def agreement(values: np.ndarray, within: np.ndarray, strict: bool = True, *sets: np.ndarray) -> Scored:
+    ((every, inside),) = moments_of_sets(values, within, *sets)
     return scores(every, inside, strict)
 
 
 def agree(vectors, similar: Similar, within: np.ndarray, strict: bool = True) -> Scored:
-    ((every, inside),) = moments_of_vectors(vectors, similar, within, strict=strict)
-    return scores(every, inside, strict)
+    return agreement(similarities(vectors, similar, within, strict), within, strict)
 
 
+@pytest.fixture(params=[1, 1000, 2**20])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in blocks of one draw or pair, of some, or all at once."""
+    for module in (similarity, moments):
+        monkeypatch.setattr(module, "BLOCK", request.param)
+
+
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("chunk", [1, 1000, 2**20])
-def test_pieces_put_together_are_the_similarities(metric: str, transform: str, chunk: int) -> None:
+def test_many_geometries_have_the_similarities_of_each(metric: str, transform: str) -> None:
     rng, similar = np.random.default_rng(0), Similar(8, metric, transform)
     stacks = [rng.normal(size=(2, 11, 5)), rng.normal(size=(3, 11, 4))]  # the last three words are a reference
-    found = np.concatenate(list(similar.pieces(stacks, chunk=chunk)), axis=1)
-    np.testing.assert_allclose(found, np.concatenate([similar(some) for some in stacks]), atol=1e-12)
+    np.testing.assert_allclose(similar.many(stacks), np.concatenate([similar(some) for some in stacks]), atol=1e-12)
 
 
-def test_a_geometry_with_a_zero_vector_has_no_pieces_and_leaves_the_others_theirs() -> None:
+def test_a_geometry_with_a_zero_vector_has_no_score_and_leaves_the_others_theirs() -> None:
     vectors, similar = np.random.default_rng(0).normal(size=(2, 5, 3)), Similar(5, "cosine", "none")
     vectors[1, 2] = 0
     with pytest.raises(FloatingPointError, match="zero"):
-        list(similar.pieces([vectors]))
-    scores = agreement(similar.pieces([vectors], strict=False), within_category(list("aabbb")), strict=False)
+        similar.many([vectors])
+    scores = agree([vectors], similar, within_category(list("aabbb")), strict=False)
     assert np.isfinite(scores.d[0]).tolist() == [True, False]
     assert np.isfinite(scores.r["rsa_within"][0]).tolist() == [[True, False], [False, False]]
 
 
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("spread", [1, 1e-6])
-@pytest.mark.parametrize("cuts", [[], [4], [1, 2, 30]])
-def test_agreement_is_that_of_correlations_and_cohens_d(spread: float, cuts: list[int]) -> None:
+def test_agreement_is_that_of_correlations_and_cohens_d(spread: float) -> None:
     """Also where a matrix hardly tells words apart: similarities from 0.999999 to 1."""
     within = within_category(list("aaaabbbccc"))
     values = 1 - spread * np.random.default_rng(1).random((4, 45))
-    scores = agreement([piece.copy() for piece in np.split(values, cuts, axis=1)], within)
+    scores = agreement(values, within)
     for measure, kind in {"rsa": within | True, "rsa_within": within, "rsa_across": ~within}.items():
         np.testing.assert_allclose(scores.r[measure][0], np.corrcoef(values[:, kind]), atol=1e-9)
     np.testing.assert_allclose(scores.d[0], cohens_d(values, within), atol=1e-9)
     values[2] = 0.7
     with pytest.raises(FloatingPointError, match="one of its sides is constant"):
-        agreement([values.copy()], within)
-    loose = agreement([values.copy()], within, strict=False)
+        agreement(values, within)
+    loose = agreement(values, within, strict=False)
     assert np.isnan(loose.d[0]).tolist() == [False, False, True, False]
 
 
@@ -283,12 +289,12 @@ def test_agreement_knows_what_does_not_vary_within_categories_or_in_either_kind(
     values = np.random.default_rng(seed).random((3, 15)).astype(dtype)
     values[0, within] = 0.9
     with pytest.raises(FloatingPointError, match="one of its sides is constant"):
-        agreement([values.copy()], within)
-    loose = agreement([values.copy()], within, strict=False)
+        agreement(values, within)
+    loose = agreement(values, within, strict=False)
     assert np.isnan(loose.r["rsa_within"][0, 0]).all()
     assert np.isfinite(loose.d).all()
     values[0] = np.where(within, 0.9, 0.1)
-    assert np.isnan(agreement([values], within, strict=False).d[0]).tolist() == [True, False, False]
+    assert np.isnan(agreement(values, within, strict=False).d[0]).tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -314,13 +320,13 @@ def test_single_precision_leaves_out_what_double_precision_leaves_out() -> None:
         agree([vectors], similar, within)
 
 
-@pytest.mark.parametrize("cuts", [[], [1, 2, 30]])
-def test_agreement_within_sets_is_that_of_each_set_alone(cuts: list[int]) -> None:
+@pytest.mark.usefixtures("block")
+def test_agreement_within_sets_is_that_of_each_set_alone() -> None:
     within, values = within_category(list("aaaabbbccc")), np.random.default_rng(1).random((3, 4, 45))
     sets = np.arange(12).reshape(3, 4).T  # the first geometry of each set, then the second of each
-    found = agreement([piece.copy() for piece in np.split(values.reshape(12, 45), cuts, axis=1)], within, True, sets)
+    found = agreement(values.reshape(12, 45), within, True, sets)
     for place in range(4):
-        alone = agreement([values[:, place].copy()], within)
+        alone = agreement(values[:, place], within)
         np.testing.assert_allclose(found.d[place], alone.d[0], rtol=1e-12)
         for measure, r in alone.r.items():
             np.testing.assert_allclose(found.r[measure][place], r[0], rtol=1e-12)
@@ -331,7 +337,7 @@ def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None
     with pytest.raises(FloatingPointError, match="zero"):
         correlation(np.array([[0.1, 0.1, 0.1], [1, 2, 4]]))
     with pytest.raises(FloatingPointError, match="zero"):
-        list(Similar(2, "correlation", "none").pieces([np.array([[[0.1, 0.1, 0.1], [1, 2, 4]]])]))
+        Similar(2, "correlation", "none").many([np.array([[[0.1, 0.1, 0.1], [1, 2, 4]]])])
     same = np.tile(np.random.default_rng(0).normal(size=7).astype(np.float32), (34, 1))
     for transform in ("center", "zscore"):
         with pytest.raises(FloatingPointError, match="zero"):

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.geometry.comparison import pairwise, unit_norm
 from stages.geometry.effects import cohens_d as measured_d
-from stages.geometry.moments import Moments, cohens_d, moments, moments_in_pieces, scores
+from stages.geometry.moments import Moments, cohens_d, moments, moments_of_sets, scores
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
 from stages.statistics.bootstrap import bootstrap, resampled
@@ -29,8 +29,8 @@ def once(some: np.ndarray) -> tuple[Moments, Moments]:
     return every, moments(some, WITHIN, every.centre)
 
 
-def in_pieces(some: np.ndarray) -> tuple[Moments, Moments]:
-    (kinds,) = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN)
+def as_one_set(some: np.ndarray) -> tuple[Moments, Moments]:
+    (kinds,) = moments_of_sets(some, WITHIN)
     return tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
 
 
@@ -39,7 +39,7 @@ def all_once_in_a_resample(some: np.ndarray) -> tuple[Moments, Moments]:
     return tuple(Moments(m.n[0, 0], m.sums[0, 0], m.products[0, 0], m.centre[0]) for m in kinds)
 
 
-ROADS = [once, in_pieces, all_once_in_a_resample]
+ROADS = [once, as_one_set, all_once_in_a_resample]
 
 
 @pytest.mark.parametrize("road", ROADS)

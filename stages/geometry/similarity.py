@@ -13,7 +13,7 @@ from stages.geometry.pairs import condense, pairs_of
 from stages.geometry.transforms import TRANSFORMS, deviations
 
 #: Bytes of vectors that are worked on at a time: what a processor's cache holds, so that memory is read only once.
-BLOCK = 2**20
+BLOCK = 2**19
 #: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts,
 #: shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
 COARSE, FINE = 26, 20

@@ -24,7 +24,7 @@ def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = No
     vectors = np.asarray(vectors, dtype=np.float64)
     reference = vectors if reference is None else np.asarray(reference, dtype=np.float64)
     left = vectors - reference.mean(axis=axis, keepdims=True)
-    if np.abs(left).min() <= ROUNDING * np.abs(reference).max():  # seldom: whole arrays are looked at faster
+    if np.abs(left).min() <= ROUNDING * max(reference.max(), -reference.min()):  # whole arrays are looked at faster
         left[np.abs(left) <= ROUNDING * np.abs(reference).max(axis=axis, keepdims=True)] = 0
     return left
 

@@ -1,6 +1,6 @@
 """The geometry of single attention heads: each has its own slice of the units of Q, K and V."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -81,6 +81,45 @@ def head_scores(
     return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
 
 
+def head_draws(
+    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
+
+    Parameters
+    ----------
+    vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
+        A block of the ladder's rung ``spectrum``.
+    heads, similar, within
+        As `head_scores`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        As `head_scores`: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second,
+        which are independent, of shape (heads, draws * (draws - 1)).
+    """
+    other = ~np.eye(len(vectors["q"]), dtype=bool)
+    found = _scores(vectors, heads, similar, within)
+    return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
+
+
+def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, np.ndarray]:
+    """Return mean and range of the draws of all blocks of `head_draws`; ranges hold 1 - alpha of the draws.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (heads,)
+        ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
+        similarities do not vary.
+    """
+    return {
+        f"{name}_null{_SUFFIXES[column]}": numbers
+        for name in blocks[0]
+        for column, numbers in ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha).items()
+    }
+
+
 def _scores(
     vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -100,54 +139,3 @@ def _scores(
             for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
                 found[pair].append(r[a, :, b])
     return {name: np.stack(values) for name, values in found.items()}
-
-
-class HeadNulls:
-    """What projections of each head's own spectrum give in random orientation: the ladder's rung ``spectrum``.
-
-    Shown the draws of a layer block by block, it scores every head's slice of them: Cohen's d of each matrix, and the
-    RSA of each draw of one matrix with every other draw of the second, which are independent.
-
-    Parameters
-    ----------
-    heads : int
-        Query heads.
-    similar : Similar
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    """
-
-    def __init__(self, heads: int, similar: Similar, within: np.ndarray) -> None:
-        self._heads, self._similar, self._within = heads, similar, within
-        self._drawn: dict[str, list[np.ndarray]] = {}
-
-    def add(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Score a block of draws.
-
-        Parameters
-        ----------
-        vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
-        """
-        other = ~np.eye(len(vectors["q"]), dtype=bool)
-        for name, values in _scores(vectors, self._heads, self._similar, self._within).items():
-            self._drawn.setdefault(name, []).append(values[:, other] if name in PAIRS else values)
-
-    def ranges(self, alpha: float) -> dict[str, np.ndarray]:
-        """Return mean and range of the draws.
-
-        Parameters
-        ----------
-        alpha : float
-            The ranges hold 1 - alpha of the draws.
-
-        Returns
-        -------
-        dict of str to ndarray of float64, shape (heads,)
-            ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
-            similarities do not vary.
-        """
-        return {
-            f"{name}_null{_SUFFIXES[column]}": numbers
-            for name, parts in self._drawn.items()
-            for column, numbers in ranges(np.concatenate(parts, axis=-1), alpha).items()
-        }

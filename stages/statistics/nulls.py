@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,7 @@ from stages.statistics.projections import factor, haar_frames, project, ranges
 DRAWN = ("gaussian", "spectrum", "orientation")
 #: What the step to each rung from the one below it means.
 STEPS = {"spectrum": "narrow spectrum", "orientation": "shared directions", "unbiased": "alignment", "trained": "bias"}
-#: Scores of two matrices, by Pearson's r, and scores of one.
-OF_PAIRS = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "rsa_gap_z", "partial_rsa")
+#: Scores of one matrix; all others are of two.
 OF_MATRICES = ("d", "rsa_to_input")
 
 #: Bytes of projections and similarities that are held at a time.
@@ -135,9 +135,9 @@ def draw_rungs(
     choices: Choices,
     draws: int,
     rng: np.random.Generator,
-    look: Callable[[Mapping[str, np.ndarray]], None] = lambda vectors: None,
+    look: Callable[[Mapping[str, np.ndarray]], Any] = lambda vectors: None,
     chunk: int = CHUNK,
-) -> dict[str, Draws]:
+) -> tuple[dict[str, Draws], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
     Parameters
@@ -156,7 +156,9 @@ def draw_rungs(
 
     Returns
     -------
-    dict of str to Draws
+    rungs : dict of str to Draws
+    seen : list
+        What `look` returned, block by block.
 
     Raises
     ------
@@ -165,18 +167,18 @@ def draw_rungs(
     """
     single = any(similar.single for similar in choices.similar.values())
     root = factor(x).astype(np.float32 if single else np.float64)
-    blocks: list[dict[str, Draws]] = []
+    blocks, seen = [], []
     # Blocks of about equal size, none smaller than `FEWEST`.
     needed = 8 * draws * (24 * len(choices.within) + 4 * root.shape[1] * x.shape[1])
     parts = max(1, min(-(-needed // chunk), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)
-        look(turned)
+        seen.append(look(turned))
         (free,) = score([project(root, turned[name].shape[-1], size, rng) for name in MATRICES], x, choices)
         together, apart = score([*turned.values()], x, choices, shifts=(0, 1))
         blocks.append({"gaussian": free, "spectrum": apart, "orientation": together})
-    return join(blocks)
+    return join(blocks), seen
 
 
 def ladder(
