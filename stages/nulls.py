@@ -19,8 +19,8 @@ from stages.models.rotated import check_weights, project_turned, spectra, weight
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
-from stages.statistics.heads import HeadNulls
-from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, of_one_layer
+from stages.statistics.heads import head_draws, head_ranges
+from stages.statistics.nulls import Choices, draw_rungs, ladder, observed
 from stages.statistics.seeds import stream
 
 #: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
@@ -58,7 +58,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
         matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
         found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    tables = ladder(drawn, unbiased, trained), stack(spectrum), stack(of_heads)
+    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_heads)
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 
@@ -69,12 +69,11 @@ def of_layer(
     """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
     x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
     check_weights(matrices, x, unbiased)
-    nulls = HeadNulls(heads, choices.similar[own], choices.within)
-    drawn = rungs(x, partial(project_turned, matrices), choices, look=nulls.add)
+    of_heads = partial(head_draws, heads=heads, similar=choices.similar[own], within=choices.within)
+    drawn, blocks = rungs(x, partial(project_turned, matrices), choices, look=of_heads)
     # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
     without, scored = (observed(some, x, choices) for some in (unbiased, vectors))
-    summed = of_one_layer(drawn, without, alpha)
-    return summed, without, scored, spectra(matrices, PAIRS), nulls.ranges(alpha)
+    return drawn, without, scored, spectra(matrices, PAIRS), head_ranges(blocks, alpha)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None
     for refused in (
         lambda: cosine(np.array([[1.0, 2.0], [0.0, 0.0]])),
         lambda: correlation(constant),
-        lambda: list(Similar(2, "correlation", "none").pieces([constant[None]])),
+        lambda: Similar(2, "correlation", "none").many([constant[None]]),
         lambda: Similar(34, "cosine", "center")(same),
         lambda: Similar(34, "cosine", "zscore")(same),
     ):

@@ -15,7 +15,7 @@ from stages.artefacts.tensors import read_record
 from stages.findings.summary import strongest
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar, cosine
-from stages.statistics.heads import HeadNulls, head_scores
+from stages.statistics.heads import head_draws, head_ranges, head_scores
 from stages.statistics.projections import factor, haar_frames
 
 CATEGORIES = list("aaabbbbcc")
@@ -82,11 +82,11 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
     x = rng.normal(size=(len(CATEGORIES), 24))
     widths = {"q": heads * units, "k": groups * units, "v": groups * units}
     weights = {name: rng.normal(size=(24, width)) * 0.5 ** np.arange(24)[:, None] for name, width in widths.items()}
-    nulls = HeadNulls(heads, SIMILAR, WITHIN)
+    blocks = []
     for _ in range(4):
-        frames = haar_frames(100, len(x), 24, rng)
-        nulls.add({name: factor(x) @ frames @ w for name, w in weights.items()})
-    found = nulls.ranges(0.1)
+        turned = factor(x) @ haar_frames(100, len(x), 24, rng)
+        blocks.append(head_draws({name: turned @ w for name, w in weights.items()}, heads, SIMILAR, WITHIN))
+    found = head_ranges(blocks, 0.1)
     for head in range(heads):
         places = {"q": head, "k": head * groups // heads}
         own = {name: weights[name][:, units * place : units * (place + 1)] for name, place in places.items()}
@@ -102,10 +102,9 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
 
 
 def test_the_null_of_a_dead_head_is_empty() -> None:
-    nulls = HeadNulls(2, SIMILAR, WITHIN)
     rows = np.random.default_rng(0).normal(size=(9, 9, 8))
-    nulls.add({"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)})
-    found = nulls.ranges(0.1)
+    vectors = {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)}
+    found = head_ranges([head_draws(vectors, 2, SIMILAR, WITHIN)], 0.1)
     assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
     assert np.isfinite(found["qk_null"]).all()
 

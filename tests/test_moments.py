@@ -9,7 +9,7 @@ from scipy import stats
 
 from stages.geometry.comparison import pairwise, unit_norm
 from stages.geometry.effects import cohens_d as measured_d
-from stages.geometry.moments import Moments, cohens_d, moments, moments_in_pieces, moments_of_vectors, scores
+from stages.geometry.moments import Moments, cohens_d, moments, moments_of_sets, scores, similarities
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar
@@ -27,13 +27,20 @@ def values(seed: int = 0) -> np.ndarray:
     return 0.5 + np.random.default_rng(seed).normal(size=(3, PAIRS))
 
 
+@pytest.fixture(params=[1, 1000, 2**20])
+def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in blocks of one draw or pair, of some, or all at once."""
+    for module in ("similarity", "moments"):
+        monkeypatch.setattr(f"stages.geometry.{module}.BLOCK", request.param)
+
+
 def once(some: np.ndarray) -> tuple[Moments, Moments]:
     every = moments(some)
     return every, moments(some, WITHIN, every.centre)
 
 
-def in_pieces(some: np.ndarray, *sets: np.ndarray) -> tuple[Moments, Moments]:
-    (kinds,) = moments_in_pieces([piece.copy() for piece in np.split(some, [5, 20], axis=1)], WITHIN, *sets)
+def of_sets(some: np.ndarray, *sets: np.ndarray) -> tuple[Moments, Moments]:
+    (kinds,) = moments_of_sets(some, WITHIN, *sets)
     return kinds if sets else tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
 
 
@@ -42,7 +49,7 @@ def all_once_in_a_resample(some: np.ndarray) -> tuple[Moments, Moments]:
     return tuple(Moments(m.n[0, 0], m.sums[0, 0], m.products[0, 0], m.centre[0]) for m in kinds)
 
 
-ROADS = [once, in_pieces, all_once_in_a_resample]
+ROADS = [once, of_sets, all_once_in_a_resample]
 
 
 @pytest.mark.parametrize("road", ROADS)
@@ -71,12 +78,13 @@ def test_a_word_left_out_is_a_count_of_zero() -> None:
     np.testing.assert_allclose(d[0, 0], measured_d(some[:, kept], WITHIN[kept]), atol=1e-12)
 
 
+@pytest.mark.usefixtures("block")
 def test_sets_of_geometries_have_the_scores_of_each_set_alone() -> None:
     some = np.random.default_rng(1).random((3, 4, PAIRS))
     sets = np.arange(12).reshape(3, 4).T  # the first geometry of each set, then the second of each
-    r, d = scores(*in_pieces(some.reshape(12, PAIRS), sets))
+    r, d = scores(*of_sets(some.reshape(12, PAIRS), sets))
     for place in range(4):
-        alone, d_alone = scores(*in_pieces(some[:, place]))
+        alone, d_alone = scores(*of_sets(some[:, place]))
         np.testing.assert_allclose(d[place], d_alone, rtol=1e-12)
         for measure, expected in alone.items():
             np.testing.assert_allclose(r[measure][place], expected, rtol=1e-12)
@@ -141,28 +149,32 @@ def test_what_does_not_vary_within_categories_or_in_either_kind_is_known(seed: i
     """Far from the mean of all, rounding leaves more of a constant's scatter than near it."""
     some = np.random.default_rng(seed).random((3, PAIRS)).astype(dtype)
     some[0, WITHIN] = 0.9
-    (kinds,) = moments_in_pieces([some.copy()], WITHIN)
+    (kinds,) = moments_of_sets(some, WITHIN)
     with pytest.raises(FloatingPointError, match="one of its sides is constant"):
         scores(*kinds)
     r, d = scores(*kinds, strict=False)
     assert np.isnan(r["rsa_within"][0, 0]).all()
     assert np.isfinite(d).all()
     some[0] = np.where(WITHIN, 0.9, 0.1)
-    (kinds,) = moments_in_pieces([some], WITHIN)
+    (kinds,) = moments_of_sets(some, WITHIN)
     assert np.isnan(cohens_d(*kinds, strict=False)[0]).tolist() == [True, False, False]
 
 
-# From vectors, pairs piece by piece
+# From vectors
 
 
+def of_vectors(vectors: list, similar: Similar, within: np.ndarray, strict: bool = True) -> tuple[Moments, Moments]:
+    (kinds,) = moments_of_sets(similarities(vectors, similar, within, strict), within)
+    return kinds
+
+
+@pytest.mark.usefixtures("block")
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("chunk", [1, 1000, 2**20])
-def test_pieces_put_together_are_the_similarities(metric: str, transform: str, chunk: int) -> None:
+def test_many_geometries_have_the_similarities_of_each(metric: str, transform: str) -> None:
     rng, similar = np.random.default_rng(0), Similar(8, metric, transform)
     stacks = [rng.normal(size=(2, 11, 5)), rng.normal(size=(3, 11, 4))]  # the last three words are a reference
-    found = np.concatenate(list(similar.pieces(stacks, chunk=chunk)), axis=1)
-    np.testing.assert_allclose(found, np.concatenate([similar(some) for some in stacks]), atol=1e-12)
+    np.testing.assert_allclose(similar.many(stacks), np.concatenate([similar(some) for some in stacks]), atol=1e-12)
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -170,9 +182,8 @@ def test_a_geometry_with_a_zero_vector_has_no_scores_and_leaves_the_others_their
     vectors, similar = np.random.default_rng(0).normal(size=(2, 12, 4)), Similar(12, "cosine", "none", single)
     vectors[1, 2] = 0
     with pytest.raises(FloatingPointError, match="zero"):
-        moments_of_vectors([vectors], similar, WITHIN)
-    (kinds,) = moments_of_vectors([vectors], similar, WITHIN, strict=False)
-    r, d = scores(*kinds, strict=False)
+        of_vectors([vectors], similar, WITHIN)
+    r, d = scores(*of_vectors([vectors], similar, WITHIN, strict=False), strict=False)
     assert np.isfinite(d[0]).tolist() == [True, False]
     assert np.isfinite(r["rsa_within"][0]).tolist() == [[True, False], [False, False]]
 
@@ -183,7 +194,7 @@ def test_single_precision_is_used_where_it_is_enough(metric: str, spread: float)
     """Scores move by less than a millionth; where words hardly differ, and of distances, they are the same."""
     rng, within = np.random.default_rng(0), within_category([str(place % 7) for place in range(150)])
     vectors = [np.ones(20) + spread * rng.normal(size=(3, 150, 20)) for _ in range(2)]
-    (double,), (single,) = (moments_of_vectors(vectors, Similar(150, metric, "none", s), within) for s in (False, True))
+    double, single = (of_vectors(vectors, Similar(150, metric, "none", s), within) for s in (False, True))
     (r_double, d_double), (r_single, d_single) = scores(*double), scores(*single)
     single_is_enough = (metric, spread) == ("cosine", 1) or metric == "correlation"
     for name, r in r_double.items():

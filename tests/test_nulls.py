@@ -1,6 +1,7 @@
 """The ladder of nulls: frames are Haar, rungs are those of plain loops, planted cases come out as known."""
 
 import os
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import ks_2samp, spearmanr
 from tiny_models import build
 
 from stages.findings.beyond import Beyond, verdicts
-from stages.geometry.comparison import COMPARISONS, pairwise
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
@@ -20,16 +21,13 @@ from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import project_turned, weights
 from stages.statistics.amounts import AUTO, MANY, amount
-from stages.statistics.nulls import OF_MATRICES, OF_PAIRS, Choices, draw_rungs, ladder, observed, of_one_layer, score
+from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, score
 from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.projections import factor, haar_frames, ranges
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
 WITHIN = within_category(CATEGORIES)
-
-
-similar = Similar(WORDS, "cosine", "none")
 
 
 def rotation(units: int, rng: np.random.Generator) -> np.ndarray:
@@ -45,15 +43,12 @@ def with_spectrum(decay: float, rng: np.random.Generator, units: int = UNITS) ->
 
 def words(rng: np.random.Generator, units: int = UNITS) -> np.ndarray:
     """Inputs with a common mean, and categories."""
-    return (
-        rng.standard_normal(units)
-        + 0.5 * np.repeat(rng.standard_normal((3, units)), 4, axis=0)
-        + 0.5 * (rng.standard_normal((WORDS, units)))
-    )
+    mean, centres = rng.standard_normal(units), np.repeat(rng.standard_normal((3, units)), 4, axis=0)
+    return mean + 0.5 * centres + 0.5 * rng.standard_normal((WORDS, units))
 
 
-RAW = Choices({"none": similar}, [], WITHIN)
 EVERY = Choices({name: Similar(WORDS, "cosine", name) for name in TRANSFORMS}, ["spearman", "cka_debiased"], WITHIN)
+RAW = Choices({"none": EVERY.similar["none"]}, [], WITHIN)
 
 
 def own(found: dict) -> dict:
@@ -61,15 +56,19 @@ def own(found: dict) -> dict:
     return {(*key[:2], *key[4:]): values for key, values in found.items() if key[2:4] == ("none", "pearson")}
 
 
+def through(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Return what projects inputs, turned or not."""
+    return lambda rows: {name: rows @ w for name, w in weights.items()}
+
+
 def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options) -> dict:
-    rng = np.random.default_rng(seed)
-    found = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, RAW, draws, rng, **options)
+    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed), **options)
     return {rung: own(values) for rung, values in found.items()}
 
 
 def scores_of(x: np.ndarray, weights: dict[str, np.ndarray]) -> dict:
     """Scores of the projections as they are, a draw of one."""
-    return own(observed({name: x @ w for name, w in weights.items()}, x, RAW))
+    return own(observed(through(weights)(x), x, RAW))
 
 
 @pytest.mark.parametrize(("rank", "units"), [(3, 8), (8, 8), (34, 1600)])
@@ -200,9 +199,7 @@ def test_alignment_with_the_input_shows_above_the_common_rotation_and_misalignme
         weights = {name: directions.T * order @ rotation(UNITS, rng) for name in ("q", "k")}
         weights["v"] = with_spectrum(0.3, rng)
         step = scores_of(x, weights)["rsa", "qv"] - drawn(x, weights, 60)["orientation"]["rsa", "qv"].mean()
-        to_input = pairwise({"q": similar(x @ weights["q"])[None], "k": similar(x)[None], "v": similar(x)[None]})["qk"][
-            0
-        ]
+        to_input = scores_of(x, weights)["rsa_to_input", "q"]
         assert (to_input > 0.95) if aligned else (to_input < 0.7)
         assert step > 0.02 if aligned else step < -0.02
 
@@ -245,9 +242,8 @@ def test_p_are_uniform_and_robust_verdicts_seldom_where_training_is_a_draw_of_th
         for x, w in zip(inputs, weights, strict=True):
             turned = {name: x @ rotation(UNITS, rng) @ matrix for name, matrix in w.items()}
             trained.append(observed(turned, x, EVERY))
-            made = draw_rungs(x, lambda f, w=w: {n: f @ m for n, m in w.items()}, EVERY, 39, rng)
-            of_layers.append(of_one_layer(made, trained[-1], 0.05))
-        cells = ladder(of_layers, trained, trained)
+            of_layers.append(draw_rungs(x, through(w), EVERY, 39, rng)[0])
+        cells = ladder(of_layers, trained, trained, 0.05)
         for key in (k for k in trained[0] if k[1] in ("qk", "v")):
             alone.setdefault(key, []).append(cells[*key, "spectrum"]["p"][0])
         for measure, *choice in (("rsa", "none", "pearson"), ("rsa", "zscore", "spearman"), ("d", "center", "pearson")):
@@ -257,7 +253,7 @@ def test_p_are_uniform_and_robust_verdicts_seldom_where_training_is_a_draw_of_th
         robust.append(
             [key[:3] for key, where in found.items() if where.verdict.startswith("robust") and key[2] == "spectrum"]
         )
-    assert len(alone) == 3 * (len(OF_PAIRS) + len(OF_MATRICES) + 2)
+    assert len(alone) == 3 * (6 + 2 + 2)  # measures of pairs, of matrices, other comparisons
     for key, p in alone.items():
         assert np.mean(np.array(p) <= 0.05 + 1e-9) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / len(p)), key
         assert np.mean(np.minimum(p, 1)) == pytest.approx(0.5, abs=5 * 0.29 / np.sqrt(len(p))), key
@@ -278,9 +274,9 @@ def test_planted_alignment_is_found_robust_and_one_choices_finding_is_not() -> N
     _, _, axes = np.linalg.svd(centres - centres.mean(axis=0))
     strength = np.exp(-0.2 * np.arange(UNITS))
     weights = {name: with_spectrum(0.2, rng) for name in ("q", "k")} | {"v": axes.T * strength @ rotation(UNITS, rng)}
-    trained = observed({name: x @ w for name, w in weights.items()}, x, choices)
-    made = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, choices, 119, rng)
-    found = verdicts(ladder([of_one_layer(made, trained, 0.05)], [trained], [trained]), 0.05)
+    trained = observed(through(weights)(x), x, choices)
+    made, _ = draw_rungs(x, through(weights), choices, 119, rng)
+    found = verdicts(ladder([made], [trained], [trained], 0.05), 0.05)
     assert found["d", "v", "spectrum", "every", "every"] == Beyond(1, 0, 0, "robust: above")
     assert found["d", "q", "spectrum", "every", "every"].verdict == "not decided"
 
@@ -296,10 +292,10 @@ def test_p_values_count_from_both_sides() -> None:
 def test_steps_add_up_from_the_first_rung_to_the_last() -> None:
     rng = np.random.default_rng(10)
     x, weights = words(rng), {name: with_spectrum(0.2, rng) for name in MATRICES}
-    unbiased = observed({name: x @ w for name, w in weights.items()}, x, RAW)
+    unbiased = observed(through(weights)(x), x, RAW)
     trained = observed({n: x @ w + rng.standard_normal(UNITS) for n, w in weights.items()}, x, RAW)
-    made = draw_rungs(x, lambda f: {n: f @ w for n, w in weights.items()}, RAW, 20, rng)
-    cells = own(ladder([of_one_layer(made, unbiased, 0.05)], [unbiased], [trained]))
+    made, _ = draw_rungs(x, through(weights), RAW, 20, rng)
+    cells = own(ladder([made], [unbiased], [trained], 0.05))
     for measure, names in {"rsa": PAIRS, "d": MATRICES}.items():
         for name in names:
             steps = sum(c["value"] for (m, n, _), c in cells.items() if (m, n) == (f"{measure}_step", name))
@@ -329,7 +325,7 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
 
     for name, values in made(x).items():
         np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
-    found = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng)
+    found, _ = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng)
     plain: dict[str, list] = {"orientation": [], "spectrum": []}
     for _ in range(200):
         turned = [made(x @ rotation(units, rng)) for _ in range(3)]

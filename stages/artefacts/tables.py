@@ -60,8 +60,9 @@ def write_table(
         parts = table.parts(content)
         if layers is None:
             layers = range(next((len(values) for cells in parts.values() for values in cells.values()), 0))
-        sheet = pd.concat([_rows(name, table, names, cells, layers) for names, cells in parts.items()])
-        sheet = sheet.sort_values([*table.places], kind="stable")
+        rows = [_rows(name, table, names, cells, layers) for names, cells in parts.items()]
+        columns = {column: np.concatenate([part[column] for part in rows]) for column in rows[0]}
+        sheet = pd.DataFrame(columns).sort_values([*table.places], kind="stable")
         for reason in empty_cells(name, content, layers):
             print(f"{reason}{why}")
     sheet.to_csv(path, index=False, lineterminator="\n")
@@ -69,8 +70,8 @@ def write_table(
 
 def _rows(
     name: str, table: Table, names: tuple[str, ...], cells: Mapping[str, Any], layers: Sequence[int]
-) -> pd.DataFrame:
-    """Return the rows of some names: a row a place, in NumPy's order."""
+) -> dict[str, np.ndarray]:
+    """Return the rows of some names, column by column: a row a place, in NumPy's order."""
     labels = {label: np.ravel(cells[label]) for label in table.labels}
     arrays = {column: np.asarray(values, dtype=float) for column, values in cells.items() if column not in labels}
     check_declared(arrays, table.columns, table.needed(names))
@@ -81,10 +82,11 @@ def _rows(
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
     shape = next((values.shape for values in arrays.values()), (len(layers),))
     keys = dict(zip(table.places, zip(*product(layers, *map(range, shape[1:])), strict=True), strict=True))
-    keys |= dict(zip(table.text, (*names[2:], *names[:2]), strict=True))
+    text = zip(table.text, (*names[2:], *names[:2]), strict=True)
+    keys |= {column: np.full(math.prod(shape), said) for column, said in text}
     numbers = {column: rounded(arrays.get(column, np.full(shape, np.nan)).ravel()) for column in table.columns}
     why = {"status": np.where(np.isnan([*numbers.values()]).any(axis=0), status, "")}
-    return pd.DataFrame(keys | labels | numbers | ({} if table.wide else why))
+    return keys | labels | numbers | ({} if table.wide else why)
 
 
 def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from stages.geometry.moments import cohens_d, moments_of_vectors, named
+from stages.geometry.moments import cohens_d, moments_of_sets, named, similarities
 from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import condense
 from stages.geometry.similarity import Similar, directions
@@ -66,7 +66,7 @@ def anisotropy(
             found["mean_cosine", name, variant] = mean_cosine(part[: similar.words])
             versions[variant].append(part[None])
     for variant, parts in versions.items():
-        ((every, inside),) = moments_of_vectors(parts, similar, within, strict=False)
+        ((every, inside),) = moments_of_sets(similarities(parts, similar, within, strict=False), within)
         r, d = every.correlations(strict=False)[0], cohens_d(every, inside, strict=False)[0]
         found |= {(*key, variant): float(value) for key, value in named({"rsa": r}, d, WITH_INPUT).items()}
     return found
@@ -80,7 +80,7 @@ def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
 
 def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
     """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary."""
-    rows = directions(vectors, strict=False)
+    rows = directions(vectors)
     cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
     cosines -= cosines.mean()
     with np.errstate(invalid="ignore"):
@@ -89,7 +89,7 @@ def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
 
 def mean_cosine(vectors: np.ndarray) -> float:
     r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`."""
-    rows = directions(vectors, strict=False)
+    rows = directions(vectors)
     return float((np.square(rows.sum(axis=0)).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.geometry.moments import CONSTANT, moments, varies
 from stages.geometry.names import MATRICES, PAIRS, ComparisonName
-from stages.geometry.pairs import condense, square
+from stages.geometry.pairs import rows_of, words_of
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -98,12 +98,15 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
     (CKA). Murphy, A. et al. (2024), arXiv:2405.01012 (bias).
     """
     condensed = np.asarray(condensed, dtype=np.float64)
-    matrices = square(condensed, 0.0)
-    words = matrices.shape[-1]
-    rows = matrices.sum(axis=-1)
-    means = rows[..., :, None] + rows[..., None, :]
-    total = rows.sum(axis=-1)[..., None, None]
-    centred = condense(matrices - means / max(words - 2, 1) + total / max((words - 1) * (words - 2), 1))
+    words = words_of(condensed.shape[-1])
+    sums, centred = np.zeros((*condensed.shape[:-1], words)), np.empty_like(condensed)
+    for row, place in rows_of(words):
+        sums[..., row] += condensed[..., place].sum(axis=-1)
+        sums[..., row + 1 :] += condensed[..., place]
+    # A word's share: two of them hold half of the last term each.
+    shares = (sums - sums.sum(axis=-1, keepdims=True) / max(2 * (words - 1), 1)) / max(words - 2, 1)
+    for row, place in rows_of(words):
+        centred[..., place] = condensed[..., place] - shares[..., row, None] - shares[..., row + 1 :]
     if (np.abs(centred).max(axis=-1) <= 1e-9 * np.abs(condensed).max(axis=-1)).any():
         raise FloatingPointError("debiased CKA is undefined: a U-centred similarity matrix is 0")
     return centred

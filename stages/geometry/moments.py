@@ -8,7 +8,7 @@ Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the prod
 left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,8 @@ NOISE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-4}
 #: Share of the sum of squares about the centre below which scatter is what rounding has left.
 ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 DOUBLE = np.dtype(np.float64)
+#: Bytes of similarities that are summed at a time.
+BLOCK = 2**22
 CONSTANT = "one of its sides is constant"
 
 
@@ -156,16 +158,13 @@ def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.nda
     return Moments(n, centred.sum(axis=-1), products, centre)
 
 
-def moments_in_pieces(
-    pieces: Iterable[np.ndarray], within: np.ndarray, *sets: np.ndarray
-) -> list[tuple[Moments, Moments]]:
-    """Sum over pairs that come piece by piece: similarities of many words and draws are large.
+def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -> list[tuple[Moments, Moments]]:
+    """Sum over pairs that all weigh 1, for many geometries, of which some are compared with each other.
 
     Parameters
     ----------
-    pieces : iterable of ndarray, shape (geometries, some pairs)
-        Similarities over consecutive pairs, which together are all; they are overwritten. In single precision their
-        products are, too; sums are always double.
+    values : ndarray, shape (geometries, pairs)
+        In single precision their products are, too; sums are always double.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
     *sets : ndarray of int, shape (sets, g)
@@ -176,41 +175,51 @@ def moments_in_pieces(
     list of (every, within), both Moments of shape (sets,)
         For each of `sets`: over all pairs, and over those within categories.
     """
-    start, centre, added = 0, None, []
-    for piece in pieces:
-        if centre is None:
-            centre, start = piece.mean(axis=1, keepdims=True), 0
-            sets = sets or (np.arange(len(piece))[None],)
-            added = [[0.0, 0.0, 0.0, 0.0] for _ in sets]
-        piece -= centre
-        inside = np.compress(within[start : (start := start + piece.shape[1])], piece, axis=1)
+    sets = sets or (np.arange(len(values))[None],)
+    centre, added = values.mean(axis=1, keepdims=True), [[0.0, 0.0, 0.0, 0.0] for _ in sets]
+    size = max(1, BLOCK // values[:, 0].nbytes)
+    for start in range(0, len(within), size):
+        piece = values[:, start : start + size] - centre
+        inside = np.compress(within[start : start + size], piece, axis=1)
         for sums, chosen in zip(added, sets, strict=True):
             for place, some in enumerate((piece[chosen], inside[chosen])):
                 sums[place] = sums[place] + some.sum(axis=-1, dtype=np.float64)
                 sums[2 + place] = sums[2 + place] + (some @ some.swapaxes(-1, -2)).astype(np.float64)
-    found = []
+    found, n = [], (float(len(within)), float(within.sum()))
     for (all_sums, sums, all_products, products), chosen in zip(added, sets, strict=True):
-        own = centre[chosen, 0].astype(np.float64), piece.dtype
-        n = [np.full(len(chosen), float(count)) for count in (len(within), within.sum())]
-        found.append((Moments(n[0], all_sums, all_products, *own), Moments(n[1], sums, products, *own)))
+        own, counts = (centre[chosen, 0].astype(np.float64), values.dtype), [np.full(len(chosen), count) for count in n]
+        found.append((Moments(counts[0], all_sums, all_products, *own), Moments(counts[1], sums, products, *own)))
     return found
 
 
-def moments_of_vectors(
-    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, *sets: np.ndarray, strict: bool = True
-) -> list[tuple[Moments, Moments]]:
-    """Return the moments of the similarities of many geometries: draws of nulls, attention heads.
+def similarities(
+    vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, strict: bool = True
+) -> np.ndarray:
+    """Return the similarities of geometries, in single precision where that is enough.
 
-    In single precision where `similar` says so, of cosines and correlations, if all of them vary enough for it.
-    (Distances may lose more: what is subtracted there is much larger than they are.) Vectors and `strict` as
-    `Similar.pieces`, the rest and what is returned as `moments_in_pieces`.
+    It is where `similar` says so, of cosines and correlations, if all of them vary enough for it. (Distances may lose
+    more: what is subtracted there is much larger than they are.)
+
+    Parameters
+    ----------
+    vectors, strict
+        As `Similar.many`.
+    similar : Similar
+    within : ndarray of bool, shape (pairs,)
+        Which pairs lie within a category: similarities must vary among these, among the others, and among all.
+
+    Returns
+    -------
+    ndarray of float32 or float64, shape (all draws, pairs)
     """
     if similar.single and METRICS[similar.metric].bounded:
         with suppress(FloatingPointError):
-            found = moments_in_pieces(similar.pieces(vectors, dtype=np.float32), within, *sets)
-            if all(kind.varies.all() for every, inside in found for kind in (every, inside, every - inside)):
+            found = similar.many(vectors, dtype=np.float32)
+            ((every, inside),) = moments_of_sets(found, within, np.arange(len(found))[:, None])
+            if all(kind.varies.all() for kind in (every, inside, every - inside)):
                 return found
-    return moments_in_pieces(similar.pieces(vectors, strict), within, *sets)
+            del found
+    return similar.many(vectors, strict)
 
 
 def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[str, np.ndarray], np.ndarray]:

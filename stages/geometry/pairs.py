@@ -18,7 +18,7 @@ def condense(matrices: np.ndarray) -> np.ndarray:
     array([0.5, 0.2, 0.1])
     """
     condensed = np.empty((*matrices.shape[:-2], pairs_of(matrices.shape[-1])), dtype=matrices.dtype)
-    for row, place in _rows(matrices.shape[-1]):
+    for row, place in rows_of(matrices.shape[-1]):
         condensed[..., place] = matrices[..., row, row + 1 :]
     return condensed
 
@@ -30,12 +30,12 @@ def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
     """
     words = words_of(condensed.shape[-1])
     matrices = np.full((*condensed.shape[:-1], words, words), diagonal, dtype=condensed.dtype)
-    for row, place in _rows(words):
+    for row, place in rows_of(words):
         matrices[..., row, row + 1 :] = matrices[..., row + 1 :, row] = condensed[..., place]
     return matrices
 
 
-def _rows(words: int) -> Iterator[tuple[int, slice]]:
+def rows_of(words: int) -> Iterator[tuple[int, slice]]:
     """Yield for each row of the upper triangle its place among the pairs: no index array, ten times as fast as one."""
     start = 0
     for row in range(words - 1):

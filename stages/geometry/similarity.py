@@ -1,18 +1,16 @@
 """Similarities of all word pairs; larger is always more alike."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stages.geometry.names import MetricName, TransformName
-from stages.geometry.pairs import condense, row_blocks
+from stages.geometry.pairs import condense, pairs_of
 from stages.geometry.transforms import TRANSFORMS, deviations
 
-#: Bytes of vectors that are scaled at a time: what a processor's cache holds, so that memory is read only once.
-BLOCK = 2**18
-#: Bytes of similarities that are made at a time where all are not kept.
-PIECE = 2**24
+#: Bytes of vectors that are worked on at a time: what a processor's cache holds, so that memory is read only once.
+BLOCK = 2**19
 #: Bits of the coarse and of the fine part of a unit. Whole numbers are exact up to 2^53: products of coarse parts,
 #: shorter than 2^26, sum to at most 2^52, those of coarse and fine parts to 2^46 times the root of the units.
 COARSE, FINE = 26, 20
@@ -22,9 +20,8 @@ COARSE, FINE = 26, 20
 class Metric:
     """How alike two words' vectors are: a function of the dot products of rows that are made of them."""
 
-    #: Takes vectors, shape (..., words, units), whether one without a direction is an error (or else becomes NaN), and
-    #: a dtype. Gives rows of that dtype and shape, of length 1 if the metric is `bounded`.
-    rows: Callable[[np.ndarray, bool, type], np.ndarray]
+    #: Takes vectors, shape (..., words, units), and returns what dot products are taken of, of the same shape.
+    rows: Callable[[np.ndarray], np.ndarray]
     #: Of the similarities: the second is a word's with itself.
     range: tuple[float, float]
     #: What it is called on an axis, and in short.
@@ -47,15 +44,27 @@ class Metric:
         """Whether similarities are those of directions, and not negated distances."""
         return np.isfinite(self.range[0])
 
-    def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Return float64, shape (..., words, units) to (..., pairs), condensed as `stages.geometry.pairs` tells.
+    def __call__(self, vectors: np.ndarray, strict: bool = True, dtype: type | None = None) -> np.ndarray:
+        """Return similarities, shape (..., words, units) to (..., pairs), condensed as `stages.geometry.pairs` tells.
 
-        FloatingPointError if a vector has no direction and the metric needs one.
+        Without a dtype in float64, from exact products; otherwise from products in that precision, in whose last bits
+        processors differ. If the metric needs a direction and a vector has none, FloatingPointError; NaN if not
+        `strict`.
         """
-        products = _products(self.rows(vectors, True, np.float64))
+        rows = self.rows(vectors)
+        if dtype is None:
+            products = exact_products(directions(rows) if self.bounded else rows)
+        else:
+            rows = rows.astype(dtype, copy=False)
+            products = rows @ np.swapaxes(rows, -1, -2)
         squares = np.diagonal(products, axis1=-2, axis2=-1).copy()
         if self.bounded:
-            lengths = np.sqrt(squares)  # 1, up to the last bits
+            known = (squares > 0) & (squares < np.inf)
+            if strict and not known.all():
+                raise FloatingPointError(
+                    "a vector is zero, and has no direction to compare; euclidean distances need none"
+                )
+            lengths = np.sqrt(np.where(known, squares, np.nan))  # of exact products 1, up to the last bits
             products /= lengths[..., :, None]
             products /= lengths[..., None, :]
         if self.kernel:
@@ -63,55 +72,7 @@ class Metric:
         return condense(products)
 
 
-def directions(vectors: np.ndarray, strict: bool = True, dtype: type = np.float64) -> np.ndarray:
-    """Scale vectors to length 1; a vector that is zero is an error, or becomes NaN if not `strict`."""
-    rows = vectors.reshape(-1, vectors.shape[-1])
-    found = np.empty(rows.shape, dtype)
-    step = max(1, BLOCK // (8 * rows.shape[-1]))
-    for start in range(0, len(rows), step):
-        block = rows[start : start + step].astype(np.float64)
-        norms = np.linalg.norm(block, axis=-1, keepdims=True)
-        if strict and not norms.all():
-            raise FloatingPointError("a vector is zero, and has no direction to compare; euclidean distances need none")
-        found[start : start + step] = np.divide(block, np.where(norms, norms, np.nan), out=block)
-    return found.reshape(vectors.shape)
-
-
-def _centred_directions(vectors: np.ndarray, strict: bool, dtype: type) -> np.ndarray:
-    return directions(deviations(vectors, -1), strict, dtype)
-
-
-def _centred_words(vectors: np.ndarray, strict: bool, dtype: type) -> np.ndarray:
-    """Take the words' mean away: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits to cancellation."""
-    return deviations(vectors, -2).astype(dtype)
-
-
-def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
-    products *= -2
-    products += own
-    products += others
-    np.negative(np.sqrt(np.maximum(products, 0, out=products), out=products), out=products)
-
-
-#: x . y / (|x| |y|)
-cosine = Metric(directions, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
-#: Pearson's r over units: the cosine of the vectors less their means over units.
-correlation = Metric(_centred_directions, (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
-#: -|x - y|, in the units of the vectors.
-euclidean = Metric(
-    _centred_words,
-    (-np.inf, 0.0),
-    "Negated distance",
-    "−distance",
-    frozenset({"rotation", "translation"}),
-    _negated_distance,
-)
-
-#: The values of `similarity.metric` in params.yaml.
-METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlation, "euclidean": euclidean}
-
-
-def _products(vectors: np.ndarray) -> np.ndarray:
+def exact_products(vectors: np.ndarray) -> np.ndarray:
     r"""Return all dot products, shape (..., words, words), the same to the last bit on every processor.
 
     Processors add up in different orders, and a sum of rounded numbers depends on the order. So each vector is split
@@ -138,6 +99,47 @@ def _products(vectors: np.ndarray) -> np.ndarray:
     return np.ldexp(products, 2 * (exponent - COARSE), out=products)
 
 
+def directions(vectors: np.ndarray) -> np.ndarray:
+    """Scale vectors to length 1, in float64; one that is zero becomes NaN."""
+    vectors = np.asarray(vectors, dtype=np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(norms, norms, np.nan)
+
+
+def _centred(vectors: np.ndarray) -> np.ndarray:
+    return deviations(vectors, -1)
+
+
+def _centred_words(vectors: np.ndarray) -> np.ndarray:
+    """Take the words' mean away: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits to cancellation."""
+    return deviations(vectors, -2)
+
+
+def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
+    products *= -2
+    products += own
+    products += others
+    np.negative(np.sqrt(np.maximum(products, 0, out=products), out=products), out=products)
+
+
+#: x . y / (|x| |y|)
+cosine = Metric(np.asarray, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
+#: Pearson's r over units: the cosine of the vectors less their means over units.
+correlation = Metric(_centred, (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
+#: -|x - y|, in the units of the vectors.
+euclidean = Metric(
+    _centred_words,
+    (-np.inf, 0.0),
+    "Negated distance",
+    "−distance",
+    frozenset({"rotation", "translation"}),
+    _negated_distance,
+)
+
+#: The values of `similarity.metric` in params.yaml.
+METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlation, "euclidean": euclidean}
+
+
 @dataclass(frozen=True)
 class Similar:
     """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
@@ -148,7 +150,7 @@ class Similar:
     #: Keys of `METRICS` and `TRANSFORMS`.
     metric: MetricName
     transform: TransformName
-    #: Whether single precision is enough for `moments_of_vectors`, where it is.
+    #: Whether single precision is enough for `similarities`, where it is.
     single: bool = False
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
@@ -159,40 +161,29 @@ class Similar:
         own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
         return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
-    def pieces(
-        self, vectors: Sequence[np.ndarray], strict: bool = True, chunk: int = PIECE, dtype: type = np.float64
-    ) -> Iterator[np.ndarray]:
-        """Yield the similarities of many geometries over some pairs at a time: those of thousands of words are large.
+    def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:
+        """Return the similarities of many geometries; not the same to the last bit on every processor.
 
         Parameters
         ----------
         vectors : sequence of ndarray, shape (draws, words + reference words, units)
             Units may differ.
         strict : bool
-            Whether a vector that has no direction is an error; otherwise all of its geometry is NaN.
-        chunk : int
-            Bytes of similarities held at a time.
+            Whether a vector that has no direction is an error; otherwise its similarities are NaN.
         dtype : type
-            The precision of products and of what is given.
+            The precision of products and of what is returned.
 
-        Yields
-        ------
-        ndarray of dtype, shape (all draws, some pairs)
-            Over consecutive pairs of the condensed order.
+        Returns
+        -------
+        ndarray of dtype, shape (all draws, pairs)
         """
-        metric = METRICS[self.metric]
-        rows = [metric.rows(self._transformed(some), strict, dtype) for some in vectors]
-        squares = [np.square(some).sum(axis=-1) for some in rows] if metric.kernel else rows
-        geometries = sum(map(len, rows))
-        for first in row_blocks(self.words, chunk // (np.dtype(dtype).itemsize * geometries)):
-            found = np.empty((geometries, first.stop - first.start, self.words - first.start), dtype)
-            place = 0
-            for some, lengths in zip(rows, squares, strict=True):
-                products = found[place : (place := place + len(some))]
-                np.matmul(some[:, first], some[:, first.start :].swapaxes(-1, -2), out=products)
-                if metric.kernel:
-                    metric.kernel(products, lengths[:, first, None], lengths[:, None, first.start :])
-            yield np.concatenate([found[:, row, row + 1 :] for row in range(found.shape[1])], axis=1)
+        found, start = np.empty((sum(map(len, vectors)), pairs_of(self.words)), dtype), 0
+        for some in vectors:
+            size = max(1, BLOCK // some[0].nbytes)
+            for block in np.split(some, range(size, len(some), size)):
+                place = slice(start, start := start + len(block))
+                found[place] = METRICS[self.metric](self._transformed(block), strict, dtype)
+        return found
 
 
 def dissimilarity(similarity: np.ndarray, metric: MetricName) -> np.ndarray:

@@ -24,8 +24,9 @@ def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = No
     vectors = np.asarray(vectors, dtype=np.float64)
     reference = vectors if reference is None else np.asarray(reference, dtype=np.float64)
     left = vectors - reference.mean(axis=axis, keepdims=True)
-    largest = np.abs(reference).max(axis=axis, keepdims=True)
-    return np.where(np.abs(left) > ROUNDING * largest, left, 0)
+    if np.abs(left).min() <= ROUNDING * max(reference.max(), -reference.min()):  # whole arrays are looked at faster
+        left[np.abs(left) <= ROUNDING * np.abs(reference).max(axis=axis, keepdims=True)] = 0
+    return left
 
 
 def none(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -54,10 +55,11 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     Every unit then counts alike. A unit that does not vary over the reference (up to the rounding of float32) has no
     z-score and is set to 0. The result does not change when units are shifted or scaled, each on its own, in both.
     """
-    reference = np.asarray(reference, dtype=np.float64)
-    sd = reference.std(axis=-2, ddof=1, keepdims=True)
+    centred = center(vectors, reference)
+    others = centred if reference is vectors else center(reference, reference)
+    sd = np.sqrt(np.square(others).sum(axis=-2, keepdims=True) / (reference.shape[-2] - 1))
     varies = sd > 4 * np.finfo(np.float32).eps * np.abs(reference).max(axis=-2, keepdims=True)
-    return np.where(varies, center(vectors, reference) / np.where(varies, sd, 1), 0)
+    return centred / np.where(varies, sd, np.inf)
 
 
 @dataclass(frozen=True)

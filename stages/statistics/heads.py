@@ -1,13 +1,12 @@
 """The geometry of single attention heads: each has its own slice of the units of Q, K and V."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stages.geometry.moments import cohens_d, moments_of_vectors
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.moments import cohens_d, moments_of_sets, similarities
+from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
-from stages.pipeline.progress import join
 from stages.statistics.projections import ranges
 
 _SUFFIXES = {"value": "", "low": "_low", "high": "_high"}
@@ -81,6 +80,45 @@ def head_scores(
     return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
 
 
+def head_draws(
+    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
+
+    Parameters
+    ----------
+    vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
+        A block of the ladder's rung ``spectrum``.
+    heads, similar, within
+        As `head_scores`.
+
+    Returns
+    -------
+    dict of str to ndarray of float64
+        As `head_scores`: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second,
+        which are independent, of shape (heads, draws * (draws - 1)).
+    """
+    other = ~np.eye(len(vectors["q"]), dtype=bool)
+    found = _scores(vectors, heads, similar, within)
+    return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
+
+
+def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, np.ndarray]:
+    """Return mean and range of the draws of all blocks of `head_draws`; ranges hold 1 - alpha of the draws.
+
+    Returns
+    -------
+    dict of str to ndarray of float64, shape (heads,)
+        ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
+        similarities do not vary.
+    """
+    return {
+        f"{name}_null{_SUFFIXES[column]}": numbers
+        for name in blocks[0]
+        for column, numbers in ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha).items()
+    }
+
+
 def _scores(
     vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
 ) -> dict[str, np.ndarray]:
@@ -88,67 +126,15 @@ def _scores(
     draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)
     units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
-    parts = [in_groups(vectors[name], units[name], groups) for name in MATRICES]
-    # The query heads of a group share its key and value head, which come behind them.
-    shared = heads // groups
-    places = {"q": np.arange(shared), "k": np.full(shared, shared), "v": np.full(shared, shared + 1)}
-    found = []
-    for group in range(groups):
-        own = [head for part in parts for head in part[group]]
-        ((every, inside),) = moments_of_vectors(own, similar, within, strict=False)
-        d, r = cohens_d(every, inside, strict=False), every.correlations(strict=False)
-        d, r = d.reshape(-1, draws), r.reshape(len(own), draws, len(own), draws)
-        of_pairs = {a + b: r[places[a], :, places[b]] for a, b in PAIRS}
-        found.append({name: d[place] for name, place in places.items()} | of_pairs)
-    return join(found)
-
-
-class HeadNulls:
-    """What projections of each head's own spectrum give in random orientation: the ladder's rung ``spectrum``.
-
-    Shown the draws of a layer block by block, it scores every head's slice of them: Cohen's d of each matrix, and the
-    RSA of each draw of one matrix with every other draw of the second, which are independent.
-
-    Parameters
-    ----------
-    heads : int
-        Query heads.
-    similar : Similar
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    """
-
-    def __init__(self, heads: int, similar: Similar, within: np.ndarray) -> None:
-        self._heads, self._similar, self._within = heads, similar, within
-        self._drawn: dict[str, list[np.ndarray]] = {}
-
-    def add(self, vectors: Mapping[str, np.ndarray]) -> None:
-        """Score a block of draws.
-
-        Parameters
-        ----------
-        vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
-        """
-        other = ~np.eye(len(vectors["q"]), dtype=bool)
-        for name, values in _scores(vectors, self._heads, self._similar, self._within).items():
-            self._drawn.setdefault(name, []).append(values[:, other] if name in PAIRS else values)
-
-    def ranges(self, alpha: float) -> dict[str, np.ndarray]:
-        """Return mean and range of the draws.
-
-        Parameters
-        ----------
-        alpha : float
-            The ranges hold 1 - alpha of the draws.
-
-        Returns
-        -------
-        dict of str to ndarray of float64, shape (heads,)
-            ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
-            similarities do not vary.
-        """
-        return {
-            f"{name}_null{_SUFFIXES[column]}": numbers
-            for name, parts in self._drawn.items()
-            for column, numbers in ranges(np.concatenate(parts, axis=-1), alpha).items()
-        }
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*MATRICES, *PAIRS)}
+    for queries, *own in zip(*(in_groups(vectors[name], units[name], groups) for name in MATRICES), strict=True):
+        shared = similarities([own[0][0], own[1][0]], similar, within, strict=False)
+        for query in queries:
+            values = np.concatenate([similarities([query], similar, within, strict=False), shared])
+            ((every, inside),) = moments_of_sets(values, within)
+            r = every.correlations(strict=False).reshape(3, draws, 3, draws)
+            for name, d in zip(MATRICES, cohens_d(every, inside, strict=False).reshape(3, draws), strict=True):
+                found[name].append(d)
+            for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+                found[pair].append(r[a, :, b])
+    return {name: np.stack(values) for name, values in found.items()}

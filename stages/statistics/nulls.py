@@ -13,14 +13,16 @@ x has at most as many dimensions as there are words: :math:`x = L F_0` with orth
 :math:`x R = L F`, where F is a Haar frame: the first rows of a random rotation (`haar_frames`).
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
-from stages.geometry.moments import Moments, moments_of_vectors, scores
+from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
 from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import join, stack
@@ -32,8 +34,7 @@ from stages.statistics.projections import factor, haar_frames, project, ranges
 DRAWN = ("gaussian", "spectrum", "orientation")
 #: What the step to each rung from the one below it means.
 STEPS = {"spectrum": "narrow spectrum", "orientation": "shared directions", "unbiased": "alignment", "trained": "bias"}
-#: Scores of two matrices, by Pearson's r, and scores of one.
-OF_PAIRS = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "rsa_gap_z", "partial_rsa")
+#: Scores of one matrix; all others are of two.
 OF_MATRICES = ("d", "rsa_to_input")
 
 #: Bytes of projections and similarities that are held at a time.
@@ -89,26 +90,20 @@ def score(
     FloatingPointError
         If the similarities of a draw do not vary.
     """
-    draws = np.arange(len(vectors[0]))
-    sets = [
-        np.stack(
-            [*(m * len(draws) + (draws - shift * m) % len(draws) for m in range(3)), 0 * draws + 3 * len(draws)], 1
-        )
-        for shift in shifts
-    ]
+    draws = len(vectors[0])
+    # Places of the Q, K, V and x that belong together, among all geometries: those of Q, K and V, and x.
+    own = [[m * draws + np.roll(np.arange(draws), m * shift) for m in range(3)] for shift in shifts]
+    sets = [np.stack([*places, np.full(draws, 3 * draws)], axis=1) for places in own]
     found: list[dict] = [{} for _ in shifts]
     for transform, similar in choices.similar.items():
-        every = [*vectors, x[None]]
-        for into, moments in zip(found, moments_of_vectors(every, similar, choices.within, *sets), strict=True):
-            into |= {(*key, transform, "pearson"): values for key, values in _measures(*moments).items()}
-        if choices.comparisons:
-            dtype = np.float32 if similar.single else np.float64
-            values = np.concatenate(list(similar.pieces([*vectors], dtype=dtype)), axis=1)
+        values = similarities([*vectors, x[None]], similar, choices.within)
+        for into, moments in zip(found, moments_of_sets(values, choices.within, *sets), strict=True):
+            into |= {(*key, transform, "pearson"): scored for key, scored in _measures(*moments).items()}
         for comparison in choices.comparisons:
-            units = unit_norm(COMPARISONS[comparison].features(values))
-            for into, chosen in zip(found, sets, strict=True):
+            units = unit_norm(COMPARISONS[comparison].features(values[:-1]))
+            for into, places in zip(found, own, strict=True):
                 for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
-                    r = product_sum(units[chosen[:, a]], units[chosen[:, b]])
+                    r = product_sum(units[places[a]], units[places[b]])
                     into["rsa", pair, transform, comparison] = np.clip(r, -1, 1)
     return found
 
@@ -130,7 +125,7 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
 def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
     """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
     (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
-    return {key: float(values[0]) for key, values in draws.items()}
+    return {key: values[0] for key, values in draws.items()}
 
 
 def draw_rungs(
@@ -139,9 +134,9 @@ def draw_rungs(
     choices: Choices,
     draws: int,
     rng: np.random.Generator,
-    look: Callable[[Mapping[str, np.ndarray]], None] = lambda vectors: None,
+    look: Callable[[Mapping[str, np.ndarray]], Any] = lambda vectors: None,
     chunk: int = CHUNK,
-) -> dict[str, Draws]:
+) -> tuple[dict[str, Draws], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
     Parameters
@@ -160,7 +155,9 @@ def draw_rungs(
 
     Returns
     -------
-    dict of str to Draws
+    rungs : dict of str to Draws
+    seen : list
+        What `look` returned, block by block.
 
     Raises
     ------
@@ -169,53 +166,33 @@ def draw_rungs(
     """
     single = any(similar.single for similar in choices.similar.values())
     root = factor(x).astype(np.float32 if single else np.float64)
-    blocks: list[dict[str, Draws]] = []
+    blocks, seen = [], []
     # Blocks of about equal size, none smaller than `FEWEST`.
     needed = 8 * draws * (24 * len(choices.within) + 4 * root.shape[1] * x.shape[1])
     parts = max(1, min(-(-needed // chunk), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)
-        look(turned)
+        seen.append(look(turned))
         (free,) = score([project(root, turned[name].shape[-1], size, rng) for name in MATRICES], x, choices)
         together, apart = score([*turned.values()], x, choices, shifts=(0, 1))
         blocks.append({"gaussian": free, "spectrum": apart, "orientation": together})
-    return join(blocks)
+    return join(blocks), seen
 
 
-def of_one_layer(drawn: Mapping[str, Draws], unbiased: Mapping, alpha: float) -> dict[tuple[str, ...], dict]:
-    """Return mean, range and p of every drawn rung of a layer, and its draws for the family-wise p.
-
-    Parameters
-    ----------
-    drawn : mapping of str to Draws
-    unbiased : mapping
-        What is tested, as `observed` gives it: the drawn rungs have no bias either.
-    alpha : float
-        Ranges hold a new draw with probability 1 - alpha.
-
-    Returns
-    -------
-    dict of (*key of `Draws`, rung) to dict
-        ``value``, ``low``, ``high``, ``p`` and ``draws``.
-    """
-    return {
-        (*key, rung): {**ranges(values, alpha), "p": monte_carlo_p(unbiased[key], values), "draws": values}
-        for rung in DRAWN
-        for key, values in drawn[rung].items()
-        if rung != "orientation" or key[0] not in OF_MATRICES
-    }
-
-
-def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequence[Mapping]) -> dict:
+def ladder(
+    layers: Sequence[Mapping[str, Draws]], unbiased: Sequence[Mapping], trained: Sequence[Mapping], alpha: float
+) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     """Combine the rungs of all layers: means, ranges, tests, and the steps between neighbouring rungs.
 
     Parameters
     ----------
-    layers : sequence of mapping
-        By layer, of `of_one_layer`.
+    layers : sequence of mapping of str to Draws
+        By layer, of `draw_rungs`.
     unbiased, trained : sequence of mapping
-        By layer, of `observed`: the last two rungs.
+        By layer, of `observed`: the last two rungs. The first is what is tested: what is drawn has no bias either.
+    alpha : float
+        Ranges hold a new draw with probability 1 - alpha.
 
     Returns
     -------
@@ -224,27 +201,23 @@ def ladder(layers: Sequence[Mapping], unbiased: Sequence[Mapping], trained: Sequ
         (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure ends with
         ``_step``, ``value`` alone.
     """
-    cells, of_unbiased, of_trained = stack(map(_flat, layers)), stack(unbiased), stack(trained)
-    found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-    families: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
-    for key, value in of_trained.items():
-        measure, _, *choice = key
-        rungs = DRAWN[: 2 if measure in OF_MATRICES else 3]
-        for rung in rungs:
-            found[*key, rung] = {column: cells[*key, rung, column] for column in ("value", "low", "high", "p")}
-            families.setdefault((measure, *choice, rung), []).append(key)
-        found[*key, "unbiased"], found[*key, "trained"] = {"value": of_unbiased[key]}, {"value": value}
+    tested, families = stack(unbiased), defaultdict(list)
+    for key in tested:
+        families[key[0], *key[2:]].append(key)
+    cells, found = {}, {}
+    for (measure, *_), keys in families.items():
+        values = np.array([tested[key] for key in keys])
+        for rung in DRAWN[: 2 if measure in OF_MATRICES else 3]:
+            drawn = np.array([[layer[rung][key] for layer in layers] for key in keys])
+            columns = {**ranges(drawn, alpha), "p": monte_carlo_p(values, drawn)}
+            columns["p_familywise"] = familywise_p(values.ravel(), drawn.reshape(values.size, -1)).reshape(values.shape)
+            for place, key in enumerate(keys):
+                cells.setdefault(key, {})[rung] = {column: numbers[place] for column, numbers in columns.items()}
+    for key, value in stack(trained).items():
+        measure, *rest = key
+        rungs = cells[key] | {"unbiased": {"value": tested[key]}, "trained": {"value": value}}
+        found |= {(*key, rung): columns for rung, columns in rungs.items()}
         if measure in ("rsa", "d"):
-            for lower, upper in pairwise((*rungs, "unbiased", "trained")):
-                step = found[*key, upper]["value"] - found[*key, lower]["value"]
-                found[f"{measure}_step", *key[1:], STEPS[upper]] = {"value": step}
-    for (*_, rung), keys in families.items():
-        drawn = np.concatenate([cells[*key, rung, "draws"] for key in keys])
-        p = familywise_p(np.concatenate([of_unbiased[key] for key in keys]), drawn)
-        for key, part in zip(keys, np.split(p, len(keys)), strict=True):
-            found[*key, rung]["p_familywise"] = part
+            for (_, lower), (name, upper) in pairwise(rungs.items()):
+                found[f"{measure}_step", *rest, STEPS[name]] = {"value": upper["value"] - lower["value"]}
     return found
-
-
-def _flat(cells: Mapping[tuple[str, ...], Mapping]) -> dict[tuple[str, ...], np.ndarray]:
-    return {(*key, column): value for key, own in cells.items() for column, value in own.items()}

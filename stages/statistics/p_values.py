@@ -3,22 +3,22 @@
 import numpy as np
 
 
-def monte_carlo_p(value: float, drawn: np.ndarray) -> float:
-    r"""Two-sided p of a value among D draws of a null.
+def monte_carlo_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    r"""Two-sided p of each value among D draws of its null.
 
     .. math:: p = \min\left(1,\; 2\,\frac{1 + \min(n_\le, n_\ge)}{D + 1}\right)
 
-    with the numbers n of the drawn values, shape (D,), that are at most, and at least, the value. From 2/(D + 1) to 1;
-    NaN where the value or a draw is undefined.
+    with the numbers n of the drawn values, shape (..., D), that are at most, and at least, the value. From 2/(D + 1) to
+    1; NaN where the value or a draw is undefined.
 
     References
     ----------
     Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585.
     """
-    if np.isnan(value) or np.isnan(drawn).any():
-        return np.nan
-    tail = min(np.sum(drawn <= value), np.sum(drawn >= value))
-    return float(min(1.0, 2 * (1 + tail) / (len(drawn) + 1)))
+    values, draws = np.asarray(values)[..., None], drawn.shape[-1]
+    tail = np.minimum((drawn <= values).sum(axis=-1), (drawn >= values).sum(axis=-1))
+    known = ~np.isnan(values - drawn).any(axis=-1)
+    return np.where(known, np.minimum(2 * (1 + tail) / (draws + 1), 1), np.nan)
 
 
 def familywise_p(values: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -17,12 +17,14 @@ import torch
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
+from stages.geometry.comparison import COMPARISONS  # noqa: E402
 from stages.geometry.names import MATRICES, PAIRS  # noqa: E402
 from stages.geometry.pairs import within_category  # noqa: E402
 from stages.geometry.similarity import Similar  # noqa: E402
+from stages.geometry.transforms import TRANSFORMS  # noqa: E402
 from stages.models.rotated import project_turned, spectra  # noqa: E402
-from stages.statistics.heads import HeadNulls  # noqa: E402
-from stages.statistics.nulls import draw_rungs  # noqa: E402
+from stages.statistics.heads import head_draws, head_ranges  # noqa: E402
+from stages.statistics.nulls import Choices, draw_rungs  # noqa: E402
 
 WORDS, UNITS, HEADS = 34, 1600, 25
 
@@ -37,7 +39,8 @@ def main() -> None:
     x = rng.standard_normal((WORDS, UNITS))
     weights = {name: torch.from_numpy(rng.standard_normal((UNITS, UNITS), dtype=np.float32)) for name in MATRICES}
     within = within_category(["a"] * 10 + ["b"] * 13 + ["c"] * 11)
-    similar = Similar(WORDS, "cosine", "none")
+    similar = {name: Similar(WORDS, "cosine", name) for name in TRANSFORMS}
+    choices = Choices(similar, [name for name in COMPARISONS if name != "pearson"], within)
     rows = torch.randn(arguments.draws * WORDS, UNITS)
 
     def products() -> None:
@@ -45,11 +48,10 @@ def main() -> None:
             rows @ w
 
     def rungs(heads: bool) -> None:
-        nulls = HeadNulls(HEADS, similar, within)
-        look = {"look": nulls.add} if heads else {}
-        draw_rungs(x, partial(project_turned, weights), similar, within, arguments.draws, rng, True, **look)
+        look = {"look": partial(head_draws, heads=HEADS, similar=similar["none"], within=within)} if heads else {}
+        _, blocks = draw_rungs(x, partial(project_turned, weights), choices, arguments.draws, rng, **look)
         if heads:
-            nulls.ranges(0.05)
+            head_ranges(blocks, 0.05)
 
     for name, work in {
         "matrix products alone": products,
