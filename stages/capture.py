@@ -2,13 +2,12 @@
 
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
-from stages.models.capture import capture, shapes
-from stages.models.load import load_chosen, overview
+from stages.models.capture import biases, capture, capture_sentences, shapes
+from stages.models.load import load_chosen
 from stages.models.passes import most_tokens
-from stages.models.projections import describe, find_projections
-from stages.models.prompts import Prompts, check_same_frame, tokenise
+from stages.models.projections import describe, find_projections, overview
+from stages.models.prompts import Prompts, check_same_frame, tokenise, tokenise_sentences
 from stages.models.prove import prove
-from stages.models.sentences import capture_sentences, sentence_shapes, tokenise_sentences
 from stages.pipeline.settings import check_ahead, find_token
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
@@ -18,7 +17,7 @@ def main(stage: Stage) -> None:
     prompt, sentences = stage.settings.prompt, stage.settings.sentences
     loaded = load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
-    shape = overview(model)
+    shape, added = overview(model, projections), biases(projections)
     print(model)
     print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
 
@@ -42,10 +41,12 @@ def main(stage: Stage) -> None:
 
     def catch(path: str, prompts: Prompts | None) -> str:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        with TensorWriter(stage.output(path), sizes, record) as file:
+        with TensorWriter(stage.output(path), sizes and sizes | {n: b.shape for n, b in added.items()}, record) as file:
             if not prompts:
                 return ""
-            way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
+            way, refused = capture(model, projections, prompts, file.write, positions)
+            for name, bias in added.items():
+                file.write(name, 0, bias)
         print(*(f"prompts not {name}: {why}" for name, why in refused.items()), f"prompts {way}", sep="\n")
         first = f"attn_{projections[0].layer}_q"
         print(f"{first:18} {sizes[first]} (words, tokens, units)")
@@ -54,9 +55,9 @@ def main(stage: Stage) -> None:
     attention["prompts"] = catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
     named = {"names": [*further], "templates": [sentences.templates[name] for name in further]}
-    sizes = sentence_shapes(projections, further)
+    sizes = shapes(projections, len(further) * len(words + listed), 1) if further else {}
     with TensorWriter(stage.output("data/sentences.safetensors"), sizes, named) as file:
-        ways = capture_sentences(model, projections, further, file.write, prompt.multi_token, attention["prompts"])
+        ways = capture_sentences(model, projections, further, file.write, attention["prompts"])
     said = [f"sentence {name}: prompts {way}" for name, way in ways.items()]
     print(*(said or ["sentences.enabled is false: no further sentence is run"]), sep="\n")
     write_json(

@@ -10,8 +10,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from stages.models.passes import most_tokens
-from stages.models.prompts import tokenise
-from stages.models.sentences import tokenise_sentences
+from stages.models.prompts import tokenise, tokenise_sentences
 from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"

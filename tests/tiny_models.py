@@ -2,8 +2,10 @@
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
@@ -14,7 +16,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING_NAMES,
 )
 
+from stages.models.capture import biases, capture, shapes
 from stages.models.precision import computing
+from stages.models.projections import Projection
+from stages.models.prompts import Prompts
 
 #: Types with a causal or a masked language-model head.
 TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING_NAMES})
@@ -147,3 +152,21 @@ def build(model_type: str, dtype: torch.dtype = torch.float32) -> nn.Module:
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.add_(0.05 * torch.randn_like(parameter))
     return model
+
+
+def caught(
+    model: nn.Module,
+    projections: Sequence[Projection],
+    prompts: Prompts,
+    positions: Sequence[int] | None = None,
+    rows: Sequence[int] = (),
+) -> tuple[dict[str, np.ndarray], str, dict[str, str]]:
+    """Capture into memory, every position if none is named: the arrays, the way taken, and those refused."""
+    positions = range(prompts.positions) if positions is None else positions
+    into = {name: np.full(s, np.nan) for name, s in shapes(projections, len(prompts.ids), len(positions)).items()}
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        into[name][row : row + len(block)] = block
+
+    way, refused = capture(model, projections, prompts, write, positions, rows)
+    return {**into, **biases(projections)}, way, refused
