@@ -60,12 +60,8 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "nemotron_h": {"n_groups": 2},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "qwen4_exp_text": {
-        "indexer_n_heads": 2,
-        "indexer_kv_heads": 1,
-        "indexer_head_dim": 16,
-        "indexer_budget": 64,
-        "indexer_compress_ratio": 4,
-        "ngram_vocab_size_base": 100,
+        **{"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 64},
+        **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 100},
     },
     "reformer": {"axial_pos_shape": [16, 16], "axial_pos_embds_dim": [32, 32]},
     "xmod": {"default_language": "en_XX"},
@@ -110,22 +106,12 @@ def shrink(name: str, value: Any) -> Any:
     return next((small for pattern, small in SIZES if re.fullmatch(pattern, name)), value)
 
 
-def defaults(config_class: type) -> dict[str, Any]:
-    """List the fields of a configuration that have a default of their own."""
-    found = {}
-    for field in dataclasses.fields(config_class):
-        if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = field.default_factory()
-    return found
-
-
 def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> Any:
     """Build a configuration of small sizes, those inside it as well."""
     own = {**OVERRIDES.get(config_class.model_type, {}), **(overrides or {})}
-    given = {name: shrink(name, value) for name, value in defaults(config_class).items()}
-    changed = {name: value for name, value in given.items() if value != defaults(config_class)[name]}
+    defaults = {field.name: field.default for field in dataclasses.fields(config_class)}
+    given = {name: shrink(name, value) for name, value in defaults.items()}
+    changed = {name: value for name, value in given.items() if value is not defaults[name]}
     if "kv_lora_rank" in given and "num_key_value_heads" in given:
         changed["num_key_value_heads"] = given["num_attention_heads"]
     for name, default in config_class.sub_configs_defaults.items():

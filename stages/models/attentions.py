@@ -25,15 +25,8 @@ class Decoder(nn.Module):
         self.model, self.config = model, model.config
         self.start = getattr(model.config, "decoder_start_token_id", None)
 
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return self.model.dtype
+    device = property(lambda self: self.model.device, doc="Where it runs.")
+    dtype = property(lambda self: self.model.dtype, doc="What it computes in.")
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, use_cache: bool = False):
         """Run both on the decoder's tokens."""

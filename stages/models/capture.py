@@ -131,22 +131,11 @@ def capture(
 def capture_sentences(
     model: nn.Module, projections: Sequence[Projection], sentences: Mapping[str, Prompts], write: Write, way: str
 ) -> dict[str, str]:
-    """Run all sentences and keep the vectors of the word's own token, sentence behind sentence.
+    """Run all sentences, of the same words, and keep the vectors of the word's own token, sentence behind sentence.
 
-    Parameters
-    ----------
-    model, projections, write
-        As `capture`, but arrays are of shape (sentences × words, 1, units); so are errors.
-    sentences : mapping of str to Prompts
-        By name; the same words in each.
-    way : str
-        How other prompts of these words were divided into passes. A faster way that has held there, or in the sentence
-        before, is held against one whole prompt, not three.
-
-    Returns
-    -------
-    dict of str to str
-        Sentence → how its prompts were divided.
+    Parameters and errors are those of `capture`, but arrays are of shape (sentences × words, 1, units), and `way` is
+    how other prompts of these words were divided into passes. A faster way that has held there, or in the sentence
+    before, is held against one whole prompt, not three. Returns how each sentence's prompts were divided.
     """
     found: dict[str, str] = {}
     for place, (name, prompts) in enumerate(sentences.items()):

@@ -4,15 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import model_info, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    IncompleteSnapshotError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import errors, model_info, snapshot_download
 
 from stages.pipeline.errors import UserError
 
@@ -62,17 +54,17 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     wanted = _SMALL_FILES + (_WEIGHT_FILES if pretrained else [])
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except HFValidationError:
+    except errors.HFValidationError:
         said = f"model.name: there is no folder {name}"
-    except RevisionNotFoundError:
+    except errors.RevisionNotFoundError:
         said = f"model.revision: {name} has no revision {revision!r} on the hub"
-    except GatedRepoError:
+    except errors.GatedRepoError:
         said = f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`"
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         said = f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
-    except IncompleteSnapshotError:
+    except errors.IncompleteSnapshotError:
         said = _unreached(f"{name} is in the cache without all its files", name, revision)
-    except (OSError, HfHubHTTPError) as error:
+    except (OSError, errors.HfHubHTTPError) as error:
         said = _unreached(f"no folder {name} here", name, revision, f" ({type(error).__name__})")
     else:
         return found, found.name
@@ -90,5 +82,5 @@ def _check_reached(name: str, revision: str) -> None:
     """Raise a `UserError` if the hub does not answer: a cache that lacks files then looks like a model without them."""
     try:
         model_info(name, revision=revision)
-    except (OSError, HfHubHTTPError):
+    except (OSError, errors.HfHubHTTPError):
         raise UserError(_unreached(f"{name} is in the cache without all its files", name, revision)) from None

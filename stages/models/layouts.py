@@ -30,39 +30,27 @@ class Layout:
     biases: dict[str, str] = field(default_factory=dict)
 
 
-def _separate(q: str, k: str, v: str) -> Layout:
-    return Layout({"q": q, "k": k, "v": v})
-
-
-def _fused(name: str, order: str, only: str = "", **biases: str) -> Layout:
-    return Layout({"qkv": name}, order, only, biases=biases)
-
-
-def _latent(q: str) -> Layout:
-    """Return a layout of multi-head latent attention: keys and values are expanded from a few shared numbers."""
-    return Layout({"q": q, "kv": "kv_b_proj"}, "latent", source="kv_a_proj_with_mqa")
-
-
+#: The names under which attentions keep three modules.
+_SEPARATE = (
+    *(("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("q_lin", "k_lin", "v_lin")),
+    *(("query_proj", "key_proj", "value_proj"), ("project_q", "project_k", "project_v")),
+    *(("q_head", "k_head", "v_head"), ("Wq", "Wk", "Wv"), ("q", "k", "v")),
+)
 #: The first that fits counts.
 LAYOUTS = (
-    _separate("q_proj", "k_proj", "v_proj"),
-    _separate("query", "key", "value"),
-    _separate("q_lin", "k_lin", "v_lin"),
-    _separate("query_proj", "key_proj", "value_proj"),
-    _separate("project_q", "project_k", "project_v"),
-    _separate("q_head", "k_head", "v_head"),
-    _separate("Wq", "Wk", "Wv"),
-    _separate("q", "k", "v"),
-    _fused("c_attn", "by key head", only="GPTBigCode"),
-    _fused("c_attn", "blocks"),
-    _fused("qkv_proj", "quarters of q, v, k", only="CodeGen"),
-    _fused("qkv_proj", "blocks"),
-    _fused("query_key_value", "by key head"),
-    _fused("Wqkv", "blocks"),
-    _fused("in_proj", "by key head", only="Disentangled", q="q_bias", v="v_bias"),
-    _latent("q_b_proj"),
-    _latent("q_gate_proj"),
-    _latent("q_proj"),
+    *(Layout(dict(zip("qkv", names, strict=True))) for names in _SEPARATE),
+    Layout({"qkv": "c_attn"}, "by key head", only="GPTBigCode"),
+    Layout({"qkv": "c_attn"}, "blocks"),
+    Layout({"qkv": "qkv_proj"}, "quarters of q, v, k", only="CodeGen"),
+    Layout({"qkv": "qkv_proj"}, "blocks"),
+    Layout({"qkv": "query_key_value"}, "by key head"),
+    Layout({"qkv": "Wqkv"}, "blocks"),
+    Layout({"qkv": "in_proj"}, "by key head", only="Disentangled", biases={"q": "q_bias", "v": "v_bias"}),
+    # Multi-head latent attention: keys and values are expanded from a few shared numbers.
+    *(
+        Layout({"q": q, "kv": "kv_b_proj"}, "latent", source="kv_a_proj_with_mqa")
+        for q in ("q_b_proj", "q_gate_proj", "q_proj")
+    ),
 )
 
 #: Names in a module's path: what is no self-attention over the text's tokens.

@@ -41,16 +41,9 @@ CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(pos
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, and where it comes from.
+    """A model ready to run, its tokenizer, and where both come from.
 
-    Attributes
-    ----------
-    model : torch.nn.Module
-        The part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
-    tokenizer : transformers tokenizer
-    source : dict
-        Name, resolved revision, weights, dtype, device.
-    files : Files
+    The model is the part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
     """
 
     model: nn.Module
@@ -131,7 +124,9 @@ def load(
             if files.gguf:
                 complete(config, files.gguf)
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
-            tokenizer = _load_tokenizer(files)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+            if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):  # some are made empty where there is no file
+                raise ValueError(NO_TOKENIZER)
             with torch.device("meta"):  # without making its parameters
                 model = _maker(config).from_config(config, trust_remote_code=False)
             parameters, used = (_count(some) for some in (model, text_part(model, part)))
@@ -199,14 +194,6 @@ def _build(
     if files.gguf:
         check_tensors(model, info["unexpected_keys"], files.gguf)
     return found
-
-
-def _load_tokenizer(files: Files) -> Any:
-    """Load the tokenizer; of some types transformers makes an empty one where there is no file."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
-    if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
-        raise ValueError(NO_TOKENIZER)
-    return tokenizer
 
 
 def _check_devices(named: Iterable[int | str]) -> None:

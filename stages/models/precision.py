@@ -1,13 +1,14 @@
 """What a model computes in, and where: double precision on the processor, where the model is small enough."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from transformers.modeling_utils import local_torch_dtype
 
 from stages.pipeline.errors import UserError
 
@@ -74,16 +75,11 @@ class _Double(TorchFunctionMode):
 def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
     """Compute throughout in the precision of a model, or in a dtype: else parts of a float64 model use float32."""
     dtype = model if isinstance(model, torch.dtype) else next(model.parameters()).dtype
-    if dtype != torch.float64:
+    with ExitStack() as stack:
+        if dtype == torch.float64:
+            stack.enter_context(local_torch_dtype(dtype))
+            stack.enter_context(_Double())
         yield
-        return
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with _Double():
-            yield
-    finally:
-        torch.set_default_dtype(default)
 
 
 def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:

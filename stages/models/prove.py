@@ -26,20 +26,13 @@ STEPS = 3
 
 @dataclass
 class _Use:
-    """What was seen of one layer's attention at work.
+    """What was seen of one layer's attention at work."""
 
-    Attributes
-    ----------
-    captured : dict of str to torch.Tensor
-        "x", "q", "k", "v" → what `hooked` gives, shape (1, tokens, units).
-    received : dict of str to list of torch.Tensor
-        "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
-    inside : list of tuple
-        Name, input and output of each module inside the attention that is no projection.
-    """
-
+    #: "x", "q", "k", "v" → what `hooked` gives, shape (1, tokens, units).
     captured: dict[str, torch.Tensor] = field(default_factory=dict)
+    #: "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
     received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    #: Name, input and output of each module inside the attention that is no projection.
     inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
 
