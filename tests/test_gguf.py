@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
+from tiny_models import saved
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from stages.models.load import load
@@ -101,9 +101,7 @@ def make_both(folder: Path, name: str, quantise: bool = False, add: Callable | N
                     array = (parameter.T if turned else parameter).numpy().copy()
                     array = gguf.quants.dequantize(gguf.quants.quantize(array, Q8), Q8)
                     parameter.copy_(torch.from_numpy(array.T if turned else array))
-    model.save_pretrained(folder / name)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(MINI / file, folder / name / file)
+    saved(model, folder / name)
     return folder / f"{name}.gguf"
 
 

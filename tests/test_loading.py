@@ -12,7 +12,7 @@ import torch
 import transformers
 from conftest import ROOT
 from safetensors.torch import load_file, save_file
-from tiny_models import tiny_config
+from tiny_models import saved, tiny_config
 from torch import nn
 
 from stages.models import load as loading
@@ -23,14 +23,6 @@ MINI = ROOT / "data/models/gpt2-mini"
 
 def load(folder: Path | str = MINI, **chosen) -> nn.Module:
     return loading.load(str(folder), **{"dtype": "float32", "device": "cpu", **chosen}).model
-
-
-def saved(model: transformers.PreTrainedModel, folder: Path) -> Path:
-    """Save a model, and the embedded model's tokenizer with it."""
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(MINI / name, folder / name)
-    return folder
 
 
 def changed(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:

@@ -2,13 +2,15 @@
 
 import dataclasses
 import re
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -156,3 +158,11 @@ def caught(
 
     way, refused = capture(model, projections, prompts, write, positions, rows)
     return {**into, **biases(projections)}, way, refused
+
+
+def saved(model: PreTrainedModel | PreTrainedConfig, folder: Path) -> Path:
+    """Save a model, or its configuration alone, with the embedded model's tokenizer."""
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(Path(__file__).parents[1] / "data/models/gpt2-mini" / name, folder / name)
+    return folder
