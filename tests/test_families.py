@@ -9,11 +9,10 @@ import pytest
 import torch
 from conftest import ROOT, Project
 from safetensors.numpy import load_file
-from tiny_models import caught
+from tiny_models import build, caught, tiny_config
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from stages.models.passes import divide, make_pass, ways
 from stages.models.projections import find_projections, overview
@@ -21,40 +20,21 @@ from stages.models.prompts import tokenise
 from stages.models.prove import prove
 
 WORDS = ["galaxy", "moon", "zyzzyva", "pear", "apple"]
-SIZES = {"vocab_size": 6146, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-SIZES |= {"num_attention_heads": 4, "pad_token_id": 0}
-GROUPED = {**SIZES, "num_key_value_heads": 2}
-
-#: A case → the architecture and its configuration.
+GROUPED = {"num_key_value_heads": 2}
+#: A case → the architecture, and what of its configuration is not as usual.
 CASES: dict[str, tuple[str, dict]] = {
-    **{name: (name, SIZES) for name in ("gpt2", "gpt_neox", "bert", "roberta", "modernbert")},
-    **{name: (name, GROUPED) for name in ("llama", "mistral", "qwen2", "olmo2", "phi", "phi3")},
-    **{name: (name, {**GROUPED, "head_dim": 8}) for name in ("qwen3", "gemma3_text")},
-    "gpt_bigcode, multi-query": ("gpt_bigcode", SIZES),
-    "gpt_bigcode, all heads": ("gpt_bigcode", {**SIZES, "multi_query": False}),
-    "bloom": ("bloom", {**SIZES, "n_head": 4, "n_layer": 2}),
-    "falcon, multi-query": ("falcon", SIZES),
-    "falcon, all heads": ("falcon", {**SIZES, "multi_query": False}),
-    "falcon, grouped": ("falcon", {**SIZES, "new_decoder_architecture": True, "num_kv_heads": 2}),
-    "opt": ("opt", {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32}),
-    "gptj": ("gptj", {**SIZES, "rotary_dim": 4}),
-    "gpt_neo": ("gpt_neo", {**SIZES, "num_layers": 2, "attention_types": [[["global", "local"], 1]]}),
-    "gemma2": ("gemma2", {**GROUPED, "head_dim": 8, "attn_logit_softcapping": None}),
-    "distilbert": ("distilbert", {**SIZES, "dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4}),
+    **{name: (name, {}) for name in ("gpt2", "gpt_neox", "bloom", "opt", "gptj", "gpt_neo")},
+    **{name: (name, {}) for name in ("bert", "roberta", "distilbert", "modernbert")},
+    **{name: (name, GROUPED) for name in ("llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text")},
+    **{name: (name, GROUPED) for name in ("olmo2", "phi", "phi3")},
+    "gpt_bigcode, multi-query": ("gpt_bigcode", {}),
+    "gpt_bigcode, all heads": ("gpt_bigcode", {"multi_query": False}),
+    "falcon, multi-query": ("falcon", {}),
+    "falcon, all heads": ("falcon", {"multi_query": False}),
+    "falcon, grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
 }
 #: Those in which a token sees what follows it.
 ENCODERS = {"bert", "roberta", "distilbert", "modernbert"}
-
-
-def build(case: str) -> nn.Module:
-    name, sizes = CASES[case]
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(name, **sizes)
-    model = AutoModel.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():  # biases start at zero: an error in them would not show
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +53,8 @@ def tokenizers() -> dict[bool, PreTrainedTokenizerFast]:
 @pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest, tokenizers: dict[bool, PreTrainedTokenizerFast]) -> tuple:
     """Return a case's name, its model, projections, prompts and what is caught."""
-    model = build(request.param)
+    name, overrides = CASES[request.param]
+    model = build(name, vocab_size=6146, **overrides)
     projections, tokenizer = find_projections(model), tokenizers[request.param not in ENCODERS]
     prompts = tokenise(tokenizer, WORDS, "The next word is {word} today", "mean")
     return request.param, model, projections, prompts, caught(model, projections, prompts)[0]
@@ -141,9 +122,8 @@ def test_what_prompts_share_runs_once(case: tuple) -> None:
 
 
 def test_falcon_with_alibi_is_not_packed(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
-    config = AutoConfig.for_model("falcon", **SIZES, alibi=True)
     prompts = tokenise(tokenizers[True], WORDS, "The next word is {word}", "last")
-    assert ways(AutoModel.from_config(config), prompts, causal=True) == ["padded", "single"]
+    assert ways(build("falcon", alibi=True), prompts, causal=True) == ["padded", "single"]
 
 
 @pytest.mark.parametrize(
@@ -151,10 +131,11 @@ def test_falcon_with_alibi_is_not_packed(tokenizers: dict[bool, PreTrainedTokeni
     [("gpt2", 4), ("gpt_bigcode, multi-query", 1), ("falcon, multi-query", 1), ("falcon, grouped", 2), ("llama", 2)],
 )
 def test_key_and_value_heads_are_counted(name: str, kv_heads: int) -> None:
-    model = build(name)
+    model_type, overrides = CASES[name]
+    model = build(model_type, **overrides)
     shape = overview(model, find_projections(model))
     assert (shape["heads"], shape["key_value_heads"]) == (4, kv_heads)
-    assert shape["projection_widths"] == {"q": 32, "k": 8 * kv_heads, "v": 8 * kv_heads}
+    assert shape["projection_widths"] == {"q": 64, "k": 16 * kv_heads, "v": 16 * kv_heads}
 
 
 def test_tokens_around_an_encoders_text_take_no_position(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
@@ -168,7 +149,8 @@ def test_the_whole_pipeline_on_grouped_query_attention(undrawn: Project) -> None
     """K and V are narrower than Q: each query head is paired with the key and value head that it attends with."""
     folder = undrawn.root / "data/models/tiny"
     (folder / "config.json").unlink()
-    AutoConfig.for_model("llama", **GROUPED).save_pretrained(folder)
+    sizes = {**GROUPED, "hidden_size": 32, "head_dim": 8, "num_hidden_layers": 2, "vocab_size": 6146}
+    tiny_config(LlamaConfig, sizes).save_pretrained(folder)
     undrawn.set(similarity__metric="correlation")  # capture does not watch this folder: force it
     undrawn.dvc("repro", "-f")
     captured, context = (load_file(undrawn.root / f"data/{name}.safetensors") for name in ("activations", "context"))

@@ -7,18 +7,16 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, InProcess
-from tiny_models import caught
-from transformers import LlamaConfig, LlamaModel
+from model_types import PROMPTS
+from tiny_models import build, caught
 
 from stages.models.load import load
-from stages.models.precision import SMALL, choose, computing, grid
+from stages.models.precision import SMALL, choose, grid
 from stages.models.projections import find_projections
-from stages.models.prompts import Prompts
 from stages.pipeline.errors import UserError
 
 GPU = {"cuda": True, "mps": False, "cpu": True}
 MAC = {"cuda": False, "mps": True, "cpu": True}
-PROMPTS = Prompts(["one", "two"], [[1, 2, 3, 4], [1, 2, 3, 5]], [], [range(3, 4)] * 2, [0, 1, 2], [])
 
 
 @pytest.mark.parametrize(("here", "fast"), [(GPU, "cuda"), (MAC, "mps")])
@@ -46,18 +44,13 @@ def test_what_a_device_cannot_do_is_told() -> None:
 def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Llama's norm and rotary embedding cast to float32: rounding its weights by 1e-12 would then change nothing."""
     monkeypatch.setattr("stages.models.capture.grid", lambda values, dtype: 0.0)
-    config = LlamaConfig(
-        vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, head_dim=8
-    )
-    torch.manual_seed(0)
-    with computing(torch.float64):
-        model = LlamaModel(config).double().eval()
+    model = build("llama", torch.float64)
     assert model.rotary_emb.inv_freq.dtype == torch.float64
     before, *_ = caught(model, find_projections(model), PROMPTS)
     with torch.no_grad():
         model.embed_tokens.weight.mul_(1 + 1e-12 * torch.randn_like(model.embed_tokens.weight))
     after, *_ = caught(model, find_projections(model), PROMPTS)
-    for name in ("attn_0_x", "attn_2_q", "attn_2_v"):
+    for name in ("attn_0_x", "attn_3_q", "attn_3_v"):
         moved = np.abs(after[name] - before[name]).max()
         assert 0 < moved < 1e-10, name
     assert torch.get_default_dtype() == torch.float32

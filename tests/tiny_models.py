@@ -122,10 +122,10 @@ def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> 
     return config_class(**{**changed, **own})
 
 
-def build(model_type: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+def build(model_type: str, dtype: torch.dtype = torch.float32, **overrides: Any) -> nn.Module:
     """Build a tiny model with random weights, biases among them."""
     torch.manual_seed(0)
-    config = tiny_config(CONFIG_MAPPING[model_type])
+    config = tiny_config(CONFIG_MAPPING[model_type], overrides)
     if dtype == torch.float64:
         config._experts_implementation = "eager"
     maker = AutoModel if model_type in MODEL_MAPPING_NAMES else AutoModelForCausalLM
