@@ -2,26 +2,23 @@
 
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
-from stages.models.capture import capture, shapes
-from stages.models.load import load_chosen, overview
+from stages.models.capture import biases, capture, capture_sentences, shapes
+from stages.models.load import load_chosen
 from stages.models.passes import most_tokens
-from stages.models.projections import describe, find_projections
-from stages.models.prompts import Prompts, check_same_frame, tokenise
+from stages.models.projections import describe, find_projections, overview
+from stages.models.prompts import Prompts, check_same_frame, tokenise, tokenise_sentences
 from stages.models.prove import prove
-from stages.models.sentences import capture_sentences, sentence_shapes, tokenise_sentences
 from stages.pipeline.settings import check_ahead, find_token
 from stages.pipeline.stage import Stage, run
 from stages.pipeline.word_lists import flatten, read_words
 
 
 def main(stage: Stage) -> None:
-    prompt, sentences = stage.settings.prompt, stage.settings.sentences
-    loaded = load_chosen(stage.settings.model)
+    prompt, sentences, loaded = stage.settings.prompt, stage.settings.sentences, load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
-    shape = overview(model)
+    shape, added = overview(model, projections), biases(projections)
     print(model)
     print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
-
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
     how = (prompt.multi_token, getattr(model, "start", None), most_tokens(model))
@@ -42,21 +39,24 @@ def main(stage: Stage) -> None:
 
     def catch(path: str, prompts: Prompts | None) -> str:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
+        sizes |= {name: bias.shape for name, bias in added.items() if prompts}
         with TensorWriter(stage.output(path), sizes, record) as file:
             if not prompts:
                 return ""
-            way, refused = capture(model, projections, prompts, file.write, positions, prompt.multi_token)
-        print(*(f"prompts not {name}: {why}" for name, why in refused.items()), f"prompts {way}", sep="\n")
+            way, refused = capture(model, projections, prompts, file.write, positions)
+            for name, bias in added.items():
+                file.write(name, 0, bias)
         first = f"attn_{projections[0].layer}_q"
-        print(f"{first:18} {sizes[first]} (words, tokens, units)")
+        told = f"prompts {way}", f"{first:18} {sizes[first]} (words, tokens, units)"
+        print(*(f"prompts not {name}: {why}" for name, why in refused.items()), *told, sep="\n")
         return way
 
     attention["prompts"] = catch("data/activations.safetensors", prompts)
     catch("data/reference.safetensors", reference)
     named = {"names": [*further], "templates": [sentences.templates[name] for name in further]}
-    sizes = sentence_shapes(projections, further)
+    sizes = shapes(projections, len(further) * len([*words, *listed]), 1) if further else {}
     with TensorWriter(stage.output("data/sentences.safetensors"), sizes, named) as file:
-        ways = capture_sentences(model, projections, further, file.write, prompt.multi_token, attention["prompts"])
+        ways = capture_sentences(model, projections, further, file.write, attention["prompts"])
     said = [f"sentence {name}: prompts {way}" for name, way in ways.items()]
     print(*(said or ["sentences.enabled is false: no further sentence is run"]), sep="\n")
     write_json(
@@ -69,8 +69,7 @@ def main(stage: Stage) -> None:
             "words": words,
             "reference_words": listed,
             "categories": categories,
-            "positions": positions,
-            "word_position": prompts.word_position,
+            **record,
             "token_ids": prompts.ids,
             "tokens": prompts.tokens,
         },

@@ -15,7 +15,7 @@ from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
 from stages.models.load import load_chosen
 from stages.models.projections import find_projections
-from stages.models.rotated import check_weights, project_turned, spectra, weights
+from stages.models.rotated import check_weights, project_turned, spectra
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import amount
@@ -55,7 +55,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
         work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
         bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
-        matrices = Layers(vectors.numbers, lambda layer: weights(projections[layer]))
+        matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
         found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
     tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_heads)

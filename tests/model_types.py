@@ -7,7 +7,7 @@ model would be.
 import csv
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -16,17 +16,16 @@ import torch
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tiny_models import TYPES, build
+from tiny_models import TYPES, build, caught
 
 from stages.models.attentions import text_part
-from stages.models.capture import capture, shapes
-from stages.models.projections import Projection, describe, find_projections
+from stages.models.projections import describe, find_projections
 from stages.models.prompts import Prompts
 from stages.models.prove import prove
 from stages.pipeline.errors import UserError
 
 TABLE = Path(__file__).with_suffix(".csv")
-COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v", "watched", "prompts", "reason")
+COLUMNS = ("type", "verdict", "part", "modules", "order", "layers", "q", "k", "v", "prompts", "reason")
 
 #: Four shared tokens, a word of one to three, one after it.
 WORDS = ([50], [60, 61], [70, 71, 72])
@@ -37,6 +36,7 @@ PROMPTS = Prompts(
     words=[range(4, 4 + len(word)) for word in WORDS],
     before=[0, 1, 2, 3],
     after=[-1],
+    mean=True,
 )
 
 
@@ -56,18 +56,16 @@ def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.f
         projections = find_projections(model)
         found = describe(model, projections)
         proof = prove(model, projections, PROMPTS, 2)
-        into = {name: np.full(shape, np.nan) for name, shape in shapes(projections, len(WORDS), 6).items()}
-
-        def write(name: str, first: int, block: np.ndarray) -> None:
-            into[name][first : first + len(block)] = block
-
-        way, _ = capture(model, projections, PROMPTS, write, range(6), "mean")
+        into, way, _ = caught(model, projections, PROMPTS)
     except UserError as error:
         return row | {"verdict": "refused", "reason": " ".join(str(error).removeprefix("model.name: ").split())}
     if not all(np.isfinite(values).all() for values in into.values()):
         raise AssertionError(f"{model_type}: something was not written")
-    for projection in projections:
-        check_map(projection, into)
+    for projection in projections if projections[0].linear else ():
+        for part, matrix in projection.weights().items():
+            name = f"attn_{projection.layer}_{part}"
+            values = into[f"attn_{projection.layer}_x"] @ matrix.numpy() + into.get(f"{name}_bias", 0)
+            np.testing.assert_allclose(values, into[name], atol=1e-4, rtol=1e-3)
     first = projections[0]
     return row | {
         "verdict": "proved",
@@ -76,25 +74,9 @@ def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.f
         "order": first.layout.order,
         "layers": " ".join(str(projection.layer) for projection in projections),
         **{part: proof[part] for part in "qkv"},
-        "watched": proof["by"],
         "prompts": way,
         "reason": "" if first.linear else "not linear in x",
     }
-
-
-def check_map(projection: Projection, into: Mapping[str, np.ndarray]) -> None:
-    """Raise an error if the modules, applied to the captured x, do not give the captured q, k and v."""
-    if not projection.linear:
-        return
-    layer = projection.layer
-    x = torch.from_numpy(into[f"attn_{layer}_x"])
-    for name, module in projection.modules.items():
-        with torch.no_grad():
-            rows = x.to(next(module.parameters()).dtype)
-            bare = module(rows) - module(torch.zeros_like(rows))
-        for part, values in projection.split(name, bare).items():
-            values = values.numpy() + into.get(f"attn_{layer}_{part}_bias", 0)
-            np.testing.assert_allclose(values, into[f"attn_{layer}_{part}"], atol=1e-4, rtol=1e-3)
 
 
 def sweep(types: Sequence[str] = TYPES) -> list[dict[str, str]]:

@@ -10,192 +10,116 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from tiny_models import caught
 from tokenizers import Tokenizer
 from transformers import AutoModel, AutoTokenizer, GPT2LMHeadModel
 
-from stages.models.capture import capture
 from stages.models.load import load as load_model
 from stages.models.projections import find_projections
 from stages.models.prompts import tokenise
 
 FOLDER = Path(__file__).parents[1] / "data" / "models" / "gpt2-mini"
+ROWS = list(csv.DictReader((FOLDER / "words.csv").read_text(encoding="utf-8").splitlines()))
+RECORDED = json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
+MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 TOLERANCE = 0.002  # bits per byte; processors differ by less than a hundredth of it
 TINY = [
-    "--vocab",
-    "1500",
-    "--layers",
-    "2",
-    "--width",
-    "16",
-    "--heads",
-    "2",
-    "--context",
-    "16",
-    "--batch",
-    "4",
-    "--warmup",
-    "1",
-    "--decay",
-    "0",
-    "--save-every",
-    "2",
+    *("--vocab", "1500", "--layers", "2", "--width", "16", "--heads", "2", "--context", "16"),
+    *("--batch", "4", "--warmup", "1", "--decay", "0", "--save-every", "2"),
 ]
 
 
 @pytest.fixture(scope="module")
 def train():
-    """The training script as a module."""
     spec = importlib.util.spec_from_file_location("gpt2_mini_train", FOLDER / "train.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture(scope="module")
-def rows():
-    """The rows of words.csv."""
-    with (FOLDER / "words.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    """The tokenizer as the pipeline loads it."""
-    return AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
-
-
-@pytest.fixture(scope="module")
-def recorded():
-    """The recorded figures."""
-    return json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
-
-
-def sample():
-    """The project's own sentences."""
-    return (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
-
-
 def bits_on_sample(train, model):
-    """Bits per byte of a model on the sample."""
-    return train.bits_per_byte(model.eval(), Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample())
+    sample = (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
+    return train.bits_per_byte(model.eval(), Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample)
 
 
 def load():
-    """The model with its head, in float32."""
     return GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
 
 
-def test_folder_holds_what_it_should():
-    """Nothing is missing, and no checkpoint or cache has slipped in."""
+def test_folder_holds_what_it_should_and_stays_small():
+    """Nothing is missing, no checkpoint or cache has slipped in, and a clone stays small."""
     names = {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"}
-    model = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert names == model | {"README.md", "evaluation.json", "sample.txt", "train.py", "words.csv"}
-
-
-def test_folder_is_at_most_8_mib():
-    """A clone stays small."""
+    assert names == MODEL | {"README.md", "evaluation.json", "sample.txt", "train.py", "words.csv"}
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) <= 8 * 2**20
 
 
 def test_weights_are_stored_in_half_precision_with_at_most_one_metadata_key():
-    """Every tensor is fp16, the tied head is not stored twice, and the file carries no more than its format."""
     with safe_open(FOLDER / "model.safetensors", "pt") as file:
         names = set(file.keys())
         assert {file.get_slice(name).get_dtype() for name in names} == {"F16"}
-        assert "lm_head.weight" not in names
+        assert "lm_head.weight" not in names  # tied
         assert len(file.metadata() or {}) <= 1
 
 
-def test_config_describes_a_gpt2_with_at_least_8_layers():
-    """The architecture is the one that the pipeline's post is about."""
-    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
-    assert config["architectures"] == ["GPT2LMHeadModel"]
-    assert config["activation_function"] == "gelu_new"
-    assert config["dtype"] == "float32"
-    assert config["n_layer"] >= 8
-    assert config["n_embd"] % config["n_head"] == 0
-
-
-def test_loads_offline_in_float32(tokenizer):
-    """AutoModel computes in float32, and Q, K and V come from one fused projection."""
+def test_loads_offline_in_float32():
+    """A GPT-2 as the post is about, with Q, K and V from one fused projection."""
     model = AutoModel.from_pretrained(FOLDER, local_files_only=True)
+    config = model.config
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert model.h[0].attn.c_attn.weight.shape == (model.config.n_embd, 3 * model.config.n_embd)
-    with torch.inference_mode():
-        state = model(**tokenizer("The next word is moon", return_tensors="pt")).last_hidden_state
-    assert state.shape == (1, 5, model.config.n_embd)
-    assert torch.isfinite(state).all()
+    assert (config.architectures, config.activation_function) == (["GPT2LMHeadModel"], "gelu_new")
+    assert config.n_layer >= 8
+    assert model.h[0].attn.c_attn.weight.shape == (config.n_embd, 3 * config.n_embd)
 
 
-def test_no_word_is_listed_twice(rows):
-    """A word belongs to one category."""
-    counts = collections.Counter(row["word"] for row in rows)
-    assert [word for word, n in counts.items() if n > 1] == []
-
-
-def test_word_list_holds_the_post_and_150_more_in_eight_categories(rows):
-    """The post's 34 words come first; the further categories have 12 to 25 words each."""
-    sizes = collections.Counter(row["category"] for row in rows)
+def test_word_list_holds_the_post_and_150_more_in_eight_categories():
+    """The post's 34 words come first; the further categories have 12 to 25 words each; a word belongs to one."""
+    assert len({row["word"] for row in ROWS}) == len(ROWS)
+    sizes = collections.Counter(row["category"] for row in ROWS)
     assert [sizes.pop(name) for name in ("space", "furniture", "fruit")] == [10, 13, 11]
     assert len(sizes) >= 8
     assert sum(sizes.values()) >= 150
     assert all(12 <= size <= 25 for size in sizes.values())
 
 
-def test_every_word_is_one_token_and_its_prompt_five(rows, tokenizer):
+def test_every_word_is_one_token_and_its_prompt_five():
     """With its leading space each word is one token, made by merges, at the end of a prompt of five."""
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
     added = set(tokenizer.get_added_vocab())
-    for word in (row["word"] for row in rows):
+    for word in (row["word"] for row in ROWS):
         assert tokenizer.tokenize(f" {word}") == [f"Ġ{word}"]
         assert f"Ġ{word}" not in added
         assert tokenizer.tokenize(f"The next word is {word}") == ["The", "Ġnext", "Ġword", "Ġis", f"Ġ{word}"]
 
 
-def test_text_survives_the_tokenizer(tokenizer):
-    """Byte-level: any text comes back as it was."""
-    text = "Zwölf Äpfel, 3 pears & a 🌙 — “quoted”."
-    assert tokenizer.decode(tokenizer(text)["input_ids"], clean_up_tokenization_spaces=False) == text
-
-
-def test_bits_per_byte_on_the_sample_are_as_recorded(train, recorded):
-    """The weights are the ones that were measured."""
-    assert bits_on_sample(train, load()) == pytest.approx(recorded["sample_bits_per_byte"], abs=TOLERANCE)
+def test_bits_per_byte_on_the_sample_are_as_recorded(train):
+    assert bits_on_sample(train, load()) == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("part", ["transformer.wte.weight", "transformer.h.7.mlp.c_proj.weight"])
-def test_damaged_weights_are_noticed(train, recorded, part):
+def test_damaged_weights_are_noticed(train, part):
     """Noise of a fifth of its spread in a single matrix moves the bits per byte beyond the tolerance."""
     model = load()
     weight = model.get_parameter(part)
     with torch.no_grad():
         weight += 0.2 * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
-    assert abs(bits_on_sample(train, model) - recorded["sample_bits_per_byte"]) > TOLERANCE
+    assert abs(bits_on_sample(train, model) - RECORDED["sample_bits_per_byte"]) > TOLERANCE
 
 
-def test_card_states_the_recorded_figures(recorded):
-    """Model card and measurement agree."""
+def test_card_states_the_recorded_figures():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     for key in ("held_out_bits_per_byte", "earlier_checkpoint_bits_per_byte", "sample_bits_per_byte"):
-        assert f"{recorded[key]:.4f}" in card
-    assert recorded["corpus_sha256"] in card
+        assert f"{RECORDED[key]:.4f}" in card
+    assert RECORDED["corpus_sha256"] in card
 
 
 def test_every_layer_is_alive():
     """The health check of the card: words move Q, K and V by at least 1 % of their mean, so that float32 is enough."""
-    loaded = load_model(str(FOLDER), "main", "pretrained", 0, "float32", "cpu")
-    words = (FOLDER / "words.csv").read_text(encoding="utf-8").split()[1:35]  # those of the post
-    prompts = tokenise(loaded.tokenizer, [row.split(",")[0] for row in words], "The next word is {word}", "error")
-    projections, rows = find_projections(loaded.model), {}
-
-    def write(name, row, block):
-        rows.setdefault(name, []).append(block)
-
-    capture(loaded.model, projections, prompts, write, [4], "error")
-    for name, blocks in rows.items():
+    loaded = load_model(str(FOLDER), dtype="float32", device="cpu")
+    prompts = tokenise(loaded.tokenizer, [row["word"] for row in ROWS[:34]], "The next word is {word}", "error")
+    for name, vectors in caught(loaded.model, find_projections(loaded.model), prompts, [4])[0].items():
         if not name.endswith(("x", "bias")):
-            vectors = np.concatenate(blocks)[:, 0].astype(float)
-            mean = vectors.mean(axis=0)
-            assert np.linalg.norm(vectors - mean, axis=1).mean() >= 0.01 * np.linalg.norm(mean), name
+            mean = vectors[:, 0].mean(axis=0)
+            assert np.linalg.norm(vectors[:, 0] - mean, axis=1).mean() >= 0.01 * np.linalg.norm(mean), name
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +128,8 @@ def trained(train, tmp_path_factory):
     root = tmp_path_factory.mktemp("train")
 
     def run(name, *options):
-        train.main(
-            [str(FOLDER / "sample.txt"), "--out", str(root / name), "--work", str(root / "work"), *TINY, *options]
-        )
+        out = ["--out", str(root / name), "--work", str(root / "work")]
+        train.main([str(FOLDER / "sample.txt"), *out, *TINY, *options])
         return root / name
 
     straight = run("straight", "--steps", "6")
@@ -222,31 +145,16 @@ def test_training_is_determined_by_the_seed_and_can_be_resumed(trained):
     assert other != straight
 
 
-def test_trained_folder_loads_and_names_no_path(trained):
-    """What train.py writes is a model folder, with nothing of the machine in it."""
+def test_trained_folder_goes_through_capture_and_names_no_path(trained):
+    """What train.py writes is a model folder, with nothing of the machine in it, that the pipeline takes."""
     folder = trained[0]
-    assert {path.name for path in folder.iterdir()} == {
-        "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"
-    }  # fmt: skip
+    assert {path.name for path in folder.iterdir()} == MODEL
     for name in ("config.json", "tokenizer_config.json"):
         assert str(folder.parent) not in (folder / name).read_text(encoding="utf-8")
-    model = AutoModel.from_pretrained(folder, local_files_only=True)
-    tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True)("The next word is moon", return_tensors="pt")
-    assert model(**tokens).last_hidden_state.shape == (1, tokens["input_ids"].shape[1], 16)
-
-
-def test_trained_folder_goes_through_capture(trained):
-    """The pipeline takes what train.py writes."""
-    loaded = load_model(str(trained[0]), "main", "pretrained", 0, "float32", "cpu")
+    loaded = load_model(str(folder), dtype="float32", device="cpu")
     prompts = tokenise(loaded.tokenizer, ["moon", "pear"], "The next word is {word}", "last")
-    rows = {}
-
-    def write(name, row, block):
-        rows[name] = block
-
-    projections = find_projections(loaded.model)
-    capture(loaded.model, projections, prompts, write, range(prompts.positions), "last")
-    assert rows["attn_1_v"].shape == (2, prompts.positions, 16)
+    values, *_ = caught(loaded.model, find_projections(loaded.model), prompts)
+    assert values["attn_1_v"].shape == (2, prompts.positions, 16)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(train, trained):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
+from tiny_models import saved
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
 from stages.models.load import load
@@ -19,12 +19,8 @@ from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
 SIZES = {"vocab_size": 6144, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-LLAMA = {
-    "intermediate_size": 96,
-    "num_key_value_heads": 2,
-    "rope_theta": 5e4,
-    "rms_norm_eps": 2**-10,
-}  # exact in single precision
+#: Exact in single precision.
+LLAMA = {"intermediate_size": 96, "num_key_value_heads": 2, "rope_theta": 5e4, "rms_norm_eps": 2**-10}
 Q8 = gguf.GGMLQuantizationType.Q8_0
 
 
@@ -68,15 +64,14 @@ def write(model: PreTrainedModel, path: Path, quantise: bool, add: Callable[[ggu
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_head_count(config.num_attention_heads)
+    writer.add_feed_forward_length(getattr(config, "intermediate_size", 4 * config.hidden_size))
     if name == "llama":
-        writer.add_feed_forward_length(config.intermediate_size)
         writer.add_head_count_kv(config.num_key_value_heads)
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
         writer.add_vocab_size(config.vocab_size)
     else:
-        writer.add_feed_forward_length(4 * config.hidden_size)
         writer.add_layer_norm_eps(config.layer_norm_epsilon)
     made = json.loads((MINI / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     writer.add_tokenizer_model("gpt2")
@@ -90,10 +85,8 @@ def write(model: PreTrainedModel, path: Path, quantise: bool, add: Callable[[ggu
     writer.add_tensor("output.weight", model.get_input_embeddings().weight.detach().numpy())
     if add:
         add(writer)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    for step in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file, writer.close):
+        step()
 
 
 def make_both(folder: Path, name: str, quantise: bool = False, add: Callable | None = None) -> Path:
@@ -108,9 +101,7 @@ def make_both(folder: Path, name: str, quantise: bool = False, add: Callable | N
                     array = (parameter.T if turned else parameter).numpy().copy()
                     array = gguf.quants.dequantize(gguf.quants.quantize(array, Q8), Q8)
                     parameter.copy_(torch.from_numpy(array.T if turned else array))
-    model.save_pretrained(folder / name)
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(MINI / file, folder / name / file)
+    saved(model, folder / name)
     return folder / f"{name}.gguf"
 
 
@@ -141,27 +132,21 @@ def test_a_file_gives_the_tensors_of_the_folder_with_the_same_weights(
 
 def refused(file: Path) -> str:
     with pytest.raises(UserError, match=r"^model\.name: ") as error:
-        load(str(file), "main", "pretrained", 0, "auto", "cpu")
+        load(str(file), device="cpu")
     assert len(str(error.value).splitlines()) <= 2
     return str(error.value)
 
 
-@pytest.mark.parametrize("kept", [0, 3, 10, 200, 5_000, 100_000, -100, -20_000])
-def test_a_file_that_is_cut_short_is_told(tmp_path: Path, kept: int) -> None:
-    file = make_both(tmp_path, "llama")
-    file.write_bytes(file.read_bytes()[:kept])
-    assert "llama.gguf cannot be loaded, it is cut short or damaged: " in refused(file)
-
-
-def test_a_file_that_is_not_there_or_something_else(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_short_something_else_or_not_there(tmp_path: Path) -> None:
     assert "there is no file" in refused(tmp_path / "none.gguf")
-    (tmp_path / "text.gguf").write_text("plain words, no model at all", encoding="utf-8")
-    assert "text.gguf cannot be loaded, it is cut short or damaged: " in refused(tmp_path / "text.gguf")
-
-
-def test_an_architecture_that_transformers_cannot_read(tmp_path: Path) -> None:
     file = make_both(tmp_path, "llama")
-    file.write_bytes(file.read_bytes().replace(b"llama", b"plamo"))
+    whole = file.read_bytes()
+    for kept in (0, 3, 10, 200, 5_000, 100_000, -100, -20_000):
+        file.write_bytes(whole[:kept])
+        assert "llama.gguf cannot be loaded, it is cut short or damaged: " in refused(file), kept
+    file.write_bytes(b"plain words, no model at all")
+    assert "llama.gguf cannot be loaded, it is cut short or damaged: " in refused(file)
+    file.write_bytes(whole.replace(b"llama", b"plamo"))  # an architecture that transformers cannot read
     assert "transformers cannot build" in (said := refused(file))
     assert "plamo is not supported" in said
 
@@ -169,9 +154,10 @@ def test_an_architecture_that_transformers_cannot_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("add", "named"),
     [
-        (lambda writer: writer.add_tensor("rope_freqs.weight", np.ones(8, np.float32)), "rope_freqs.weight"),
-        (lambda writer: writer.add_tensor("blk.1.attn_q.bias", np.ones(64, np.float32)), "blk.1.attn_q.bias"),
-        (lambda writer: writer.add_tensor("blk.2.attn_norm.weight", np.ones(64, np.float32)), "blk.2.attn_norm.weight"),
+        *(
+            (lambda w, n=n: w.add_tensor(n, np.ones(64, np.float32)), n)
+            for n in ("rope_freqs.weight", "blk.1.attn_q.bias", "blk.2.attn_norm.weight")
+        ),
         (lambda writer: writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR), "rope.scaling.type linear"),
     ],
 )
@@ -187,15 +173,9 @@ def test_queries_that_would_stay_in_another_order_are_refused(tmp_path: Path, mo
     assert "does not read from such files: queries and keys without" in refused(make_both(tmp_path, "llama"))
 
 
-def test_the_untrained_twin_of_a_file(tmp_path: Path) -> None:
+def test_the_untrained_twin_of_a_file_and_the_tokenizer_inside_it(tmp_path: Path) -> None:
     file = make_both(tmp_path, "gpt2")
-    loaded = load(str(file), "main", "random", 0, "auto", "cpu")
+    loaded, text = load(str(file), weights="random", device="cpu"), "The next word is galaxy, or zyzzyva."
     assert loaded.provenance["weights"] == "random, seed 0"
     assert not torch.equal(loaded.model.wte.weight.float(), make("gpt2").wte.weight)
-
-
-def test_the_tokenizer_is_the_one_inside_the_file(tmp_path: Path) -> None:
-    file = make_both(tmp_path, "gpt2")
-    loaded = load(str(file), "main", "pretrained", 0, "auto", "cpu")
-    text = "The next word is galaxy, or zyzzyva."
     assert loaded.tokenizer(text)["input_ids"] == AutoTokenizer.from_pretrained(MINI)(text)["input_ids"]

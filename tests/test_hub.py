@@ -32,43 +32,28 @@ class Hub(BaseHTTPRequestHandler):
 
     def answer(self, body: bool) -> None:
         path = self.path.split("?")[0]
-        if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
-            return self.send_json(
-                {"id": "org/mini", "sha": COMMIT, "siblings": [{"rfilename": n} for n in FILES]}, body
-            )
-        if path == f"/api/models/org/mini/tree/{COMMIT}":
-            entries = FILES.items()
-            return self.send_json(
-                [{"type": "file", "path": n, "size": len(c), "oid": hashlib.sha1(c).hexdigest()} for n, c in entries],
-                body,
-            )
-        if path.startswith("/api/models/org/mini/revision/"):
-            return self.refuse("RevisionNotFound")
         name = path.rpartition("/")[2]
-        if path == f"/org/mini/resolve/{COMMIT}/{name}" and name in FILES:
+        if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
+            listed = [{"rfilename": name} for name in FILES]
+            self.send(json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode(), body)
+        elif path == f"/api/models/org/mini/tree/{COMMIT}":
+            listed = [{"type": "file", "path": n, "size": len(c), "oid": n} for n, c in FILES.items()]
+            self.send(json.dumps(listed).encode(), body)
+        elif path == f"/org/mini/resolve/{COMMIT}/{name}" and name in FILES:
             self.server.fetched.add(name)
-            content = FILES[name]
-            return self.send(
-                content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}, body
-            )
-        return self.refuse("RepoNotFound")
+            etag = f'"{hashlib.sha256(FILES[name]).hexdigest()}"'
+            self.send(FILES[name], body, {"ETag": etag, "X-Repo-Commit": COMMIT})
+        else:
+            kind = "Revision" if path.startswith("/api/models/org/mini/revision/") else "Repo"
+            self.send(b"", body, {"X-Error-Code": f"{kind}NotFound"}, 404)
 
-    def send_json(self, content: object, body: bool) -> None:
-        self.send(json.dumps(content).encode(), {"Content-Type": "application/json"}, body)
-
-    def send(self, content: bytes, headers: dict[str, str], body: bool) -> None:
-        self.send_response(200)
-        for key, value in {**headers, "Content-Length": str(len(content))}.items():
+    def send(self, content: bytes, body: bool, headers: dict[str, str] | None = None, code: int = 200) -> None:
+        self.send_response(code)
+        for key, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(key, value)
         self.end_headers()
         if body:
             self.wfile.write(content)
-
-    def refuse(self, code: str) -> None:
-        self.send_response(404)
-        self.send_header("X-Error-Code", code)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
         """Keep the test's output free of requests."""
@@ -91,7 +76,7 @@ from stages.models.load import load
 for line in sys.stdin:
     name, revision = line.split()
     try:
-        loaded = load(name, revision, "pretrained", 0, "float32", "cpu")
+        loaded = load(name, revision, dtype="float32", device="cpu")
         tokens = len(loaded.tokenizer("The next word is moon")["input_ids"])
         found = {**loaded.provenance, "tokens": tokens}
     except UserError as error:

@@ -9,22 +9,13 @@ import psutil
 import pytest
 from conftest import InProcess
 from scipy.spatial.distance import pdist
-from tensor_files import write_tensors
 
-from stages.artefacts.layerwise import Layers, each_layer, layers_of
+from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry import similarity
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import METRICS, cosine
-from stages.pipeline.progress import blocks, join, stack
-
-
-def test_layers_are_worked_on_in_order_and_put_together() -> None:
-    layers = Layers(range(3), lambda layer: {"a": np.full(2, layer)})
-    found = stack(each_layer("test", lambda one, other: {"a": one["a"], "b": other["a"].sum()}, layers, layers))
-    np.testing.assert_array_equal(found["a"], [[0, 0], [1, 1], [2, 2]])
-    np.testing.assert_array_equal(found["b"], [0, 2, 4])
-    np.testing.assert_array_equal(layers[1:3]["a"], [[1, 1], [2, 2]])
+from stages.pipeline.progress import stack
 
 
 def test_an_error_names_its_layer() -> None:
@@ -33,21 +24,6 @@ def test_an_error_names_its_layer() -> None:
     layers = Layers(range(3), lambda layer: dict.fromkeys("qkv", similar[layer]))
     with pytest.raises(FloatingPointError, match=r"^layer 2: a correlation is undefined"):
         stack(each_layer("test", pairwise, layers))
-
-
-def test_blocks_cover_everything_once() -> None:
-    assert list(blocks(5, 2)) == [slice(0, 2), slice(2, 4), slice(4, 5)]
-    assert len(list(blocks(3, 0))) == 3
-
-
-def test_nested_parts_are_joined() -> None:
-    parts = [
-        {("rsa", "qk"): {"low": np.arange(2)}, "d": np.zeros(2)},
-        {("rsa", "qk"): {"low": np.arange(1)}, "d": np.ones(1)},
-    ]
-    joined = join(parts)
-    np.testing.assert_array_equal(joined["rsa", "qk"]["low"], [0, 1, 0])
-    np.testing.assert_array_equal(joined["d"], [0, 0, 1])
 
 
 def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
@@ -60,17 +36,6 @@ def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
         before = psutil.Process().memory_info().rss
         assert sum(float(tensors["q"][place].sum()) for place in range(layers)) == layers * layer.size
         assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
-
-
-def test_a_tensor_on_disk_is_sliced_as_an_array(tmp_path: Path) -> None:
-    values = np.random.default_rng(0).normal(size=(4, 6))
-    write_tensors(tmp_path / "a.safetensors", {"q": values}, {}, np.float64)
-    with open_tensors(tmp_path / "a.safetensors") as tensors:
-        lazy = tensors["q"]
-        assert (len(lazy), lazy.shape) == (4, (4, 6))
-        np.testing.assert_array_equal(lazy[1:3], values[1:3])
-        np.testing.assert_array_equal(lazy[2], values[2])
-        np.testing.assert_array_equal(layers_of(tensors, ["q"])[1:3]["q"], values[1:3])
 
 
 @pytest.mark.parametrize("metric", METRICS)

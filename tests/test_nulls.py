@@ -19,7 +19,7 @@ from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
-from stages.models.rotated import project_turned, weights
+from stages.models.rotated import project_turned
 from stages.statistics.amounts import AUTO, MANY, amount
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, score
 from stages.statistics.p_values import familywise_p, monte_carlo_p
@@ -311,7 +311,7 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
     """
     torch.manual_seed(0)
     projection = find_projections(text_part(build(model_type)))[1]
-    matrices, units = weights(projection), projection.width_in
+    matrices, units = projection.weights(), projection.width_in
     rng = np.random.default_rng(11)
     x = words(rng, units)
 

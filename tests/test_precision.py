@@ -7,34 +7,31 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, InProcess
-from transformers import LlamaConfig, LlamaModel
+from model_types import PROMPTS
+from tiny_models import build, caught
 
-from stages.models.capture import capture, shapes
 from stages.models.load import load
-from stages.models.precision import SMALL, choose, computing, grid
+from stages.models.precision import SMALL, choose, grid
 from stages.models.projections import find_projections
-from stages.models.prompts import Prompts
 from stages.pipeline.errors import UserError
 
 GPU = {"cuda": True, "mps": False, "cpu": True}
 MAC = {"cuda": False, "mps": True, "cpu": True}
-PROMPTS = Prompts(["one", "two"], [[1, 2, 3, 4], [1, 2, 3, 5]], [], [range(3, 4)] * 2, [0, 1, 2], [])
 
 
-@pytest.mark.parametrize("here", [GPU, MAC])
-def test_small_models_stay_on_the_processor_in_double_precision(here: dict[str, bool]) -> None:
-    assert choose("auto", "auto", SMALL, False, here)[:2] == ("float64", "cpu")
-    assert choose("auto", "cpu", SMALL, False, here)[:2] == ("float64", "cpu")
-    assert choose("float64", "auto", 10 * SMALL, False, here)[:2] == ("float64", "cpu")
-
-
-@pytest.mark.parametrize(("here", "place"), [(GPU, "cuda"), (MAC, "mps")])
-def test_large_models_and_named_devices_take_single_precision(here: dict[str, bool], place: str) -> None:
-    assert choose("auto", "auto", SMALL + 1, False, here)[:2] == ("float32", place)
-    assert choose("auto", place, 1, False, here)[:2] == ("float32", place)
-    assert choose("auto", "auto", 1, True, here)[:2] == ("float32", place)
-    assert choose("bfloat16", "auto", 1, False, here) == ("bfloat16", place, "as asked for")
-    assert choose("auto", "cpu", SMALL + 1, False, here)[:2] == ("float32", "cpu")
+@pytest.mark.parametrize(("here", "fast"), [(GPU, "cuda"), (MAC, "mps")])
+def test_small_models_stay_on_the_processor_in_double_precision_others_do_not(here: dict, fast: str) -> None:
+    for asked, parameters, spread, found in (
+        (("auto", "auto"), SMALL, False, ("float64", "cpu")),
+        (("auto", "cpu"), SMALL, False, ("float64", "cpu")),
+        (("float64", "auto"), 10 * SMALL, False, ("float64", "cpu")),
+        (("auto", "auto"), SMALL + 1, False, ("float32", fast)),
+        (("auto", fast), 1, False, ("float32", fast)),
+        (("auto", "auto"), 1, True, ("float32", fast)),
+        (("bfloat16", "auto"), 1, False, ("bfloat16", fast)),
+        (("auto", "cpu"), SMALL + 1, False, ("float32", "cpu")),
+    ):
+        assert choose(*asked, parameters, spread, here)[:2] == found
 
 
 def test_what_a_device_cannot_do_is_told() -> None:
@@ -44,33 +41,16 @@ def test_what_a_device_cannot_do_is_told() -> None:
         choose("float64", "mps", 1, False, MAC)
 
 
-def caught(model: torch.nn.Module) -> dict[str, np.ndarray]:
-    projections = find_projections(model)
-    into = {name: np.zeros(shape) for name, shape in shapes(projections, 2, 4).items()}
-
-    def write(name: str, row: int, block: np.ndarray) -> None:
-        assert block.dtype == np.float64
-        into[name][row : row + len(block)] = block
-
-    capture(model, projections, PROMPTS, write, range(4), "error")
-    return into
-
-
 def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(monkeypatch: pytest.MonkeyPatch) -> None:
     """Llama's norm and rotary embedding cast to float32: rounding its weights by 1e-12 would then change nothing."""
     monkeypatch.setattr("stages.models.capture.grid", lambda values, dtype: 0.0)
-    config = LlamaConfig(
-        vocab_size=8, hidden_size=16, intermediate_size=16, num_hidden_layers=3, num_attention_heads=2, head_dim=8
-    )
-    torch.manual_seed(0)
-    with computing(torch.float64):
-        model = LlamaModel(config).double().eval()
+    model = build("llama", torch.float64)
     assert model.rotary_emb.inv_freq.dtype == torch.float64
-    before = caught(model)
+    before, *_ = caught(model, find_projections(model), PROMPTS)
     with torch.no_grad():
         model.embed_tokens.weight.mul_(1 + 1e-12 * torch.randn_like(model.embed_tokens.weight))
-    after = caught(model)
-    for name in ("attn_0_x", "attn_2_q", "attn_2_v"):
+    after, *_ = caught(model, find_projections(model), PROMPTS)
+    for name in ("attn_0_x", "attn_3_q", "attn_3_v"):
         moved = np.abs(after[name] - before[name]).max()
         assert 0 < moved < 1e-10, name
     assert torch.get_default_dtype() == torch.float32
@@ -78,10 +58,14 @@ def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(mo
 
 def test_a_seed_gives_the_same_random_weights_in_every_precision() -> None:
     folder = str(ROOT / "data/models/gpt2-mini")
-    double, single = (load(folder, "main", "random", 3, dtype, "cpu").model for dtype in ("auto", "float32"))
-    for one, other in zip(double.parameters(), single.parameters(), strict=True):
-        assert (one.dtype, other.dtype) == (torch.float64, torch.float32)
-        assert torch.equal(one.float(), other)
+    double, single, other = (
+        load(folder, weights="random", seed=seed, dtype=dtype, device="cpu").model
+        for seed, dtype in ((3, "auto"), (3, "float32"), (4, "float32"))
+    )
+    for one, same in zip(double.parameters(), single.parameters(), strict=True):
+        assert (one.dtype, same.dtype) == (torch.float64, torch.float32)
+        assert torch.equal(one.float(), same)
+    assert not torch.equal(single.wte.weight, other.wte.weight)
 
 
 def test_the_record_says_what_was_chosen_and_why(tiny_stage: InProcess) -> None:

@@ -2,11 +2,15 @@
 
 import dataclasses
 import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -14,7 +18,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_MAPPING_NAMES,
 )
 
+from stages.models.capture import biases, capture, shapes
 from stages.models.precision import computing
+from stages.models.projections import Projection
+from stages.models.prompts import Prompts
 
 #: Types with a causal or a masked language-model head.
 TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING_NAMES})
@@ -55,12 +62,8 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "nemotron_h": {"n_groups": 2},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "qwen4_exp_text": {
-        "indexer_n_heads": 2,
-        "indexer_kv_heads": 1,
-        "indexer_head_dim": 16,
-        "indexer_budget": 64,
-        "indexer_compress_ratio": 4,
-        "ngram_vocab_size_base": 100,
+        **{"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 64},
+        **{"indexer_compress_ratio": 4, "ngram_vocab_size_base": 100},
     },
     "reformer": {"axial_pos_shape": [16, 16], "axial_pos_embds_dim": [32, 32]},
     "xmod": {"default_language": "en_XX"},
@@ -105,22 +108,12 @@ def shrink(name: str, value: Any) -> Any:
     return next((small for pattern, small in SIZES if re.fullmatch(pattern, name)), value)
 
 
-def defaults(config_class: type) -> dict[str, Any]:
-    """List the fields of a configuration that have a default of their own."""
-    found = {}
-    for field in dataclasses.fields(config_class):
-        if field.default is not dataclasses.MISSING:
-            found[field.name] = field.default
-        elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = field.default_factory()
-    return found
-
-
 def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> Any:
     """Build a configuration of small sizes, those inside it as well."""
     own = {**OVERRIDES.get(config_class.model_type, {}), **(overrides or {})}
-    given = {name: shrink(name, value) for name, value in defaults(config_class).items()}
-    changed = {name: value for name, value in given.items() if value != defaults(config_class)[name]}
+    defaults = {field.name: field.default for field in dataclasses.fields(config_class)}
+    given = {name: shrink(name, value) for name, value in defaults.items()}
+    changed = {name: value for name, value in given.items() if value is not defaults[name]}
     if "kv_lora_rank" in given and "num_key_value_heads" in given:
         changed["num_key_value_heads"] = given["num_attention_heads"]
     for name, default in config_class.sub_configs_defaults.items():
@@ -129,10 +122,10 @@ def tiny_config(config_class: type, overrides: dict[str, Any] | None = None) -> 
     return config_class(**{**changed, **own})
 
 
-def build(model_type: str, dtype: torch.dtype = torch.float32) -> nn.Module:
+def build(model_type: str, dtype: torch.dtype = torch.float32, **overrides: Any) -> nn.Module:
     """Build a tiny model with random weights, biases among them."""
     torch.manual_seed(0)
-    config = tiny_config(CONFIG_MAPPING[model_type])
+    config = tiny_config(CONFIG_MAPPING[model_type], overrides)
     if dtype == torch.float64:
         config._experts_implementation = "eager"
     maker = AutoModel if model_type in MODEL_MAPPING_NAMES else AutoModelForCausalLM
@@ -147,3 +140,29 @@ def build(model_type: str, dtype: torch.dtype = torch.float32) -> nn.Module:
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.add_(0.05 * torch.randn_like(parameter))
     return model
+
+
+def caught(
+    model: nn.Module,
+    projections: Sequence[Projection],
+    prompts: Prompts,
+    positions: Sequence[int] | None = None,
+    rows: Sequence[int] = (),
+) -> tuple[dict[str, np.ndarray], str, dict[str, str]]:
+    """Capture into memory, every position if none is named: the arrays, the way taken, and those refused."""
+    positions = range(prompts.positions) if positions is None else positions
+    into = {name: np.full(s, np.nan) for name, s in shapes(projections, len(prompts.ids), len(positions)).items()}
+
+    def write(name: str, row: int, block: np.ndarray) -> None:
+        into[name][row : row + len(block)] = block
+
+    way, refused = capture(model, projections, prompts, write, positions, rows)
+    return {**into, **biases(projections)}, way, refused
+
+
+def saved(model: PreTrainedModel | PreTrainedConfig, folder: Path) -> Path:
+    """Save a model, or its configuration alone, with the embedded model's tokenizer."""
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(Path(__file__).parents[1] / "data/models/gpt2-mini" / name, folder / name)
+    return folder

@@ -25,15 +25,8 @@ class Decoder(nn.Module):
         self.model, self.config = model, model.config
         self.start = getattr(model.config, "decoder_start_token_id", None)
 
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What it computes in."""
-        return self.model.dtype
+    device = property(lambda self: self.model.device, doc="Where it runs.")
+    dtype = property(lambda self: self.model.dtype, doc="What it computes in.")
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, use_cache: bool = False):
         """Run both on the decoder's tokens."""
@@ -83,16 +76,19 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
     UserError
         If there are none whose modules are known, or in several stacks of layers; the message says why.
     """
-    types = getattr(model.config.get_text_config(), "layer_types", None) or []
-    named = [(path, module) for path, module in model.named_modules() if re.search("[Aa]tt|MLA", type(module).__name__)]
-    named = [(path, module) for path, module in named if re.search(r"\d", path)]
-    named = [(path, module) for path, module in named if not re.search(NOT_SELF_ATTENTION, path)]
-    found = [(path, module, layout) for path, module in named if (layout := _layout(module))]
-    if not found:
-        raise UserError(f"model.name: {_why_none(model, named)}")
+    named = [
+        (path, module)
+        for path, module in model.named_modules()
+        if re.search("[Aa]tt|MLA", type(module).__name__)
+        and re.search(r"\d", path)
+        and not re.search(NOT_SELF_ATTENTION, path)
+    ]
     stacks: dict[str, list[tuple[str, nn.Module, Layout]]] = {}
-    for path, module, layout in found:
-        stacks.setdefault(re.split(r"\d", path)[0].rstrip("."), []).append((path, module, layout))
+    for path, module in named:
+        if layout := next((layout for layout in LAYOUTS if _fits(layout, module)), None):
+            stacks.setdefault(re.split(r"\d", path)[0].rstrip("."), []).append((path, module, layout))
+    if not stacks:
+        raise UserError(f"model.name: {_why_none(model, named)}")
     if len(stacks) > 1:  # of an encoder and a decoder, one
         decoder = isinstance(model, Decoder)
         stacks = {path: stack for path, stack in stacks.items() if ("decoder" in path) == decoder} or stacks
@@ -102,27 +98,21 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
             "sequence of layers over the tokens of the text"
         )
     (stack,) = stacks.values()
-
-    def attends(path: str) -> bool:
-        number = int(re.search(r"\d+", path)[0])
-        return number >= len(types) or not re.search(NO_ATTENTION, types[number])
-
-    stack = [entry for entry in stack if attends(entry[0])]
-    if not stack:
-        kinds = ", ".join(sorted(set(types)))
+    types = dict(enumerate(getattr(model.config.get_text_config(), "layer_types", None) or []))
+    attends = [
+        entry for entry in stack if not re.search(NO_ATTENTION, types.get(int(re.search(r"\d+", entry[0])[0]), ""))
+    ]
+    if not attends:
+        kinds = ", ".join(sorted(set(types.values())))
         raise UserError(f"model.name: none of the layers of {type(model).__name__} attends ({kinds})")
-    return stack
+    return attends
 
 
-def _layout(attention: nn.Module) -> Layout | None:
-    """Find the layout whose modules an attention has."""
-    for layout in LAYOUTS:
-        names = [*layout.modules.values(), *filter(None, [layout.source])]
-        if type(attention).__name__.startswith(layout.only) and all(
-            isinstance(getattr(attention, name, None), nn.Module) for name in names
-        ):
-            return layout
-    return None
+def _fits(layout: Layout, attention: nn.Module) -> bool:
+    """Return whether an attention has the modules that a layout names."""
+    names = [*layout.modules.values(), *filter(None, [layout.source])]
+    modules = (getattr(attention, name, None) for name in names)
+    return type(attention).__name__.startswith(layout.only) and all(isinstance(m, nn.Module) for m in modules)
 
 
 def _why_none(model: nn.Module, named: list[tuple[str, nn.Module]]) -> str:

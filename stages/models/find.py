@@ -4,45 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import model_info, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    IncompleteSnapshotError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import errors, model_info, snapshot_download
 
 from stages.pipeline.errors import UserError
 
 #: Files of a hub repository besides the weights: configuration and tokenizer.
 _SMALL_FILES = [
-    "config.json",
-    "tokenizer*",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
+    *("config.json", "tokenizer*", "vocab.json", "vocab.txt"),
+    *("merges.txt", "special_tokens_map.json", "added_tokens.json"),
 ]
 _WEIGHT_FILES = ["model*.safetensors", "model.safetensors.index.json"]
 
 
 @dataclass(frozen=True)
 class Files:
-    """Where a model is.
-
-    Attributes
-    ----------
-    folder : Path
-    weights : sequence of Path
-        None where they are random.
-    commit : str or None
-        On the hub.
-    gguf : Path or None
-        The file that holds configuration, tokenizer and weights.
-    """
+    """Where a model is: its folder, its weights where they are not random, its commit on the hub, its .gguf file."""
 
     folder: Path
     weights: Sequence[Path]
@@ -67,8 +43,8 @@ def find(name: str, revision: str, weights: str) -> Files:
     folder, commit = (path, None) if path.is_dir() else _download(name, revision, pretrained)
     files = sorted(folder.glob("model*.safetensors")) if pretrained else []
     if pretrained and not files:
-        if commit and not _reached(name, revision):
-            raise _incomplete(name, revision)
+        if commit:
+            _check_reached(name, revision)
         raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
     return Files(folder, files, commit)
 
@@ -78,40 +54,33 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     wanted = _SMALL_FILES + (_WEIGHT_FILES if pretrained else [])
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-    except HFValidationError:
-        raise UserError(f"model.name: there is no folder {name}") from None
-    except RevisionNotFoundError:
-        raise UserError(f"model.revision: {name} has no revision {revision!r} on the hub") from None
-    except GatedRepoError:
-        raise UserError(f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`") from None
-    except RepositoryNotFoundError:
-        raise UserError(
-            f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
-        ) from None
-    except IncompleteSnapshotError:
-        raise _incomplete(name, revision) from None
-    except (OSError, HfHubHTTPError) as error:
-        raise UserError(
-            f"model.name: no folder {name} here, and the Hugging Face hub cannot be reached ({type(error).__name__})\n"
-            + _later(name, revision)
-        ) from None
-    return found, found.name
+    except errors.HFValidationError:
+        said = f"model.name: there is no folder {name}"
+    except errors.RevisionNotFoundError:
+        said = f"model.revision: {name} has no revision {revision!r} on the hub"
+    except errors.GatedRepoError:
+        said = f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`"
+    except errors.RepositoryNotFoundError:
+        said = f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
+    except errors.IncompleteSnapshotError:
+        said = _unreached(f"{name} is in the cache without all its files", name, revision)
+    except (OSError, errors.HfHubHTTPError) as error:
+        said = _unreached(f"no folder {name} here", name, revision, f" ({type(error).__name__})")
+    else:
+        return found, found.name
+    raise UserError(said)
 
 
-def _incomplete(name: str, revision: str) -> UserError:
-    return UserError(
-        f"model.name: {name} is in the cache without all its files, and the Hugging Face hub cannot be reached\n"
-        + _later(name, revision)
+def _unreached(found: str, name: str, revision: str, why: str = "") -> str:
+    return (
+        f"model.name: {found}, and the Hugging Face hub cannot be reached{why}\n"
+        f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
     )
 
 
-def _later(name: str, revision: str) -> str:
-    return f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
-
-
-def _reached(name: str, revision: str) -> bool:
-    """Return whether the hub answers: without it a cache that lacks files looks like a model that has none."""
+def _check_reached(name: str, revision: str) -> None:
+    """Raise a `UserError` if the hub does not answer: a cache that lacks files then looks like a model without them."""
     try:
-        return bool(model_info(name, revision=revision))
-    except (OSError, HfHubHTTPError):
-        return False
+        model_info(name, revision=revision)
+    except (OSError, errors.HfHubHTTPError):
+        raise UserError(_unreached(f"{name} is in the cache without all its files", name, revision)) from None

@@ -43,13 +43,7 @@ def quantisation(file: Path) -> str:
 
 
 def complete(config: Any, file: Path) -> None:
-    """Set what transformers leaves out of a configuration that it reads from a file.
-
-    Raises
-    ------
-    UserError
-        If it leaves out, or would read wrongly, what the numbers depend on.
-    """
+    """Set what transformers leaves out of a configuration; raise a `UserError` if it would read numbers wrongly."""
     reader, lost = gguf.GGUFReader(str(file)), []
     architecture = reader.get_field("general.architecture").contents()
 
@@ -75,13 +69,7 @@ def complete(config: Any, file: Path) -> None:
 def check_tensors(model: nn.Module, unexpected: Iterable[str], file: Path) -> None:
     """Raise a `UserError` if transformers left out weights of a file, those of the head aside.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        As transformers loaded it.
-    unexpected : iterable of str
-        The tensors that it says it left out; of most architectures it does not say.
-    file : Path
+    It says itself which are `unexpected`, but not of most architectures.
     """
     reader = gguf.GGUFReader(str(file))
     architecture = reader.get_field("general.architecture").contents()

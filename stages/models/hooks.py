@@ -29,32 +29,27 @@ def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None
     receive : callable
         Takes the layer's place in `projections`, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
     """
-    layers: dict[int, list[int]] = {}
+    layers: dict[nn.Module, list[int]] = {}
     for layer, projection in enumerate(projections):
-        layers.setdefault(id(projection.attention), []).append(layer)
+        layers.setdefault(projection.attention, []).append(layer)
 
-    def taken(uses: Iterator[int]) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def hook(places: Sequence[int], projection: Projection, name: str) -> Callable[..., None]:
+        uses = cycle(places)
+
+        def caught(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             # No return value: torch would put it in the place of the module's output.
-            receive(next(uses), "x", inputs[0])
-
-        return hook
-
-    def given(uses: Iterator[int], projection: Projection, name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            layer = next(uses)
-            for part, tensor in projection.split(name, output).items():
-                added = projection.biases.get(part)
+            layer, parts = next(uses), {"x": inputs[0]} if name == "x" else projection.split(name, output)
+            for part, tensor in parts.items():
+                added = projection.layout.biases.get(part)
                 receive(layer, part, tensor + getattr(projection.attention, added) if added else tensor)
 
-        return hook
+        return caught
 
     with ExitStack() as stack:
         for places in layers.values():
             projection = projections[places[0]]
-            stack.callback(projection.source.register_forward_hook(taken(cycle(places))).remove)
-            for name, module in projection.modules.items():
-                stack.callback(module.register_forward_hook(given(cycle(places), projection, name)).remove)
+            for name, module in {"x": projection.source, **projection.modules}.items():
+                stack.callback(module.register_forward_hook(hook(places, projection, name)).remove)
         yield
 
 

@@ -1,11 +1,8 @@
 """What the structure of a model cannot tell: the order inside a projection's output, one line a layout."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-
-#: Which units of a module's output are the queries', the keys' or the values'.
-Columns = slice | torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -22,50 +19,38 @@ class Layout:
         Beginning of the attention's class name, where the modules' names alone do not tell; empty for any.
     source : str
         The module that reads x, where those of `modules` read something that was made of x.
-    bias : bool
-        Whether the attention itself adds `q_bias` and `v_bias` to what the modules give.
+    biases : dict of str to str
+        "q", "k" or "v" → the parameter that the attention itself adds to what the modules give.
     """
 
     modules: dict[str, str]
     order: str = "separate"
     only: str = ""
     source: str = ""
-    bias: bool = False
+    biases: dict[str, str] = field(default_factory=dict)
 
 
-def _separate(q: str, k: str, v: str) -> Layout:
-    return Layout({"q": q, "k": k, "v": v})
-
-
-def _fused(name: str, order: str, only: str = "", bias: bool = False) -> Layout:
-    return Layout({"qkv": name}, order, only, bias=bias)
-
-
-def _latent(q: str) -> Layout:
-    """Return a layout of multi-head latent attention: keys and values are expanded from a few shared numbers."""
-    return Layout({"q": q, "kv": "kv_b_proj"}, "latent", source="kv_a_proj_with_mqa")
-
-
+#: The names under which attentions keep three modules.
+_SEPARATE = (
+    *(("q_proj", "k_proj", "v_proj"), ("query", "key", "value"), ("q_lin", "k_lin", "v_lin")),
+    *(("query_proj", "key_proj", "value_proj"), ("project_q", "project_k", "project_v")),
+    *(("q_head", "k_head", "v_head"), ("Wq", "Wk", "Wv"), ("q", "k", "v")),
+)
 #: The first that fits counts.
 LAYOUTS = (
-    _separate("q_proj", "k_proj", "v_proj"),
-    _separate("query", "key", "value"),
-    _separate("q_lin", "k_lin", "v_lin"),
-    _separate("query_proj", "key_proj", "value_proj"),
-    _separate("project_q", "project_k", "project_v"),
-    _separate("q_head", "k_head", "v_head"),
-    _separate("Wq", "Wk", "Wv"),
-    _separate("q", "k", "v"),
-    _fused("c_attn", "by key head", only="GPTBigCode"),
-    _fused("c_attn", "blocks"),
-    _fused("qkv_proj", "quarters of q, v, k", only="CodeGen"),
-    _fused("qkv_proj", "blocks"),
-    _fused("query_key_value", "by key head"),
-    _fused("Wqkv", "blocks"),
-    _fused("in_proj", "by key head", only="Disentangled", bias=True),
-    _latent("q_b_proj"),
-    _latent("q_gate_proj"),
-    _latent("q_proj"),
+    *(Layout(dict(zip("qkv", names, strict=True))) for names in _SEPARATE),
+    Layout({"qkv": "c_attn"}, "by key head", only="GPTBigCode"),
+    Layout({"qkv": "c_attn"}, "blocks"),
+    Layout({"qkv": "qkv_proj"}, "quarters of q, v, k", only="CodeGen"),
+    Layout({"qkv": "qkv_proj"}, "blocks"),
+    Layout({"qkv": "query_key_value"}, "by key head"),
+    Layout({"qkv": "Wqkv"}, "blocks"),
+    Layout({"qkv": "in_proj"}, "by key head", only="Disentangled", biases={"q": "q_bias", "v": "v_bias"}),
+    # Multi-head latent attention: keys and values are expanded from a few shared numbers.
+    *(
+        Layout({"q": q, "kv": "kv_b_proj"}, "latent", source="kv_a_proj_with_mqa")
+        for q in ("q_b_proj", "q_gate_proj", "q_proj")
+    ),
 )
 
 #: Names in a module's path: what is no self-attention over the text's tokens.
@@ -75,14 +60,11 @@ NOT_SELF_ATTENTION = (
 )
 #: `config.layer_types` of layers without softmax attention, whatever their modules are called.
 NO_ATTENTION = r"linear|conv|mamba|recurrent|moe|mlp|rwkv"
-#: What an attention calls the size of a head, and how many it has.
-HEAD_SIZE = ("head_dim", "attention_head_size", "head_size", "attn_head_size", "dim_head", "d_head", "dim_per_head")
-HEADS = ("num_heads", "num_attention_heads", "n_heads", "n_head")
 
 
 def columns(
     layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int
-) -> dict[str, dict[str, Columns]]:
+) -> dict[str, dict[str, torch.Tensor]]:
     """Return which units of each module's output are the queries', the keys' and the values'.
 
     Parameters
@@ -94,21 +76,20 @@ def columns(
         Query heads, key/value heads, units of a query head: under latent attention those that its head alone makes, as
         the others are rotated, and all heads share them in their keys.
     """
-    everything = {part: {part: slice(None)} for part in units}
+    every = {name: torch.arange(width) for name, width in units.items()}
     if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query, or rotated units
-        everything["q"] = {"q": torch.arange(units["q"]).view(heads, -1)[:, :size].flatten()}
+        every["q"] = every["q"].view(heads, -1)[:, :size].flatten()
     match layout.order:
         case "blocks":
-            q, k = heads * size, kv_heads * size
-            return {"qkv": {"q": slice(0, q), "k": slice(q, q + k), "v": slice(q + k, q + 2 * k)}}
+            return {"qkv": dict(zip("qkv", every["qkv"].split([heads * size, *[kv_heads * size] * 2]), strict=True))}
         case "by key head":
-            every = torch.arange(units["qkv"]).view(kv_heads, heads // kv_heads + 2, size)
-            return {"qkv": {"q": every[:, :-2].flatten(), "k": every[:, -2].flatten(), "v": every[:, -1].flatten()}}
+            of = every["qkv"].view(kv_heads, heads // kv_heads + 2, size)
+            return {"qkv": {"q": of[:, :-2].flatten(), "k": of[:, -2].flatten(), "v": of[:, -1].flatten()}}
         case "quarters of q, v, k":
-            every = torch.arange(units["qkv"]).view(4, 3, -1)
-            return {"qkv": {part: every[:, place].flatten() for place, part in enumerate("qvk")}}
+            of = every["qkv"].view(4, 3, -1)
+            return {"qkv": {part: of[:, place].flatten() for place, part in enumerate("qvk")}}
         case "latent":
-            every = torch.arange(units["kv"]).view(kv_heads, -1)
-            return everything | {"kv": {"k": every[:, :size].flatten(), "v": every[:, size:].flatten()}}
+            of = every["kv"].view(kv_heads, -1)
+            return {"q": {"q": every["q"]}, "kv": {"k": of[:, :size].flatten(), "v": of[:, size:].flatten()}}
         case _:
-            return everything
+            return {part: {part: own} for part, own in every.items()}

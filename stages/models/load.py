@@ -1,46 +1,49 @@
 """Loading a model and its tokenizer, from a folder, a .gguf file or the hub: never code that comes with them."""
 
 import hashlib
-import shutil
+import inspect
+import re
+import struct
 import sys
 import tempfile
-import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 
-from stages.models.attentions import around, text_part
-from stages.models.failures import FAILURES, NO_TOKENIZER, check_keys, why_not
+from stages.models.attentions import text_part
 from stages.models.find import Files, find
 from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
-from stages.models.projections import find_projections
 from stages.pipeline.command import no_memory
-from stages.pipeline.errors import UserError
+from stages.pipeline.errors import UserError, some_of
 
-_LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+#: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
+FAILURES = (
+    *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
+    *(ImportError, AttributeError, AssertionError, StrictDataclassError),
+)
+#: How transformers begins to say that there is no file of a tokenizer.
+NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
+#: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
+CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(position|token_type)_ids$"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, and where it comes from.
+    """A model ready to run, its tokenizer, and where both come from.
 
-    Attributes
-    ----------
-    model : torch.nn.Module
-        The part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
-    tokenizer : transformers tokenizer
-    source : dict
-        Name, resolved revision, weights, dtype, device.
-    files : Files
+    The model is the part of the base model (no language-model head) that reads text, in evaluation mode, on its device.
     """
 
     model: nn.Module
@@ -55,19 +58,22 @@ class Loaded:
         Versions as `requirements.txt` has them, without what says for which machine a library was built: the record is
         the same on every machine that installs them.
         """
-        weights = self.files.weights
-        digests = {"weights": {file.name: _sha256(file) for file in weights}} if weights else {}
-        libraries = (*_LIBRARIES, "gguf") if self.files.gguf else _LIBRARIES
-        return self.source | digests | {"versions": {name: version(name).split("+")[0] for name in libraries}}
+        digests = {}
+        for path in self.files.weights:
+            with path.open("rb") as file:
+                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        libraries = (*LIBRARIES, "gguf") if self.files.gguf else LIBRARIES
+        versions = {name: version(name).split("+")[0] for name in libraries}
+        return {**self.source, "weights": digests or self.source["weights"], "versions": versions}
 
 
 def load(
     name: str,
-    revision: str,
-    weights: str,
-    seed: int,
-    dtype: str,
-    device: str,
+    revision: str = "main",
+    weights: str = "pretrained",
+    seed: int = 0,
+    dtype: str = "auto",
+    device: str = "auto",
     device_map: str = "none",
     max_memory: dict[str | int, str] | None = None,
     part: str = "encoder",
@@ -98,8 +104,8 @@ def load(
     Raises
     ------
     UserError
-        If the model is not to be had, is damaged, incomplete or without attention over a text, or there is no such
-        device.
+        If the model is not to be had, is damaged, incomplete or without attention over a text, is larger than memory,
+        or there is no such device.
     """
     transformers.logging.set_verbosity_error()
     if not sys.stderr.isatty():
@@ -118,50 +124,39 @@ def load(
             if files.gguf:
                 complete(config, files.gguf)
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
-            tokenizer = _load_tokenizer(files)
-            dtype, place, why = choose(dtype, device, _count_parameters(config, part), bool(spread), _devices())
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+            if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):  # some are made empty where there is no file
+                raise ValueError(NO_TOKENIZER)
+            with torch.device("meta"):  # without making its parameters
+                model = _maker(config).from_config(config, trust_remote_code=False)
+            parameters, used = (_count(some) for some in (model, text_part(model, part)))
+            dtype, place, why = choose(dtype, device, used, bool(spread))
+            # Random weights are drawn in double precision.
+            size = 8 if weights == "random" else getattr(torch, dtype).itemsize
+            if not spread:
+                _check_memory(name, parameters * size)
             with computing(getattr(torch, dtype)):
                 model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
     except FAILURES as error:
         if no_memory(error):
             raise
-        raise UserError(f"model.name: {why_not(error, name, config)}") from None
+        raise UserError(f"model.name: {_why_not(error, name, config)}") from None
     source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
 
 
 def load_chosen(chosen: Any) -> Loaded:
     """Load the model that the settings below `model` choose; parameters and errors as `load`."""
-    named = ("name", "revision", "weights", "seed", "dtype", "device", "device_map", "max_memory", "part")
-    return load(**{name: getattr(chosen, name) for name in named})
+    return load(**{name: getattr(chosen, name) for name in inspect.signature(load).parameters})
 
 
-def overview(model: nn.Module) -> dict[str, Any]:
-    """Describe a model in a few numbers.
+def _maker(config: Any) -> Any:
+    """Return the class that builds a model of this configuration: a few types are known only with a head."""
+    return transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A transformers base model.
 
-    Returns
-    -------
-    dict
-        Architecture, layers, width (units of the input x), query heads and key/value heads, the shape of the Q/K/V
-        projection (units in, units out), the units of each of q, k and v, and the number of parameters.
-    """
-    projections = find_projections(model)
-    first = projections[0]
-    return {
-        "architecture": type(around(model, first.path)).__name__,
-        "layers": len(projections),
-        "width": first.width_in,
-        "heads": first.heads,
-        "key_value_heads": first.kv_heads,
-        "projection": [first.width_in, sum(first.widths.values())],
-        "projection_widths": first.widths,
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _build(
@@ -176,54 +171,29 @@ def _build(
             torch.manual_seed(seed)
             model = _maker(config).from_config(config, trust_remote_code=False, dtype=torch.float64)
         return text_part(model, part).to(dtype)
-    offload = tempfile.mkdtemp(prefix="offload-") if spread else None
-    try:
-        model, info = _maker(config).from_pretrained(
-            files.folder,
-            config=config,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # `check_keys` says which
-            offload_folder=offload,
-            **files.named,
-            **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
-            **spread,
-        )
-        found = text_part(model, part)
-    except BaseException:
-        if offload:
-            shutil.rmtree(offload, ignore_errors=True)
-        raise
+    offload = tempfile.TemporaryDirectory(prefix="offload-", ignore_cleanup_errors=True) if spread else None
+    model, info = _maker(config).from_pretrained(
+        files.folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # `_check_keys` says which
+        offload_folder=offload and offload.name,
+        **files.named,
+        **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
+        **spread,
+    )
+    found = text_part(model, part)
     if offload:
+        found.offload = offload  # the folder is removed with the model
         if hasattr(model, "hf_device_map"):  # not where all of it fits into memory
             found.hf_device_map = model.hf_device_map
-        weakref.finalize(found, shutil.rmtree, offload, ignore_errors=True)
-    check_keys(model, found, info)
+    _check_keys(model, found, info)
     if files.gguf:
         check_tensors(model, info["unexpected_keys"], files.gguf)
     return found
-
-
-def _maker(config: Any) -> Any:
-    """Return the class that builds a model of this configuration: a few types are known only with a head."""
-    return transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
-
-
-def _count_parameters(config: Any, part: str) -> int:
-    """Count the parameters of the part that reads text, without making them."""
-    with torch.device("meta"):
-        model = text_part(_maker(config).from_config(config, trust_remote_code=False), part)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _load_tokenizer(files: Files) -> Any:
-    """Load the tokenizer; of some types transformers makes an empty one where there is no file."""
-    tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
-    if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):
-        raise ValueError(NO_TOKENIZER)
-    return tokenizer
 
 
 def _check_devices(named: Iterable[int | str]) -> None:
@@ -234,11 +204,56 @@ def _check_devices(named: Iterable[int | str]) -> None:
         raise UserError(f"model.max_memory: there is no device {unknown[0]} on this machine, which has {listed}")
 
 
-def _devices() -> dict[str, bool]:
-    """Return which devices this machine has, the fastest first."""
-    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+def _check_memory(name: str, needed: int) -> None:
+    """Raise a `UserError` if a model takes more bytes than are free: the system would end the run without a word."""
+    free = psutil.virtual_memory().available + psutil.swap_memory().free
+    if needed > free:
+        raise UserError(
+            f"model.name: {name} needs {needed / 2**30:.1f} GiB of memory, this machine has {free / 2**30:.1f} GiB "
+            "free: take a smaller model, or model.device_map: auto, which uses the disk as well"
+        )
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> None:
+    """Raise an error if weights of the part that is used are missing in the files, or have no place in the model.
+
+    transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
+    """
+    path = next((path for path, module in model.named_modules() if module is found), "")
+    prefix, children = f"{path}." if path else "", {name for name, _ in model.get_submodule(path).named_children()}
+
+    def used(keys: Iterable[Any]) -> list[str]:
+        names = (key if isinstance(key, str) else key[0] for key in keys)
+        names = sorted({name for name in names if name.startswith(prefix)})
+        return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
+
+    if absent := used(info["missing_keys"]):
+        raise ValueError(f"no weights for {some_of(absent, 3)}")
+    if other := used(info["mismatched_keys"]):
+        raise ValueError(f"weights of another shape than config.json says: {some_of(other, 3)}")
+    # Files of a model with a head call its body by a name of its own.
+    left = used(
+        key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
+    )
+    left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
+    if left := [key for key in left if not re.search(CONSTANTS, key)]:
+        raise UserError(
+            f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
+            "its config.json names fewer layers than there are, or does not say how the weights are quantised"
+        )
+
+
+def _why_not(error: Exception, name: str, config: Any) -> str:
+    """Return why a model cannot be loaded."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason.startswith(NO_TOKENIZER):
+        return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
+    if quantised := getattr(config, "quantization_config", None):
+        quantised = quantised if isinstance(quantised, dict) else vars(quantised)
+        return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
+    # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
+    unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
+    if isinstance(error, unknown) or re.search("not supported|Unrecognized configuration", reason):
+        return f"transformers cannot build {name}: {reason}"
+    damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
+    return f"{name} cannot be loaded, {damage}: {reason}"

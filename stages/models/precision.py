@@ -1,13 +1,14 @@
 """What a model computes in, and where: double precision on the processor, where the model is small enough."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from transformers.modeling_utils import local_torch_dtype
 
 from stages.pipeline.errors import UserError
 
@@ -15,7 +16,9 @@ from stages.pipeline.errors import UserError
 SMALL = 200_000_000
 
 
-def choose(dtype: str, device: str, parameters: int, spread: bool, here: dict[str, bool]) -> tuple[str, str, str]:
+def choose(
+    dtype: str, device: str, parameters: int, spread: bool, here: dict[str, bool] | None = None
+) -> tuple[str, str, str]:
     """Resolve `model.dtype` and `model.device`.
 
     In double precision the last digits, in which processors differ, lie far below what is stored (float32) and
@@ -24,38 +27,35 @@ def choose(dtype: str, device: str, parameters: int, spread: bool, here: dict[st
     Parameters
     ----------
     dtype, device : str
-        As in params.yaml: "auto", or what was asked for.
+        As in params.yaml.
     parameters : int
         Of the model.
     spread : bool
         Whether accelerate spreads the model over devices.
-    here : dict of str to bool
+    here : dict of str to bool, optional
         Which devices this machine has, the fastest first.
 
     Returns
     -------
-    dtype, device : str
-    why : str
-        For the log.
+    dtype, device, why : str
 
     Raises
     ------
     UserError
         If the device is not there, or cannot compute in what was asked for.
     """
+    here = here or {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device != "auto" and not here[device]:
         raise UserError(f"model.device: there is no {device} on this machine; auto takes what there is")
     if (dtype, device) == ("float64", "mps"):
         raise UserError("model.dtype: mps cannot compute in float64; use model.device: cpu, or float32")
-    why = "as asked for"
+    why, small = "as asked for", parameters <= SMALL
     if dtype == "auto":
-        size = f"{parameters / 1e6:.4g} million parameters"
-        if spread or device not in ("auto", "cpu"):
-            dtype, why = "float32", "auto: not on the processor alone"
-        elif parameters <= SMALL:
-            dtype, why = "float64", f"auto: {size}, at most {SMALL / 1e6:.0f} million"
-        else:
-            dtype, why = "float32", f"auto: {size}, more than {SMALL / 1e6:.0f} million"
+        alone = not spread and device in ("auto", "cpu")
+        dtype = "float64" if alone and small else "float32"
+        bound = f"{'at most' if small else 'more than'} {SMALL / 1e6:.0f} million"
+        size = f"{parameters / 1e6:.4g} million parameters, {bound}"
+        why = f"auto: {size if alone else 'not on the processor alone'}"
     if device == "auto":
         device = "cpu" if dtype == "float64" else next(name for name, found in here.items() if found)
     return dtype, device, why
@@ -73,24 +73,13 @@ class _Double(TorchFunctionMode):
 
 @contextmanager
 def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
-    """Compute throughout in a model's precision: without it, parts of a float64 model compute in float32.
-
-    Parameters
-    ----------
-    model : torch.nn.Module or torch.dtype
-        Nothing changes unless it is, or computes in, float64.
-    """
+    """Compute throughout in the precision of a model, or in a dtype: else parts of a float64 model use float32."""
     dtype = model if isinstance(model, torch.dtype) else next(model.parameters()).dtype
-    if dtype != torch.float64:
+    with ExitStack() as stack:
+        if dtype == torch.float64:
+            stack.enter_context(local_torch_dtype(dtype))
+            stack.enter_context(_Double())
         yield
-        return
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        with _Double():
-            yield
-    finally:
-        torch.set_default_dtype(default)
 
 
 def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
@@ -104,7 +93,7 @@ def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
     values : sequence of ndarray
         Of one array, some of its rows; not finite ones are reported elsewhere.
     dtype : torch.dtype
-        That the model computes in.
+        Of the model.
     """
     largest = max(float(np.abs(some).max()) for some in values)
     if dtype != torch.float64 or not 0 < largest < np.inf:

@@ -6,8 +6,8 @@ as one row of units a token, head after head.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from stages.models.attentions import around, find_attentions
-from stages.models.layouts import HEAD_SIZE, HEADS, Columns, Layout, columns
+from stages.models.layouts import Layout, columns
 from stages.pipeline.errors import UserError
 
 
@@ -26,6 +26,12 @@ class Projection:
 
     Attributes
     ----------
+    path : str
+        Where the attention is in the model.
+    attention : torch.nn.Module
+    layout : Layout
+    layer : int
+        The layer's number, as the model counts.
     modules : dict of str to torch.nn.Module
         ``{"qkv": fused}`` or ``{"q": ..., "k": ..., "v": ...}``; each takes x, the input of the attention. Under
         multi-head latent attention ``{"q": ..., "kv": ...}``, which take what a bottleneck left of x.
@@ -33,80 +39,74 @@ class Projection:
         Module → "q", "k", "v" → which units of the module's output they are.
     heads, kv_heads : int
         Query heads, and key/value heads (fewer under grouped-query and multi-query attention).
-    layer : int
-        The layer's number, as the model counts.
-    path : str
-        Where the attention is in the model.
-    attention, source : torch.nn.Module
-        The attention, and the module whose input is x.
-    layout : Layout
-    linear : bool
-        Whether q, k and v are each a linear map of x (plus a bias): `modules` applied to other rows are then what the
-        model would make of them. Not so where a bottleneck with a normalisation lies between, or where values are
-        made of another input.
-    biases : dict of str to str
-        "q", "k" or "v" → the parameter of the attention that is added to it outside of `modules`.
     """
 
-    modules: dict[str, nn.Module]
-    columns: dict[str, dict[str, Columns]]
-    heads: int
-    kv_heads: int
-    layer: int
     path: str
     attention: nn.Module
-    source: nn.Module
     layout: Layout
-    linear: bool = True
-    biases: dict[str, str] = field(default_factory=dict)
+    layer: int
+    modules: dict[str, nn.Module]
+    columns: dict[str, dict[str, torch.Tensor]]
+    heads: int
+    kv_heads: int
+
+    @property
+    def source(self) -> nn.Module:
+        """The module whose input is x."""
+        return _linear(self.attention, self.layout.source) if self.layout.source else next(iter(self.modules.values()))
+
+    @property
+    def linear(self) -> bool:
+        """Whether q, k and v are each a linear map of x (plus a bias), which `modules` hold.
+
+        Not so where a bottleneck with a normalisation lies between, or where values are made of another input.
+        """
+        return not self.layout.source and len({_units(module)[0] for module in self.modules.values()}) == 1
 
     @property
     def widths(self) -> dict[str, int]:
         """Units of "q", "k" and "v"."""
-        found = {}
-        for name, parts in self.columns.items():
-            units = range(_units(self.modules[name]))
-            found |= {part: len(units[c]) if isinstance(c, slice) else len(c) for part, c in parts.items()}
+        found = {part: len(units) for parts in self.columns.values() for part, units in parts.items()}
         return {part: found[part] for part in "qkv"}
 
     @property
     def width_in(self) -> int:
         """Units of x."""
-        return _units_in(self.source)
+        return _units(self.source)[0]
 
     def split(self, name: str, output: torch.Tensor) -> dict[str, torch.Tensor]:
         """Divide what a module gives, shape (..., units), into those of "q", "k" and "v" that it makes."""
-        return {part: output[..., columns] for part, columns in self.columns[name].items()}
+        return {part: output[..., units.to(output.device)] for part, units in self.columns[name].items()}
 
-    @property
-    def biased(self) -> list[str]:
-        """Which of "q", "k" and "v" have a bias."""
-        made = {part: self.modules[name] for name, parts in self.columns.items() for part in parts}
-        return [part for part in "qkv" if made[part].bias is not None or part in self.biases]
+    def weights(self) -> dict[str, torch.Tensor]:
+        """Return W of "q", "k" and "v", shape (units of x, units), by which x is multiplied: x W, and the bias.
+
+        In float32, or float64 where the model computes in it, on the model's device.
+        """
+        found = {}
+        for name, module in self.modules.items():
+            with align_module_device(module), torch.inference_mode():  # brings offloaded weights in, for the moment
+                matrix = module.weight if isinstance(module, Conv1D) else module.weight.T
+                found |= self.split(name, matrix if matrix.dtype == torch.float64 else matrix.float())
+        return found
 
     def bias(self) -> dict[str, torch.Tensor]:
         """Return the bias of "q", "k" and "v", shape (units,), where the projection has one."""
         found: dict[str, torch.Tensor] = {}
         for name, module in self.modules.items():
             if module.bias is not None:
-                with align_module_device(module):  # brings offloaded weights in, for the moment
-                    found |= self.split(name, module.bias.detach().clone())
+                with align_module_device(module):
+                    found |= self.split(name, module.bias.detach())
         with align_module_device(self.attention):
-            return found | {part: getattr(self.attention, name).detach().clone() for part, name in self.biases.items()}
+            added = self.layout.biases.items()
+            return found | {part: getattr(self.attention, name).detach().clone() for part, name in added}
 
 
 def find_projections(model: nn.Module) -> list[Projection]:
     """Find the Q, K and V projection of every layer that attends to the text's own tokens, in the order of the layers.
 
-    Of a model whose layers differ in their heads or widths those of the most frequent shape.
-
-    Nothing is looked up by the model's name: an attention is a module whose class says so and whose modules `LAYOUTS`
-    names. A layer that is used several times (ALBERT) is listed once for each.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        A transformers base model, on any device.
+    Of a model whose layers differ in their heads or widths those of the most frequent shape. A layer that is used
+    several times (ALBERT) is listed once for each.
 
     Raises
     ------
@@ -118,31 +118,18 @@ def find_projections(model: nn.Module) -> list[Projection]:
     numbers = [int(re.search(r"\d+", path)[0]) for path, _, _ in found]
     if len(set(numbers)) < len(numbers):  # two attentions in a layer
         numbers = list(range(len(found)))
-    projections = [
-        _projection(attention, layout, path, number, config)
-        for number, (path, attention, layout) in zip(numbers, found, strict=True)
-    ]
+    projections = [_projection(*some, number, config) for number, some in zip(numbers, found, strict=True)]
     if hasattr(config, "num_hidden_groups"):  # few layers, each used many times
         each = config.num_hidden_layers // len(projections)
-        return [
-            Projection(**{**vars(projection), "layer": each * number + use})
-            for number, projection in enumerate(projections)
-            for use in range(each)
-        ]
+        return [replace(some, layer=each * some.layer + use) for some in projections for use in range(each)]
     # Tables and figures compare layers unit by unit and head by head: those of another shape are left out.
-    shape = Counter(map(_shape, projections)).most_common(1)[0][0]
-    return [projection for projection in projections if _shape(projection) == shape]
+    shapes = [(some.heads, some.kv_heads, some.width_in, *some.widths.values()) for some in projections]
+    usual = Counter(shapes).most_common(1)[0][0]
+    return [projection for projection, shape in zip(projections, shapes, strict=True) if shape == usual]
 
 
 def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, Any]:
-    """Describe what was found, for the record.
-
-    Returns
-    -------
-    dict
-        The class of the part that reads text, the attention's class and its modules in the first layer, how a fused
-        output divides, the layers as the model numbers them, and whether q, k and v are linear in x.
-    """
+    """Describe what was found, for the record: modules of the first layer, layers as the model numbers them."""
     first = projections[0]
     return {
         "part": type(around(model, first.path)).__name__,
@@ -154,73 +141,50 @@ def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, A
     }
 
 
-def _shape(projection: Projection) -> tuple[int, ...]:
-    return (projection.heads, projection.kv_heads, projection.width_in, *projection.widths.values())
+def overview(model: nn.Module, projections: Sequence[Projection]) -> dict[str, Any]:
+    """Describe a model in a few numbers: units of x, heads, units in and out of the projection, and its parameters."""
+    first = projections[0]
+    return {
+        "architecture": type(around(model, first.path)).__name__,
+        "layers": len(projections),
+        "width": first.width_in,
+        "heads": first.heads,
+        "key_value_heads": first.kv_heads,
+        "projection": [first.width_in, sum(first.widths.values())],
+        "projection_widths": first.widths,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+    }
 
 
-def _projection(attention: nn.Module, layout: Layout, path: str, number: int, config: Any) -> Projection:
+def _projection(path: str, attention: nn.Module, layout: Layout, number: int, config: Any) -> Projection:
     modules = {part: _linear(attention, name) for part, name in layout.modules.items()}
-    source = _linear(attention, layout.source) if layout.source else next(iter(modules.values()))
-    units = {part: _units(module) for part, module in modules.items()}
-    size = _head_size(attention, config, units)
+    units = {part: _units(module)[1] for part, module in modules.items()}
+    heads = getattr(attention, "num_attention_heads", None) or config.num_attention_heads
+    size = getattr(attention, "head_dim", None) or units.get("q", config.hidden_size) // heads
     if layout.order == "latent":
         size = attention.qk_nope_head_dim
         heads = kv_heads = units["kv"] // (size + attention.v_head_dim)
-    elif "qkv" in units:
-        # By widths, not by the many names under which configurations keep the number of key/value heads.
-        heads = _heads(attention, config) or units["qkv"] // (3 * size)
+    elif "qkv" in units:  # by widths, not by the many names under which configurations keep the number
         kv_heads = (units["qkv"] // size - heads) // 2
     else:
         kv_heads = units["k"] // size
-        groups = getattr(attention, "num_key_value_groups", None)
-        heads = kv_heads * groups if groups else units["q"] // size
-    inputs = {_units_in(module) for module in modules.values()}
-    return Projection(
-        modules,
-        columns(layout, units, heads, kv_heads, size),
-        heads,
-        kv_heads,
-        number,
-        path,
-        attention,
-        source,
-        layout,
-        linear=not layout.source and len(inputs) == 1,
-        biases={"q": "q_bias", "v": "v_bias"} if layout.bias else {},
-    )
+        heads = kv_heads * getattr(attention, "num_key_value_groups", 0) or units["q"] // size
+    found = columns(layout, units, heads, kv_heads, size)
+    return Projection(path, attention, layout, number, modules, found, heads, kv_heads)
 
 
 def _linear(attention: nn.Module, name: str) -> nn.Module:
     """Return a linear module by name, out of the wrapper around it, if any."""
     module = getattr(attention, name)
-    inner: Iterator[nn.Module] = (child for child in module.children() if isinstance(child, nn.Linear))
-    linear = module if isinstance(module, (nn.Linear, Conv1D)) else next(inner, None)
-    if linear is None:
-        raise UserError(
-            f"model.name: {name} of {type(attention).__name__} is a {type(module).__name__}, not a linear map of its "
-            "input's units"
-        )
-    return linear
+    for some in (module, *module.children()):
+        if isinstance(some, (nn.Linear, Conv1D)):
+            return some
+    raise UserError(
+        f"model.name: {name} of {type(attention).__name__} is a {type(module).__name__}, not a linear map of its "
+        "input's units"
+    )
 
 
-def _heads(attention: nn.Module, config: Any) -> int | None:
-    found = [getattr(owner, name, None) for owner in (attention, config) for name in HEADS]
-    return next((value for value in found if isinstance(value, int)), None)
-
-
-def _head_size(attention: nn.Module, config: Any, units: dict[str, int]) -> int:
-    named = ((attention, name) for name in HEAD_SIZE)
-    found = (getattr(owner, name, None) for owner, name in (*named, (config, "head_dim")))
-    size = next((value for value in found if isinstance(value, int)), None)
-    if size is None and "q" in units:
-        size = units["q"] // _heads(attention, config)
-    return size or config.hidden_size // _heads(attention, config)
-
-
-def _units_in(module: nn.Module) -> int:
-    return module.nx if isinstance(module, Conv1D) else module.in_features
-
-
-def _units(module: nn.Module) -> int:
-    """Count the units that a linear module gives; GPT-2's Conv1D keeps its weight transposed."""
-    return module.nf if isinstance(module, Conv1D) else module.out_features
+def _units(module: nn.Module) -> tuple[int, int]:
+    """Count the units that a linear module takes and gives; GPT-2's Conv1D keeps its weight transposed."""
+    return (module.nx, module.nf) if isinstance(module, Conv1D) else (module.in_features, module.out_features)

@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class Prompts:
         Which tokens of each prompt are the word.
     before, after : list of int
         The tokens of the text before the word, counted from the prompt's start, and after it, counted from its end.
+    mean : bool
+        Whether a word's vector is the mean over its tokens, not that of the last.
     """
 
     names: Sequence[str]
@@ -42,6 +45,7 @@ class Prompts:
     words: list[range]
     before: list[int]
     after: list[int]
+    mean: bool = False
 
     @property
     def word_position(self) -> int:
@@ -53,13 +57,12 @@ class Prompts:
         """How many positions a prompt has."""
         return len(self.before) + 1 + len(self.after)
 
-    @property
+    @cached_property
     def shared(self) -> int:
-        """How many tokens all prompts begin with; at least one token of each prompt is left over."""
-        shortest = min(map(len, self.ids)) - 1
-        columns = zip(*(ids[:shortest] for ids in self.ids), strict=True)
-        different = (i for i, column in enumerate(columns) if len(set(column)) > 1)
-        return next(different, shortest)
+        """How many tokens all prompts begin with, before the words' own: these stay together, for a mean over them."""
+        most = min(*(len(ids) - 1 for ids in self.ids), *(span.start for span in self.words))
+        columns = zip(*(ids[:most] for ids in self.ids), strict=True)
+        return next((i for i, column in enumerate(columns) if len(set(column)) > 1), most)
 
     def sources(self) -> np.ndarray:
         """Which token each position is read from, shape (words, positions): at the word, its last token."""
@@ -105,76 +108,71 @@ def tokenise(
         a prompt that it reads as another text or that is too long, and where the text around the word is tokenised
         differently from word to word.
     """
-    head, tail = template.split("{word}")
-    texts = [head + word + tail for word in words]
-    ids, offsets, inner = _encode(tokenizer, texts, start)
-    # A token covers the word where their characters overlap; a leading space may belong to the token as well.
-    covering = [
-        [i for i in some if row[i][0] < len(head) + len(word) and row[i][1] > len(head)]
-        for word, row, some in zip(words, offsets, inner, strict=True)
+    reads = _read(tokenizer, words, template, start)
+    _check_read(tokenizer, reads, template, setting)
+    own = _spans(reads)
+    several = [
+        f"{read.word} = {' '.join(read.tokens[span.start : span.stop])}"
+        for read, span in zip(reads, own, strict=True)
+        if len(span) > 1
     ]
-    _check_known(tokenizer, words, ids, inner, covering, setting)
-    _check_read(tokenizer, texts, [[row[i] for i in some] for row, some in zip(ids, inner, strict=True)])
-    _check_different(words, ids, setting)
-    if none := [word for word, some in zip(words, covering, strict=True) if not some]:
-        raise UserError(f"{setting}: no token of their own in {template!r}: {some_of(none, 5)}")
-    tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
-    own = _spans(tokens, inner, covering)
-    pieces = {word: row[span.start : span.stop] for word, row, span in zip(words, tokens, own, strict=True)}
-    several = [f"{word} = {' '.join(some)}" for word, some in pieces.items() if len(some) > 1]
     if several and multi_token == "error":
         raise UserError(
             f"{setting} of several tokens: {some_of(several, 100)}\n"
             f"{_space_before(tokenizer, words, template, len(several))}"
             "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
         )
-    before, after = _frame(words, template, ids, inner, own)
-    longest, word = max(zip(ids, words, strict=True), key=lambda pair: len(pair[0]))
-    if most and len(longest) > most:
-        raise UserError(f"prompt.template: {len(longest)} tokens with {shortened(repr(word))}, the model takes {most}")
-    return Prompts(words, ids, tokens, own, before, after)
+    before, after = _frame(reads, own, template)
+    longest = max(reads, key=lambda read: len(read.ids))
+    if most and len(longest.ids) > most:
+        said = f"{len(longest.ids)} tokens with {shortened(repr(longest.word))}, the model takes {most}"
+        raise UserError(f"prompt.template: {said}")
+    ids, tokens = [read.ids for read in reads], [read.tokens for read in reads]
+    return Prompts(words, ids, tokens, own, before, after, multi_token == "mean")
 
 
-def _encode(
-    tokenizer: Any, texts: Sequence[str], start: int | None
-) -> tuple[list[list[int]], list[list[tuple[int, int]]], list[list[int]]]:
-    """Return each text's token ids, which characters each token covers, and which tokens are the text's own."""
+@dataclass(frozen=True)
+class _Read:
+    """A text as a tokenizer reads it: which of its tokens are the text's `own`, and which of these cover the word."""
+
+    word: str
+    text: str
+    ids: list[int]
+    tokens: list[str]
+    own: list[int]
+    covering: list[int]
+
+
+def _read(tokenizer: Any, words: Sequence[str], template: str, start: int | None) -> list[_Read]:
+    """Read every word in the template, behind the token `start`, if any."""
     if not tokenizer.is_fast:
         raise UserError(
             "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
         )
-    encoded = tokenizer(list(texts), return_offsets_mapping=True, return_special_tokens_mask=True)
-    begun = {"input_ids": [start], "offset_mapping": [(0, 0)], "special_tokens_mask": [1]}
-    ids, offsets, masks = (
-        [[*(first if start is not None else []), *row] for row in encoded[name]] for name, first in begun.items()
-    )
-    return ids, offsets, [[i for i, special in enumerate(mask) if not special] for mask in masks]
+    head, tail = template.split("{word}")
+    texts, begun = [head + word + tail for word in words], [] if start is None else [start]
+    reads = []
+    for word, text, read in zip(words, texts, tokenizer(texts).encodings, strict=True):
+        ids = [*begun, *read.ids]
+        own = [i for i, special in enumerate(read.special_tokens_mask, len(begun)) if not special]
+        # A token covers the word where their characters overlap; a leading space may belong to the token as well.
+        covers = [a < len(head) + len(word) and b > len(head) for a, b in read.offsets]
+        covering = [i for i in own if covers[i - len(begun)]]
+        reads.append(_Read(word, text, ids, tokenizer.convert_ids_to_tokens(ids), own, covering))
+    return reads
 
 
-def _check_known(
-    tokenizer: Any,
-    words: Sequence[str],
-    ids: Sequence[list[int]],
-    inner: Sequence[list[int]],
-    covering: Sequence[list[int]],
-    setting: str,
-) -> None:
-    """Raise a `UserError` for words that the tokenizer does not know, unless the sentence is unknown as well."""
-    unknown, none = [], tokenizer.unk_token_id
-    for word, row, some, own in zip(words, ids, inner, covering, strict=True):
-        found = {i for i in some if row[i] == none}
-        if not found.issubset(own):
-            return  # not the words' fault, as `_check_read` tells
-        unknown += [word] if found else []
-    if unknown:
+def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: str) -> None:
+    """Raise a `UserError` for words that are unknown, alike or nothing to the model, and for texts that read another.
+
+    A tokenizer's own normalisation is no change; words are not blamed where the sentence is unknown as well.
+    """
+    unknown = {read.word: {i for i in read.own if read.ids[i] == tokenizer.unk_token_id} for read in reads}
+    if any(unknown.values()) and all(unknown[read.word].issubset(read.covering) for read in reads):
         raise UserError(
-            f"{setting}: the model's tokenizer does not know {some_of(unknown, 10)}\n"
+            f"{setting}: the model's tokenizer does not know {some_of([*filter(unknown.get, unknown)], 10)}\n"
             f"it reads each as {tokenizer.unk_token}; choose other words"
         )
-
-
-def _check_read(tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
-    """Raise a `UserError` if tokens do not say what the text says, up to the tokenizer's own normalisation."""
     backend = tokenizer.backend_tokenizer
     normalise = backend.normalizer.normalize_str if backend.normalizer else str
 
@@ -182,51 +180,49 @@ def _check_read(tokenizer: Any, texts: Sequence[str], ids: Sequence[list[int]]) 
         # Some decoders put spaces around punctuation, and contract this.
         return " ".join(re.sub(r"([\W_])", r" \1 ", normalise(text.replace(" do not", " don't"))).split())
 
-    for text, read in zip(texts, backend.decode_batch(list(ids), skip_special_tokens=False), strict=True):
-        if text != read and plain(text) != plain(read):
+    alike: dict[tuple[int, ...], dict[str, None]] = {}
+    for read in reads:
+        decoded = backend.decode([read.ids[i] for i in read.own], skip_special_tokens=False)
+        if read.text != decoded and plain(read.text) != plain(decoded):
             raise UserError(
                 "model.name: its tokenizer loses or changes what it is given; its files may be those of another kind\n"
-                f"prompt: {text!r}; the model would read: {read!r}"
+                f"prompt: {read.text!r}; the model would read: {decoded!r}"
             )
-
-
-def _check_different(words: Sequence[str], ids: Sequence[list[int]], setting: str) -> None:
-    """Raise a `UserError` that lists words which are the same tokens to the model."""
-    alike: dict[tuple[int, ...], dict[str, None]] = {}
-    for word, row in zip(words, ids, strict=True):
-        alike.setdefault(tuple(row), {})[word] = None
+        alike.setdefault(tuple(read.ids), {})[read.word] = None
     if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
         raise UserError(f"{setting}: the model reads the same tokens for {some_of(same, 10)}; leave one of each out")
+    if none := [read.word for read in reads if not read.covering]:
+        raise UserError(f"{setting}: no token of their own in {template!r}: {some_of(none, 5)}")
 
 
-def _spans(tokens: Sequence[list[str]], inner: Sequence[list[int]], covering: Sequence[list[int]]) -> list[range]:
+def _spans(reads: Sequence[_Read]) -> list[range]:
     """Return which tokens are each word's: those that cover it, and a space before them if it is a token of its own.
 
     Such a space is the word's where other words' tokens begin with it.
     """
-    begins = [some[0] for some in covering]
+    firsts = [read.covering[0] for read in reads]
     alone = [
-        first - 1 in some and row[first - 1] in _SPACES and row[first][:1] not in _SPACES
-        for row, some, first in zip(tokens, inner, begins, strict=True)
+        first - 1 in read.own and read.tokens[first - 1] in _SPACES and read.tokens[first][:1] not in _SPACES
+        for read, first in zip(reads, firsts, strict=True)
     ]
-    taken = [first - (lone and not all(alone)) for first, lone in zip(begins, alone, strict=True)]
-    return [range(first, some[-1] + 1) for first, some in zip(taken, covering, strict=True)]
+    return [
+        range(first - (lone and not all(alone)), read.covering[-1] + 1)
+        for read, first, lone in zip(reads, firsts, alone, strict=True)
+    ]
 
 
-def _frame(
-    words: Sequence[str], template: str, ids: Sequence[list[int]], inner: Sequence[list[int]], own: Sequence[range]
-) -> tuple[list[int], list[int]]:
+def _frame(reads: Sequence[_Read], own: Sequence[range], template: str) -> tuple[list[int], list[int]]:
     """Return the places of the text's tokens before the word, and after it; they must be the same in every prompt."""
     around = [
         (
-            tuple(i for i in some if i < span.start),
-            tuple(i - len(row) for i in some if i >= span.stop),
-            (*row[: span.start], None, *row[span.stop :]),
+            tuple(i for i in read.own if i < span.start),
+            tuple(i - len(read.ids) for i in read.own if i >= span.stop),
+            (*read.ids[: span.start], None, *read.ids[span.stop :]),
         )
-        for row, some, span in zip(ids, inner, own, strict=True)
+        for read, span in zip(reads, own, strict=True)
     ]
     usual = Counter(around).most_common(1)[0][0]
-    if others := [repr(word) for word, other in zip(words, around, strict=True) if other != usual]:
+    if others := [repr(read.word) for read, other in zip(reads, around, strict=True) if other != usual]:
         spaced = re.search(r"(^|\s)\{word\}(\s|$)", template)
         raise UserError(
             f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}: "
@@ -242,13 +238,26 @@ def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: 
         return ""
     spaced = f"{head} {{word}}{tail}"
     try:
-        prompts = tokenise(tokenizer, words, spaced, "last")
+        single = sum(len(word) == 1 for word in tokenise(tokenizer, words, spaced, "last").words)
     except UserError:
         return ""
-    single = sum(len(word) == 1 for word in prompts.words)
     if single <= len(words) - several:
         return ""
     return f'{single} of {len(words)} are single tokens with a space before {{word}}: prompt.template: "{spaced}"; or '
+
+
+def tokenise_sentences(
+    tokenizer: Any, words: Sequence[str], templates: Mapping[str, str], *how: Any
+) -> dict[str, Prompts]:
+    """Tokenise the words in every sentence, `how` as `tokenise`; a mistake names its sentence."""
+    found = {}
+    for name, template in templates.items():
+        try:
+            found[name] = tokenise(tokenizer, words, template, *how)
+        except UserError as error:
+            said = str(error).replace("prompt.template: ", "")
+            raise UserError(f"sentences.templates.{name}, {shortened(repr(template))}: {said}") from None
+    return found
 
 
 def check_same_frame(prompts: Prompts, reference: Prompts) -> None:

@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stages.models.hooks import hooked, place_of
 from stages.models.precision import computing, not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
-from stages.models.watch import watch
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError
 
@@ -22,45 +24,120 @@ TOLERANCE = 1e-4
 STEPS = 3
 
 
-def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int = 0) -> dict[str, Any]:
-    """Run one prompt and compare what `split` gives in every layer with what its attention receives.
+@dataclass
+class _Use:
+    """What was seen of one layer's attention at work."""
+
+    #: "x", "q", "k", "v" → what `hooked` gives, shape (1, tokens, units).
+    captured: dict[str, torch.Tensor] = field(default_factory=dict)
+    #: "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
+    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    #: Name, input and output of each module inside the attention that is no projection.
+    inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
+
+
+class _Products(TorchDispatchMode):
+    """Hands the operands of every product of two batches of matrices to `receive`, each as what it may be."""
+
+    def __init__(self, receive: Callable[..., None]) -> None:
+        super().__init__()
+        self._receive = receive
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if "scaled_dot_product" in func.__name__:
+            self._receive(*(tensor[0] for tensor in args[:3]))
+        elif func.__name__.startswith(("bmm", "baddbmm")):
+            left, right = args[-2:]
+            self._receive(left, right.transpose(1, 2), right)
+        return func(*args, **(kwargs or {}))
+
+
+def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int = 0) -> dict[str, str]:
+    """Run one prompt and compare what `split` gives in every layer with what its attention multiplies.
 
     Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
-    its own are watched at work. What it receives is taken from transformers' attention interface, or, where a model
-    does not use that, from the matrix products that it computes.
+    its own are watched at work.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A transformers base model, in evaluation mode.
-    projections : sequence of Projection
-        One a layer.
-    prompts : Prompts
+    model, projections, prompts
+        As `stages.models.capture.capture`.
     row : int
-        Which of them is run.
+        Which prompt is run.
 
     Returns
     -------
     dict
-        "by": where the attention was watched. "q", "k", "v": how what it received equals what was captured.
+        "q", "k", "v" → how what the attention received equals what was captured.
 
     Raises
     ------
     UserError
         If what was received is not what was captured; the message says in which layer, and what differs.
     """
-    ids, captured = prompts.ids[row], [{} for _ in projections]
+    uses, tokens = _watch(model, projections, prompts, row), len(prompts.ids[row])
+    tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
+    found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
+    for projection, use in zip(projections, uses, strict=True):
+        where = f"model.name: layer {projection.layer} ({projection.path})"
+        if set(use.captured) != {"x", "q", "k", "v"}:
+            raise UserError(f"{where} was not used when the model read a text")
+        if (other := use.captured["q"][..., 0].numel()) != tokens:
+            raise UserError(f"{where} works on {other} tokens where the prompt has {tokens}")
+        if not use.received["q"]:
+            raise UserError(f"{where}: its attention could not be watched: it multiplies no batches of matrices")
+        clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
+        for part, ways in found.items():
+            heads = projection.heads if part == "q" else projection.kv_heads
+            own = use.captured[part].reshape(tokens, heads, -1).transpose(0, 1).float()
+            own = own.clamp(-clip, clip) if clip else own
+            received = use.received[part]
+            if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
+                received = [tensor[..., : own.shape[-1]] for tensor in received]
+            how = compare(own, received, use.inside, tolerance)
+            if how is None or (part == "v" and "rotation" in how):
+                name = {"q": "queries", "k": "keys", "v": "values"}[part]
+                shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
+                raise UserError(
+                    f"{where}: the {name} that the attention receives are not those captured\n"
+                    f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes}"
+                )
+            ways.add(how)
+    return {part: "; ".join(sorted(ways)) for part, ways in found.items()}
 
-    def receive(layer: int, part: str, tensor: torch.Tensor) -> None:
+
+def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int) -> list[_Use]:
+    """Run one prompt, and keep what every layer's attention makes of it and works with."""
+    uses = [_Use() for _ in projections]
+    latest: list[_Use] = []  # whose projections ran last: what is multiplied next is its attention's
+
+    def capture(layer: int, part: str, tensor: torch.Tensor) -> None:
         if not torch.isfinite(tensor).all():
             raise not_finite(projections[layer].layer, part, prompts.names[row], model.dtype)
-        captured[layer][part] = tensor
+        uses[layer].captured[part] = tensor
+        latest[:] = [uses[layer]]
 
-    with watch(model, projections) as seen, hooked(projections, receive), computing(model), torch.no_grad():
+    def receive(*operands: torch.Tensor) -> None:
+        for use in latest:
+            for part, tensor in zip("qkv", operands, strict=True):
+                use.received[part].append(tensor)
+
+    def inside(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
+        if inputs and all(isinstance(tensor, torch.Tensor) for tensor in (inputs[0], output)):
+            for use in latest:
+                use.inside.append((name, inputs[0], output))
+
+    with ExitStack() as stack:
+        for attention in {projection.attention for projection in projections}:
+            for name, module in attention.named_modules():
+                if name and not isinstance(module, nn.Linear):
+                    stack.callback(module.register_forward_hook(partial(inside, name)).remove)
+        for context in (hooked(projections, capture), _Products(receive), computing(model), torch.no_grad()):
+            stack.enter_context(context)
         try:
-            model(input_ids=torch.tensor([ids], device=place_of(model)), use_cache=False)
+            model(input_ids=torch.tensor([prompts.ids[row]], device=place_of(model)), use_cache=False)
         except FloatingPointError:
             raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
@@ -70,34 +147,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
             lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
             failed = "does not run on a text alone" if lacks else f"fails at the prompt of {prompts.names[row]!r}"
             raise UserError(f"model.name: {type(model).__name__} {failed}: {reason}") from error
-    tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)
-    by: set[str] = set()
-    found: dict[str, set[str]] = {"q": set(), "k": set(), "v": set()}
-    for projection, parts, uses in zip(projections, captured, seen, strict=True):
-        where = f"model.name: layer {projection.layer} ({projection.path})"
-        if set(parts) != {"x", "q", "k", "v"}:
-            raise UserError(f"{where} was not used when the model read a text")
-        if (tokens := parts["q"].numel() // parts["q"].shape[-1]) != len(ids):
-            raise UserError(f"{where} works on {tokens} tokens where the prompt has {len(ids)}")
-        if not any(uses.received.values()):
-            raise UserError(
-                f"{where}: its attention could be watched neither in transformers' attention interface nor by its "
-                "matrix products"
-            )
-        by.add(uses.by)
-        for part, words in found.items():
-            heads = projection.heads if part == "q" else projection.kv_heads
-            own = parts[part].reshape(len(ids), heads, -1).transpose(0, 1).float()
-            clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
-            own = own.clamp(-clip, clip) if clip else own
-            received = uses.received[part]
-            if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
-                received = [tensor[..., : own.shape[-1]] for tensor in received]
-            how = compare(own, received, uses.inside, tolerance)
-            if how is None or (part == "v" and "rotation" in how):
-                raise UserError(_difference(where, part, own, received))
-            words.add(how)
-    return {"by": "; ".join(sorted(by)), **{part: "; ".join(sorted(words)) for part, words in found.items()}}
+    return uses
 
 
 def compare(
@@ -114,13 +164,11 @@ def compare(
     alike = [head.float() for other in received for head in other if head.shape == own[0].shape]
     if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
         return "exactly, in another order of heads"
-    if steps:
-        for name, given, made in inside:
-            made = _as_heads(made, own)
-            if made and any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
-                for tensor in made:
-                    if how := compare(tensor, received, inside, tolerance, steps - 1):
-                        return f"after {name}, {how}"
+    for name, given, made in inside if steps else ():
+        if any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
+            for tensor in _as_heads(made, own):
+                if how := compare(tensor, received, inside, tolerance, steps - 1):
+                    return f"after {name}, {how}"
     return None
 
 
@@ -178,12 +226,3 @@ def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
     if tensor.shape[-1] in (units, heads * units):
         readings.append(tensor.reshape(tokens, heads, units).transpose(0, 1))
     return readings
-
-
-def _difference(where: str, part: str, own: torch.Tensor, received: Sequence[torch.Tensor]) -> str:
-    name = {"q": "queries", "k": "keys", "v": "values"}[part]
-    shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
-    return (
-        f"{where}: the {name} that the attention receives are not those captured\n"
-        f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes or 'nothing'}"
-    )

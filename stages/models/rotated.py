@@ -4,44 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
-from accelerate.utils import align_module_device
-from torch import nn
 
-from stages.models.projections import Projection
 from stages.pipeline.errors import UserError
-
-
-def weights(projection: Projection) -> dict[str, torch.Tensor]:
-    """Return W of "q", "k" and "v", by which a layer's input is multiplied: x W, and the bias.
-
-    Divided just as the output is when it is captured: fused, interleaved and grouped-query layouts alike.
-
-    Parameters
-    ----------
-    projection : Projection
-
-    Returns
-    -------
-    dict of str to torch.Tensor of float32, or of float64 where the model computes in it, shape (units of x, units)
-        On the model's device.
-    """
-    found = {}
-    for name, module in projection.modules.items():
-        with align_module_device(module), torch.inference_mode():  # brings offloaded weights in, for the moment
-            matrix = _matrix(module, projection.width_in)
-            found |= projection.split(name, matrix if matrix.dtype == torch.float64 else matrix.float())
-    return found
-
-
-def _matrix(module: nn.Module, units: int) -> torch.Tensor:
-    """Return the matrix of a linear module; of one that is no plain linear layer, what it does to unit vectors."""
-    if isinstance(module, nn.Linear):
-        return module.weight.T.clone()
-    if hasattr(module, "nf"):  # GPT-2's Conv1D keeps its weight as it is used
-        return module.weight.clone()
-    some = next(module.parameters())
-    rows = torch.eye(units, dtype=some.dtype, device=some.device)
-    return module(rows) - module(torch.zeros_like(rows[:1]))
 
 
 def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> dict[str, np.ndarray]:

@@ -88,7 +88,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
                 writing += time.perf_counter() - began
 
             start = time.perf_counter()
-            capture(loaded.model, projections, prompts, write, range(prompts.positions), "error")
+            capture(loaded.model, projections, prompts, write, range(prompts.positions))
             return time.perf_counter() - start - writing, writing
 
 
