@@ -1,9 +1,8 @@
 """The schema of params.yaml: its sections, their keys, and what each may be."""
 
-from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.pipeline import mistakes
 
@@ -17,8 +16,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-Text = Annotated[str, AfterValidator(mistakes.no_text)]
-Template = Annotated[str, AfterValidator(mistakes.no_word)]
+Text = Annotated[str, mistakes.TRIMMED, mistakes.VISIBLE]
+Template = Annotated[str, mistakes.ONE_WORD]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
 Draws = Annotated[int, Field(ge=20, le=100_000)]
@@ -38,11 +37,7 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     device_map: Literal["none", "auto"]
     max_memory: dict[int | Text, Memory] = Field(description="a mapping such as {0: 20GB, cpu: 8GB}")
-
-    @model_validator(mode="after")
-    def _together(self) -> "Model":
-        mistakes.in_model(self)
-        return self
+    _together = model_validator(mode="after")(mistakes.in_model)
 
 
 class Prompt(Section):
@@ -70,7 +65,7 @@ class Similarity(Section):
 
     metric: Literal["cosine", "correlation", "euclidean"]
     transform: Literal["none", "center", "zscore"]
-    reference_words: Annotated[Words, AfterValidator(mistakes.in_reference_words)]
+    reference_words: Annotated[Words, mistakes.SPREAD, mistakes.ONCE]
     average_sentences: bool
 
 
@@ -78,9 +73,9 @@ class Sentences(Section):
     """Further sentences around each word."""
 
     enabled: bool
-    templates: Annotated[
-        dict[Text, Template], AfterValidator(partial(mistakes.in_sentences, taken=(ALL_SENTENCES, OWN_SENTENCE)))
-    ] = Field(min_length=2, description="a name for each of two or more sentences, and behind it the sentence")
+    templates: Annotated[dict[Text, Template], mistakes.not_called(ALL_SENTENCES, OWN_SENTENCE), mistakes.ONCE] = Field(
+        min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
+    )
     bootstraps: Literal["auto"] | Draws
 
 
@@ -101,12 +96,6 @@ class Inference(Section):
     seed: Seed
 
 
-class Controls(Section):
-    """What the input gives, and other choices."""
-
-    enabled: bool
-
-
 class Nulls(Section):
     """The ladder of nulls."""
 
@@ -116,8 +105,8 @@ class Nulls(Section):
     seed: Seed
 
 
-class Heads(Section):
-    """The scores of single attention heads."""
+class Switch(Section):
+    """Something that is done or left out."""
 
     enabled: bool
 
@@ -143,14 +132,10 @@ class Settings(Section):
     focus_layer: int = Field(ge=0)
     inference: Inference
     nulls: Nulls
-    controls: Controls
-    heads: Heads
+    controls: Switch
+    heads: Switch
     sentences: Sentences
     figures: Figures
     words_file: Text
     words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")
-
-    @model_validator(mode="after")
-    def _together(self) -> "Settings":
-        mistakes.in_settings(self)
-        return self
+    _together = model_validator(mode="after")(mistakes.in_settings)
