@@ -68,6 +68,7 @@ MISTAKES = [
     ("capture", setting(sentences__templates={"a": "a{word}", "b": "a {word}"}), 'space before {word}: "a {word}"; or'),
     ("capture", setting(prompt__template="{word} is"), 'space before {word}: prompt.template: " {word} is"; or choose'),
     ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "words of several tokens: zyz"),
+    ("capture", setting(similarity__reference_words=["sofa", "zyzzyva"]), "reference_words of several tokens: zyzzyva"),
     ("capture", cut("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
     ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
