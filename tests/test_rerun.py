@@ -33,10 +33,8 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
         lambda p: p.replace("params.yaml", "# How the figures look.", "# Looks."),
         reorder,
     ],
-    "`figures.theme`, a style sheet": [
-        lambda p: p.set(figures__theme="light"),
-        lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11"),
-    ],
+    "`figures.theme`": [lambda p: p.set(figures__theme="light")],
+    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11")],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],

@@ -209,17 +209,13 @@ def test_words_keep_their_order() -> None:
     assert flatten({"b": ["x", "y"], "a": ["z"]}) == (["x", "y", "z"], ["b", "b", "a"])
 
 
-def test_a_focus_layer_that_the_model_lacks() -> None:
-    check_layer("focus_layer", 7, range(8))
-    with pytest.raises(UserError, match="focus_layer: 6 is not a layer of this model, which has 3, 7 to 9"):
-        check_layer("focus_layer", 6, [3, 7, 8, 9])
-
-
-def test_a_token_is_found_from_either_end() -> None:
+def test_a_token_is_found_from_either_end_and_a_layer_among_those_captured() -> None:
     assert [find_token(token, 5, "tokens.target") for token in (0, 4, -1, -5)] == [0, 4, 4, 0]
     for token in (5, -6):
         with pytest.raises(UserError, match=f"tokens.target: {token} is outside the prompt of 5 tokens: -5 to 4"):
             find_token(token, 5, "tokens.target")
+    with pytest.raises(UserError, match="focus_layer: 6 is not a layer of this model, which has 3, 7 to 9"):
+        check_layer("focus_layer", 6, [3, 7, 8, 9])
 
 
 def test_positions_need_not_list_the_word_s_own() -> None:
