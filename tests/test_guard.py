@@ -81,7 +81,12 @@ def test_what_a_stage_does_not_use_may_change_meanwhile(undrawn_stage: InProcess
     with Stage("figures") as running:
         importlib.import_module("stages.figures").main(running)
         setting(nulls__seed=5)(undrawn_stage.project)
-        for path in ("metrics/README.md", "stages/plotting/README.md", "stages/statistics/nulls.py"):
+        for path in (
+            "metrics/README.md",
+            "metrics/.rsa.csv.swp",
+            "stages/plotting/README.md",
+            "stages/statistics/nulls.py",
+        ):
             edit(path)(undrawn_stage.project)
 
 

@@ -169,16 +169,6 @@ def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
 # Settings
 
 
-def log_of(tiny_stage: InProcess, *stages: str) -> str:
-    """Run stages that must not fail, and give what they print."""
-    log = ""
-    for stage in stages:
-        code, said = tiny_stage.run(stage)
-        assert code == 0, said
-        log += tiny_stage.log
-    return log
-
-
 def read_json(tiny_stage: InProcess, path: str) -> dict:
     return json.loads((tiny_stage.project.root / path).read_text(encoding="utf-8"))
 
@@ -189,7 +179,7 @@ def test_stages_that_are_switched_off_write_a_row_and_say_so(
     draw_only("fig10_ladder", "fig11_controls", "fig12_robustness")
     root = tiny_stage.project.root
     tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
-    log = log_of(tiny_stage, "inference", "nulls", "controls", "claims", "figures")
+    log = tiny_stage.log_of("inference", "nulls", "controls", "claims", "figures")
     tables = dict.fromkeys(("nulls", "spectra", "head_nulls"), "nulls")
     tables |= {"inference": "inference", "controls": "controls", "robustness": "controls"}
     for table, section in tables.items():
@@ -210,7 +200,7 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
     project = tiny_stage.project
     words = ["sofa", "door", "table"]
     project.set(similarity__transform="center", similarity__reference_words=words, similarity__metric="correlation")
-    log_of(tiny_stage, "capture", "similarity", "controls")
+    tiny_stage.log_of("capture", "similarity", "controls")
     activations, reference, similarity = (
         load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "reference", "similarity")
     )
@@ -236,7 +226,7 @@ def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
 
     monkeypatch.setattr("stages.capture.capture", run)
     tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"])
-    log_of(tiny_stage, "capture")
+    tiny_stage.log_of("capture")
     assert read_json(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
 
 
@@ -248,11 +238,11 @@ def test_another_comparison_is_of_all_pairs_alone(
     root = tiny_stage.project.root
     before = pd.read_csv(root / "metrics/rsa.csv")
     tiny_stage.project.set(rsa__comparison=comparison)
-    log_of(tiny_stage, "rsa")
+    tiny_stage.log_of("rsa")
     after = pd.read_csv(root / "metrics/rsa.csv")
     changed = {column for column in after if not np.allclose(before[column], after[column])}
     assert changed == set(PAIRS)
-    log_of(tiny_stage, "claims", "report")
+    tiny_stage.log_of("claims", "report")
     summary, claims = (read_json(tiny_stage, f"metrics/{name}.json") for name in ("summary", "claims"))
     assert summary["rsa"] == pytest.approx(after[[*PAIRS]].to_numpy().mean(), abs=6e-4)
     assert summary["rsa_pearson"] == pytest.approx(before[[*PAIRS]].to_numpy().mean(), abs=6e-4)
@@ -264,7 +254,7 @@ def test_another_comparison_is_of_all_pairs_alone(
         similarity = load_file(root / "data/similarity.safetensors")
         expected = stats.spearmanr(similarity["q"][1], similarity["k"][1]).statistic
         assert after["qk"][1] == pytest.approx(expected, abs=1e-6)
-        assert "fig6_rsa_profile: no bands and marks" in log_of(tiny_stage, "figures")
+        assert "fig6_rsa_profile: no bands and marks" in tiny_stage.log_of("figures")
 
 
 # Claims

@@ -54,13 +54,8 @@ def test_what_looks_like_something_else_stays_text(tmp_path: Path) -> None:
     assert read_words(tmp_path / "own.csv") == {"NA": odd, "7": ["pear", "lime"]}
 
 
-LISTED = st.lists(
-    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1)
-    .map(str.strip)
-    .filter(bool),
-    min_size=4,
-    unique=True,
-)
+LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
+LISTED = st.lists(st.text(LETTERS, min_size=1).map(str.strip).filter(bool), min_size=4, unique=True)
 
 
 @given(LISTED, LISTED)
@@ -137,13 +132,11 @@ def test_the_words_own_token_is_found_wherever_it_stands(
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)  # behind the word layer 0 knows none
     words = TINY_WORDS | ({"long": ["zyzzyva", "antidisestablishmentarianism"]} if multi_token == "last" else {})
     tiny_stage.project.set(prompt__template=template, prompt__multi_token=multi_token, words=words)
-    for stage in ("check", "capture"):
-        assert tiny_stage.run(stage)[0] == 0
+    tiny_stage.log_of("check", "capture")
     found = {}
     for target in ("word", position, -1):
         tiny_stage.project.set(tokens__target=target)
-        for stage in ("similarity", "correlation"):
-            assert tiny_stage.run(stage)[0] == 0
+        tiny_stage.log_of("similarity", "correlation")
         found[target] = load_file("data/similarity.safetensors"), Path("metrics/correlation.csv").read_text()
         record = read_record(Path("data/similarity.safetensors"))
         assert record["word_position"] == position
@@ -156,8 +149,7 @@ def test_the_words_own_token_is_found_wherever_it_stands(
 def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess) -> None:
     tiny_stage.project.set(prompt__template=AFTER)
     said = {}
-    for stage in ("check", "capture"):
-        assert tiny_stage.run(stage)[0] == 0
+    tiny_stage.log_of("check", "capture")
     for target in ("word", 3, -1):
         tiny_stage.project.set(tokens__target=target)
         assert tiny_stage.run("similarity")[0] == (target == -1)  # behind the word layer 0 knows no word
@@ -165,9 +157,9 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
     assert "tokens.target" not in said["word"] + said[3]
     for context, told in ((2, ""), (3, "tokens.context: token 3 is the word's own, 3, or behind it: prompts do not")):
         tiny_stage.project.set(tokens__context=context)
-        assert tiny_stage.run("correlation")[0] == 0
-        assert tiny_stage.log.startswith(told)
-        assert ("tokens.context" in tiny_stage.log) == bool(told)
+        log = tiny_stage.log_of("correlation")
+        assert log.startswith(told)
+        assert ("tokens.context" in log) == bool(told)
     assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
 
 
@@ -188,8 +180,7 @@ def test_figures_and_report_say_where_words_are_compared(
     pages = []
     for target in ("word", -1):
         tiny_stage.project.set(tokens__target=target)
-        for stage in ("check", "capture", "similarity", "figures", "report"):
-            assert tiny_stage.run(stage)[0] == 0
+        tiny_stage.log_of("check", "capture", "similarity", "figures", "report")
         pages.append(Path("plots/report.html").read_text(encoding="utf-8"))
     plain, marked = titles
     assert not any(aside in title for title in plain.values())

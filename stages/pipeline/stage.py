@@ -180,9 +180,10 @@ def _template(path: str) -> str | None:
 
 
 def _files(path: Path) -> list[Path]:
-    """List the files of a folder, pages for people left out as in .dvcignore; or a file itself."""
-    found = path.rglob("*") if path.is_dir() else [path]
-    return [file for file in found if not file.is_dir() and file.suffix != ".md"]
+    """Return a file, or those of a folder that are neither hidden nor pages for people, much as in .dvcignore."""
+    if not path.is_dir():
+        return [path]
+    return [f for f in path.rglob("*") if not (f.is_dir() or f.suffix == ".md" or f.name.startswith("."))]
 
 
 def _digest_file(path: Path) -> str:
