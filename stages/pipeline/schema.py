@@ -25,6 +25,12 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
 
 
+class Switch(Section):
+    """Something that is done or left out."""
+
+    enabled: bool
+
+
 class Model(Section):
     """Which model, and how it computes."""
 
@@ -69,10 +75,9 @@ class Similarity(Section):
     average_sentences: bool
 
 
-class Sentences(Section):
+class Sentences(Switch):
     """Further sentences around each word."""
 
-    enabled: bool
     templates: Annotated[dict[Text, Template], mistakes.not_called(ALL_SENTENCES, OWN_SENTENCE), mistakes.ONCE] = Field(
         min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
     )
@@ -85,10 +90,9 @@ class Rsa(Section):
     comparison: Literal["pearson", "spearman", "cka_debiased"]
 
 
-class Inference(Section):
+class Inference(Switch):
     """Tests and intervals."""
 
-    enabled: bool
     permutations: int = Field(ge=19, le=1_000_000)
     shuffles: Literal["auto", "independent", "crossed"]
     bootstraps: Literal["auto"] | Draws
@@ -96,19 +100,12 @@ class Inference(Section):
     seed: Seed
 
 
-class Nulls(Section):
+class Nulls(Switch):
     """The ladder of nulls."""
 
-    enabled: bool
     draws: Literal["auto"] | Annotated[int, Field(ge=20, le=10_000)]
     precision: Literal["auto", "double", "single"]
     seed: Seed
-
-
-class Switch(Section):
-    """Something that is done or left out."""
-
-    enabled: bool
 
 
 class Figures(Section):
