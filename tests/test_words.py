@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, TINY_WORDS, InProcess, Project
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
@@ -58,6 +58,7 @@ LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl
 LISTED = st.lists(st.text(LETTERS, min_size=1).map(str.strip).filter(bool), min_size=4, unique=True)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(LISTED, LISTED)
 def test_what_is_written_comes_back(
     tmp_path_factory: pytest.TempPathFactory, first: list[str], names: list[str]
