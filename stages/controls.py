@@ -44,7 +44,7 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
         categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
         vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
         similarity = {name: tensors[name] for name in WITH_INPUT}
-        resamples = amount("inference.bootstraps", inference.bootstraps, len(categories))
+        resamples = amount("inference.bootstraps", inference.bootstraps, len(categories), inference.alpha)
         counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
         bar = progress("bootstrap")
         scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)

@@ -35,7 +35,7 @@ def main(stage: Stage) -> None:
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:
     """Return the scores of the words as they are, with bootstrap intervals."""
-    resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories))
+    resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories), chosen.alpha)
     counts, redrawn = resample_words(categories, resamples, stream(chosen.seed, "bootstrap"))
     print(f"bootstrap: {resamples} resamples, {redrawn} without three pairs of a kind drawn again")
     return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"))

@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,12 @@ from stages.artefacts.tensors import Tensors, open_tensors
 from stages.pages.charts import library
 from stages.pages.contents import layer_by_layer
 from stages.pages.report import page
-from stages.pipeline.schema import Section, Settings
 from stages.pipeline.stage import Stage, run
 from stages.plotting.registry import figures
 
 
 def main(stage: Stage) -> None:
-    settings = every_setting(stage.settings)
+    settings = dict(stage.values)
     keys = {"focus": "focus_layer", "alpha": "inference.alpha", "comparison": "rsa.comparison"}
     keys |= {"context": "tokens.context"}
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
@@ -52,18 +50,6 @@ def read_image(path: Path) -> bytes:
         if not (image.startswith(b"\x89PNG") and b"IEND" in image[-8:]):
             raise ValueError("no whole PNG")
     return image
-
-
-def every_setting(settings: Any) -> dict[str, Any]:
-    """List all of params.yaml by key, as the page shows it, but for the words, which it shows as captured."""
-    found = {}
-    for name, field in Settings.model_fields.items():
-        section = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-        if section:
-            found |= {f"{name}.{key}": getattr(getattr(settings, name), key) for key in field.annotation.model_fields}
-        elif name != "words":
-            found[name] = getattr(settings, name)
-    return found
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     ):
         own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
         names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
-        resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words))
+        resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words), inference.alpha)
         draws = draw(categories, len(names), resamples, inference.seed)
         statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
         singly = partial(by_sentence, within=within_category(categories), names=names)

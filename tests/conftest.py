@@ -397,6 +397,15 @@ class InProcess:
         self.log, errors = self._capsys.readouterr()
         return code, errors
 
+    def log_of(self, *stages: str) -> str:
+        """Run stages that must not fail, and return what they print."""
+        log = ""
+        for stage in stages:
+            code, said = self.run(stage)
+            assert code == 0, said
+            log += self.log
+        return log
+
 
 @pytest.fixture
 def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:

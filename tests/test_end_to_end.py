@@ -32,27 +32,14 @@ def expected(embedded: Project) -> dict:
     )
 
 
-def test_every_stage_ran(embedded: Project) -> None:
-    log = runs(embedded)
-    assert {*log["by itself"], *log["forced"]} == set(embedded.pipeline)
-    assert set(log["forced"]) == set(embedded.pipeline) - set(DRAWING)
-
-
-def test_a_fresh_clone_recomputes_what_git_does_not_hold_and_nothing_else(embedded: Project) -> None:
-    log = runs(embedded)
-    assert log["by itself"] == [*BY_ITSELF, *DRAWING]
-    assert log["after"] == []
-
-
-def test_a_forced_run_gives_what_is_committed_to_the_byte(embedded: Project) -> None:
-    """Tables, summaries and figures, and by the lock what Git does not hold; the lock is the commit's itself."""
-    log = runs(embedded)
-    assert (log["differ"], log["status"]) == ([], ["", ""])
-
-
-def runs(embedded: Project) -> dict[str, list[str]]:
-    """List the stages that a fresh clone ran by itself, that were forced and followed; and what differs."""
-    return json.loads(embedded.root.with_name("log.json").read_text(encoding="utf-8"))
+def test_a_fresh_clone_recomputes_what_it_lacks_and_by_force_gives_what_is_committed(
+    embedded: Project,
+) -> None:
+    """Byte for byte: tables, summaries and figures, and by the lock, which is the commit's, what Git does not hold."""
+    log = json.loads(embedded.root.with_name("log.json").read_text(encoding="utf-8"))
+    assert log.pop("by itself") == [*BY_ITSELF, *DRAWING]
+    assert set(log.pop("forced")) == set(embedded.pipeline) - set(DRAWING)
+    assert log == {"differ": [], "after": [], "status": ["", ""]}
 
 
 @pytest.mark.parametrize("table", ["correlation", "rsa", "separability"])
@@ -127,17 +114,17 @@ def test_every_figure_is_a_readable_png(embedded: Project) -> None:
 
 
 def test_claims_name_every_finding(embedded: Project) -> None:
-    claims = json.loads((embedded.root / "metrics/claims.json").read_text(encoding="utf-8"))
+    claims, summary = (
+        json.loads((embedded.root / f"metrics/{name}.json").read_text(encoding="utf-8"))
+        for name in ("claims", "summary")
+    )
+    assert set(claims) == {*CLAIMS, *TESTS}
     for name, claim in claims.items():
-        beyond = {"beyond_random_maps"} if name in CLAIMS else set()
-        assert set(claim) == {"measured", "post", "holds"} | beyond
+        assert set(claim) == {"measured", "post", "holds"} | ({"beyond_random_maps"} if name in CLAIMS else set())
         assert claim["measured"] is not None
     assert all(isinstance(claims[name]["holds"], bool) for name in CLAIMS)
-    summary = json.loads((embedded.root / "metrics/summary.json").read_text(encoding="utf-8"))
     held = {name for name, claim in claims.items() if claim["holds"]}
-    assert set(claims) == {*CLAIMS, *TESTS}
-    assert summary["claims"] == len(held & set(CLAIMS))
-    assert summary["tests"] == len(held & set(TESTS))
+    assert (summary["claims"], summary["tests"]) == (len(held & set(CLAIMS)), len(held & set(TESTS)))
 
 
 def test_the_summary_names_the_strongest_heads(embedded: Project) -> None:

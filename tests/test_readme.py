@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import subprocess
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from conftest import ROOT
 from dvc.cli.parser import get_main_parser
 from ruamel.yaml import YAML
 
+from stages.__main__ import POST
 from stages.artefacts.schema import STATUS
 from stages.artefacts.tables import read_table
 from stages.findings.claims import CLAIMS
@@ -253,10 +254,12 @@ def test_the_graph_is_that_of_the_pipeline() -> None:
     (drawing,) = [block for block in BLOCK.findall(read("stages/README.md")) if block.startswith("graph")]
     drawn = set()
     for line in drawing.splitlines()[1:]:
-        sources, targets = (re.findall(r"\w+", side) for side in line.split("-->"))
-        drawn |= {(source, target) for source in sources for target in targets}
+        sides = [re.findall(r"\w+", side) for side in line.split("-->")]
+        drawn |= {(a, b) for before, after in pairwise(sides) for a in before for b in after}
     assert {stage for arrow in drawn for stage in arrow} == set(pipeline)
     assert closure(drawn) == closure(real)
+    post = drawing.partition("[The post]")[2].partition(" end\n")[0]
+    assert set(re.findall(r"\w+", post)) == set(POST)
 
 
 def closure(arrows: set[tuple[str, str]]) -> set[tuple[str, str]]:

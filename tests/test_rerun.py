@@ -19,7 +19,6 @@ def reorder(project: Project) -> None:
 
 
 def own_words(project: Project, text: str) -> None:
-    """Write a words file of one's own, and use it."""
     (project.root / "own.csv").write_text(text, encoding="utf-8")
     project.set(words_file="own.csv")
 
@@ -34,10 +33,8 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
         lambda p: p.replace("params.yaml", "# How the figures look.", "# Looks."),
         reorder,
     ],
-    "`figures.theme`, a style sheet": [
-        lambda p: p.set(figures__theme="light"),
-        lambda p: p.replace("stages/plotting/light.mplstyle", "1f8a3b", "1f8a3c"),
-    ],
+    "`figures.theme`": [lambda p: p.set(figures__theme="light")],
+    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11")],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
@@ -127,13 +124,13 @@ def moves_all(project: Project, change: str) -> bool:
 
 def following(project: Project, stage: str) -> set[str]:
     """Return the stages that depend on a stage, or on what depends on it."""
-    reached = set(project.paths(stage, "outs"))
-    found: set[str] = set()
-    for name in project.pipeline:  # each stands below those that it depends on
-        if any(out == dep or out.startswith(f"{dep}/") for dep in project.paths(name, "deps") for out in reached):
-            reached |= set(project.paths(name, "outs"))
-            found.add(name)
-    return found
+    made = project.paths(stage, "outs")
+    needs = {
+        name
+        for name in project.pipeline
+        if any(f"{out}/".startswith(f"{dep}/") for dep in project.paths(name, "deps") for out in made)
+    }
+    return needs.union(*(following(project, name) for name in needs))
 
 
 def test_what_follows_similarity_runs_after_all_of_them_and_then_nothing_is_left(project: Project) -> None:

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from stages.pipeline import mistakes
 from stages.pipeline.errors import UserError
 
 #: What ends a command in order; Windows has no SIGHUP.
 ENDS = tuple(dict.fromkeys((signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))))
-#: How torch says, in a RuntimeError, that the processor's or an accelerator's memory is full.
-NO_MEMORY = re.compile("out of memory|(can't allocate|not enough) memory")
 #: Errors of the machine, not of the code: a disk that is full, read-only or broken, a file or folder that may not be
 #: written, a file in the place of a folder or the other way round, too long a name.
 REFUSED = {
@@ -52,11 +51,11 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     except KeyboardInterrupt as error:
         said, code = str(error) or interrupted, 130
     except MemoryError as error:
-        said = f"not enough memory: {error}".removesuffix(": ")
+        said = f"{mistakes.NO_MEMORY}: {error}".removesuffix(": ")
     except RuntimeError as error:
         if not no_memory(error):
             raise
-        said = "not enough memory: take fewer words at a time, model.device_map: auto, or a smaller model"
+        said = mistakes.NO_MEMORY_OF_TORCH
     except BrokenPipeError:  # who read it has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
@@ -70,7 +69,8 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
 
 def no_memory(error: BaseException) -> bool:
     """Return whether an error says that torch found too little memory; known by its text, as torch is not imported."""
-    return isinstance(error, RuntimeError) and bool(NO_MEMORY.search(str(error)))
+    said = "out of memory|(can't allocate|not enough) memory"
+    return isinstance(error, RuntimeError) and bool(re.search(said, str(error)))
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def need_commit() -> None:
     except SCMError:
         empty = True
     if empty:
-        raise UserError("this is no Git repository with a commit: `git init && git add -A && git commit -m start`")
+        raise UserError(mistakes.NO_COMMIT)
 
 
 def warn(text: str) -> None:

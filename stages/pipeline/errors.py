@@ -7,10 +7,7 @@ LONGEST = 60
 
 
 class UserError(Exception):
-    """A mistake of the user's: the message says what is wrong, where, and what would be right, in plain words.
-
-    A stage that ends with it prints the message without a traceback and exits 1 (`stages/pipeline/stage.py`).
-    """
+    """A mistake of the user's, told without a traceback: what is wrong, where, and what would be right."""
 
 
 def shortened(text: str) -> str:

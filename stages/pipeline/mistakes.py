@@ -1,57 +1,155 @@
-"""Mistakes in settings, in the user's words: of one setting, of two together, and what pydantic finds."""
+"""What a user is told of a run, top to bottom: the machine, files, words, settings, and what pydantic finds in them.
+
+What ends a command before this module is imported stands in `stages/__init__.py`.
+"""
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from operator import getitem
+from math import ceil
+from operator import attrgetter, getitem
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
-from stages.pipeline.errors import shortened
-from stages.pipeline.word_lists import NO_TEXT, check_words
+from stages.pipeline.errors import UserError, shortened
 
+# A run, and the machine: of `command.py` and `stage.py`.
+INTERRUPTED = "interrupted, nothing was written"
+ALL_WRITTEN = "interrupted just when all was written: run `dvc repro` again"
+NO_MEMORY = "not enough memory"
+NO_MEMORY_OF_TORCH = f"{NO_MEMORY}: take fewer words at a time, model.device_map: auto, or a smaller model"
+NO_COMMIT = "this is no Git repository with a commit: `git init && git add -A && git commit -m start`"
+NO_STAGE = "dvc.yaml has no stage {}: `git restore dvc.yaml` brings it back"
+NO_FILE = "{}: there is no file {}"
+NOT_THERE = "{} is not there: run `dvc repro`, which makes it or names what is missing"
+CHANGED = "changed while the stage ran: {}; nothing was written\nrun `dvc repro` again"
+# What only a captured run can check: of `settings.py`.
+NO_LAYER = "{}: {} is not a layer of {}, which has {}"
+NO_TOKEN = "{}: {} is outside the prompt of {} tokens: {} to {}"
 
-def no_text(text: str) -> str:
-    """Refuse text that is empty, has spaces around it or does not stand on one line."""
-    if not text.strip() or text != text.strip():
-        raise ValueError(f"{text!r} is empty or has spaces around it")
-    if NO_TEXT.search(text):
-        raise ValueError(f"{text!r} holds a character that is no text")
-    return text
-
-
-def no_word(template: str) -> str:
-    """Refuse a sentence without a place for the word."""
-    if template.count("{word}") != 1:
-        raise ValueError(f"{template!r} must hold {{word}} exactly once, where each word is put in")
-    return template
-
-
-def in_reference_words(words: list[str]) -> list[str]:
-    """Refuse a list that has no spread, or a word twice."""
-    if len(words) == 1:
-        raise ValueError("a single word has no spread: list more, or none to take the words of the analysis")
-    return _once(words)
-
-
-def in_sentences(templates: dict[str, str], taken: Collection[str]) -> dict[str, str]:
-    """Refuse names that are `taken`, as the table of results uses them otherwise, and a sentence twice."""
-    if both := set(taken) & set(templates):
-        raise ValueError(f"a sentence cannot be called {min(both)}: the table of results does so otherwise")
-    _once(list(templates.values()))
-    return templates
+#: Setting → who uses it, t and m: fewer than t / alpha - m draws cannot reach the level alpha. The smallest
+#: p of P permutations is 1 / (P + 1), of D draws of nulls 2 / (D + 1); an interval leaves alpha / 2 out at either end.
+DRAWS = {
+    "inference.permutations": (("inference",), 1, 1),
+    "inference.bootstraps": (("inference", "controls"), 2, 0),
+    "nulls.draws": (("nulls",), 2, 1),
+    "sentences.bootstraps": (("sentences",), 2, 0),
+}
+#: What a table or a log cannot hold, as tabs and line breaks, or nobody sees, as a zero-width space; joiners are seen
+#: between letters of some scripts, not beside ASCII.
+NO_TEXT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]|[\u200c\u200d](?![^\x00-\x7f])"
+)
 
 
-def in_model(model: Any) -> None:
+def of_file(path: str | Path, error: Exception, line: int = 0) -> UserError:
+    """Return what `error` says of a file of the user's, a list of words or YAML."""
+    said = getattr(error, "problem", None) or str(error)
+    match error:
+        case FileNotFoundError():
+            return UserError(f"{path} is missing: run this in the repository's own folder")
+        case OSError():
+            return UserError(f"{path} cannot be read: {error.strerror}")
+        case RecursionError():
+            return UserError(f"{path} cannot be read: too many brackets within each other")
+        case UnicodeDecodeError():
+            line, said = error.object.count(b"\n", 0, error.start) + 1, "not UTF-8 text: save it again in that encoding"
+        case _:
+            mark = getattr(error, "problem_mark", None)
+            kind = "CSV" if line else "YAML"
+            line, said = mark.line + 1 if mark else line, f"not valid {kind}: {said.splitlines()[0]}"
+    return UserError(f"{path}, line {line}: {said}" if line else f"{path}: {said}")
+
+
+def in_header(header: Sequence[str], columns: Sequence[str]) -> str:
+    """Return what is wrong with the first line of a list of words, if anything."""
+    for name in columns:
+        if header.count(name) != 1:
+            found = f"two columns {name}" if name in header else f"no column {name}"
+            other = re.search(r"[;\t|]", header[0]) if len(header) == 1 else None
+            why = f"cells are separated by {other.group()!r} instead of a comma" if other else f"found {list(header)}"
+            return f"{found}: the first line must be {','.join(columns)}; {why}"
+    return ""
+
+
+def in_row(cells: Mapping[str, str], found: int, wanted: int) -> list[str]:
+    """List what is wrong with a row of a list of words: its named cells, of `found` where `wanted` are."""
+    if found != wanted:
+        hint = "; text with a comma in it goes in quotes" if found > wanted else ""
+        return [f"{found} cells, the first line names {wanted} columns{hint}"]
+    mistakes = [f"the {name} is empty" for name, cell in cells.items() if not cell]
+    held = [(name, cell) for name, cell in cells.items() if NO_TEXT.search(cell)]
+    return mistakes + [f"the {name} {cell!r} holds a character that is no text" for name, cell in held]
+
+
+def in_word_list(
+    words: Mapping[str, Sequence[str]], source: str = "words", lines: Mapping[str, Sequence[int]] | None = None
+) -> None:
+    """Raise a `ValueError` if a list of words (category → its words) cannot be analysed.
+
+    `source` names it: the key of params.yaml, or a file, of which `lines` are those that hold each word.
+    """
+    if len(words) < 2:
+        raise ValueError(f"{source}: {len(words)} category, at least two are compared: add words of another")
+    first: dict[str, str] = {}
+    for category, word in ((category, word) for category, listed in words.items() for word in listed):
+        if word in first:
+            where = f"twice in {category}" if first[word] == category else f"in {first[word]} and in {category}"
+            where += f" (lines {' and '.join(map(str, lines[word]))})" if lines else ""
+            raise ValueError(f"{source}: {word!r} is listed {where}: each word counts once")
+        first[word] = category
+    for category, listed in words.items():
+        if len(listed) < 2:
+            found = "is empty" if not listed else "has a single word"
+            raise ValueError(f"{source}: the category {category} {found}, a pair within it needs at least two")
+    within = sum(len(listed) * (len(listed) - 1) // 2 for listed in words.values())
+    for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
+        if pairs < 3:
+            raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
+
+
+def _rule(broken: Callable[[Any], Any], said: str) -> AfterValidator:
+    """Return a check of one setting, which `said` tells of where `broken` finds something: {0} the value, {1} that."""
+
+    def check(value: Any) -> Any:
+        if found := broken(value):
+            raise ValueError(said.format(value, found))
+        return value
+
+    return AfterValidator(check)
+
+
+def _twice(listed: Sequence[str] | Mapping[str, str]) -> list[str]:
+    texts = list(listed.values() if isinstance(listed, Mapping) else listed)
+    return sorted({text for text in texts if texts.count(text) > 1})
+
+
+def not_called(*taken: str) -> AfterValidator:
+    """Return a check of sentences by name, of which the table of results uses those `taken` otherwise."""
+    said = "a sentence cannot be called {1[0]}: the table of results does so otherwise"
+    return _rule(lambda named: sorted({*taken} & set(named)), said)
+
+
+TRIMMED = _rule(lambda text: not text or text != text.strip(), "{0!r} is empty or has spaces around it")
+VISIBLE = _rule(NO_TEXT.search, "{0!r} holds a character that is no text")
+ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")
+SPREAD = _rule(lambda words: len(words) == 1, "a single word has no spread: list more, or none to take those below")
+ONCE = _rule(_twice, "{1[0]!r} is listed twice")
+
+
+def in_model(model: Any) -> Any:
     """Refuse keys of section `model` that exclude each other."""
     if model.device_map == "auto" and model.weights == "random":
         raise ValueError("device_map: auto spreads weights as it reads them, it cannot go with weights: random")
+    return model
 
 
-def in_settings(settings: Any) -> None:
-    """Refuse words that cannot be analysed, and settings that exclude each other."""
-    check_words(settings.words)
+def in_settings(settings: Any) -> Any:
+    """Refuse words that cannot be analysed, settings that exclude each other, and too few draws for the level."""
+    in_word_list(settings.words)
     target, kept = settings.tokens.target, settings.capture.positions
     if settings.similarity.average_sentences and not settings.sentences.enabled:
         raise ValueError("similarity.average_sentences: there is nothing to average, sentences.enabled is false")
@@ -62,12 +160,18 @@ def in_settings(settings: Any) -> None:
             raise ValueError(
                 f"capture.positions: {kept} lacks tokens.{name}, which is {token}: list it as it is written there"
             )
+    alpha = settings.inference.alpha
+    for key, (users, _, _) in DRAWS.items():
+        draws, least = attrgetter(key)(settings), least_draws(key, alpha)
+        if draws != "auto" and draws < least and any(getattr(settings, section).enabled for section in users):
+            raise ValueError(f"{key}: {draws} is too few: inference.alpha: {alpha:g} needs at least {least}")
+    return settings
 
 
-def _once(listed: list[str]) -> list[str]:
-    if twice := sorted({text for text in listed if listed.count(text) > 1}):
-        raise ValueError(f"{twice[0]!r} is listed twice")
-    return listed
+def least_draws(key: str, alpha: float) -> int:
+    """Return how many draws a setting, a key of `DRAWS`, needs for a test or interval of the level `alpha`."""
+    _, tails, itself = DRAWS[key]
+    return ceil(tails / alpha - 1e-9) - itself
 
 
 def in_words(error: ValidationError, schema: type[BaseModel], raw: Any) -> list[str]:
@@ -88,7 +192,8 @@ def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
         case "extra_forbidden" | "invalid_key":
             known = list(_locate(path[:-1], tree)[2]["properties"])
             close = difflib.get_close_matches(str(path[-1]), known, n=1)
-            return f"{place} is not a setting; {f'did you mean {close[0]}?' if close else f'known: {_listed(known)}'}"
+            hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+            return f"{place} is not a setting; {hint}"
         case "value_error":
             return f"{place}: {problem['ctx']['error']}".removeprefix(": ")
     wanted = _wanted(node)
@@ -97,7 +202,7 @@ def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
     if node.get("type") in ("array", "object"):
         return f"{place}: write {wanted}"
     if choices := node.get("enum"):
-        return f"{place}: {_shown(value)} is not known; choose one of {_listed(choices)}"
+        return f"{place}: {_shown(value)} is not known; choose one of {', '.join(choices)}"
     if "anyOf" in node:  # the input is what one of the alternatives did not take, which may be a part of the value
         value = reduce(getitem, path, raw)
         return f"{place}: {_shown(value)} is neither {wanted.replace(' or ', ' nor ', 1)}"
@@ -138,26 +243,17 @@ def _wanted(node: dict) -> str:
         return node["description"]
     match node:
         case {"properties": keys}:
-            return f"its settings below it, one a line: {_listed(keys)}"
+            return f"its settings below it, one a line: {', '.join(keys)}"
         case {"const": value}:
             return str(value)
         case {"enum": choices}:
-            return f"one of {_listed(choices)}"
+            return f"one of {', '.join(choices)}"
         case {"anyOf": alternatives}:
             return " or ".join(map(_wanted, alternatives))
         case {"type": "boolean"}:
             return "true or false"
-        case {"type": "integer"}:
-            return f"a whole number{_range(node)}"
-        case {"type": "number"}:
-            return f"a number{_range(node)}"
+        case {"type": "integer" | "number" as kind}:
+            low, high = node.get("minimum"), node.get("maximum")
+            within = f" from {low} to {high}" if high is not None else f" of {low} or more" if low is not None else ""
+            return ("a whole number" if kind == "integer" else "a number") + within
     return "text"
-
-
-def _range(node: dict) -> str:
-    low = f" of {node['minimum']} or more" if "minimum" in node else ""
-    return f" from {node['minimum']} to {node['maximum']}" if "maximum" in node else low
-
-
-def _listed(names: Iterable[Any]) -> str:
-    return ", ".join(map(str, names))

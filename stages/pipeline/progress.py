@@ -14,13 +14,7 @@ Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 
 def progress(name: str, unit: str = "block") -> Progress:
-    """Return a function that yields steps, with a bar in a terminal where they take more than two seconds in all.
-
-    Parameters
-    ----------
-    name, unit : str
-        What the bar says is done, and what a step is called.
-    """
+    """Return a function that yields steps, with a bar in a terminal where all of them take more than two seconds."""
     return lambda steps: tqdm(steps, desc=name, unit=unit, delay=2, disable=None)  # None: where no terminal is
 
 

@@ -1,9 +1,8 @@
 """The schema of params.yaml: its sections, their keys, and what each may be."""
 
-from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.geometry.names import ComparisonName, MetricName, TransformName
 from stages.pipeline import mistakes
@@ -18,13 +17,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-Text = Annotated[str, AfterValidator(mistakes.no_text)]
-Template = Annotated[str, AfterValidator(mistakes.no_word)]
+Text = Annotated[str, mistakes.TRIMMED, mistakes.VISIBLE]
+Template = Annotated[str, mistakes.ONE_WORD]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
 Draws = Annotated[int, Field(ge=20, le=100_000)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Positions = Annotated[list[int], Field(min_length=1, description="a list of whole numbers such as [1, -1]")]
+
+
+class Switch(Section):
+    """Something that is done or left out."""
+
+    enabled: bool
 
 
 class Model(Section):
@@ -39,11 +44,7 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda", "mps"]
     device_map: Literal["none", "auto"]
     max_memory: dict[int | Text, Memory] = Field(description="a mapping such as {0: 20GB, cpu: 8GB}")
-
-    @model_validator(mode="after")
-    def _together(self) -> "Model":
-        mistakes.in_model(self)
-        return self
+    _together = model_validator(mode="after")(mistakes.in_model)
 
 
 class Prompt(Section):
@@ -71,17 +72,16 @@ class Similarity(Section):
 
     metric: MetricName
     transform: TransformName
-    reference_words: Annotated[Words, AfterValidator(mistakes.in_reference_words)]
+    reference_words: Annotated[Words, mistakes.SPREAD, mistakes.ONCE]
     average_sentences: bool
 
 
-class Sentences(Section):
+class Sentences(Switch):
     """Further sentences around each word."""
 
-    enabled: bool
-    templates: Annotated[
-        dict[Text, Template], AfterValidator(partial(mistakes.in_sentences, taken=(ALL_SENTENCES, OWN_SENTENCE)))
-    ] = Field(min_length=2, description="a name for each of two or more sentences, and behind it the sentence")
+    templates: Annotated[dict[Text, Template], mistakes.not_called(ALL_SENTENCES, OWN_SENTENCE), mistakes.ONCE] = Field(
+        min_length=2, description="a name for each of two or more sentences, and behind it the sentence"
+    )
     bootstraps: Literal["auto"] | Draws
 
 
@@ -91,10 +91,9 @@ class Rsa(Section):
     comparison: ComparisonName
 
 
-class Inference(Section):
+class Inference(Switch):
     """Tests and intervals."""
 
-    enabled: bool
     permutations: int = Field(ge=19, le=1_000_000)
     shuffles: Literal["auto", "independent", "crossed"]
     bootstraps: Literal["auto"] | Draws
@@ -102,25 +101,12 @@ class Inference(Section):
     seed: Seed
 
 
-class Controls(Section):
-    """What the input gives, and other choices."""
-
-    enabled: bool
-
-
-class Nulls(Section):
+class Nulls(Switch):
     """The ladder of nulls."""
 
-    enabled: bool
     draws: Literal["auto"] | Annotated[int, Field(ge=20, le=10_000)]
     precision: Literal["auto", "double", "single"]
     seed: Seed
-
-
-class Heads(Section):
-    """The scores of single attention heads."""
-
-    enabled: bool
 
 
 class Figures(Section):
@@ -144,14 +130,10 @@ class Settings(Section):
     focus_layer: int = Field(ge=0)
     inference: Inference
     nulls: Nulls
-    controls: Controls
-    heads: Heads
+    controls: Switch
+    heads: Switch
     sentences: Sentences
     figures: Figures
     words_file: Text
     words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")
-
-    @model_validator(mode="after")
-    def _together(self) -> "Settings":
-        mistakes.in_settings(self)
-        return self
+    _together = model_validator(mode="after")(mistakes.in_settings)

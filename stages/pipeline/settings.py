@@ -1,20 +1,23 @@
-"""The settings of a run: params.yaml, read and checked; and the two that only a captured run can check."""
+"""The settings of a run: params.yaml, read and checked; and those that only a captured run can check."""
 
+import re
 from collections.abc import Callable, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
+from stages.pipeline import mistakes
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import in_words
-from stages.pipeline.schema import Settings
+from stages.pipeline.schema import Section, Settings
 
 PARAMS = Path("params.yaml")
 #: Mistakes that are told at once.
 MOST = 5
+#: Brackets within each other that a YAML file may have.
+DEEPEST = 100
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -25,25 +28,18 @@ def read_yaml(path: str | Path) -> Any:
     Raises
     ------
     UserError
-        If the file is missing or not YAML; the message names the line.
+        If the file cannot be read or is not YAML; the message names the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run this in the repository's own folder") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text: save it again in that encoding") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     for pure in (False, True):  # the parser in C is five times as fast, the one in Python names the right line
         try:
+            text = Path(path).read_text(encoding="utf-8")
+            depths = accumulate((1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text)), initial=0)
+            if max(depths) > DEEPEST:  # the parser in C would end the process
+                raise RecursionError
             return YAML(typ="safe", pure=pure).load(text)
-        except YAMLError as error:
+        except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
             mistake = error
-    mark = getattr(mistake, "problem_mark", None)
-    line = f", line {mark.line + 1}" if mark else ""
-    said = str(getattr(mistake, "problem", mistake)).splitlines()[0]
-    raise UserError(f"{path}{line}: not valid YAML: {said}")
+    raise mistakes.of_file(path, mistake)
 
 
 def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
@@ -60,7 +56,7 @@ def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        lines = [f"{path}: {line}" for line in in_words(error, schema, raw)]
+        lines = [f"{path}: {line}" for line in mistakes.in_words(error, schema, raw)]
         more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
         raise UserError("\n".join([*lines[:MOST], *more])) from None
 
@@ -70,10 +66,31 @@ def load(path: str | Path = PARAMS) -> Settings:
     return read_checked(path, Settings, f"settings: it must have the sections {', '.join(Settings.model_fields)}")
 
 
+def by_key(settings: Settings) -> dict[str, Any]:
+    """Return every setting by its key, such as ``model.name``."""
+    found = {}
+    for name, value in settings:
+        found |= {f"{name}.{key}": inner for key, inner in value} if isinstance(value, Section) else {name: value}
+    return found
+
+
 def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this model") -> None:
-    """Raise a `UserError` if a layer is not among those captured; only a captured run knows them."""
+    """Raise a `UserError` if a layer is not among those captured."""
     if layer not in layers:
-        raise UserError(f"{setting}: {layer} is not a layer of {of}, which has {in_short(layers)}")
+        raise UserError(mistakes.NO_LAYER.format(setting, layer, of, in_short(layers)))
+
+
+def find_token(token: int, length: int, setting: str) -> int:
+    """Return the place of a token in a prompt of `length` tokens, counted from 0.
+
+    Raises
+    ------
+    UserError
+        If the prompt has no such token; `setting` is the key of params.yaml that chose it.
+    """
+    if not -length <= token < length:
+        raise UserError(mistakes.NO_TOKEN.format(setting, token, length, -length, length - 1))
+    return token % length
 
 
 def check_ahead(ahead: Callable[[str], Any], layers: Sequence[int], length: int) -> None:
@@ -97,16 +114,3 @@ def in_short(numbers: Sequence[int]) -> str:
     """
     runs = [[number for _, number in run] for _, run in groupby(enumerate(numbers), lambda at: at[1] - at[0])]
     return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
-
-
-def find_token(token: int, length: int, setting: str) -> int:
-    """Return the place of a token in a prompt of `length` tokens, counted from 0; only a captured run knows the length.
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token; `setting` is the key of params.yaml that chose it.
-    """
-    if not -length <= token < length:
-        raise UserError(f"{setting}: {token} is outside the prompt of {length} tokens: {-length} to {length - 1}")
-    return token % length

@@ -3,54 +3,43 @@
 import atexit
 import gc
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from stages import SOURCES, digest_sources
-from stages.pipeline import command, outputs
+from stages.pipeline import command, mistakes, outputs
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import PARAMS, load, read_yaml
+from stages.pipeline.settings import PARAMS, by_key, load, read_yaml
 
 PIPELINE = Path("dvc.yaml")
 
 
 class Declared:
-    """The settings, cut down to the keys that a stage declares in dvc.yaml.
+    """The settings that a stage declares in dvc.yaml; reading another is an error of the code: DVC would not rerun."""
 
-    Reading any other key is an error in the code: DVC would not rerun the stage when that key changes.
-    """
-
-    def __init__(self, values: Any, keys: set[str], prefix: str = "") -> None:
-        self._values, self._keys, self._prefix = values, keys, prefix
+    def __init__(self, values: Mapping[str, Any], prefix: str = "") -> None:
+        self._values, self._prefix = values, prefix
 
     def __getattr__(self, name: str) -> Any:
         key = self._prefix + name
-        if key in self._keys:
-            return getattr(self._values, name)
-        if any(declared.startswith(f"{key}.") for declared in self._keys):
-            return Declared(getattr(self._values, name), self._keys, f"{key}.")
+        if key in self._values:
+            return self._values[key]
+        if any(declared.startswith(f"{key}.") for declared in self._values):
+            return Declared(self._values, f"{key}.")
         raise AttributeError(f"{key} is not among this stage's params in {PIPELINE}")
 
 
 class Stage:
-    """One run of a stage: what it may read, where it writes, and the guard between the two.
+    """One run of a stage, named as in dvc.yaml: what it may read, where it writes, and the guard between the two.
 
-    Used as a context manager. When made, it takes the digests of the stage's dependencies and the values of its
-    parameters. `output` and `folder` return temporary paths. On a clean exit the guard looks at dependencies and
-    parameters again: DVC records them as they are when a stage *ends*, so that a file edited meanwhile would leave a
-    green lock over stale data. Unless something changed, the temporaries are then renamed to the outputs, one after
-    the other; otherwise, and after any error, they are removed and the earlier outputs stay as they were. A kill
-    between two of the renames leaves some outputs new and some old. The next `dvc repro` then runs the stage again, as
-    what it finds is not what dvc.lock records.
-
-    Parameters
-    ----------
-    name : str
-        The stage's name in dvc.yaml.
+    A context manager. On a clean exit the guard looks again at dependencies and parameters: DVC records them as they
+    are when a stage *ends*, so that a file edited meanwhile would leave a green lock over stale data. Unless something
+    changed, the temporary files are renamed to the outputs, one after the other; otherwise, and after any error, they
+    are removed and the earlier outputs stay. After a kill between two renames some outputs are new and some old: the
+    next `dvc repro` finds other files than dvc.lock records, and runs the stage again.
 
     Raises
     ------
@@ -60,35 +49,34 @@ class Stage:
 
     def __init__(self, name: str) -> None:
         declared = _declaration(name)
-        self.name = name
-        self._keys = set(declared.get("params", []))
-        self._outs = _paths(declared["outs"])
-        self._values = load()
+        self.name, self._params, self._outs = name, declared.get("params", []), _paths(declared["outs"])
+        self._all = by_key(load())
         self._deps = list(dict.fromkeys(self._resolve(path) for path in _paths(declared["deps"])))
-        self.settings = Declared(self._values, self._keys)
+        self.values = self._chosen(self._all)
+        self.settings = Declared(self.values)
         # Of this package as it was before anything of it was imported, of other files as they are now.
-        self._digests = _digest(self._deps, SOURCES)
+        self._digests = self._digest(SOURCES)
         self._written: set[str] = set()
 
     def _resolve(self, path: str) -> str:
         """Replace ``${key}`` by that setting: DVC's way to depend on a file that the user names."""
         if not (key := _template(path)):
             return path
-        path = attrgetter(key)(self._values)
-        if not Path(path).is_file():
-            raise UserError(f"{key}: there is no file {path}")
-        return path
+        if not Path(self._all[key]).is_file():
+            raise UserError(mistakes.NO_FILE.format(key, self._all[key]))
+        return self._all[key]
+
+    def _chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Cut settings down to the keys and sections that the stage declares."""
+        return {key: value for key, value in values.items() if {key, key.partition(".")[0]} & set(self._params)}
 
     def ahead(self, key: str) -> Any:
-        """Return a setting that only later stages use, to refuse it before anything is written that it does not fit.
-
-        It must not change what this stage writes: DVC does not rerun the stage when it changes.
-        """
-        return attrgetter(key)(self._values)
+        """Return a setting of later stages, to refuse it in time; what this stage writes must not depend on it."""
+        return self._all[key]
 
     def input(self, path: str) -> Path:
-        """Return the path of a declared dependency."""
-        if path not in self._deps:
+        """Return the path of a declared dependency, or of a file in one."""
+        if not any(path == dep or path.startswith(f"{dep}/") for dep in self._deps):
             raise AssertionError(f"{path} is not among the deps of stage {self.name} in {PIPELINE}")
         return Path(path)
 
@@ -118,7 +106,7 @@ class Stage:
                 self._guard()
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
-                with command.signals_held("interrupted just when all was written: run `dvc repro` again"):
+                with command.signals_held(mistakes.ALL_WRITTEN):
                     for path in self._outs:
                         outputs.publish(path)
                     self._sweep()
@@ -131,16 +119,22 @@ class Stage:
             outputs.sweep(path)
 
     def _guard(self) -> None:
-        now = _digest(self._deps, digest_sources(Path()))
+        now = self._digest(digest_sources(Path()))
         changed = sorted(path for path in self._digests | now if self._digests.get(path) != now.get(path))
-        if self._keys:
-            now, values = load(), self._values
-            differ = [key for key in sorted(self._keys) if attrgetter(key)(now) != attrgetter(key)(values)]
-            changed += [f"{key} in {PARAMS}" for key in differ]
+        values = self._chosen(by_key(load())) if self.values else {}
+        changed += [f"{key} in {PARAMS}" for key in sorted(values) if values[key] != self.values[key]]
         if changed:
-            raise UserError(
-                f"changed while the stage ran: {', '.join(changed)}; nothing was written\nrun `dvc repro` again"
-            )
+            raise UserError(mistakes.CHANGED.format(", ".join(changed)))
+
+    def _digest(self, sources: Mapping[str, str]) -> dict[str, str]:
+        """Return the digest of every file that dependencies name; those of this package are given."""
+        digests = {}
+        for dep in self._deps:
+            if dep.startswith("stages/"):
+                digests |= {path: found for path, found in sources.items() if f"{path}/".startswith(f"{dep}/")}
+            else:
+                digests |= {path.as_posix(): _digest_file(path) for path in _files(Path(dep))}
+        return digests
 
 
 #: The process ends with the stage: nothing is gained by a last search for garbage in all that it imported.
@@ -148,18 +142,11 @@ atexit.register(gc.freeze)
 
 
 def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
-    """Run a stage as a command: `--help`, the guard, plain errors, exit code 1 for what the user can mend.
+    """Run the stage `name` of dvc.yaml as a command, which ends with exit code 1 after what the user can mend.
 
-    Parameters
-    ----------
-    name : str
-        The stage's name in dvc.yaml.
-    recipe : callable
-        Takes the `Stage`; reads its inputs, writes its outputs.
-    description : str
-        For `--help`: the module's docstring.
+    `recipe` takes the `Stage`, reads its inputs and writes its outputs; `--help` shows the `description`.
     """
-    with command.plain_errors(name, interrupted="interrupted, nothing was written", before="\n"):
+    with command.plain_errors(name, interrupted=mistakes.INTERRUPTED, before="\n"):
         declared = _declaration(name)
         listed = {
             "settings": declared.get("params", []),
@@ -178,7 +165,7 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 def _declaration(name: str) -> Mapping[str, Any]:
     stages = read_yaml(PIPELINE)
     if name not in (found := stages.get("stages") or {} if isinstance(stages, Mapping) else {}):
-        raise UserError(f"{PIPELINE} has no stage {name}: `git restore {PIPELINE}` brings it back")
+        raise UserError(mistakes.NO_STAGE.format(name))
     return found[name]
 
 
@@ -192,16 +179,11 @@ def _template(path: str) -> str | None:
     return path[2:-1] if path.startswith("${") else None
 
 
-def _digest(deps: Sequence[str], sources: Mapping[str, str]) -> dict[str, str]:
-    """Return the digest of every file that dependencies name; those of this package, by file or room, are given."""
-    digests = {}
-    for dep in deps:
-        if dep.startswith("stages/"):
-            digests |= {path: digest for path, digest in sources.items() if path == dep or path.startswith(f"{dep}/")}
-        else:
-            files = Path(dep).rglob("*") if Path(dep).is_dir() else [Path(dep)]
-            digests |= {path.as_posix(): _digest_file(path) for path in files if not path.is_dir()}
-    return digests
+def _files(path: Path) -> list[Path]:
+    """Return a file, or those of a folder that are neither hidden nor pages for people, much as in .dvcignore."""
+    if not path.is_dir():
+        return [path]
+    return [f for f in path.rglob("*") if not (f.is_dir() or f.suffix == ".md" or f.name.startswith("."))]
 
 
 def _digest_file(path: Path) -> str:
@@ -209,4 +191,4 @@ def _digest_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise UserError(f"{path} is not there: run `dvc repro`, which makes it or names what is missing") from None
+        raise UserError(mistakes.NOT_THERE.format(path)) from None
