@@ -110,9 +110,9 @@ def become(
     os._exit(0)  # an interpreter that is taken down tidily would copy every page
 
 
-if sys.argv[1] == "ask":
-    ask(sys.argv[2], sys.argv[3:])
-else:
+if __name__ == "__main__":
+    if sys.argv[1] == "ask":
+        ask(sys.argv[2], sys.argv[3:])
     import atexit
     import contextlib
     import gc
