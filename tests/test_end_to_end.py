@@ -151,10 +151,3 @@ def test_text_artefacts_end_lines_alike_everywhere(embedded: Project) -> None:
         content = path.read_bytes()
         assert content.endswith(b"\n"), path
         assert b"\r" not in content, path
-
-
-def test_a_second_run_has_nothing_to_do_and_a_forced_one_gives_the_same_bytes(undrawn: Project) -> None:
-    before = undrawn.outputs()
-    assert undrawn.repro() == []
-    assert set(undrawn.repro("--force")) == set(undrawn.pipeline)
-    assert undrawn.outputs() == before

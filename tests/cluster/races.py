@@ -28,7 +28,7 @@ def check_races(checks: Checks, desk: Project, server: Path, folder: Path) -> No
         shutil.copytree(desk.root, folder / f"machine-{index}", symlinks=True)
         machines.append(Project(folder / f"machine-{index}"))
     ours = {f"race-{index}": _again(machine, prefix, f"race-{index}") for index, machine in enumerate(machines)}
-    done = _push_at_once(machines, *([name] for name in ours))
+    done = _push_at_once(machines, *(["origin", name] for name in ours))
     there = _refs(bare, prefix)
     good = all(code == 0 for code, _ in done) and all(there.get(name) == commit for name, commit in ours.items())
     checks.that(good, f"{TOGETHER} clones push an experiment each at once: all arrive", done)
@@ -38,15 +38,15 @@ def check_races(checks: Checks, desk: Project, server: Path, folder: Path) -> No
     checks.that(md5 and not wrong, "the data that they all sent at once are whole", wrong)
 
     commits = [_again(machine, prefix, "same") for machine in machines[:2]]
-    done = _push_at_once(machines[:2], ["same"], ["same"])
+    done = _push_at_once(machines[:2], ["origin", "same"], ["origin", "same"])
     won = commits.index(_refs(bare, prefix).get("same", commits[0]))
     checks.that(done[won][0] == 0 and "same" in _refs(bare, prefix), "the same name from two clones: one arrives", done)
     other = machines[1 - won]
-    plain = _push_at_once([other], ["same"])
+    plain = _push_at_once([other], ["origin", "same"])
     kept = _refs(bare, prefix)["same"] == commits[won]
     quiet = plain[0][0] == 0 and "diverged" in plain[0][1]
     checks.that(kept and quiet, "a second run under the same name does not replace it, yet exits 0", plain)
-    forced = _push_at_once([other], ["--force", "same"])
+    forced = _push_at_once([other], ["--force", "origin", "same"])
     replaced = _refs(bare, prefix)["same"] == commits[1 - won]
     checks.that(replaced, "with --force it does: what a task needs that runs again", forced)
 
@@ -77,9 +77,9 @@ def _again(machine: Project, prefix: str, name: str) -> str:
 
 
 def _push_at_once(machines: list[Project], *arguments: list[str]) -> list[tuple[int, str]]:
-    """Run `dvc exp push origin` in each clone at once; return the exit codes and what was written."""
+    """Run `dvc exp push` in each clone at once; return the exit codes and what was written."""
     running = [
-        machine.popen(sys.executable, "-m", "dvc", "exp", "push", "origin", *added)
+        machine.popen(sys.executable, "-m", "dvc", "exp", "push", *added)
         for machine, added in zip(machines, arguments, strict=True)
     ]
     written = [process.communicate(timeout=120)[0].partition("Having any troubles")[0] for process in running]
