@@ -26,38 +26,32 @@ from ruamel.yaml import YAML
 
 WORKSPACE = Path(__file__).parents[1]
 #: What a run is asked for and what it gives: the tests take the commit's, whatever the workspace was last used for.
-OF_THE_COMMIT = re.compile(r"params\.yaml|dvc\.lock|(metrics|plots)/.*\.(csv|json|png)|data/[^/]+\.csv")
+OF_THE_COMMIT = ("params.yaml", "dvc.lock", "data/*.csv", "metrics/**/*.csv", "metrics/**/*.json", "plots/**/*.png")
 
 
 def subject() -> Path:
     """Clone the workspace for the tests, with its uncommitted changes of code and pages: once for all workers."""
     if "TESTS_SUBJECT" not in os.environ:
-        folder = Path(tempfile.mkdtemp(prefix="subject")) / "repository"
-        cloned = subprocess.run(["git", "clone", "-q", str(WORKSPACE), str(folder)], capture_output=True, text=True)
-        if cloned.returncode:
+        folder = Path(tempfile.mkdtemp(prefix="subject"))
+        root = str(folder / "repository")
+        if subprocess.run(["git", "clone", "-qn", str(WORKSPACE), root], capture_output=True).returncode:
             pytest.exit("the tests need a commit: git init && git add -A && git commit -m start", 1)
-        for arguments in (["diff", "-z", "--name-only", "HEAD"], ["ls-files", "-oz", "--exclude-standard"]):
-            listed = subprocess.run(["git", *arguments], cwd=WORKSPACE, capture_output=True, check=True).stdout.decode()
-            for name in filter(None, listed.split("\0")):
-                if not OF_THE_COMMIT.fullmatch(name):
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(WORKSPACE / name, folder / name) if (WORKSPACE / name).exists() else remove(
-                        folder / name
-                    )
-        os.environ["TESTS_SUBJECT"] = str(folder)
-        atexit.register(shutil.rmtree, folder.parent, ignore_errors=True)
+        from_workspace = (f"--git-dir={root}/.git", f"--work-tree={WORKSPACE}", "-C", str(WORKSPACE))
+        kept = [f":(exclude,glob){pattern}" for pattern in OF_THE_COMMIT]
+        for command in (
+            ("-C", root, "reset", "-q"),
+            (*from_workspace, "add", "-A", "--", ".", *kept),
+            ("-C", root, "checkout-index", "-qa"),
+        ):
+            subprocess.run(["git", *command], check=True, capture_output=True)
+        os.environ["TESTS_SUBJECT"] = root
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(os.environ["TESTS_SUBJECT"])
-
-
-def remove(path: Path) -> None:
-    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 ROOT = subject()
 
 TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "lime"]}
-
-
 #: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
 LONG = (
     *("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing"),
@@ -73,9 +67,6 @@ LONG = (
 )
 #: Names the folder of the `python` that asks the server of tests/warm.py; workers get it with their environment.
 WARM = "WARM_PYTHON"
-#: No hub: nothing here may reach a network.
-OFFLINE = {"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-
 
 #: What importing torch, transformers and the tests leaves is all needed: looking for garbage in it takes seconds.
 gc.disable()
@@ -131,7 +122,7 @@ class Project:
         self.root = root
         self.env = {
             **os.environ,
-            **OFFLINE,
+            **{"HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"},  # nothing here may reach a network
             "HF_HOME": str(root.parent / "hub"),
             # Git, and DVC where it keeps experiments, ask who commits.
             **{f"GIT_{role}_NAME": "test" for role in ("AUTHOR", "COMMITTER")},
@@ -167,15 +158,8 @@ class Project:
 
     def popen(self, *command: str) -> subprocess.Popen:
         """Start a command that will be killed or interrupted: no warm interpreter anywhere in it."""
-        return subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self._env(cold=True),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.root, env=self._env(cold=True), start_new_session=True, **pipes)
 
     @property
     def pipeline(self) -> dict:
@@ -198,15 +182,11 @@ class Project:
 
     def set(self, **values) -> None:
         """Change settings: set(similarity__metric="euclidean"); comments and order stay."""
-        yaml = YAML()
-        path = self.root / "params.yaml"
+        yaml, path = YAML(), self.root / "params.yaml"
         params = yaml.load(path.read_text(encoding="utf-8"))
         for key, value in values.items():
             *sections, name = key.split("__")
-            section = params
-            for part in sections:
-                section = section[part]
-            section[name] = value
+            functools.reduce(dict.__getitem__, sections, params)[name] = value
         with path.open("w", encoding="utf-8") as file:
             yaml.dump(params, file)
 
@@ -222,6 +202,10 @@ def stages_run(said: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", said)
 
 
+def remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def digest(path: Path) -> str | None:
     """Digest a file, or the names and contents of a folder's files."""
     if path.is_dir():
@@ -232,14 +216,8 @@ def digest(path: Path) -> str | None:
 
 
 def copy_repository(target: Path) -> Project:
-    """Copy what Git tracks, and what it does not ignore, into a new repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
-    ).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target / name)
+    """Copy what is tested, without its history, into a new repository."""
+    subprocess.run(["git", "checkout-index", "-a", f"--prefix={target}/"], cwd=ROOT, check=True)
     # Compiled once for all stages of all copies of it. By the source's digest: times miss an edit in the same second.
     compileall.compile_dir(target / "stages", quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
     project = Project(target)
@@ -281,14 +259,11 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 def make_embedded(root: Path) -> None:
-    """Run what a fresh clone runs by itself; then all but the drawings by force; then what follows from that."""
+    """Run what a fresh clone runs by itself, then all others by force, and then what follows from that."""
     project = copy_repository(root)
-    by_itself, found, status = project.repro(), project.outputs(), [project.status()]
-    forced = project.repro("--force", "--single-item", *(name for name in project.pipeline if name not in DRAWING))
-    again = [path for name in by_itself for path in project.paths(name, "outs") if name not in DRAWING]
-    differ = [path for path in again if project.outputs()[path] != found[path]]
-    log = {"by itself": by_itself, "forced": forced, "differ": differ, "after": project.repro()}
-    log["status"] = [*status, project.status()]
+    by_itself, status = project.repro(), [project.status()]
+    forced = project.repro("--force", "--single-item", *(name for name in project.pipeline if name not in by_itself))
+    log = {"by itself": by_itself, "forced": forced, "after": project.repro(), "status": [*status, project.status()]}
     root.with_name("log.json").write_text(json.dumps(log), encoding="utf-8")
 
 
@@ -300,19 +275,23 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def make_tiny(root: Path) -> None:
     project = copy_repository(root)
-    folder = root / "data/models/tiny"
-    folder.mkdir()
-    sizes = {"vocab_size": 6144, "n_positions": 64, "n_embd": 16, "n_layer": 2, "n_head": 2}
-    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", **sizes}), encoding="utf-8")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+    tiny_model(root / "data/models/tiny", layers=2)
     project.set(
         model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
     )
-    project.set(inference__permutations=999, inference__bootstraps=500)  # what is quick
-    project.set(nulls__draws=40, sentences__bootstraps=100)
+    # What is quick.
+    project.set(inference__permutations=999, inference__bootstraps=500, nulls__draws=40, sentences__bootstraps=100)
     project.repro()
     commit(project, pack=True)
+
+
+def tiny_model(folder: Path, layers: int) -> None:
+    """Describe a model whose weights are random: it needs none in its folder."""
+    folder.mkdir()
+    sizes = {"vocab_size": 6144, "n_positions": 64, "n_embd": 16, "n_layer": layers, "n_head": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", **sizes}), encoding="utf-8")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
 
 
 #: In the place of each figure a dot that names what it would be drawn from: it changes when the figure would, at once.
@@ -345,34 +324,32 @@ def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFa
     """The tiny run without the seconds that drawing takes, for where figures are not the point; to look at only."""
 
     def make(root: Path) -> None:
-        shutil.copytree(tiny_template.root, root, symlinks=True)
-        project = Project(root)
-        undraw(project)
+        project = copy(tiny_template, root)
+        with (root / "stages/plotting/parallel.py").open("a", encoding="utf-8") as drawing:
+            drawing.write(UNDRAWN)
+        # Nor is the charts' library bundled, which takes a second.
+        project.replace("stages/pages/charts.py", "{vl_convert.javascript_bundle()}", "")
         assert project.repro() == ["figures", "matrices", "report"]
         commit(project, pack=True)
 
     return once(tmp_path_factory, "undrawn", make)
 
 
-def undraw(project: Project) -> None:
-    """Have a project draw dots, and not bundle the charts' library, which takes a second."""
-    (project.root / "stages/plotting/parallel.py").write_text(UNDRAWN, encoding="utf-8")
-    project.replace("stages/pages/charts.py", "import vl_convert\n", "")
-    project.replace("stages/pages/charts.py", "{vl_convert.javascript_bundle()}", "")
+def copy(project: Project, root: Path) -> Project:
+    """Copy a project with its outputs and their cache."""
+    return Project(shutil.copytree(project.root, root, symlinks=True))
 
 
 @pytest.fixture
 def undrawn(undrawn_template: Project, tmp_path: Path) -> Project:
     """A copy of the tiny run without drawings, to change at will."""
-    shutil.copytree(undrawn_template.root, tmp_path / "repository", symlinks=True)
-    return Project(tmp_path / "repository")
+    return copy(undrawn_template, tmp_path / "repository")
 
 
 @pytest.fixture
 def tiny(tiny_template: Project, tmp_path: Path) -> Project:
     """A copy of the tiny run, to change at will."""
-    shutil.copytree(tiny_template.root, tmp_path / "repository", symlinks=True)
-    return Project(tmp_path / "repository")
+    return copy(tiny_template, tmp_path / "repository")
 
 
 class InProcess:
@@ -398,9 +375,9 @@ class InProcess:
         return code, errors
 
     def log_of(self, *stages: str) -> str:
-        """Run stages that must not fail, and return what they print."""
+        """Run stages, by default all, that must not fail, and return what they print."""
         log = ""
-        for stage in stages:
+        for stage in stages or self.project.pipeline:
             code, said = self.run(stage)
             assert code == 0, said
             log += self.log

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, Project
+from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
 from tiny_models import build, caught, tiny_config
 from tokenizers import Tokenizer
@@ -145,16 +145,18 @@ def test_tokens_around_an_encoders_text_take_no_position(tokenizers: dict[bool, 
     assert prompts.sources().tolist() == [[1, 2, 3, 4, 5]] * 2
 
 
-def test_the_whole_pipeline_on_grouped_query_attention(undrawn: Project) -> None:
+def test_the_whole_pipeline_on_grouped_query_attention(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     """K and V are narrower than Q: each query head is paired with the key and value head that it attends with."""
-    folder = undrawn.root / "data/models/tiny"
+    project = tiny_stage.project
+    draw_only()
+    folder = project.root / "data/models/tiny"
     (folder / "config.json").unlink()
     sizes = {**GROUPED, "hidden_size": 32, "head_dim": 8, "num_hidden_layers": 2, "vocab_size": 6146}
     tiny_config(LlamaConfig, sizes).save_pretrained(folder)
-    undrawn.set(similarity__metric="correlation")  # capture does not watch this folder: force it
-    undrawn.dvc("repro", "-f")
-    captured, context = (load_file(undrawn.root / f"data/{name}.safetensors") for name in ("activations", "context"))
-    table = pd.read_csv(undrawn.root / "metrics/correlation.csv", index_col="layer")
+    project.set(similarity__metric="correlation")
+    tiny_stage.log_of()
+    captured, context = (load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "context"))
+    table = pd.read_csv(project.root / "metrics/correlation.csv", index_col="layer")
     token = {"": 1, "_target": -1}
     for (layer, cells), (pair, suffix) in product(table.iterrows(), product(("qk", "qv", "kv"), token)):
         # Head by head, in a plain loop: 4 query heads of 8 units, two of them to a key and value head.
@@ -166,7 +168,7 @@ def test_the_whole_pipeline_on_grouped_query_attention(undrawn: Project) -> None
         assert cells[pair + suffix] == pytest.approx(expected, abs=1e-6)
     assert {context[name].shape[-1] for name in "qkv"} == {32}
     claims, summary = (
-        json.loads((undrawn.root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary")
+        json.loads((project.root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary")
     )
     units = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
     assert all(claims[name]["holds"] is not None for name in units)

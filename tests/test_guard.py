@@ -161,9 +161,9 @@ def test_after_a_kill_between_two_renames_the_stage_runs_again(undrawn: Project)
     killed = undrawn.outputs()
     changed = [path for path in undrawn.paths("claims", "outs") if killed[path] != before[path]]
     assert len(changed) == 1
-    assert "claims" in undrawn.repro()
+    assert "claims" in undrawn.repro("claims")
     undrawn.set(focus_layer=1)  # back again: nothing of the other layer is left
-    assert "claims" in undrawn.repro()
+    assert "claims" in undrawn.repro("claims")
     assert undrawn.outputs() == before
 
 

@@ -30,13 +30,12 @@ OWN = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools
 CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "nothing": [lambda p: None],
     "a comment, the order of sections": [
-        lambda p: p.replace("params.yaml", "# How the figures look.", "# Looks."),
-        reorder,
+        lambda p: (p.replace("params.yaml", "# How the figures look.", "# Looks."), reorder(p))
     ],
     "`figures.theme`": [lambda p: p.set(figures__theme="light")],
     "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "font.size: 12", "font.size: 11")],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
-    "`heads.enabled`": [lambda p: p.set(heads__enabled=False), lambda p: p.set(heads__enabled=True)],
+    "`heads.enabled`": [lambda p: p.set(heads__enabled=False)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
@@ -54,8 +53,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`similarity.average_sentences`": [lambda p: p.set(similarity__average_sentences=True)],
     "the prompt": [lambda p: p.set(prompt__template="The last word is {word}")],
     "a word, the order of categories, the model": [
-        lambda p: p.set(words={**TINY_WORDS, "fruit": ["pear", "apple", "peach"]}),
-        lambda p: p.set(words=dict(reversed(TINY_WORDS.items()))),
+        lambda p: p.set(words={"fruit": ["pear", "apple", "peach"], "space": TINY_WORDS["space"]}),
         lambda p: p.set(model__seed=1),
     ],
     "`words_file`, a word in that file": [lambda p: own_words(p, OWN), lambda p: own_words(p, OWN + "fig,fruit\n")],

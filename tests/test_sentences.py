@@ -196,15 +196,16 @@ def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
 # The stages.
 
 
-def test_the_vectors_are_those_of_the_words_own_token(tiny: Project) -> None:
+def test_the_vectors_are_those_of_the_words_own_token(tiny_stage: InProcess) -> None:
     """In each sentence they are those that capture finds with that sentence as the prompt."""
+    tiny = tiny_stage.project
     further, record = (load(tiny.root / "data/sentences.safetensors") for load in (load_file, read_record))
     templates = record["templates"]
     assert dict(zip(record["names"], templates, strict=True)) == tiny.params["sentences"]["templates"]
     assert not any(name.endswith("_bias") for name in further)
     for place in (0, len(templates) - 1):
         tiny.set(prompt__template=templates[place])
-        tiny.repro("capture")
+        tiny_stage.log_of("check", "capture")
         own = load_file(tiny.root / "data/activations.safetensors")
         record = read_record(tiny.root / "data/activations.safetensors")
         position = record["positions"].index(record["word_position"])
@@ -228,11 +229,11 @@ def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
     assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
 
 
-def test_the_mean_over_sentences_as_the_input_of_all_else(tiny: Project) -> None:
+def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess) -> None:
+    tiny = tiny_stage.project
     nulls = (tiny.root / "metrics/nulls.csv").read_bytes()
     tiny.set(similarity__average_sentences=True)
-    ran = tiny.repro("similarity")
-    assert ran == ["check", "sentences", "similarity"]
+    tiny_stage.log_of("check", "sentences", "similarity")
     mean, record = (load(tiny.root / "data/similarity.safetensors") for load in (load_file, read_record))
     assert record["sentences"] == [OWN_SENTENCE, *tiny.params["sentences"]["templates"]]
     own, further = (load_file(tiny.root / f"data/{name}.safetensors") for name in ("activations", "sentences"))
@@ -242,7 +243,7 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny: Project) -> None
         units = [rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in sentences]
         np.testing.assert_allclose(mean[name][1], np.mean([condense(u @ u.T) for u in units], axis=0), atol=1e-6)
     # Nulls are made of the prompt's own sentence, and so is what they are held against.
-    assert tiny.repro("nulls") == ["nulls"]
+    tiny_stage.log_of("nulls")
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
 
 

@@ -199,9 +199,11 @@ def numbers(project: Project) -> dict:
 
 
 @pytest.mark.parametrize("positions", [[-1, 3, 1], [1]])
-def test_fewer_positions_change_no_number(tiny: Project, positions: list[int]) -> None:
+def test_fewer_positions_change_no_number(tiny_stage: InProcess, positions: list[int]) -> None:
+    tiny = tiny_stage.project
     before = numbers(tiny)
     tiny.set(capture__positions=positions)
-    tiny.repro()
+    tiny_stage.log_of("check", "capture", "sentences", "similarity", "correlation")
+    tiny_stage.log_of("nulls", "controls", "heads", "carriers")
     assert load_file(tiny.root / "data/activations.safetensors")["attn_1_v"].shape == (6, len({*positions, -1}), 16)
     assert numbers(tiny) == before

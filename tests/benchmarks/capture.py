@@ -8,26 +8,27 @@ the weights loaded before the clock starts; Linux and macOS only.
 """
 
 import argparse
-import os
-import subprocess
+import multiprocessing
+import resource
 import sys
+import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(Path(__file__).parents[2])]
 
 TEMPLATE = "The next word is {word}"
 
 
 def word_list(tokenizer, number: int) -> list[str]:
     """List words of one token each, to any number."""
-    found = [t[1:] for t in tokenizer.get_vocab() if t.startswith("Ġ") and t[1:].isalpha() and t.isascii() is False]
-    return sorted(found)[:number]
+    return sorted(token[1:] for token in tokenizer.get_vocab() if token[0] == "Ġ" and token[1:].isalpha())[:number]
 
 
 def the_posts_way(folder: Path, number: int) -> tuple[float, float]:
-    """Do what the post's notebook does; give the seconds of the forward pass, and 0 of writing."""
+    """Do what the post's notebook does; return the seconds of the forward pass, and 0 of writing."""
     import torch
     from transformers import AutoTokenizer, GPT2LMHeadModel
 
@@ -53,15 +54,8 @@ def the_posts_way(folder: Path, number: int) -> tuple[float, float]:
     return time.perf_counter() - start, 0.0
 
 
-def offloaded(folder: Path, number: int) -> tuple[float, float]:
-    """Do what stage capture does with weights that stay on disk until they are needed."""
-    return ours(folder, number, device_map="auto", max_memory={"cpu": "0.4GB"})
-
-
 def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
-    """Do what stage capture does; give the seconds of its passes, and of writing what they catch."""
-    import tempfile
-
+    """Do what stage capture does; return the seconds of its passes, and of writing what they catch."""
     import torch
 
     from stages.artefacts.tensors import TensorWriter
@@ -92,7 +86,17 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
             return time.perf_counter() - start - writing, writing
 
 
-WAYS = {"the post's way": the_posts_way, "this repository": ours, "from disk": offloaded}
+WAYS = {
+    "the post's way": the_posts_way,
+    "this repository": ours,
+    "from disk": partial(ours, device_map="auto", max_memory={"cpu": "0.4GB"}),
+}
+
+
+def measure(way: str, folder: Path, number: int) -> tuple[float, float, float]:
+    """Return the seconds of a way, and this process's peak memory (GB)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return *WAYS[way](folder, number), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main() -> None:
@@ -100,26 +104,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--words", type=int, default=34)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.way:
-        print(*WAYS[arguments.way](arguments.folder, arguments.words))
-        return
     print(f"{arguments.words} words of 5 tokens, {arguments.folder}")
     print(f"{'':18}{'forward s':>10}{'writing s':>10}{'peak GB':>9}")
     seconds = {}
     for way in WAYS:
-        child = subprocess.Popen(
-            [sys.executable, __file__, *sys.argv[1:], "--way", way], stdout=subprocess.PIPE, text=True
-        )
-        seconds[way], writing = map(float, child.stdout.read().split()[-2:])
-        _, _, usage = os.wait4(child.pid, 0)
-        unit = 1 if sys.platform == "darwin" else 1024
-        print(f"{way:18}{seconds[way]:10.2f}{writing:10.2f}{usage.ru_maxrss * unit / 1e9:9.2f}", flush=True)
-    post, here, _ = seconds.values()
-    print(
-        f"the forward pass is {post / here:.1f} times as fast as the post's way; from disk: 0.4 GB of weights at a time"
-    )
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            measured = alone.submit(measure, way, arguments.folder, arguments.words).result()
+        seconds[way], writing, peak = measured
+        print(f"{way:18}{seconds[way]:10.2f}{writing:10.2f}{peak:9.2f}", flush=True)
+    faster = seconds["the post's way"] / seconds["this repository"]
+    print(f"the forward pass is {faster:.1f} times as fast as the post's way; from disk: 0.4 GB of weights at a time")
 
 
 if __name__ == "__main__":

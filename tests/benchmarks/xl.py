@@ -9,18 +9,19 @@ The stages run in a temporary copy of the repository; Linux and macOS only (peak
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests")]
+sys.path[:0] = [str(Path(__file__).parents[1])]
 
-from conftest import copy_repository  # noqa: E402 - lies beside the tests
+from conftest import ROOT, copy_repository  # noqa: E402 - lies beside the tests
 
 
 def make(folder: Path) -> None:
@@ -51,16 +52,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "gpt2-xl-shaped")
     parser.add_argument("--words", type=Path, help="a words_file in the place of the 34 words")
-    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.make:
-        make(arguments.make)
-        return
     folder = arguments.folder.resolve()
     if not (folder / "config.json").exists():
         print(f"making the weights in {folder} (a minute or two, 6.2 GB)")
         # In a process of its own: its peak would count as every child's.
-        subprocess.run([sys.executable, __file__, "--make", folder], check=True)
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            alone.submit(make, folder).result()
     with tempfile.TemporaryDirectory() as temporary:
         project = copy_repository(Path(temporary) / "repository")
         project.set(model__name=str(folder))

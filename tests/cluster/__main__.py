@@ -2,7 +2,6 @@
 
     python tests/cluster               # run; what is missing is named
     python tests/cluster --install     # install what is missing first: on a machine to throw away
-    python tests/cluster --within 180  # skip, and say so, what is not done by then, and servers that do not start here
 
 Needs root on Debian; elsewhere it says that it was skipped. Every server has its own port, key and folder, and is
 stopped at the end, after a failure and after Ctrl-C.
@@ -10,80 +9,57 @@ stopped at the end, after a failure and after Ctrl-C.
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from checks import Checks
-from install import NotInstalled, install, require
+from install import NotInstalled, require
 
 LIMIT = 900  # seconds for everything
-
-
-class TimeIsUp(KeyboardInterrupt):
-    """The seconds for everything are over."""
 
 
 def main() -> int:
     """Run every check; return the exit code."""
     parser = argparse.ArgumentParser(prog="tests/cluster", description=__doc__.splitlines()[0])
     parser.add_argument("--install", action="store_true", help="install what is missing, with apt-get and pip")
-    parser.add_argument("--within", type=int, metavar="SECONDS", help="skip what is not done by then, and what cannot")
-    parser.add_argument("--keep", action="store_true", help="keep the folder with logs and repositories")
     options = parser.parse_args()
     if not Path("/etc/debian_version").exists() or os.geteuid():
         print("tests/cluster: skipped, it needs root on Debian")
         return 0
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(name, _interrupt)
-    signal.alarm(options.within or LIMIT)
-    checks = Checks(lenient=bool(options.within))
+    signal.alarm(LIMIT)
+    checks = Checks()
     try:
-        if options.install:
-            install()
-        require()
-        with checks.part("Servers"), _folder(options.keep) as folder:
-            run(checks, folder)
+        require(options.install)
+        with checks.part("Servers"), tempfile.TemporaryDirectory(prefix="cluster-", dir="/tmp") as folder:
+            Path(folder).chmod(0o755)  # munge wants everyone to reach its socket
+            run(checks, Path(folder))
     except NotInstalled as error:
         print(f"tests/cluster: skipped, {error}")
         return 0
     except KeyboardInterrupt as error:
-        if checks.lenient and isinstance(error, TimeIsUp):
-            print(f"skipped: what is not done within {options.within} s")
-        else:
-            checks.that(False, "runs to its end", error)
-    print(f"\n{checks.summary()}")
+        checks.that(False, "runs to its end", error)
+    print(f"\n{checks.passed} passed, {checks.failed} failed")
     return min(checks.failed, 1)
 
 
 def run(checks: Checks, folder: Path) -> None:
-    """Start the servers, run the checks against them, and stop them.
-
-    Parameters
-    ----------
-    checks : Checks
-        Where results go.
-    folder : Path
-        Empty folder; its folders stand for machines: desk, server, node.
-    """
+    """Start the servers, run the checks against them, and stop them; the folder's folders stand for machines."""
     from grid import check_grid, desk_of
     from projects import EXPERIMENTS, tiny_project
     from races import check_races
     from remotes import add_ballast, check_remote
-    from s3 import CREDENTIALS, s3_server
+    from s3 import s3_server
     from slurm import slurm
     from ssh import Store, ssh_server
 
     for name in ("ssh", "s3", "slurm", "desk", "server", "node", "races"):
         (folder / name).mkdir()
-    with ExitStack() as stack:
-        ssh = stack.enter_context(ssh_server(folder / "ssh"))
-        bucket = stack.enter_context(s3_server(folder / "s3"))
-        project = tiny_project(folder / "desk/seed", {**CREDENTIALS, **ssh})
+    with ssh_server(folder / "ssh"), s3_server(folder / "s3") as bucket:
+        project = tiny_project(folder / "desk/seed")
         desk = desk_of(project, folder / "server", folder / "desk/rsa")
         tasks = {**project.env, "TMPDIR": str(folder / "node")}
         elsewhere = [folder / "desk", folder / "server"]
@@ -98,23 +74,8 @@ def run(checks: Checks, folder: Path) -> None:
                 check_remote(checks, name, remote, desk, folder / f"desk/{name}")
 
 
-@contextmanager
-def _folder(keep: bool) -> Iterator[Path]:
-    # Not in a folder that only root may enter: munge wants everyone to reach its socket.
-    folder = Path(tempfile.mkdtemp(prefix="cluster-", dir="/tmp"))
-    folder.chmod(0o755)
-    try:
-        yield folder
-    finally:
-        if keep:
-            print(f"\nkept: {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _interrupt(number: int, _: object) -> None:
-    kind = TimeIsUp if number == signal.SIGALRM else KeyboardInterrupt
-    raise kind(f"stopped by {signal.Signals(number).name}")
+    raise KeyboardInterrupt(f"stopped by {signal.Signals(number).name}")
 
 
 if __name__ == "__main__":

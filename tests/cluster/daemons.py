@@ -6,92 +6,45 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
 
-class NoServer(RuntimeError):
-    """A server did not start: here it may not, or its configuration is wrong."""
+@contextmanager
+def daemon(
+    name: str,
+    command: list[str],
+    folder: Path,
+    ready: Callable[[], bool],
+    env: dict[str, str] | None = None,
+    seconds: float = 30,
+) -> Iterator[subprocess.Popen]:
+    """Run a server from the moment that it is `ready` to the end of the context; it writes to `<name>.log` in a folder.
 
-
-class Daemon:
-    """A server: started on entering, ready when `ready` says so, stopped on leaving.
-
-    Parameters
-    ----------
-    name : str
-        What it is called in messages; its output goes to `<name>.log` in `folder`.
-    command : list of str
-        Command that stays in the foreground.
-    folder : Path
-        Working directory and place of the log.
-    ready : callable
-        Returns whether it answers.
-    env : dict, optional
-        Environment; that of this process by default.
-    seconds : float
-        How long it may take to get ready, and then again to stop before it is killed.
-
-    Raises
-    ------
-    NoServer
-        On entering, when it ended or did not get ready in time; the last lines of its log are in the message.
+    Raise RuntimeError when it ended, with the last lines of its log, or was not ready within `seconds`.
     """
-
-    def __init__(
-        self,
-        name: str,
-        command: list[str],
-        folder: Path,
-        ready: Callable[[], bool],
-        env: dict[str, str] | None = None,
-        seconds: float = 30,
-    ) -> None:
-        self.name, self.command, self.folder, self.ready = name, command, folder, ready
-        self.env, self.seconds = env, seconds
-        self.log = folder / f"{name}.log"
-
-    def __enter__(self) -> "Daemon":
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self.command,
-                cwd=self.folder,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_end_with_parent,
-            )
-        try:
-            until(lambda: self.process.poll() is not None or self.ready(), self.seconds, f"{self.name} to answer")
-        except RuntimeError as error:
-            self.stop()
-            raise NoServer(str(error)) from error
-        except BaseException:
-            self.stop()
-            raise
-        if self.process.poll() is not None:
-            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-            raise NoServer(f"{self.name} ended with {self.process.returncode}:\n{tail}")
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    def stop(self) -> None:
-        """End the server and what it started in its group."""
-        for sent in (signal.SIGTERM, signal.SIGKILL):
+    path = folder / f"{name}.log"
+    with path.open("wb") as log:
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": subprocess.STDOUT}
+        group = {"start_new_session": True, "preexec_fn": _end_with_parent}
+        process = subprocess.Popen(command, cwd=folder, env=env, **pipes, **group)
+    try:
+        until(lambda: process.poll() is not None or ready(), seconds, f"{name} to answer")
+        if process.poll() is not None:
+            tail = "\n".join(path.read_text(errors="replace").splitlines()[-8:])
+            raise RuntimeError(f"{name} ended with {process.returncode}:\n{tail}")
+        yield process
+    finally:
+        for sent in (signal.SIGTERM, signal.SIGKILL):  # to all that it started in its group
             try:
-                os.killpg(self.process.pid, sent)
+                os.killpg(process.pid, sent)
+                process.wait(seconds)
             except ProcessLookupError:
-                return
-            try:
-                self.process.wait(self.seconds)
+                break
             except subprocess.TimeoutExpired:
                 continue
 
@@ -102,22 +55,7 @@ def _end_with_parent() -> None:
 
 
 def until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 0.1) -> None:
-    """Wait until a condition holds.
-
-    Parameters
-    ----------
-    condition : callable
-        Asked every `pause` seconds.
-    seconds : float
-        How long at most.
-    what : str
-        What is waited for, for the message.
-
-    Raises
-    ------
-    RuntimeError
-        When it did not hold in time.
-    """
+    """Wait until a condition holds; raise RuntimeError when it does not in time, which names what was waited for."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

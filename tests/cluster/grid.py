@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from checks import Checks
-from daemons import Daemon, until
+from daemons import daemon, until
 from projects import EXPERIMENTS, LISTS, MODELS, Project, clone
 from slurm import Slurm
 
@@ -18,26 +18,16 @@ KILLED = 1  # the task that is killed
 def check_grid(checks: Checks, cluster: Slurm, desk: Project, server: Path, node: Path) -> None:
     """Submit the array, kill a task, requeue it, and collect all four experiments.
 
-    Parameters
-    ----------
-    checks : Checks
-        Where results go.
-    cluster : Slurm
-        Running cluster, whose environment reaches `server` by SSH.
-    desk : Project
-        Clone of `server`/rsa.git, whose remote is `server`/store; the experiments end here.
-    server : Path
-        Folder of the server, which the node does not see.
-    node : Path
-        Folder of the node, for clones and output.
+    The desk is a clone of `server`/rsa.git and has `server`/store as its remote; the node, for clones and output, does
+    not see the server's folder.
     """
-    script = node.parent / "array.sh"
+    script, log = node.parent / "array.sh", node.parent / "sbatch.log"
     script.write_text(_addressed(SCRIPT.read_text(), server))
     submit = ["sbatch", "--wait", "--chdir=/", f"--output={node}/%a.out", str(script)]
-    with Daemon("sbatch", submit, node.parent, lambda: bool(cluster.states()), cluster.env) as sbatch:
+    with daemon("sbatch", submit, node.parent, lambda: bool(cluster.states()), cluster.env) as sbatch:
         _kill_and_requeue(checks, cluster, node)
-        until(lambda: sbatch.process.poll() is not None, 30, "sbatch --wait to end")
-        checks.that(sbatch.process.returncode == 0, "sbatch --wait ends when all tasks have", sbatch.log.read_text())
+        until(lambda: sbatch.poll() is not None, 60, "sbatch --wait to end")  # it looks every 32 s at the end
+        checks.that(sbatch.returncode == 0, "sbatch --wait ends when all tasks have", log.read_text())
     _collect(checks, desk)
 
 
@@ -46,10 +36,16 @@ def _kill_and_requeue(checks: Checks, cluster: Slurm, node: Path) -> None:
     killed = f"{job}_{KILLED}"
 
     def clone_of_killed() -> Path | None:
-        clones = [lock.parent for lock in node.glob("tmp.*/dvc.lock")]
-        return next((folder for folder in clones if _experiment(folder) == EXPERIMENTS[KILLED]), None)
+        for lock in node.glob("tmp.*/dvc.lock"):
+            params = Project(lock.parent).params
+            if _named(params["model"]["name"], params["words_file"]) == EXPERIMENTS[KILLED]:
+                return lock.parent
 
-    until(lambda: _has_run(clone_of_killed(), "similarity") or _over(cluster, [killed]), 240, "the task to be killed")
+    def has_run(stage: str) -> bool:
+        folder = clone_of_killed()
+        return folder is not None and f"  {stage}:" in (folder / "dvc.lock").read_text()
+
+    until(lambda: has_run("similarity") or _over(cluster, [killed]), 240, "the task to be killed")
     folder = clone_of_killed()
     cluster.run("scancel", killed)
     until(lambda: _over(cluster, [killed]), 60, "the killed task to end")
@@ -77,22 +73,17 @@ def _collect(checks: Checks, desk: Project) -> None:
     rows = list(csv.DictReader(io.StringIO(desk.dvc("exp", "show", "--csv", timeout=120).stdout)))
     shown = {row["Experiment"]: row for row in rows if row["Experiment"] in EXPERIMENTS}
     checks.that(set(shown) == set(EXPERIMENTS), "dvc exp show at the desk: all four", sorted(shown))
-    same = {
-        name: _named(row["model.name"], row["words_file"]) == name and _shows(desk, name, row)
-        for name, row in shown.items()
-    }
+    same = {}
+    for name, row in shown.items():
+        (ref,) = desk.run("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").stdout.split()
+        summary = json.loads(desk.run("git", "show", f"{ref}:metrics/summary.json").stdout)
+        same[name] = (_named(row["model.name"], row["words_file"]), float(row["rsa"])) == (name, summary["rsa"])
     checks.that(bool(same) and all(same.values()), "each row has its task's model, words and numbers", same)
     figure = desk.root / "grid.png"
     compare = desk.run(sys.executable, "-m", "stages.compare", "--figure", str(figure), check=False, timeout=120)
     compared = all(compare.stdout.count(f" {name} ") >= 2 for name in EXPERIMENTS) and figure.exists()
     checks.that(compared, "stages.compare: all four in the tables and in a figure", compare.stdout + compare.stderr)
     figure.unlink(missing_ok=True)
-
-
-def _shows(desk: Project, name: str, row: dict[str, str]) -> bool:
-    (ref,) = desk.run("git", "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").stdout.split()
-    summary = json.loads(desk.run("git", "show", f"{ref}:metrics/summary.json").stdout)
-    return float(row["rsa"]) == summary["rsa"]
 
 
 def _addressed(script: str, server: Path) -> str:
@@ -105,23 +96,13 @@ def _addressed(script: str, server: Path) -> str:
         "ssh://me@server/data/rsa": f"ssh://server{server}/store",
     }
     for old, new in places.items():
-        if script.count(old) != 1:
-            raise RuntimeError(f"{SCRIPT.name} should have {old!r} once")
+        assert script.count(old) == 1, f"{SCRIPT.name} should have {old!r} once"
         script = script.replace(old, new)
     return script
 
 
-def _experiment(folder: Path) -> str:
-    params = Project(folder).params
-    return _named(params["model"]["name"], params["words_file"])
-
-
 def _named(model: str, words: str) -> str:
     return f"{Path(model).name}-{Path(words).stem}"
-
-
-def _has_run(folder: Path | None, stage: str) -> bool:
-    return folder is not None and f"  {stage}:" in (folder / "dvc.lock").read_text()
 
 
 def _over(cluster: Slurm, tasks: list[str]) -> bool:
@@ -132,6 +113,6 @@ def _over(cluster: Slurm, tasks: list[str]) -> bool:
 def desk_of(project: Project, server: Path, folder: Path) -> Project:
     """Publish a project on the server and return a clone of it, with the server's store as its remote."""
     project.run("git", "clone", "--quiet", "--bare", str(project.root), str(server / "rsa.git"), timeout=60)
-    desk = clone(project, f"ssh://root@server{server}/rsa.git", folder)
+    desk = clone(f"ssh://root@server{server}/rsa.git", folder)
     desk.dvc("remote", "add", "--local", "-d", "shared", f"ssh://server{server}/store", timeout=60)
     return desk

@@ -28,22 +28,14 @@ def add_ballast(desk: Project) -> None:
 
 
 def check_remote(checks: Checks, name: str, remote: Store | Bucket, desk: Project, folder: Path) -> None:
-    """Push from the desk and pull elsewhere, with mishaps.
+    """Push from the desk to an empty remote and pull in a clone in `folder`, with mishaps."""
 
-    Parameters
-    ----------
-    checks : Checks
-        Where results go.
-    name : str
-        Name of the remote.
-    remote : Store or Bucket
-        The empty remote, seen from behind.
-    desk : Project
-        Repository with outputs and `BALLAST` in its cache, committed.
-    folder : Path
-        Folder for a clone.
-    """
-    _add(desk, name, remote)
+    def that(holds: bool, what: str, found: object = "") -> None:
+        checks.that(holds, f"{name}: {what}", found)
+
+    desk.dvc("remote", "add", "--local", name, remote.url, timeout=60)
+    for option, value in remote.options.items():
+        desk.dvc("remote", "modify", "--local", name, option, value, timeout=60)
     large, cut = _key(_digests(desk)[BALLAST]), _key(_digests(desk)[CUT])
 
     push = desk.popen(sys.executable, "-m", "dvc", "push", "-r", name)
@@ -51,42 +43,32 @@ def check_remote(checks: Checks, name: str, remote: Store | Bucket, desk: Projec
     os.killpg(push.pid, signal.SIGKILL)
     push.communicate(timeout=30)
     whole = remote.sizes().get(large, LARGE) == LARGE
-    checks.that(push.returncode == -signal.SIGKILL and whole, f"{name}: a killed push leaves no part under its name")
-    checks.that(remote.uploading(), f"{name}: what it had sent stays on the server under another name, for ever")
+    that(push.returncode == -signal.SIGKILL and whole, "a killed push leaves no part under its name")
+    that(remote.uploading(), "what it had sent stays on the server under another name, for ever")
     done = desk.dvc("push", "-r", name, check=False, timeout=120)
     sizes = remote.sizes()
-    missing = {path: key for path, key in _digests(desk).items() if _key(key) not in sizes}
-    checks.that(
-        done.returncode == 0 and not missing, f"{name}: dvc push, repeated, sends the rest", missing or done.stderr
-    )
+    missing = [path for path, md5 in _digests(desk).items() if _key(md5) not in sizes]
+    that(done.returncode == 0 and not missing, "dvc push, repeated, sends the rest", missing or done.stderr)
 
-    other = clone(desk, str(desk.root), folder)
+    other = clone(desk.root, folder)
     shutil.copy(desk.root / ".dvc/config.local", other.root / ".dvc/config.local")
     done = other.dvc("pull", "-r", name, check=False, timeout=120)
-    checks.that(done.returncode == 0 and _same(desk, other), f"{name}: dvc pull brings the same bytes", done.stderr)
+    that(done.returncode == 0 and _same(desk, other), "dvc pull brings the same bytes", done.stderr)
 
     remote.cut(cut)
     done = _pull_again(other, name)
     taken = done.returncode == 0 and not _same(desk, other)
-    checks.that(taken, f"{name}: as it comes, DVC takes an object that is cut short without a word", done.stderr)
+    that(taken, "as it comes, DVC takes an object that is cut short without a word", done.stderr)
     other.dvc("remote", "modify", "--local", name, "verify", "true", timeout=60)
     done = _pull_again(other, name)
     refused = done.returncode != 0 and not (other.root / CUT).exists()
-    checks.that(refused, f"{name}: with verify = true the pull fails and nothing is kept", done.stdout)
+    that(refused, "with verify = true the pull fails and nothing is kept", done.stdout)
     desk.dvc("push", "-r", name, timeout=120)
-    checks.that(remote.sizes()[cut] < sizes[cut], f"{name}: dvc push does not mend it: the object is there")
+    that(remote.sizes()[cut] < sizes[cut], "dvc push does not mend it: the object is there")
     remote.delete(cut)
     desk.dvc("push", "-r", name, timeout=120)
     done = _pull_again(other, name)
-    checks.that(
-        done.returncode == 0 and _same(desk, other), f"{name}: deleted and pushed again, it is whole", done.stderr
-    )
-
-
-def _add(project: Project, name: str, remote: Store | Bucket) -> None:
-    project.dvc("remote", "add", "--local", name, remote.url, timeout=60)
-    for option, value in remote.options.items():
-        project.dvc("remote", "modify", "--local", name, option, value, timeout=60)
+    that(done.returncode == 0 and _same(desk, other), "deleted and pushed again, it is whole", done.stderr)
 
 
 def _pull_again(project: Project, name: str) -> subprocess.CompletedProcess:
@@ -103,12 +85,9 @@ def _digests(project: Project) -> dict[str, str]:
     tracked = yaml.load((project.root / f"{BALLAST}.dvc").read_text())["outs"]
     found = {BALLAST: tracked[0]["md5"]}
     for stage in yaml.load((project.root / "dvc.lock").read_text())["stages"].values():
-        found |= {out["path"]: out["md5"] for out in stage["outs"] if not _in_git(project, out["path"])}
-    return found
-
-
-def _in_git(project: Project, path: str) -> bool:
-    return project.run("git", "ls-files", "--", path).stdout != ""
+        found |= {out["path"]: out["md5"] for out in stage["outs"]}
+    in_git = project.run("git", "ls-files", "-z").stdout.split("\0")
+    return {path: md5 for path, md5 in found.items() if path not in in_git}
 
 
 def _key(md5: str) -> str:

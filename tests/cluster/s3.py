@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemons import Daemon, free_port, listens
+from daemons import daemon, free_port, listens
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "me",
@@ -19,21 +19,14 @@ CREDENTIALS = {
 
 
 class Bucket:
-    """A folder of a bucket that is a DVC remote, seen without DVC.
-
-    Parameters
-    ----------
-    endpoint : str
-        Address of the server.
-    """
+    """A folder of a bucket that is a DVC remote, seen without DVC."""
 
     name, folder = "bucket", "rsa/"
 
     def __init__(self, endpoint: str) -> None:
         import boto3
 
-        keys = {"aws_access_key_id": "me", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-        self.client = boto3.client("s3", endpoint_url=endpoint, **keys)
+        self.client = boto3.client("s3", endpoint_url=endpoint)
         self.client.create_bucket(Bucket=self.name)
         self.url = f"s3://{self.name}/{self.folder}"
         self.options = {"endpointurl": endpoint}
@@ -54,27 +47,15 @@ class Bucket:
         self.client.put_object(**place, Body=content[: len(content) // 2])
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
         self.client.delete_object(Bucket=self.name, Key=self.folder + key)
 
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[Bucket]:
-    """Serve S3 as long as the context lasts, with one empty bucket; clients need `CREDENTIALS` in their environment.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder for the log.
-
-    Yields
-    ------
-    Bucket
-        The bucket.
-    """
+    """Serve S3 as long as the context lasts, with one empty bucket; from here on commands have its credentials."""
+    os.environ |= CREDENTIALS
     port = free_port()
     # Not the script `moto_server`: the first one on the path may belong to another environment.
     code = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
-    env = {**os.environ, **CREDENTIALS}
-    with Daemon("moto", [sys.executable, "-c", code], folder, lambda: listens(port), env, seconds=60):
+    with daemon("moto", [sys.executable, "-c", code], folder, lambda: listens(port), seconds=60):
         yield Bucket(f"http://127.0.0.1:{port}")

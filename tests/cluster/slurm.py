@@ -4,11 +4,11 @@ import os
 import secrets
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from daemons import Daemon, free_port, until
+from daemons import daemon, free_port, until
 
 # No control groups: containers rarely may make any. Credentials live 5 s, not 120: Slurm holds a requeued task back
 # for as long as those of its first run could still be used.
@@ -33,7 +33,6 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
-KillWait=5
 NodeName=node1 NodeHostname={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=main Nodes=node1 Default=YES MaxTime=15:00 State=UP
 """
@@ -44,13 +43,7 @@ APART = ["unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"
 
 
 class Slurm:
-    """A running controller and node.
-
-    Attributes
-    ----------
-    hidden : bool
-        Whether the node really sees empty folders where the desk has its own.
-    """
+    """A running controller and node; `hidden` says whether the node sees empty folders where the desk has its own."""
 
     def __init__(self, folder: Path, env: dict[str, str], hidden: bool) -> None:
         self.folder, self.hidden = folder, hidden
@@ -71,66 +64,45 @@ class Slurm:
 
 @contextmanager
 def slurm(folder: Path, env: dict[str, str], hide: list[Path]) -> Iterator[Slurm]:
-    """Run a Slurm cluster of one node as long as the context lasts.
+    """Run a Slurm cluster of one node, idle at first, as long as the context lasts.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder for configuration, state and logs; on a real cluster each machine has its own.
-    env : dict
-        Environment of the submitting user, which Slurm hands on to tasks.
-    hide : list of Path
-        Folders that the node is not to see, like those of another machine.
-
-    Yields
-    ------
-    Slurm
-        The cluster, its node idle.
+    Tasks get `env`, that of who submits them. The node does not see the folders of `hide`, like another machine's.
     """
     for name in ("state", "spool"):
         (folder / name).mkdir(mode=0o755)
-    key = folder / "munge.key"
+    key, munge_socket = folder / "munge.key", folder / "munge.socket"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(128))
     ports = {"controller_port": free_port(), "node_port": free_port()}
     text = CONFIGURATION.format(host=socket.gethostname().split(".")[0], folder=folder, **ports)
     (folder / "slurm.conf").write_text(text)
-    hidden = _may_mount()
+    # Containers may not let root have mounts and processes apart.
+    hidden = not subprocess.run([*APART, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode
     cluster = Slurm(folder, env, hidden)
+    munged = ["/usr/sbin/munged", "--foreground", f"--key-file={key}", f"--socket={munge_socket}"]
+    munged += [f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed"]
     node = ["/usr/sbin/slurmd", "-D", "-N", "node1"]
     if hidden:
         mounts = "".join(f"mount -t tmpfs none {path} && " for path in hide)
         node = [*APART, "sh", "-c", f"{mounts}exec {' '.join(node)}"]
-    munge_socket = folder / "munge.socket"
-    munged = ["/usr/sbin/munged", "--foreground", f"--key-file={key}", f"--socket={munge_socket}"]
-    munged += [f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munge.seed"]
-    with ExitStack() as stack:
-        stack.enter_context(Daemon("munged", munged, folder, munge_socket.exists))
-        stack.enter_context(Daemon("slurmctld", ["/usr/sbin/slurmctld", "-D"], folder, _answers(cluster), cluster.env))
-        # slurmd leaves tasks alone when it ends, so that they survive its restart: they go first.
-        idle = "sinfo", "--noheader", "--format=%T"
-        stack.enter_context(Daemon("slurmd", node, folder, lambda: cluster.run(*idle) == "idle", cluster.env))
-        stack.callback(_cancel, cluster)
-        yield cluster
 
-
-def _answers(cluster: Slurm) -> Callable[[], bool]:
-    def ping() -> bool:
+    def answers() -> bool:
         with suppress(RuntimeError, subprocess.TimeoutExpired):
             return "UP" in cluster.run("scontrol", "ping")
         return False
 
-    return ping
+    def idle() -> bool:
+        return cluster.run("sinfo", "--noheader", "--format=%T") == "idle"
 
-
-def _may_mount() -> bool:
-    """Return whether this machine lets root have mounts and processes apart; containers may not."""
-    done = subprocess.run([*APART, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, timeout=30)
-    return done.returncode == 0
-
-
-def _cancel(cluster: Slurm) -> None:
-    with suppress(RuntimeError, subprocess.TimeoutExpired):
-        cluster.run("scancel", "--user", str(os.getuid()))
-        left = "squeue", "--noheader", "--states=RUNNING,COMPLETING,PENDING"
-        until(lambda: not cluster.run(*left), 20, "the last tasks to end")
+    with (
+        daemon("munged", munged, folder, munge_socket.exists),
+        daemon("slurmctld", ["/usr/sbin/slurmctld", "-D"], folder, answers, cluster.env),
+        daemon("slurmd", node, folder, idle, cluster.env),
+    ):
+        try:
+            yield cluster
+        finally:  # slurmd leaves tasks alone when it ends, so that they survive its restart: they go first
+            with suppress(RuntimeError, subprocess.TimeoutExpired):
+                cluster.run("scancel", "--user", str(os.getuid()))
+                left = "squeue", "--noheader", "--states=RUNNING,COMPLETING,PENDING"
+                until(lambda: not cluster.run(*left), 20, "the last tasks to end")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from daemons import Daemon, free_port, listens
+from daemons import daemon, free_port, listens
 
 SERVER = """\
 ListenAddress 127.0.0.1
@@ -37,49 +37,30 @@ Host server
 
 
 @contextmanager
-def ssh_server(folder: Path) -> Iterator[dict[str, str]]:
-    """Serve SSH as long as the context lasts.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder for keys, configuration and log.
-
-    Yields
-    ------
-    dict
-        Environment in which Git and DVC reach it as `server`.
-    """
-    port = free_port()
-    home = folder / "home"
-    (home / ".ssh").mkdir(parents=True, mode=0o700)
+def ssh_server(folder: Path) -> Iterator[None]:
+    """Serve SSH as long as the context lasts; from here on Git and DVC reach it as `server`."""
+    port, client = free_port(), folder / "home/.ssh/config"
+    client.parent.mkdir(parents=True, mode=0o700)
     Path("/run/sshd").mkdir(exist_ok=True)  # sshd's empty folder; Debian's service makes it at boot
     for key in ("host", "me"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True, timeout=60)
-    host = (folder / "host.pub").read_text().split()
-    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {host[0]} {host[1]}\n")
+    kind, host, *_ = (folder / "host.pub").read_text().split()
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {kind} {host}\n")
     (folder / "sshd_config").write_text(SERVER.format(port=port, folder=folder))
-    client = home / ".ssh/config"
     client.write_text(CLIENT.format(port=port, folder=folder))
     # ssh, unlike DVC, looks for its configuration where the user database says that home is. GIT_SSH_COMMAND would
     # tell Git, but makes DVC run plain ssh.
     wrapper = folder / "ssh"
     wrapper.write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {client} "$@"\n')
     wrapper.chmod(0o755)
-    command = ["/usr/sbin/sshd", "-D", "-e", "-f", str(folder / "sshd_config")]
-    with Daemon("sshd", command, folder, lambda: listens(port)):
+    with daemon("sshd", ["/usr/sbin/sshd", "-D", "-e", "-f", f"{folder}/sshd_config"], folder, lambda: listens(port)):
         path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
-        yield {**os.environ, "HOME": str(home), "PATH": path}
+        os.environ |= {"HOME": str(folder / "home"), "PATH": path}
+        yield
 
 
 class Store:
-    """A folder of the server that is a DVC remote, seen without DVC.
-
-    Parameters
-    ----------
-    folder : Path
-        The folder.
-    """
+    """A folder of the server that is a DVC remote, seen without DVC."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -100,5 +81,4 @@ class Store:
         os.truncate(self.folder / key, self.sizes()[key] // 2)
 
     def delete(self, key: str) -> None:
-        """Delete an object."""
         (self.folder / key).unlink()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from projects import Project, clone, tiny_project
@@ -26,34 +27,21 @@ def main() -> None:
 
 
 def measure(folder: Path, number: int) -> None:
-    """Make experiments in one clone, push them to a bare repository, and collect them in another clone.
-
-    Parameters
-    ----------
-    folder : Path
-        Empty folder.
-    number : int
-        Number of experiments.
-    """
-    project = tiny_project(folder / "project", {})
+    """Make experiments in one clone, push them to a bare repository, and collect them in another clone."""
+    project = tiny_project(folder / "project")
     bare = folder / "rsa.git"
     project.run("git", "clone", "--quiet", "--bare", str(project.root), str(bare))
-    cluster, desk = clone(project, str(bare), folder / "cluster"), clone(project, str(bare), folder / "desk")
+    cluster, desk = clone(bare, folder / "cluster"), clone(bare, folder / "desk")
     for machine in (cluster, desk):
         machine.dvc("remote", "add", "--local", "-d", "shared", str(folder / "store"))
     make_up(cluster, number)
     print(f"{number} experiments", flush=True)
-    show = ("exp", "show", "--csv")
-    timed("dvc exp push --no-cache, all", lambda: cluster.dvc("exp", "push", "--no-cache", "origin", timeout=600))
-    timed("git clone of the repository", lambda: clone(project, str(bare), folder / "another"))
-    timed("dvc exp list origin", lambda: desk.dvc("exp", "list", "origin", timeout=600))
-    pull = ("exp", "pull", "--no-cache", "origin", "--rev", "HEAD")
-    timed("dvc exp pull --no-cache, all", lambda: desk.dvc(*pull, timeout=600))
-    timed("dvc exp show, first time", lambda: desk.dvc(*show, timeout=600))
-    rows = timed("dvc exp show, again", lambda: desk.dvc(*show, timeout=600)).stdout.count("made-up-")
-    timed("git status", lambda: desk.run("git", "status"))
-    timed("git gc at the desk", lambda: desk.run("git", "gc", "--quiet"))
-    timed("dvc exp show, after it", lambda: desk.dvc(*show, timeout=600))
+    timed("dvc exp push --no-cache, all", cluster.dvc, "exp", "push", "--no-cache", "origin")
+    timed("git clone of the repository", clone, bare, folder / "another")
+    timed("dvc exp list origin", desk.dvc, "exp", "list", "origin")
+    timed("dvc exp pull --no-cache, all", desk.dvc, "exp", "pull", "--no-cache", "origin", "--rev", "HEAD")
+    timed("dvc exp show, first time", desk.dvc, "exp", "show", "--csv")
+    rows = timed("dvc exp show, again", desk.dvc, "exp", "show", "--csv").stdout.count("made-up-")
     size = int(subprocess.run(["du", "-sk", bare], capture_output=True, text=True, check=True).stdout.split()[0])
     print(f"  rows in the table               {rows:7d}\n  size of the bare repository      {size / 1024:6.1f} MiB")
 
@@ -70,18 +58,20 @@ def make_up(project: Project, number: int) -> None:
             "params.yaml": params.replace("  seed: 0\n", f"  seed: {index}\n", 1),
             "metrics/summary.json": json.dumps({**summary, "rsa": round(draws.random(), 6)}, indent=2) + "\n",
         }
-        stream.append(f"commit refs/exps/{base[:2]}/{base[2:]}/made-up-{index}\n")
-        stream.append(f"committer test <test@example.org> {1_700_000_000 + index} +0000\n")
-        stream.append(f"data 11\nexperiment\n\nfrom {base}\n")
+        stream += [
+            f"commit refs/exps/{base[:2]}/{base[2:]}/made-up-{index}\n",
+            f"committer test <test@example.org> {1_700_000_000 + index} +0000\n",
+            f"data 11\nexperiment\n\nfrom {base}\n",
+        ]
         for path, text in files.items():
             stream.append(f"M 100644 inline {path}\ndata {len(text.encode())}\n{text}\n")
     project.run("git", "fast-import", "--quiet", input="".join(stream), timeout=120)
 
 
-def timed(what: str, action: object) -> object:
+def timed(what: str, action: Callable, *arguments: object) -> object:
     """Run something and print how long it took."""
     begin = time.monotonic()
-    result = action()
+    result = action(*arguments)
     print(f"  {what:30} {time.monotonic() - begin:8.1f} s", flush=True)
     return result
 
