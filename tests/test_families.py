@@ -1,6 +1,7 @@
 """Every architecture: a tiny random model, captured, against its own plain forward pass and its own attention."""
 
 import json
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
