@@ -334,7 +334,7 @@ SIMILARITY = "data/similarity.safetensors"
 STALE = {
     "a setting": (
         *("params.yaml", "metric: cosine", "metric: euclidean"),
-        *("check: params.yaml", "similarity: similarity.metric in params.yaml", "report: similarity.metric in params"),
+        *("check: params.yaml; run", "similarity: similarity.metric in params.yaml", "report: similarity in params"),
     ),
     "a source": ("stages/heads.py", "from stages", "# edited\nfrom stages", "heads: stages/heads.py"),
     "a metrics file": ("metrics/rsa.csv", "layer,qk", "layer,qk ", "rsa: metrics/rsa.csv", "claims: metrics/rsa.csv"),
@@ -343,7 +343,7 @@ STALE = {
         *("rsa: metrics/rsa.csv (missing)", "claims: metrics/rsa.csv (missing)"),
     ),
     "a command": ("dvc.yaml", "cmd: python -m stages.rsa", "cmd: python -B -m stages.rsa", "rsa: its command"),
-    "the model": ("data/models/gpt2-mini/config.json", "{", "{ ", "capture: data/models/gpt2-mini/config.json"),
+    "the model": ("data/models/gpt2-mini/config.json", "{", "{ ", "capture: data/models/gpt2-mini;"),
     "data that were made over": (SIMILARITY, None, "other", f"similarity: {SIMILARITY}", f"rsa: {SIMILARITY}"),
     "a lock that is gone": ("dvc.lock", None, None, "check: never ran", "rsa: never ran"),
 }

@@ -29,7 +29,7 @@ def main(name: str, report: str) -> None:
     modules = {
         module.__file__.replace("\\", "/").split("/stages/", 1)[1]
         for key, module in sys.modules.items()
-        if key == "stages" or key.startswith("stages.")
+        if (key == "stages" or key.startswith("stages.")) and module.__file__  # none: its docstring is no dep
     }
     found = {**{key: sorted(value) for key, value in taken.items()}, "modules": sorted({*modules, f"{name}.py"})}
     Path(report).write_text(json.dumps(found), encoding="utf-8")

@@ -70,7 +70,7 @@ def stale() -> dict[str, list[str]]:
         with Repo() as repo:
             stages = [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
             made = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
-            found = {stage.addressing: list(_differences(stage, made)) for stage in stages}
+            found = {stage.addressing: [*dict.fromkeys(_differences(stage, made))] for stage in stages}
     except DvcException as error:
         raise UserError(f"DVC cannot tell whether dvc.lock is that of the workspace: {error}") from None
     return {stage: differences for stage, differences in found.items() if differences}
