@@ -1,4 +1,4 @@
-"""The recipes for clusters, run: a Slurm controller and node, an SSH server and an S3 server on the loopback interface.
+"""The recipe for clusters, run: a Slurm controller and node, and an SSH server on the loopback interface.
 
     python tests/cluster               # run; what is missing is named
     python tests/cluster --install     # install what is missing first: on a machine to throw away
@@ -49,29 +49,19 @@ def main() -> int:
 def run(checks: Checks, folder: Path) -> None:
     """Start the servers, run the checks against them, and stop them; the folder's folders stand for machines."""
     from grid import check_grid, desk_of
-    from projects import EXPERIMENTS, tiny_project
-    from races import check_races
-    from remotes import add_ballast, check_remote
-    from s3 import s3_server
+    from projects import tiny_project
     from slurm import slurm
-    from ssh import Store, ssh_server
+    from ssh import ssh_server
 
-    for name in ("ssh", "s3", "slurm", "desk", "server", "node", "races"):
+    for name in ("ssh", "slurm", "desk", "server", "node"):
         (folder / name).mkdir()
-    with ssh_server(folder / "ssh"), s3_server(folder / "s3") as bucket:
+    with ssh_server(folder / "ssh"):
         project = tiny_project(folder / "desk/seed")
         desk = desk_of(project, folder / "server", folder / "desk/rsa")
         tasks = {**project.env, "TMPDIR": str(folder / "node")}
         elsewhere = [folder / "desk", folder / "server"]
         with checks.part("An array of four tasks on Slurm"), slurm(folder / "slurm", tasks, elsewhere) as cluster:
             check_grid(checks, cluster, desk, folder / "server", folder / "node")
-        with checks.part("Tasks that finish at once"):
-            check_races(checks, desk, folder / "server", folder / "races")
-        with checks.part("Remotes"):
-            desk.dvc("exp", "apply", EXPERIMENTS[0], timeout=60)
-            add_ballast(desk)
-            for name, remote in (("ssh", Store(folder / "server/other")), ("s3", bucket)):
-                check_remote(checks, name, remote, desk, folder / f"desk/{name}")
 
 
 def _interrupt(number: int, _: object) -> None:

@@ -12,7 +12,7 @@ PROGRAMS = {
     **{"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"},
     **{"sshd": "openssh-server", "ssh": "openssh-client", "git": "git"},
 }
-MODULES = ("boto3", "dvc_s3", "dvc_ssh", "flask", "flask_cors", "moto")
+MODULES = ("dvc_ssh",)
 
 
 class NotInstalled(Exception):
