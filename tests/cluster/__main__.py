@@ -1,45 +1,43 @@
 """The recipe for clusters, run: a Slurm controller and node, and an SSH server on the loopback interface.
 
-    python tests/cluster               # run; what is missing is named
-    python tests/cluster --install     # install what is missing first: on a machine to throw away
+    python tests/cluster
 
-Needs root on Debian; elsewhere it says that it was skipped. Every server has its own port, key and folder, and is
-stopped at the end, after a failure and after Ctrl-C.
+Needs root on Debian, and what README.md installs; without, it says that it was skipped. Every server has its own port,
+key and folder, and is stopped at the end, after a failure and after Ctrl-C.
 """
 
-import argparse
+import importlib.util
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from checks import Checks
-from install import NotInstalled, require
 
 LIMIT = 900  # seconds for everything
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "sshd", "ssh", "git")
 
 
 def main() -> int:
     """Run every check; return the exit code."""
-    parser = argparse.ArgumentParser(prog="tests/cluster", description=__doc__.splitlines()[0])
-    parser.add_argument("--install", action="store_true", help="install what is missing, with apt-get and pip")
-    options = parser.parse_args()
-    if not Path("/etc/debian_version").exists() or os.geteuid():
-        print("tests/cluster: skipped, it needs root on Debian")
+    found = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [name for name in PROGRAMS if not shutil.which(name, path=found)]
+    if importlib.util.find_spec("dvc_ssh") is None:
+        missing.append("dvc-ssh")
+    if missing or not Path("/etc/debian_version").exists() or os.geteuid():
+        reason = f"{', '.join(missing)} missing" if missing else "it needs root on Debian"
+        print(f"tests/cluster: skipped, {reason}")
         return 0
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(name, _interrupt)
     signal.alarm(LIMIT)
     checks = Checks()
     try:
-        require(options.install)
         with checks.part("Servers"), tempfile.TemporaryDirectory(prefix="cluster-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)  # munge wants everyone to reach its socket
             run(checks, Path(folder))
-    except NotInstalled as error:
-        print(f"tests/cluster: skipped, {error}")
-        return 0
     except KeyboardInterrupt as error:
         checks.that(False, "runs to its end", error)
     print(f"\n{checks.passed} passed, {checks.failed} failed")
