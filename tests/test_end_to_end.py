@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 from conftest import DRAWING, ROOT, Project, digest
 from PIL import Image
-from ruamel.yaml import YAML
 from safetensors.numpy import load_file
 
 from stages.artefacts.files import read_json
@@ -15,7 +14,7 @@ from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.plotting.registry import figures
 
-PARAMS = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+PARAMS = Project(ROOT).params
 #: What a fresh clone computes, as Git does not hold it.
 BY_ITSELF = ("check", "capture", "sentences", "similarity", "correlation")
 
