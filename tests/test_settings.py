@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, parse
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
@@ -18,7 +18,7 @@ from stages.statistics.p_values import monte_carlo_p
 from stages.statistics.permutation import draw_orders, permute_words
 
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
-DEFAULT = YAML(typ="safe").load(TEXT)
+DEFAULT = parse(TEXT)
 LEFT_OUT = object()
 WORDS = {"fruit": ["pear", "lime", "fig"], "space": ["sun", "moon"]}
 
