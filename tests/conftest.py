@@ -54,16 +54,9 @@ ROOT = subject()
 TINY_WORDS = {"space": ["galaxy", "moon", "star"], "fruit": ["pear", "apple", "lime"]}
 #: Files that run whole pipelines: begun first, so that no worker is left with one of them at the end.
 LONG = (
-    *("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard", "test_experiments", "test_sharing"),
-    *(
-        "test_contract",
-        "test_families",
-        "test_other_models",
-        "test_browser",
-        "test_compare",
-        "test_words",
-        "test_choices",
-    ),
+    *("test_rerun", "test_scrutiny", "test_end_to_end", "test_gate", "test_guard"),
+    *("test_experiments", "test_sharing", "test_contract", "test_families", "test_other_models"),
+    *("test_browser", "test_compare", "test_words", "test_choices"),
 )
 #: Names the folder of the `python` that asks the server of tests/warm.py; workers get it with their environment.
 WARM = "WARM_PYTHON"
@@ -106,7 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+    items.sort(key=lambda item: [*LONG, item.path.stem].index(item.path.stem))
 
 
 @functools.cache
@@ -132,7 +125,7 @@ class Project:
 
     def _env(self, cold: bool) -> dict[str, str]:
         """Prepend the `python` that DVC runs to the path: the one that runs the tests, warm or from its start."""
-        warm = [] if cold else [os.environ[WARM]] if WARM in os.environ else []
+        warm = [os.environ[WARM]] if WARM in os.environ and not cold else []
         return {**self.env, "PATH": os.pathsep.join([*warm, str(Path(sys.executable).parent), self.env["PATH"]])}
 
     def run(self, *command: str, check: bool = True, cold: bool = False, **kwargs) -> subprocess.CompletedProcess:
@@ -254,35 +247,33 @@ DRAWING = ("figures", "matrices", "report")
 
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The repository as it is, every stage recomputed; to look at only."""
-    return once(tmp_path_factory, "embedded", make_embedded)
+    """The repository as it is, every stage recomputed: what a fresh clone runs, all others by force, what follows."""
 
+    def make(root: Path) -> None:
+        project = copy_repository(root)
+        log = {"by itself": project.repro(), "status": [project.status()]}
+        rest = [name for name in project.pipeline if name not in log["by itself"]]
+        log |= {"forced": project.repro("--force", "--single-item", *rest), "after": project.repro()}
+        log["status"].append(project.status())
+        root.with_name("log.json").write_text(json.dumps(log), encoding="utf-8")
 
-def make_embedded(root: Path) -> None:
-    """Run what a fresh clone runs by itself, then all others by force, and then what follows from that."""
-    project = copy_repository(root)
-    by_itself, status = project.repro(), [project.status()]
-    forced = project.repro("--force", "--single-item", *(name for name in project.pipeline if name not in by_itself))
-    log = {"by itself": by_itself, "forced": forced, "after": project.repro(), "status": [*status, project.status()]}
-    root.with_name("log.json").write_text(json.dumps(log), encoding="utf-8")
+    return once(tmp_path_factory, "embedded", make)
 
 
 @pytest.fixture(scope="session")
 def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A run on a two-layer random model and six words, committed; to look at only."""
-    return once(tmp_path_factory, "tiny", make_tiny)
+    """A run on a two-layer random model and six words, with few draws, committed; to look at only."""
 
+    def make(root: Path) -> None:
+        project = copy_repository(root)
+        tiny_model(root / "data/models/tiny", layers=2)
+        project.set(model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1)
+        project.set(inference__permutations=999, inference__bootstraps=500, nulls__draws=40, sentences__bootstraps=100)
+        project.set(figures__dpi=50)
+        project.repro()
+        commit(project, pack=True)
 
-def make_tiny(root: Path) -> None:
-    project = copy_repository(root)
-    tiny_model(root / "data/models/tiny", layers=2)
-    project.set(
-        model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1, figures__dpi=50
-    )
-    # What is quick.
-    project.set(inference__permutations=999, inference__bootstraps=500, nulls__draws=40, sentences__bootstraps=100)
-    project.repro()
-    commit(project, pack=True)
+    return once(tmp_path_factory, "tiny", make)
 
 
 def tiny_model(folder: Path, layers: int) -> None:

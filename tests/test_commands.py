@@ -1,7 +1,6 @@
 """What all commands share: the list of them, `--help`, colour where a terminal allows it, exit codes."""
 
 import errno
-import io
 import os
 import signal
 import subprocess
@@ -10,32 +9,28 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Project
-from ruamel.yaml import YAML
 
-from stages.__main__ import POST, main
+from stages import __main__ as listing
+from stages.__main__ import POST
 from stages.pipeline.command import plain_errors, warn
 from stages.pipeline.errors import UserError
 
-STAGES = list(YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"])
+STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]
 
 
-def test_stages_and_commands_are_listed(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_and_commands_are_listed(in_process, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    main()
-    lines = capsys.readouterr().out.splitlines()
+    lines = in_process(listing)[1].splitlines()
     entries = [line.split(maxsplit=1) for line in lines if line.startswith("  ")]
     assert [name for name, _ in entries] == STAGES + COMMANDS
     assert all(len(description) > 20 for _, description in entries)
     assert lines.index("Beyond the post:") == lines.index("The post, in the order in which to read it:") + len(POST) + 2
 
 
-def test_elsewhere_the_list_says_where_to_run_it(tmp_path: Path, capsys, monkeypatch) -> None:
+def test_elsewhere_the_list_says_where_to_run_it(tmp_path: Path, in_process, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert exit_.value.code == 1
-    assert capsys.readouterr().err == "stages: dvc.yaml is missing: run this in the repository's own folder\n"
+    assert in_process(listing) == (1, "", "stages: dvc.yaml is missing: run this in the repository's own folder\n")
 
 
 @pytest.mark.parametrize("command", ["", *(f".{command}" for command in COMMANDS)])
@@ -45,23 +40,14 @@ def test_the_module_is_the_command(command: str, tiny: Project) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 120
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize(
-    ("stream", "environment"),
-    [(Terminal, {}), (Terminal, {"NO_COLOR": "1"}), (Terminal, {"TERM": "dumb"}), (io.StringIO, {})],
-)
-def test_mistakes_are_red_where_the_terminal_allows_it(stream, environment, monkeypatch) -> None:
-    monkeypatch.setattr(sys, "stderr", stream())
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    for name, value in {"TERM": "xterm", **environment}.items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize("environment", [{"TERM": "xterm"}, {"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_mistakes_are_red_where_the_terminal_allows_it(terminal, environment, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    monkeypatch.setattr(os, "environ", environment)
     warn("rsa: wrong")
-    red = stream is Terminal and not environment
-    assert sys.stderr.getvalue() == ("\033[1;31mrsa: wrong\033[0m\n" if red else "rsa: wrong\n")
+    red = terminal and environment == {"TERM": "xterm"}
+    assert capsys.readouterr().err == ("\033[1;31mrsa: wrong\033[0m\n" if red else "rsa: wrong\n")
 
 
 #: What torch says on a processor, on Windows, on accelerators.
@@ -143,15 +129,11 @@ def test_what_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def write(path: Path, line: str) -> None:
-    path.write_text(f"{line}\n", encoding="utf-8")
-
-
 BEFORE_IT_BEGINS = {
-    "interrupted, nothing was written": lambda path: write(path, "import signal; signal.raise_signal(signal.SIGINT)"),
-    "not enough memory to begin, nothing was written": lambda path: write(path, "raise MemoryError"),
-    "lacks none_such: run `. .venv/bin/activate` first, or": lambda path: write(path, "import none_such"),
-    "stages/pipeline/none.py cannot be read: Is a directory": lambda path: path.with_name("none.py").mkdir(),
+    "interrupted, nothing was written": "import signal; signal.raise_signal(signal.SIGINT)",
+    "not enough memory to begin, nothing was written": "raise MemoryError",
+    "lacks none_such: run `. .venv/bin/activate` first, or": "import none_such",
+    "stages/pipeline/none.py cannot be read: Is a directory": None,
 }
 
 
@@ -159,7 +141,10 @@ BEFORE_IT_BEGINS = {
 @pytest.mark.parametrize("said", BEFORE_IT_BEGINS)
 def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project, said: str) -> None:
     """Ctrl-C, the `python` of no environment, as where `dvc` is called by its path, a source that may not be read."""
-    BEFORE_IT_BEGINS[said](tiny.root / "stages/pipeline/errors.py")
+    if line := BEFORE_IT_BEGINS[said]:
+        (tiny.root / "stages/pipeline/errors.py").write_text(f"{line}\n", encoding="utf-8")
+    else:
+        (tiny.root / "stages/pipeline/none.py").mkdir()
     done = tiny.run(sys.executable, "-m", "stages.rsa", check=False, cold=True)
     assert said in done.stderr
     assert (done.returncode, done.stderr.count("\n")) == (-signal.SIGINT if "interrupted" in said else 1, 1)

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, copy_repository, digest
-from ruamel.yaml import YAML
+from conftest import ROOT, Project, copy_repository, digest, parse
 
 from stages.__main__ import POST
 from stages.pipeline.settings import by_key, load
 
-PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+PIPELINE = Project(ROOT).pipeline
 STAGES = list(PIPELINE)
 #: The stages that run a model: they alone import torch whatever the settings.
 CAPTURING = ("capture", "nulls")
@@ -49,74 +48,47 @@ def trace(project: Project, stage: str, report: Path) -> dict:
     return json.loads(report.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def hermetic(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory):
-    """Run a stage in a folder that holds its declared deps and what every stage needs; return also what is new."""
-    reports = {}
-
-    def run(stage: str) -> tuple[Path, dict, set[str]]:
-        if stage not in reports:
-            folder = tmp_path_factory.mktemp(stage)
-            model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage in CAPTURING else []
-            packages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("__init__.py")]
-            every = ["dvc.yaml", "params.yaml", *packages]
-            for path in [*every, *model, *tiny_template.paths(stage, "deps")]:
-                copy(tiny_template.root / path, folder / path)
-            before = files(folder)
-            report = trace(Project(folder), stage, tmp_path_factory.mktemp("report") / "report.json")
-            reports[stage] = folder, report, files(folder) - before
-        return reports[stage]
-
-    return run
-
-
 def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_the_lock_holds_the_stages_and_no_others() -> None:
     """DVC leaves a stage there that dvc.yaml has lost."""
-    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text(encoding="utf-8"))
-    assert set(lock["stages"]) == set(STAGES)
+    assert set(parse((ROOT / "dvc.lock").read_text(encoding="utf-8"))["stages"]) == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_declared_deps_are_enough_and_outs_are_what_is_written(stage: str, hermetic, tiny_template: Project) -> None:
-    folder, _, written = hermetic(stage)
-    outs = tiny_template.paths(stage, "outs")
-    assert [path for path in written if not any(within(path, out) for out in outs)] == []
+def test_what_is_declared_is_what_is_used(stage: str, tiny_template: Project, tmp_path: Path) -> None:
+    """Run in a folder that holds the declared deps and what every stage needs; every dep and most params are used.
+
+    Rooms are deps as folders; the files of a package that hold a docstring alone are none.
+    """
+    folder, deps, outs = tmp_path / "run", *(tiny_template.paths(stage, kind) for kind in ("deps", "outs"))
+    model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage in CAPTURING else []
+    packages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("__init__.py")]
+    for path in ["dvc.yaml", "params.yaml", *packages, *model, *deps]:
+        copy(tiny_template.root / path, folder / path)
+    before = files(folder)
+    report = trace(Project(folder), stage, tmp_path / "report.json")
+    assert [path for path in files(folder) - before if not any(within(path, out) for out in outs)] == []
     for path in outs:
         assert digest(folder / path) == digest(tiny_template.root / path) is not None, path
 
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_imports_is_declared_and_used(stage: str, hermetic, tiny_template: Project) -> None:
-    """Rooms are deps as folders; the files of a package that hold a docstring alone are none."""
-    _, report, _ = hermetic(stage)
     imported = {f"stages/{module}" for module in report["modules"] if not module.endswith("__init__.py")}
-    declared = {path for path in tiny_template.paths(stage, "deps") if path.startswith("stages/")}
-    assert [path for path in imported if not any(within(path, dep) for dep in declared)] == []
-    assert [dep for dep in declared if not any(within(path, dep) for path in imported)] == []
+    code = [path for path in deps if path.startswith("stages/")]
+    inputs = [path for path in deps if not path.startswith(("stages/", "data/models/"))]
+    assert [path for path in imported if not any(within(path, dep) for dep in code)] == []
+    for declared, used in ((code, imported), (inputs, report["inputs"])):
+        assert [dep for dep in declared if not any(within(path, dep) for path in used)] == []
 
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_declared_inputs_are_all_opened(stage: str, hermetic, tiny_template: Project) -> None:
-    _, report, _ = hermetic(stage)
-    declared = {path for path in tiny_template.paths(stage, "deps") if not path.startswith(("stages/", "data/models/"))}
-    assert [dep for dep in declared if not any(within(path, dep) for path in report["inputs"])] == []
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_declared_params_are_those_taken(stage: str, hermetic) -> None:
-    """Every key that is declared, and of a section most; the report shows them all."""
-    taken = set(hermetic(stage)[1]["params"])
-    declared = {param: keys_of(param) for param in PIPELINE[stage].get("params", [])}
-    listed = set().union(*declared.values())
-    if stage == "report":
+    taken = set(report["params"])
+    params = {param: keys_of(param) for param in PIPELINE[stage].get("params", [])}
+    listed = set().union(*params.values())
+    if stage == "report":  # it shows them all
         assert listed == KEYS - {"words"}
     else:
         assert taken <= listed
-        assert [param for param, keys in declared.items() if 2 * len(keys & taken) <= len(keys)] == []
+        assert [param for param, keys in params.items() if 2 * len(keys & taken) <= len(keys)] == []
 
 
 def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(tmp_path: Path) -> None:
@@ -171,11 +143,8 @@ def test_what_dvc_caches_is_ignored_by_git(tiny_template: Project) -> None:
 
 @pytest.mark.parametrize(
     ("stages", "unneeded"),
-    [
-        (POST, "stages.statistics"),
-        (set(STAGES) - set(CAPTURING), "torch"),
-    ],
-    ids=["the post needs no statistics", "torch is for those that run a model"],
+    [(POST, "stages.statistics"), (set(STAGES) - set(CAPTURING), "torch")],
+    ids=["post", "torch"],
 )
 def test_stages_import_nothing_that_only_others_need(tiny_template: Project, stages: list[str], unneeded: str) -> None:
     """One real interpreter for all of them: what none imports together, none imports alone."""

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, InProcess, Project
 
+from stages.artefacts.tables import read_table
+from stages.artefacts.tensors import open_tensors
+from stages.pipeline.errors import UserError
+
 
 def cut(path: str, keep: int):
     """Make a mistake that cuts a file short."""
@@ -52,14 +56,13 @@ def spread(memory: dict):
 
 LAST = setting(prompt__multi_token="last")
 LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
-SEVERAL_TOKENS = "word,category\nzyzzyva,a\nmoon,a\npear,b\nqqxx,b\nlime,b\n"
+SEVERAL_TOKENS = "word,category\n" + "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
 NOT_THE_WORDS = "data/reference.safetensors"
 ACTIVATIONS, SIMILARITY = "data/activations.safetensors", "data/similarity.safetensors"
 
 #: What of settings is wrong by itself is test_settings's; of lists of words, test_words's.
 MISTAKES = [
     ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
-    ("check", setting(similarity__metric="x"), "params.yaml: similarity.metric: 'x' is not known; choose one of cos"),
     ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
     ("check", both(replaced("own.csv", "a\n"), setting(words_file="own.csv")), "own.csv, line 1: no column word: the"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
@@ -67,7 +70,9 @@ MISTAKES = [
     ("capture", both(LAST, replaced("data/word_list.csv", LONG_WORD)), "tokens with 'moonmoonmoonmoonmoonmoonmoonmoo"),
     ("capture", setting(sentences__templates={"a": "a{word}", "b": "a {word}"}), 'space before {word}: "a {word}"; or'),
     ("capture", setting(prompt__template="{word} is"), 'space before {word}: prompt.template: " {word} is"; or choose'),
-    ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "words of several tokens: zyz"),
+    ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "words of several tokens: zyzzyva0 = "),
+    ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "; and 900 more\nchoose other words"),
+    ("rsa", replaced("dvc.yaml", "stages: {}\n"), "dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back"),
     ("capture", setting(similarity__reference_words=["sofa", "zyzzyva"]), "reference_words of several tokens: zyzzyva"),
     ("capture", cut("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
@@ -78,21 +83,16 @@ MISTAKES = [
     ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
-    ("similarity", cut(ACTIVATIONS, 1000), f"{ACTIVATIONS} is cut short"),
+    ("similarity", cut(ACTIVATIONS, -10), f"{ACTIVATIONS} is cut short"),
     ("similarity", swapped(ACTIVATIONS, NOT_THE_WORDS), "its record lacks layers"),
     ("similarity", cut("data/capture.json", 100), "data/capture.json is cut short"),
     ("sentences", swapped("data/sentences.safetensors", NOT_THE_WORDS), "its record lacks templates"),
-    ("correlation", setting(tokens__context=-6), "tokens.context: -6 is outside the prompt of 5 tokens"),
     ("rsa", cut(SIMILARITY, 0), f"{SIMILARITY} is cut short or not a safetensors"),
     ("rsa", folder(SIMILARITY), f"{SIMILARITY} cannot be read: it is a folder"),
     ("rsa", swapped(SIMILARITY, NOT_THE_WORDS), "its record lacks categories"),
     ("separability", without(SIMILARITY), f"{SIMILARITY} is not there: run `dvc repro`, which makes it or names what"),
-    ("controls", setting(tokens__target=-6), "tokens.target: -6 is outside the prompt of 5 tokens"),
-    ("claims", cut("metrics/controls.csv", 1000), "metrics/controls.csv is cut short or not a table"),
-    ("claims", setting(focus_layer=2), "focus_layer: 2 is not a layer of this model, which has 0, 1"),
     ("figures", cut("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
-    ("report", cut("metrics/claims.json", 99), "metrics/claims.json is cut short"),
     ("report", cut("plots/figures/fig1_masks.png", 99), "plots/figures/fig1_masks.png is cut short or not a figure"),
     ("report", without("plots/other_theme/fig1_masks.png"), "plots/other_theme/fig1_masks.png is not there: run"),
     ("report", without("metrics/rsa.csv"), "metrics/rsa.csv is not there: run"),
@@ -164,16 +164,15 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny: Project, stage: s
 )
 def test_dvc_passes_the_message_on_and_keeps_the_lock(tiny: Project, settings: dict, said: str) -> None:
     """In the first stage that runs, and in a later one: then DVC would write its .gitignore anew."""
-    kept = [tiny.root / name for name in ("dvc.lock", ".gitignore")]
-    before = tiny.outputs(), [path.read_bytes() for path in kept]
+    lock, ignored = (tiny.root / name for name in ("dvc.lock", ".gitignore"))
+    before = tiny.outputs(), lock.read_bytes(), ignored.read_bytes()
     tiny.set(**settings)
     done = tiny.dvc("repro", check=False)
     assert done.returncode == 255
     assert said in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert tiny.outputs() == before[0]
-    assert kept[1].read_bytes() == before[1][1]
-    assert kept[0].read_bytes() == before[1][0] or "focus_layer" in settings  # the check passed, and is recorded
+    assert (tiny.outputs(), ignored.read_bytes()) == (before[0], before[2])
+    assert lock.read_bytes() == before[1] or "focus_layer" in settings  # the check passed, and is recorded
 
 
 #: What DVC says before any stage runs (data/README.md) → a mistake after which it does.
@@ -212,12 +211,6 @@ def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dic
     """As the stage is run: accelerate changes the mapping that it is given, and says nothing of where all fits."""
     spread(memory)(tiny_stage.project)
     assert tiny_stage.run("capture")[0] == 0
-
-
-def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
-    replaced("dvc.yaml", "")(tiny_stage.project)
-    told = "\nrsa: dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back\n"
-    assert tiny_stage.run("rsa") == (1, told)
 
 
 def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:
@@ -281,23 +274,12 @@ def test_too_little_memory_for_the_model_is_told(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
-@pytest.mark.parametrize("path", ["data/similarity.safetensors", "metrics/rsa.csv"])
-def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, path: str) -> None:
-    from stages.artefacts.tables import read_table
-    from stages.artefacts.tensors import open_tensors
-    from stages.pipeline.errors import UserError
-
-    def read(file: Path) -> None:
-        if file.suffix == ".csv":
-            read_table(file, [0])
-        else:
-            with open_tensors(file):
-                pass
-
-    file = tmp_path / Path(path).name
-    (tmp_path / "folder" / file.name).mkdir(parents=True)
+@pytest.mark.parametrize("read", [read_table, lambda file: open_tensors(file).__enter__()])
+def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, read: Callable) -> None:
+    folder, file = tmp_path / "folder/rsa.csv", tmp_path / "rsa.csv"
+    folder.mkdir(parents=True)
     with pytest.raises(UserError, match="cannot be read: it is a folder"):
-        read(tmp_path / "folder" / file.name)
+        read(folder)
     file.write_bytes(b"")
     monkeypatch.setattr(os, "access", lambda *_: False)  # the administrator may read everything
     with pytest.raises(UserError, match="cannot be read: this user may not read it"):

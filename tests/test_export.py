@@ -19,7 +19,6 @@ from tensor_files import write_tensors
 
 from stages.export import __main__ as export
 from stages.export import writers
-from stages.geometry.pairs import members
 from stages.geometry.similarity import METRICS, Similar
 
 WORDS = ["Bär", "moon", "star", "apple", "lime", "NASA", "дом"]
@@ -38,15 +37,6 @@ def save(path: Path, metric: str = "cosine", **record: object) -> Path:
 @pytest.fixture
 def run(in_process: Callable) -> Callable[..., tuple[int, str, str]]:
     return partial(in_process, export)
-
-
-@pytest.mark.parametrize("words", [2, 3, 7, 40])
-def test_the_members_of_pairs_are_those_of_the_upper_triangle(words: int) -> None:
-    pairs = words * (words - 1) // 2
-    for first, last in ((0, pairs), (pairs // 3, pairs // 2), (pairs - 1, pairs)):
-        found = members(words, first, last)
-        for side, expected in zip(found, np.triu_indices(words, 1), strict=True):
-            np.testing.assert_array_equal(side, expected[first:last])
 
 
 @pytest.fixture
@@ -216,14 +206,3 @@ def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_pa
     assert run(out, "--run", source, "--force")[0] == 0
     assert out.stat().st_size > 1000
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"out{suffix}", "run"]
-
-
-def test_an_experiment_is_exported(tiny: Project) -> None:
-    tiny.run(sys.executable, "-m", "stages.export", "here.csv")
-    tiny.set(model__seed=1)
-    tiny.repro("similarity")
-    tiny.dvc("exp", "save", "--name", "other")
-    for name, run_ in (("head", "HEAD"), ("other", "other"), ("now", "data/similarity.safetensors")):
-        tiny.run(sys.executable, "-m", "stages.export", f"{name}.csv", "--run", run_)
-    read = {name: (tiny.root / f"{name}.csv").read_bytes() for name in ("here", "head", "other", "now")}
-    assert read["here"] == read["head"] != read["other"] == read["now"]

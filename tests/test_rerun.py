@@ -1,11 +1,10 @@
 """The table of what reruns in stages/README.md, row by row, with real `dvc repro`."""
 
 import re
-import shutil
 from collections.abc import Callable
 
 import pytest
-from conftest import ROOT, TINY_WORDS, Project, digest
+from conftest import ROOT, TINY_WORDS, Project, copy, digest
 
 #: What stands between the settings and the similarities.
 LEADING = {"check", "capture", "sentences", "similarity"}
@@ -84,9 +83,7 @@ def test_the_readme_names_the_changes_that_are_tested() -> None:
 @pytest.fixture(scope="module")
 def project(undrawn_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One project for all rows: each leaves it up to date for the next, whose exact list of stages says so."""
-    root = tmp_path_factory.mktemp("rerun") / "repository"
-    shutil.copytree(undrawn_template.root, root, symlinks=True)
-    return Project(root)
+    return copy(undrawn_template, tmp_path_factory.mktemp("rerun") / "repository")
 
 
 @pytest.mark.parametrize(("change", "step"), [(name, i) for name, steps in CHANGES.items() for i in range(len(steps))])

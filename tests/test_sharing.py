@@ -1,43 +1,19 @@
-"""Runs on several machines: data through a folder and over HTTP, work without the model, a grid that is split."""
+"""Runs on several machines: data through a folder, work without the model, a grid that is split."""
 
 import csv
-import functools
 import io
 import json
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pytest
 from conftest import Project, digest, remove
 
 CACHED = ("data/activations.safetensors", "data/capture.json", "data/similarity.safetensors")
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder, and its address on the loopback interface."""
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join(timeout=10)
-
-
-def clone(source: Path, target: Path, remote: str | Path) -> Project:
+def clone(source: Path, target: Path, remote: Path) -> Project:
     """Clone a repository; where its data are goes into the configuration that Git does not track."""
     machine = Project(target)
-    machine.env["NO_PROXY"] = machine.env["no_proxy"] = "127.0.0.1"
     Project(source).run("git", "clone", "-q", str(source), str(target))
     # What `dvc remote add --local --default shared REMOTE` writes, without waiting for it; `push` runs it for real.
     text = f"[core]\n    remote = shared\n['remote \"shared\"']\n    url = {remote}\n"
@@ -57,12 +33,12 @@ def without_model(machine: Project) -> Project:
     return machine
 
 
-def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served: tuple[Path, str]) -> None:
-    """Push to a folder; pull it over HTTP; compare with it; change an analysis where there is no model."""
-    folder, address = served
+def test_data_go_through_a_folder_and_come_back(tiny: Project, tmp_path: Path) -> None:
+    """Push to a folder; pull from it; compare with it; change an analysis where there is no model."""
+    folder = tmp_path / "shared"
     push(tiny, folder)
 
-    reader = clone(tiny.root, tiny.root.parent / "reader", address)
+    reader = clone(tiny.root, tmp_path / "reader", folder)
     # Nothing is pulled yet: the similarities of a revision come from the remote by themselves.
     compared = reader.run(sys.executable, "-m", "stages.compare", "HEAD", "HEAD")
     assert "6 words in common" in compared.stdout
@@ -72,14 +48,14 @@ def test_data_go_through_a_folder_and_come_back_over_http(tiny: Project, served:
         assert digest(reader.root / path) == digest(tiny.root / path), path
     assert reader.repro() == []
 
-    analyst = without_model(clone(tiny.root, tiny.root.parent / "analyst", address))
+    analyst = without_model(clone(tiny.root, tmp_path / "analyst", folder))
     assert analyst.repro("--pull", "--allow-missing") == []
     analyst.run("git", "restore", "data/models/gpt2-mini")  # what settings of others name is there, the model is not
     analyst.set(similarity__transform="center", nulls__enabled=False)
     expected = {"check", "sentences", "similarity", "rsa", "nulls"}
     assert set(analyst.repro("--pull", "--allow-missing", "rsa", "nulls")) == expected
     assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
-    assert address not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
+    assert str(folder) not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
     assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
 
 

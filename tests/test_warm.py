@@ -9,14 +9,14 @@ from conftest import WARM, Project
 
 pytestmark = pytest.mark.skipif(WARM not in os.environ, reason="forking with libraries loaded is safe on Linux only")
 
-PROGRAMS = {
-    "ends well": "atexit.register(print, 'end'); print(sys.argv, os.getcwd(), os.environ['MARK'], sys.stdin.read())",
-    "exit code": "print('said'); sys.exit(3)",
-    "exit message": "sys.exit('in words')",
-    "error": "1 / 0",
-    "a thread goes on": "threading.Timer(0.1, print, ['later']).start()",
-    "a module of its folder": "import own, stages; print(own.VALUE, stages.__file__, __name__, sys.path[0])",
-}
+PROGRAMS = [
+    "atexit.register(print, 'end'); print(sys.argv, os.getcwd(), os.environ['MARK'], sys.stdin.read())",
+    "print('said'); sys.exit(3)",
+    "sys.exit('in words')",
+    "1 / 0",
+    "threading.Timer(0.1, print, ['later']).start()",
+    "import own, stages; print(own.VALUE, stages.__file__, __name__, sys.path[0])",
+]
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.mark.parametrize("how", [("-m", "program"), ("program.py",)], ids=["module", "file"])
-@pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("program", PROGRAMS)
 def test_warm_and_real_do_the_same(project: Project, program: str, how: tuple[str, ...]) -> None:
     text = f"import atexit, os, sys, threading\n{program}\n"
     (project.root / "program.py").write_text(text, encoding="utf-8")
@@ -40,13 +40,10 @@ def test_warm_and_real_do_the_same(project: Project, program: str, how: tuple[st
     assert warm.stderr.splitlines()[-1:] == real.stderr.splitlines()[-1:]  # above it are the frames of a traceback
 
 
-def test_libraries_are_there_stages_are_not_and_code_on_the_command_line_runs_in_a_real_one(project: Project) -> None:
+def test_libraries_alone_are_warm_and_a_fork_that_is_killed_is_a_failure(project: Project) -> None:
     asked = "import sys; print('torch' in sys.modules, 'stages' in sys.modules)"
     (project.root / "program.py").write_text(asked, encoding="utf-8")
     assert project.run(sys.executable, "program.py").stdout == "True False\n"
     assert project.run(sys.executable, "-c", asked).stdout == "False False\n"
-
-
-def test_a_fork_that_is_killed_is_a_failure(project: Project) -> None:
     (project.root / "program.py").write_text("import os; os.kill(os.getpid(), 9)", encoding="utf-8")
     assert project.run(sys.executable, "program.py", check=False).returncode == 1

@@ -109,17 +109,6 @@ def test_the_words_of_the_embedded_model_are_a_list_as_they_stand() -> None:
     assert (len(words), sum(map(len, words.values()))) == (17, 277)
 
 
-def test_of_many_words_of_several_tokens_the_first_are_told(tiny_stage: InProcess) -> None:
-    rows = "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
-    (tiny_stage.project.root / "own.csv").write_text("word,category\n" + rows, encoding="utf-8")
-    tiny_stage.project.set(words_file="own.csv")
-    assert tiny_stage.run("check")[0] == 0
-    code, said = tiny_stage.run("capture")
-    assert code == 1
-    assert "words of several tokens: zyzzyva0 = " in said
-    assert "; and 900 more\nchoose other words" in said
-
-
 AFTER = "I saw the {word} yesterday."
 BEFORE = "The next word is {word}"
 
