@@ -6,9 +6,9 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conftest import DRAWING, TINY_WORDS, Project, commit, copy_repository, tiny_model
+from conftest import DRAWING, TINY_WORDS, Project, commit, copy_repository, digest, tiny_model
 
-__all__ = ["EXPERIMENTS", "LISTS", "MODELS", "Project", "clone", "tiny_project"]
+__all__ = ["EXPERIMENTS", "LISTS", "MODELS", "Project", "clone", "digest", "tiny_project"]
 
 MODELS = {"tiny-a": 2, "tiny-b": 3}  # layers
 LISTS = ("params.yaml", "data/few.csv")

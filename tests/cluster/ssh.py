@@ -57,3 +57,28 @@ def ssh_server(folder: Path) -> Iterator[None]:
         path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
         os.environ |= {"HOME": str(folder / "home"), "PATH": path}
         yield
+
+
+class Store:
+    """A folder of the server that is a DVC remote, seen without DVC."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"ssh://server{folder}"
+        self.options: dict[str, str] = {}
+
+    def uploading(self) -> bool:
+        """Return whether some file has arrived in part."""
+        return any(path.stat().st_size for path in self.folder.rglob("*.tmp"))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the size of every object, by its path in the folder."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.suffix != ".tmp")
+        return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
+
+    def cut(self, key: str) -> None:
+        """Cut an object in half."""
+        os.truncate(self.folder / key, self.sizes()[key] // 2)
+
+    def delete(self, key: str) -> None:
+        (self.folder / key).unlink()
