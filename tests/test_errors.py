@@ -75,6 +75,8 @@ MISTAKES = [
     ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
     ("capture", setting(capture__positions=[1, -1, 7]), "capture.positions: 7 is outside the prompt of 5 tokens"),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
+    ("capture", setting(model__name="~nobody-here/m"), "model.name: there is no folder ~nobody-here/m"),
+    ("capture", setting(model__name="/"), "model.name: the folder / holds no model"),
     ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
     (
         "capture",

@@ -110,7 +110,7 @@ def load(
     transformers.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
-    name = name.rstrip("/\\")
+    name = name.rstrip("/\\") or name
     files = find(name, revision, weights)
     source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {seed}"}
     # A copy: accelerate writes its own numbers into it.
