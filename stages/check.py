@@ -8,7 +8,7 @@ from stages.pipeline.word_lists import read_words, write_words
 def main(stage: Stage) -> None:
     checked = settings.load(stage.input("params.yaml"))
     source = stage.input(checked.words_file)
-    words = checked.words if checked.words_file == settings.PARAMS.as_posix() else read_words(source)
+    words = checked.words if source == settings.PARAMS else read_words(source)
     # What capture depends on: only another list of words reruns it, not a harmless edit of params.yaml.
     write_words(stage.output("data/word_list.csv"), words)
     print(f"{source}: {sum(map(len, words.values()))} words in {len(words)} categories")

@@ -57,6 +57,7 @@ def spread(memory: dict):
 LAST = setting(prompt__multi_token="last")
 LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
 SEVERAL_TOKENS = "word,category\n" + "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
+NO_HEADS = '{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 0}'
 NOT_THE_WORDS = "data/reference.safetensors"
 ACTIVATIONS, SIMILARITY = "data/activations.safetensors", "data/similarity.safetensors"
 
@@ -79,7 +80,14 @@ MISTAKES = [
     ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
     ("capture", setting(capture__positions=[1, -1, 7]), "capture.positions: 7 is outside the prompt of 5 tokens"),
     ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
+    ("capture", setting(model__name="~nobody-here/m"), "model.name: there is no folder ~nobody-here/m"),
+    ("capture", setting(model__name="/"), "model.name: the folder / holds no model"),
     ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
+    (
+        "capture",
+        replaced("data/models/tiny/config.json", NO_HEADS),
+        "tiny cannot be loaded, a file of it is missing or",
+    ),
     ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
@@ -211,6 +219,13 @@ def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dic
     """As the stage is run: accelerate changes the mapping that it is given, and says nothing of where all fits."""
     spread(memory)(tiny_stage.project)
     assert tiny_stage.run("capture")[0] == 0
+
+
+def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
+    told = "\nrsa: dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back\n"
+    for text in ("", "stages: [rsa]", "stages: {rsa: 5}"):
+        replaced("dvc.yaml", text)(tiny_stage.project)
+        assert tiny_stage.run("rsa") == (1, told)
 
 
 def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:

@@ -53,6 +53,8 @@ MISTAKES = [
     ({"words": LEFT_OUT, "words_file": "own.csv"}, "words is missing: put it back, whether it is used or not"),
     ({"similarity.metric": "x"}, "metric: 'x' is not known; choose one of cosine, correlation, euclidean"),
     ({"prompt.template": "{word} {word}"}, "prompt.template: '{word} {word}' must hold {word} exactly once"),
+    ({"prompt.template": "a\u200bb {word}"}, "template: 'a\\u200bb {word}' holds a character that is no text"),
+    ({"words.fruit": ["pear", "li\u3164me"]}, "word 2: 'li\u3164me' holds a character that is no text"),
     ({"words": {"fruit": ["pear", "lime", "fig"]}}, "params.yaml: words: 1 category, at least two"),
     ({"words.fruit": ["pear", "lime", "pear"]}, "words: 'pear' is listed twice in fruit"),
     ({"words.fruit": ["pear", 7]}, "words.fruit, word 2: 7 is not text; put it in quotes"),
@@ -99,7 +101,9 @@ def test_a_mistake_is_named(tmp_path: Path, changes: dict, expected: str) -> Non
 
 def test_letters_that_need_a_joiner_are_text() -> None:
     """Persian words, Hindi ones and emoji hold what is refused beside ASCII."""
-    Settings.model_validate(changed({"words.fruit": ["می\u200cخواهم", "क्\u200dष", "👩\u200d🚀"]}))
+    Settings.model_validate(
+        changed({"words.fruit": ["می\u200cخواهم", "क्\u200dष", "👩\u200d🚀", "❤\ufe0f", "1\ufe0f\u20e3"]})
+    )
 
 
 VALUES = [None, True, 7, -0.5, float("nan"), "", "x", [], [1], [["x"]], {}, {"x": 1}, {7: ["x"]}, {1.5: None}]
@@ -178,6 +182,8 @@ def test_all_mistakes_are_named_up_to_five(tmp_path: Path) -> None:
         (b"model: [", "params.yaml, line 1: not valid YAML"),
         (b"a: 1\nb:\n  c: 1\n  c: 2\n", "params.yaml, line 4: not valid YAML: found duplicate key"),
         (b"a: " + b"[" * 30000, "params.yaml cannot be read: too many brackets within each other"),
+        (b"focus_layer: 2020-13-45", "params.yaml: not valid YAML: month must be in 1..12"),
+        (b"a: !!int x", "params.yaml: not valid YAML: invalid literal for int"),
         (b"", "params.yaml holds no settings: it must have the sections model"),
         (b"a: 1\nmodel: \xff\xfe", "params.yaml, line 2: not UTF-8 text: save it again in that encoding"),
         (None, "params.yaml is missing: run this in the repository's own folder"),

@@ -87,6 +87,10 @@ MISTAKES = [
     (GOOD + '"fig,fruit\n', "line 7: not valid CSV: unexpected end of data"),
     (GOOD + '"fi\ng",fruit\n', rf"line 8: the word 'fi\\ng' {NO_TEXT}"),
     (GOOD + "fi\u200bg,fruit\n", rf"line 7: the word 'fi\\u200bg' {NO_TEXT}"),
+    (GOOD + "fig\U000e0061,fruit\n", f"'fig\\\\U000e0061' {NO_TEXT}"),
+    (GOOD + "\u3164,fruit\n", f"line 7: the word '\u3164' {NO_TEXT}"),
+    (GOOD + "f\ufffdg,fruit\n", f"line 7: the word 'f\ufffdg' {NO_TEXT}"),
+    ("word,category\n", "own.csv: 0 categories, at least two are compared"),
     (GOOD + ",fruit\n" * 1000, r"line 7: the word is empty; line 8: .*; and 995 more$"),
     (GOOD.encode() + "été,fruit\n".encode("latin-1"), "line 7: not UTF-8 text: save it again in that encoding"),
 ]

@@ -29,8 +29,10 @@ def main() -> None:
         options.error("give two runs to compare, or none to list the experiments")
     if chosen.figure and (chosen.A or chosen.figure.suffix.lower() != ".png"):
         options.error("--figure FILE.png shows all experiments: give no runs, and a name that ends with .png")
+    if chosen.keep is not None and chosen.A:
+        options.error("--keep NAME keeps this folder's run: give no runs")
     with plain_errors("compare"):
-        if chosen.keep:
+        if chosen.keep is not None:
             from stages.artefacts.kept import keep
 
             print(f"{keep(chosen.keep)}: kept; `dvc repro` shows it beside the others")

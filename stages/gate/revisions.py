@@ -34,7 +34,7 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
             git = SCM(".")
             commit = resolve_rev(git, name)
             files = git.get_fs(commit)
-        except SCMError:
+        except (SCMError, AttributeError):  # which is raised for a name of Git's that is no commit, as HEAD:params.yaml
             continue
         paths = files.ls(folder, detail=False) if files.exists(folder) else []
         return f"{name} ({commit[:7]})", {Path(p).name: files.cat_file(p) for p in sorted(paths) if p.endswith(endings)}

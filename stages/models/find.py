@@ -1,5 +1,6 @@
 """Finding a model's files: in a folder, in a .gguf file, or on the hub, from which they are downloaded once."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Files:
 
 def find(name: str, revision: str, weights: str) -> Files:
     """Find a model's files; parameters and errors as `stages.models.load.load`."""
-    path, pretrained = Path(name).expanduser(), weights == "pretrained"
+    path, pretrained = Path(os.path.expanduser(name)), weights == "pretrained"  # noqa: PTH111  that raises where no home is
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"model.name: there is no file {name}")

@@ -30,7 +30,7 @@ from stages.pipeline.errors import UserError, some_of
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 #: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
 FAILURES = (
-    *(OSError, ValueError, LookupError, TypeError, RuntimeError, OverflowError, SafetensorError, struct.error),
+    *(OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, SafetensorError, struct.error),
     *(ImportError, AttributeError, AssertionError, StrictDataclassError),
 )
 #: How transformers begins to say that there is no file of a tokenizer.
@@ -110,7 +110,7 @@ def load(
     transformers.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
-    name = name.rstrip("/\\")
+    name = name.rstrip("/\\") or name
     files = find(name, revision, weights)
     source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {seed}"}
     # A copy: accelerate writes its own numbers into it.

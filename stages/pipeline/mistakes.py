@@ -38,10 +38,12 @@ DRAWS = {
     "nulls.draws": (("nulls",), 2, 1),
     "sentences.bootstraps": (("sentences",), 2, 0),
 }
-#: What a table or a log cannot hold, as tabs and line breaks, or nobody sees, as a zero-width space; joiners are seen
-#: between letters of some scripts, not beside ASCII.
+#: What a table or a log cannot hold, as tabs and line breaks, or nobody sees, as a zero-width space or a blank letter;
+#: joiners and marks of emoji are seen between letters of some scripts, not beside ASCII.
 NO_TEXT = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]|[\u200c\u200d](?![^\x00-\x7f])"
+    r"[\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164]"
+    r"|[\ud800-\udfff\ufeff\uffa0\ufff0-\uffff]|[\u200c\u200d](?![^\x00-\x7f])"
+    r"|(?<![^\x00-\x7f])[\ufe00-\ufe0f\U000e0000-\U000e0fff](?!\u20e3)"
 )
 
 
@@ -93,7 +95,8 @@ def in_word_list(
     `source` names it: the key of params.yaml, or a file, of which `lines` are those that hold each word.
     """
     if len(words) < 2:
-        raise ValueError(f"{source}: {len(words)} category, at least two are compared: add words of another")
+        found = f"{len(words)} categor{'y' if words else 'ies'}"
+        raise ValueError(f"{source}: {found}, at least two are compared: add words of another")
     first: dict[str, str] = {}
     for category, word in ((category, word) for category, listed in words.items() for word in listed):
         if word in first:
@@ -135,6 +138,9 @@ def not_called(*taken: str) -> AfterValidator:
 
 TRIMMED = _rule(lambda text: not text or text != text.strip(), "{0!r} is empty or has spaces around it")
 VISIBLE = _rule(NO_TEXT.search, "{0!r} holds a character that is no text")
+VISIBLE_LINES = _rule(
+    lambda text: NO_TEXT.search(re.sub("[\t\n]", "", text)), "{0!r} holds a character that is no text"
+)
 ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")
 SPREAD = _rule(lambda words: len(words) == 1, "a single word has no spread: list more, or none to take those below")
 ONCE = _rule(_twice, "{1[0]!r} is listed twice")

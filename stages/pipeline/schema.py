@@ -18,7 +18,7 @@ class Section(BaseModel):
 
 
 Text = Annotated[str, mistakes.TRIMMED, mistakes.VISIBLE]
-Template = Annotated[str, mistakes.ONE_WORD]
+Template = Annotated[str, mistakes.ONE_WORD, mistakes.VISIBLE_LINES]
 Words = Annotated[list[Text], Field(description="a list, one word a line, each after a dash: - pear")]
 Memory = Annotated[str, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$", description="an amount of memory such as 8GB")]
 Draws = Annotated[int, Field(ge=20, le=100_000)]

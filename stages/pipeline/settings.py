@@ -37,7 +37,7 @@ def read_yaml(path: str | Path) -> Any:
             if max(depths) > DEEPEST:  # the parser in C would end the process
                 raise RecursionError
             return YAML(typ="safe", pure=pure).load(text)
-        except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
+        except (OSError, ValueError, LookupError, YAMLError, RecursionError) as error:  # as of the date 2020-13-45
             mistake = error
     raise mistakes.of_file(path, mistake)
 

@@ -163,10 +163,12 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 
 
 def _declaration(name: str) -> Mapping[str, Any]:
-    stages = read_yaml(PIPELINE)
-    if name not in (found := stages.get("stages") or {} if isinstance(stages, Mapping) else {}):
+    found: Any = read_yaml(PIPELINE)
+    for key in ("stages", name):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping):
         raise UserError(mistakes.NO_STAGE.format(name))
-    return found[name]
+    return found
 
 
 def _paths(entries: list) -> list[str]:
