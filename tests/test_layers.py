@@ -8,13 +8,11 @@ import numpy as np
 import psutil
 import pytest
 from conftest import InProcess
-from scipy.spatial.distance import pdist
 
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tensors import TensorWriter, open_tensors
-from stages.geometry import similarity
 from stages.geometry.comparison import pairwise
-from stages.geometry.similarity import METRICS, cosine
+from stages.geometry.similarity import cosine
 from stages.pipeline.progress import stack
 
 
@@ -36,17 +34,6 @@ def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
         before = psutil.Process().memory_info().rss
         assert sum(float(tensors["q"][place].sum()) for place in range(layers)) == layers * layer.size
         assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_many_words_equal_scipy_and_a_stack_equals_its_parts(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = np.random.default_rng(1).normal(1, 1, size=(2, 300, 40)).astype(np.float32)
-    whole = METRICS[metric](vectors)
-    for found, layer in zip(whole, vectors.astype(float), strict=True):
-        expected = -pdist(layer) if metric == "euclidean" else 1 - pdist(layer, metric)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-    monkeypatch.setattr(similarity, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
-    np.testing.assert_array_equal(METRICS[metric](vectors), whole)
 
 
 def test_similarities_need_little_more_than_two_matrices() -> None:
