@@ -1,11 +1,11 @@
 """Time the ladder of nulls at GPT-2-XL's shape, beside the matrix products alone that it cannot do without.
 
-    python tests/benchmarks/nulls.py [--draws 100] [--layers 48]
+    python tests/benchmarks/nulls.py
 
-48 layers of 1600 units, 34 words, 25 heads. The weights are random and the same in every layer; loading is left out.
+100 draws; 48 layers of 1600 units, 34 words, 25 heads. The weights are random and the same in every layer, and loaded
+already.
 """
 
-import argparse
 import resource
 import sys
 import time
@@ -26,22 +26,18 @@ from stages.models.rotated import project_turned, spectra  # noqa: E402
 from stages.statistics.heads import head_draws, head_ranges  # noqa: E402
 from stages.statistics.nulls import Choices, draw_rungs  # noqa: E402
 
-WORDS, UNITS, HEADS = 34, 1600, 25
+DRAWS, LAYERS, WORDS, UNITS, HEADS = 100, 48, 34, 1600, 25
 
 
 def main() -> None:
     """Print seconds and memory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=100)
-    parser.add_argument("--layers", type=int, default=48)
-    arguments = parser.parse_args()
     rng = np.random.default_rng(0)
     x = rng.standard_normal((WORDS, UNITS))
     weights = {name: torch.from_numpy(rng.standard_normal((UNITS, UNITS), dtype=np.float32)) for name in MATRICES}
     within = within_category(["a"] * 10 + ["b"] * 13 + ["c"] * 11)
     similar = {name: Similar(WORDS, "cosine", name) for name in TRANSFORMS}
     choices = Choices(similar, [name for name in COMPARISONS if name != "pearson"], within)
-    rows = torch.randn(arguments.draws * WORDS, UNITS)
+    rows = torch.randn(DRAWS * WORDS, UNITS)
 
     def products() -> None:
         for w in weights.values():
@@ -49,7 +45,7 @@ def main() -> None:
 
     def rungs(heads: bool) -> None:
         look = {"look": partial(head_draws, heads=HEADS, similar=similar["none"], within=within)} if heads else {}
-        _, blocks = draw_rungs(x, partial(project_turned, weights), choices, arguments.draws, rng, **look)
+        _, blocks = draw_rungs(x, partial(project_turned, weights), choices, DRAWS, rng, **look)
         if heads:
             head_ranges(blocks, 0.05)
 
@@ -63,7 +59,7 @@ def main() -> None:
         start = time.perf_counter()
         for _ in range(3):
             work()
-        print(f"{name:28} {(time.perf_counter() - start) / 3 * arguments.layers:6.1f} s for {arguments.layers} layers")
+        print(f"{name:28} {(time.perf_counter() - start) / 3 * LAYERS:6.1f} s for {LAYERS} layers")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 
 
