@@ -1,6 +1,5 @@
 """Working layer by layer: the same results, and memory that does not grow with the number of layers."""
 
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import psutil
 import pytest
 from conftest import InProcess
 
+from stages.artefacts.files import read_json, write_json
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tensors import TensorWriter, open_tensors
 from stages.geometry.comparison import pairwise
@@ -52,10 +52,10 @@ def many_layers(stage: InProcess, layers: int) -> None:
     root, rng = stage.project.root, np.random.default_rng(0)
     names = [f"w{i}" for i in range(90)]
     categories = sorted("abc"[i % 3] for i in range(90))
-    captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
-    captured |= {"words": names, "categories": categories, "word_position": -1}
+    captured = read_json(root / "data/capture.json")
     (root / "data/capture.json").unlink()
-    (root / "data/capture.json").write_text(json.dumps(captured), encoding="utf-8")
+    changed = {"words": names, "categories": categories, "word_position": -1}
+    write_json(root / "data/capture.json", captured | changed)
     path = root / "data/activations.safetensors"
     path.unlink()  # not through a link into DVC's cache
     shapes = {f"attn_{layer}_{name}": (90, 5, 32) for layer in range(layers) for name in "qkvx"}
@@ -69,11 +69,10 @@ def test_memory_of_a_stage_does_not_grow_with_layers(tiny_stage: InProcess, name
     peaks = []
     for layers in (5, 25):
         many_layers(tiny_stage, layers)
-        assert name == "similarity" or tiny_stage.run("similarity")[0] == 0
+        tiny_stage.log_of("similarity")
         tracemalloc.start()
-        code, said = tiny_stage.run(name)
+        tiny_stage.log_of(name)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert code == 0, said
     pairs = 90 * 89 // 2
     assert peaks[1] - peaks[0] < 20 * 4 * pairs * 8 / 4  # a quarter of what the similarities of 20 more layers take
