@@ -79,12 +79,6 @@ def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.f
     }
 
 
-def sweep(types: Sequence[str] = TYPES) -> list[dict[str, str]]:
-    """Examine all types, two at a time."""
-    with ProcessPoolExecutor(2) as pool:
-        return list(pool.map(examine, types, chunksize=8))
-
-
 def read_table() -> list[dict[str, str]]:
     """Read the table as it is kept."""
     with TABLE.open(encoding="utf-8", newline="") as file:
@@ -93,7 +87,8 @@ def read_table() -> list[dict[str, str]]:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the table, or compare it with what is found."""
-    rows = sweep()
+    with ProcessPoolExecutor(2) as pool:
+        rows = list(pool.map(examine, TYPES, chunksize=8))
     print(f"{sum(row['verdict'] == 'proved' for row in rows)} of {len(rows)} types captured and proved")
     if "--check" in arguments:
         different = [row["type"] for row, kept in zip(rows, read_table(), strict=True) if row != kept]

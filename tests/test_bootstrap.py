@@ -12,11 +12,10 @@ import pytest
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.effects import cohens_d
-from stages.geometry.moments import Moments
 from stages.geometry.names import PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
-from stages.statistics.bootstrap import bootstrap, resample_words, rsa_and_separability
+from stages.statistics.bootstrap import bootstrap, resample_words
 from stages.statistics.partial import against_input
 from stages.statistics.seeds import STREAMS, stream
 
@@ -45,16 +44,13 @@ def residuals(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
 
 
-def both(every: Moments, within: Moments) -> dict:
-    return rsa_and_separability(every, within) | against_input(every, within)
-
-
 def test_one_resample_equals_plain_loops_over_copies() -> None:
     """Both ends of the interval of a single resample are its own statistic; the value is that of each word once."""
     similarity = similarities(0)
     counts, _ = resample_words(CATEGORIES, 1, np.random.default_rng(3))
     assert counts.max() > 1
-    found = bootstrap(similarity, CATEGORIES, counts, 0.05, both)
+    given = similarity, CATEGORIES, counts, 0.05
+    found = bootstrap(*given) | bootstrap(*given, against_input)
     columns = {"low": counts[0], "high": counts[0], "value": np.ones_like(counts[0])}
     for layer, (column, drawn) in product(range(2), columns.items()):
         lists = {name: repeated(values[layer], drawn, CATEGORIES) for name, values in similarity.items()}

@@ -5,7 +5,6 @@ import re
 import shutil
 from collections.abc import Iterator
 from itertools import combinations, product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,22 +25,20 @@ WORDS = ["galaxy", "moon", "star", "pear", "apple", "lime"]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator:
+def chrome() -> Iterator:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)")
-
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options=options, service=Service(driver))
-    yield chrome
-    chrome.quit()
+    with webdriver.Chrome(options=options, service=Service(driver)) as running:
+        yield running
 
 
-def show(browser, path: Path, width: int = 1200, scheme: str = "light") -> None:
+def show(browser, url: str, width: int = 1200, scheme: str = "light") -> None:
     """Open a page and wait until it is drawn."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -49,17 +46,18 @@ def show(browser, path: Path, width: int = 1200, scheme: str = "light") -> None:
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     for log in ("browser", "performance"):
         browser.get_log(log)
-    browser.get(path.as_uri())
+    browser.get(url)
     drawn = "return document.documentElement.dataset.drawn !== undefined"
     WebDriverWait(browser, 30).until(lambda b: b.execute_script(drawn))
 
 
-@pytest.fixture(autouse=True)
-def quiet(browser) -> Iterator:
-    """Check that nothing was logged and nothing asked of a network."""
-    yield
-    assert [entry["message"] for entry in browser.get_log("browser")] == []
-    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+@pytest.fixture
+def browser(chrome, tiny_template: Project) -> Iterator:
+    """Show the report; at the end nothing may have been logged or asked of a network."""
+    show(chrome, (tiny_template.root / "plots/report.html").as_uri())
+    yield chrome
+    assert [entry["message"] for entry in chrome.get_log("browser")] == []
+    events = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
     asked = [e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"]
     assert asked
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
@@ -82,10 +80,8 @@ def point(browser, selector: str, x: float, y: float) -> None:
 
 
 def point_at_cell(browser, name: str, row: int, column: int) -> None:
-    script = (
-        "const holder = document.getElementById(arguments[0]); return [...holder.view.origin(), holder.clientWidth]"
-    )
-    x, y, width = browser.execute_script(script, f"matrix-{name}")
+    script = f"const m = document.getElementById('matrix-{name}'); return [...m.view.origin(), m.clientWidth]"
+    x, y, width = browser.execute_script(script)
     size = (width - 30) // len(WORDS)
     point(browser, f"#matrix-{name} canvas", x + size * (column + 0.5), y + size * (row + 0.5))
 
@@ -95,17 +91,11 @@ def written(value: float) -> str:
 
 
 @pytest.fixture
-def report(tiny_template: Project) -> Path:
-    return tiny_template.root / "plots/report.html"
-
-
-@pytest.fixture
 def similarity(tiny_template: Project) -> dict[str, np.ndarray]:
     return load_file(tiny_template.root / "data/similarity.safetensors")
 
 
-def test_the_slider_changes_the_matrices(browser, report: Path, similarity: dict) -> None:
-    show(browser, report)
+def test_the_slider_changes_the_matrices(browser, similarity: dict) -> None:
     before = {name: pixels(browser, name) for name in "qkv"}
     slider = browser.find_element("id", "layer")
     assert slider.get_attribute("type") == "range"
@@ -123,25 +113,20 @@ def test_the_slider_changes_the_matrices(browser, report: Path, similarity: dict
     assert pixels(browser, "q") != after
 
 
-def test_pointing_at_a_cell_names_the_words_and_the_value(browser, report: Path, similarity: dict) -> None:
-    show(browser, report)
+def test_pointing_at_a_cell_names_the_words_and_the_value(browser, similarity: dict) -> None:
     for name, row, column in (("q", 1, 4), ("v", 5, 2), ("k", 3, 3)):
         point_at_cell(browser, name, row, column)
         tip = browser.find_element("id", "vg-tooltip-element").text
         value = written(square(similarity[name][1], 1.0)[row, column])
-        assert f"{WORDS[row]} – {WORDS[column]}" in tip
+        for said in (tip, text(browser, "pair-words")):
+            assert f"{WORDS[row]} – {WORDS[column]}" in said
         assert value in tip
-        assert f"{WORDS[row]} – {WORDS[column]}" in text(browser, "pair-words")
         assert text(browser, f"pair-{name}") == value
 
 
 def chosen(browser, name: str) -> set[str]:
     """Return the words that a map marks."""
-    return set(
-        browser.execute_script(
-            f"return [...document.querySelectorAll('#map-{name} .chosen text')].map(t => t.textContent)"
-        )
-    )
+    return {found.text for found in browser.find_elements("css selector", f"#map-{name} .chosen text")}
 
 
 def place(browser, name: str, word: str) -> str:
@@ -152,8 +137,7 @@ def place(browser, name: str, word: str) -> str:
     return browser.execute_script(script, f"#map-{name} .word", word)
 
 
-def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, report: Path) -> None:
-    show(browser, report)
+def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser) -> None:
     style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
     assert browser.execute_script(style) == "0.7s"
     browser.find_element("id", "order").send_keys("alike")  # names the focus layer
@@ -170,7 +154,7 @@ def test_the_map_moves_with_the_slider_and_names_a_word_in_all_three(browser, re
         assert all(word in chosen(browser, other) for other in "qkv")
 
 
-def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
+def test_no_name_on_the_map_covers_another(browser) -> None:
     overlaps = """return [...document.querySelectorAll('.map')].flatMap(map => {
         const boxes = [...map.querySelectorAll('text')].filter(t => getComputedStyle(t).visibility === 'visible')
             .map(t => t.getBoundingClientRect());
@@ -183,7 +167,6 @@ def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
         control.value = value;
         control.dispatchEvent(new Event(id === 'layer' ? 'input' : 'change'));
     }"""
-    show(browser, report)
     browser.execute_script("document.querySelectorAll('.map').forEach(map => map.classList.remove('moving'))")
     for layer, (a, b) in product(range(2), combinations(range(6), 2)):
         browser.execute_script(choose, {"layer": layer, "word-a": a, "word-b": b})
@@ -191,8 +174,7 @@ def test_no_name_on_the_map_covers_another(browser, report: Path) -> None:
         assert all(len(chosen(browser, name)) == 2 for name in "qkv")
 
 
-def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -> None:
-    show(browser, report)
+def test_motion_is_left_out_where_the_reader_wants_none(browser) -> None:
     features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     style = "return getComputedStyle(document.querySelector('.word')).transitionDuration"
@@ -200,26 +182,22 @@ def test_motion_is_left_out_where_the_reader_wants_none(browser, report: Path) -
 
 
 def test_alike_together_shows_the_same_pairs_in_another_order(
-    browser, report: Path, similarity: dict, tiny_template: Project
+    browser, similarity: dict, tiny_template: Project
 ) -> None:
-    show(browser, report)
     drawn = browser.execute_script("return document.documentElement.dataset.drawn")
     before = pixels(browser, "q")
     browser.find_element("id", "order").send_keys("alike")
     waited = f"return document.documentElement.dataset.drawn !== '{drawn}'"
-
     WebDriverWait(browser, 30).until(lambda b: b.execute_script(waited))
     assert pixels(browser, "q") != before
     order = read_page(tiny_template).data["map"]["clustered"]
     point_at_cell(browser, "k", 1, 4)
     assert text(browser, "pair-words").startswith(f"{WORDS[order[1]]} – {WORDS[order[4]]}")
-    value = written(square(similarity["k"][1], 1.0)[order[1], order[4]])
-    assert text(browser, "pair-k") == value
+    assert text(browser, "pair-k") == written(square(similarity["k"][1], 1.0)[order[1], order[4]])
 
 
-def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_template: Project) -> None:
+def test_pointing_at_the_profile_gives_its_values(browser, tiny_template: Project) -> None:
     rsa = pd.read_csv(tiny_template.root / "metrics/rsa.csv")
-    show(browser, report)
     size = browser.find_element("css selector", "#profile-rsa canvas").size
     point(browser, "#profile-rsa canvas", size["width"] - 60, size["height"] / 2)
     tip = browser.find_element("id", "vg-tooltip-element").text
@@ -227,9 +205,8 @@ def test_pointing_at_the_profile_gives_its_values(browser, report: Path, tiny_te
         assert re.search(rf"{label}\W+{rsa.loc[1, pair]:.3f}".replace("-0", "−0"), tip), tip
 
 
-def test_by_keyboard(browser, report: Path, similarity: dict) -> None:
+def test_by_keyboard(browser, similarity: dict) -> None:
     """Everything that can be pointed at is reached with Tab, shows where the focus is, and can be operated."""
-    show(browser, report)
     reached = []
     for _ in range(60):
         ActionChains(browser).send_keys(Keys.TAB).perform()
@@ -243,13 +220,12 @@ def test_by_keyboard(browser, report: Path, similarity: dict) -> None:
             here.send_keys("lime")
     assert {"layer", "word-a", "word-b", "colours", "order", "summary", "a"} <= set(reached)
     assert "galaxy – lime" in text(browser, "pair-words")
-    value = square(similarity["k"][0], 1.0)[0, 5]
-    assert text(browser, "pair-k") == written(value)
+    assert text(browser, "pair-k") == written(square(similarity["k"][0], 1.0)[0, 5])
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_on_a_phone_and_in_dark_and_light(browser, report: Path, scheme: str) -> None:
-    show(browser, report, 360, scheme)
+def test_on_a_phone_and_in_dark_and_light(browser, scheme: str) -> None:
+    show(browser, browser.current_url, 360, scheme)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
     lead = browser.find_element("css selector", "header figure .wide")
     assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", lead)  # seen whole
@@ -290,5 +266,5 @@ def contrast(one: str, other: str) -> float:
 def test_words_that_are_markup_are_shown_as_they_are(browser, tiny_stage: InProcess) -> None:
     make_nasty(tiny_stage.project)
     assert tiny_stage.run("report")[0] == 0
-    show(browser, tiny_stage.project.root / "plots/report.html")
+    show(browser, (tiny_stage.project.root / "plots/report.html").as_uri())
     assert text(browser, "pair-words").startswith(f"{NASTY[0]} – {NASTY[1]} (both <i>x)")

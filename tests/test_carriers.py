@@ -1,5 +1,6 @@
 """What hangs on a single word, unit or direction: against recomputing without it, and where one was planted."""
 
+import functools
 from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,10 +33,8 @@ SCORED = [*product(["rsa"], ["qk", "qv", "kv"]), *product(["d"], "qkv")]
 def scores(similarity: dict[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], float]:
     """Score the plain way."""
     rsa = {("rsa", a + b): np.corrcoef(similarity[a], similarity[b])[0, 1] for a, b in ("qk", "qv", "kv")}
-    d = {
-        ("d", n): pingouin.compute_effsize(similarity[n][within], similarity[n][~within], eftype="cohen") for n in "qkv"
-    }
-    return rsa | d
+    effect = functools.partial(pingouin.compute_effsize, eftype="cohen")
+    return rsa | {("d", n): effect(similarity[n][within], similarity[n][~within]) for n in "qkv"}
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1.0, 1e-3]))
@@ -140,11 +139,8 @@ def a_run(**tables: dict) -> SimpleNamespace:
     loud = {"value": np.array([[-0.09, 0, 0], [0.26, 0, 0]]), "word": np.array([["space", "", ""], ["sofa", "", ""]])}
     changes = {key: loud if key == ("rsa", "qk") else quiet for key in SCORED}
     shares = {("unit_share", name, "all"): {"value": np.array([0.05, 0.72 if name == "x" else 0.1])} for name in "qkvx"}
-    rsa = {
-        ("rsa", p, v): {"value": np.full(2, r)}
-        for p in ("qk", "qv", "kv")
-        for v, r in (("all", 0.9), ("without_unit", 0.5))
-    }
+    means = product(("qk", "qv", "kv"), (("all", 0.9), ("without_unit", 0.5)))
+    rsa = {("rsa", pair, variant): {"value": np.full(2, r)} for pair, (variant, r) in means}
     return SimpleNamespace(
         influence=changes,
         anisotropy=shares | rsa | {("unit", "x", "all"): {"value": np.array([4.0, 247.0])}},

@@ -32,9 +32,8 @@ def test_settings_and_pages_offer_the_registries(setting: str) -> None:
     assert list(registry) == list(get_args(choices)) == section.model_json_schema()["properties"][key]["enum"]
     params = (ROOT / "params.yaml").read_text(encoding="utf-8")
     (comment,) = re.findall(rf"((?: *#.*\n)+) *{key}:", params)
-    page = re.search(
-        rf"- `{setting}` ?.*?(?=\n-|\n\n)", (ROOT / "metrics/README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+    told = (ROOT / "metrics/README.md").read_text(encoding="utf-8")
+    page = re.search(rf"- `{setting}` ?.*?(?=\n-|\n\n)", told, re.DOTALL)
     for name in registry:
         assert re.search(rf"\b{name}\b", comment), name
         assert f"`{name}`" in page[0], name

@@ -1,6 +1,5 @@
 """Every architecture: a tiny random model, captured, against its own plain forward pass and its own attention."""
 
-import json
 from collections.abc import Callable
 from itertools import product
 
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import LlamaConfig, PreTrainedTokenizerFast
 
+from stages.artefacts.files import read_json
 from stages.models.passes import divide, make_pass, ways
 from stages.models.projections import find_projections, overview
 from stages.models.prompts import tokenise
@@ -61,12 +61,6 @@ def case(request: pytest.FixtureRequest, tokenizers: dict[bool, PreTrainedTokeni
     return request.param, model, projections, prompts, caught(model, projections, prompts)[0]
 
 
-def test_captured_is_what_the_attention_gets(case: tuple) -> None:
-    _, model, projections, prompts, _ = case
-    for row in (0, 2):  # a word of one token, and of several
-        assert set(prove(model, projections, prompts, row)) == {"q", "k", "v"}
-
-
 @pytest.mark.parametrize("kept", [[1, 4], [0], [4], [2, 5], [1, 4, 5]])
 def test_fewer_positions_are_those_of_all(case: tuple, kept: list[int]) -> None:
     """Before the word, the word itself, behind it: each alone and together."""
@@ -82,12 +76,11 @@ def test_fewer_positions_are_those_of_all(case: tuple, kept: list[int]) -> None:
 def test_captured_is_that_of_whole_prompts_one_by_one(case: tuple) -> None:
     """No shared prefix, no batch, no padding, no early end: hooks of the test's own on a plain forward pass."""
     _, model, projections, prompts, captured = case
+    assert set(prove(model, projections, prompts, 2)) == {"q", "k", "v"}  # what the attention gets
     for word, ids in enumerate(prompts.ids):
         outputs: dict = {}
         handles = [
-            module.register_forward_hook(
-                lambda m, i, o, key=(layer, name), to=outputs: to.__setitem__(key, (i[0][0], o[0]))
-            )
+            module.register_forward_hook(lambda m, i, o, at=(layer, name), to=outputs: to.update({at: (i[0][0], o[0])}))
             for layer, projection in enumerate(projections)
             for name, module in projection.modules.items()
         ]
@@ -101,14 +94,10 @@ def test_captured_is_that_of_whole_prompts_one_by_one(case: tuple) -> None:
                 rows = [*values[prompts.before], values[span.start : span.stop].mean(0), *values[prompts.after]]
                 found = captured[f"attn_{layer}_{part}"][word]
                 np.testing.assert_allclose(found, torch.stack(rows).numpy(), atol=1e-5, rtol=1e-4)
-
-
-def test_weights_times_input_plus_bias_is_the_projection(case: tuple) -> None:
-    *_, projections, _, captured = case
-    for layer, projection in enumerate(projections):
-        for part, matrix in projection.weights().items():
-            product = captured[f"attn_{layer}_x"] @ matrix.numpy() + captured.get(f"attn_{layer}_{part}_bias", 0)
-            np.testing.assert_allclose(product, captured[f"attn_{layer}_{part}"], atol=1e-5, rtol=1e-4)
+        for layer, projection in enumerate(projections):
+            for part, matrix in projection.weights().items():
+                made = captured[f"attn_{layer}_x"] @ matrix.numpy() + captured.get(f"attn_{layer}_{part}_bias", 0)
+                np.testing.assert_allclose(made, captured[f"attn_{layer}_{part}"], atol=1e-5, rtol=1e-4)
 
 
 def test_what_prompts_share_runs_once(case: tuple) -> None:
@@ -162,15 +151,12 @@ def test_the_whole_pipeline_on_grouped_query_attention(tiny_stage: InProcess, dr
     for (layer, cells), (pair, suffix) in product(table.iterrows(), product(("qk", "qv", "kv"), token)):
         # Head by head, in a plain loop: 4 query heads of 8 units, two of them to a key and value head.
         sides = [captured[f"attn_{layer}_{name}"][:, token[suffix]] for name in pair]
-        some = [
-            [side[:, 8 * (h // 2 if side.shape[1] == 16 else h) :][:, :8].ravel() for h in range(4)] for side in sides
-        ]
-        expected = np.corrcoef(*(np.concatenate(heads) for heads in some))[0, 1]
+        places = [[h // 2 if side.shape[1] == 16 else h for h in range(4)] for side in sides]
+        some = [np.concatenate([x[:, 8 * h :][:, :8].ravel() for h in p]) for x, p in zip(sides, places, strict=True)]
+        expected = np.corrcoef(*some)[0, 1]
         assert cells[pair + suffix] == pytest.approx(expected, abs=1e-6)
     assert {context[name].shape[-1] for name in "qkv"} == {32}
-    claims, summary = (
-        json.loads((project.root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary")
-    )
+    claims, summary = (read_json(project.root / f"metrics/{name}.json") for name in ("claims", "summary"))
     units = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
     assert all(claims[name]["holds"] is not None for name in units)
     assert summary["qk_r"] == pytest.approx(table["qk"].mean(), abs=1e-3)

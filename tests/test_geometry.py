@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.spatial.distance import pdist, squareform
 
+from stages.geometry import similarity as measuring
 from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, pearson, same_rows
 from stages.geometry.effects import cohens_d, common_language
 from stages.geometry.pairs import category_masks, condense, square, within_category
@@ -61,13 +62,17 @@ def test_masks_partition_the_pairs(categories: list[str]) -> None:
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("scale", [1e-3, 1, 1e4])
-def test_similarity_equals_scipy_and_leaves_its_input_alone(metric: str, scale: float) -> None:
-    layers = (scale * (np.random.default_rng(1).normal(size=(2, 34, 50)) + 3)).astype(np.float32)
-    before = layers.copy()
-    for x, found in zip(layers.astype(float), METRICS[metric](layers), strict=True):
+def test_similarity_equals_scipy_and_leaves_its_input_alone(
+    metric: str, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = (scale * (np.random.default_rng(1).normal(size=(2, 300, 40)) + 3)).astype(np.float32)
+    before, whole = layers.copy(), METRICS[metric](layers)
+    for x, found in zip(layers.astype(float), whole, strict=True):
         expected = -pdist(x, metric) if metric == "euclidean" else 1 - pdist(x, metric)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(layers, before)
+    monkeypatch.setattr(measuring, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
+    np.testing.assert_array_equal(METRICS[metric](layers), whole)
 
 
 def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:

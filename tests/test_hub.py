@@ -25,34 +25,30 @@ class Hub(BaseHTTPRequestHandler):
     """Serves one repository, org/mini, at one commit."""
 
     def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def answer(self, body: bool) -> None:
         path = self.path.split("?")[0]
         name = path.rpartition("/")[2]
         if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
             listed = [{"rfilename": name} for name in FILES]
-            self.send(json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode(), body)
+            self.send(json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode())
         elif path == f"/api/models/org/mini/tree/{COMMIT}":
             listed = [{"type": "file", "path": n, "size": len(c), "oid": n} for n, c in FILES.items()]
-            self.send(json.dumps(listed).encode(), body)
+            self.send(json.dumps(listed).encode())
         elif path == f"/org/mini/resolve/{COMMIT}/{name}" and name in FILES:
             self.server.fetched.add(name)
             etag = f'"{hashlib.sha256(FILES[name]).hexdigest()}"'
-            self.send(FILES[name], body, {"ETag": etag, "X-Repo-Commit": COMMIT})
+            self.send(FILES[name], {"ETag": etag, "X-Repo-Commit": COMMIT})
         else:
             kind = "Revision" if path.startswith("/api/models/org/mini/revision/") else "Repo"
-            self.send(b"", body, {"X-Error-Code": f"{kind}NotFound"}, 404)
+            self.send(b"", {"X-Error-Code": f"{kind}NotFound"}, 404)
 
-    def send(self, content: bytes, body: bool, headers: dict[str, str] | None = None, code: int = 200) -> None:
+    do_HEAD = do_GET
+
+    def send(self, content: bytes, headers: dict[str, str] | None = None, code: int = 200) -> None:
         self.send_response(code)
         for key, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(key, value)
         self.end_headers()
-        if body:
+        if self.command == "GET":
             self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:

@@ -1,6 +1,5 @@
 """Working layer by layer: the same results, and memory that does not grow with the number of layers."""
 
-import json
 import tracemalloc
 from pathlib import Path
 
@@ -8,13 +7,12 @@ import numpy as np
 import psutil
 import pytest
 from conftest import InProcess
-from scipy.spatial.distance import pdist
 
+from stages.artefacts.files import read_json, write_json
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tensors import TensorWriter, open_tensors
-from stages.geometry import similarity
 from stages.geometry.comparison import pairwise
-from stages.geometry.similarity import METRICS, cosine
+from stages.geometry.similarity import cosine
 from stages.pipeline.progress import stack
 
 
@@ -38,17 +36,6 @@ def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
         assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_many_words_equal_scipy_and_a_stack_equals_its_parts(metric: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = np.random.default_rng(1).normal(1, 1, size=(2, 300, 40)).astype(np.float32)
-    whole = METRICS[metric](vectors)
-    for found, layer in zip(whole, vectors.astype(float), strict=True):
-        expected = -pdist(layer) if metric == "euclidean" else 1 - pdist(layer, metric)
-        np.testing.assert_allclose(found, expected, atol=1e-12)
-    monkeypatch.setattr(similarity, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
-    np.testing.assert_array_equal(METRICS[metric](vectors), whole)
-
-
 def test_similarities_need_little_more_than_two_matrices() -> None:
     words, units = 600, 400
     vectors = np.random.default_rng(0).standard_normal((words, units), dtype=np.float32)
@@ -65,10 +52,10 @@ def many_layers(stage: InProcess, layers: int) -> None:
     root, rng = stage.project.root, np.random.default_rng(0)
     names = [f"w{i}" for i in range(90)]
     categories = sorted("abc"[i % 3] for i in range(90))
-    captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
-    captured |= {"words": names, "categories": categories, "word_position": -1}
+    captured = read_json(root / "data/capture.json")
     (root / "data/capture.json").unlink()
-    (root / "data/capture.json").write_text(json.dumps(captured), encoding="utf-8")
+    changed = {"words": names, "categories": categories, "word_position": -1}
+    write_json(root / "data/capture.json", captured | changed)
     path = root / "data/activations.safetensors"
     path.unlink()  # not through a link into DVC's cache
     shapes = {f"attn_{layer}_{name}": (90, 5, 32) for layer in range(layers) for name in "qkvx"}
@@ -82,11 +69,10 @@ def test_memory_of_a_stage_does_not_grow_with_layers(tiny_stage: InProcess, name
     peaks = []
     for layers in (5, 25):
         many_layers(tiny_stage, layers)
-        assert name == "similarity" or tiny_stage.run("similarity")[0] == 0
+        tiny_stage.log_of("similarity")
         tracemalloc.start()
-        code, said = tiny_stage.run(name)
+        tiny_stage.log_of(name)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert code == 0, said
     pairs = 90 * 89 // 2
     assert peaks[1] - peaks[0] < 20 * 4 * pairs * 8 / 4  # a quarter of what the similarities of 20 more layers take

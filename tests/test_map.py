@@ -29,17 +29,6 @@ def test_distances_are_those_of_the_vectors(rng: np.random.Generator, metric: st
     np.testing.assert_allclose(found, pdist(vectors), atol=1e-7)
 
 
-def test_a_plane_comes_back(rng: np.random.Generator) -> None:
-    plane = rng.normal(size=(3, 12, 2)) * [3, 1]
-    condensed = np.stack([pdist(points) for points in plane])
-    found = classical_scaling(condensed)
-    assert found.shape == (3, 12, 2)
-    np.testing.assert_allclose([pdist(points) for points in found], condensed, atol=1e-9)
-    np.testing.assert_allclose(stress(found, condensed), 0, atol=1e-6)
-    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-9)
-    assert (found.var(axis=1)[:, 0] >= found.var(axis=1)[:, 1]).all()
-
-
 def test_scaling_and_stress_are_those_of_their_formulas(rng: np.random.Generator) -> None:
     condensed = pdist(rng.normal(size=(9, 6)))
     centring = np.eye(9) - 1 / 9
@@ -53,24 +42,19 @@ def test_scaling_and_stress_are_those_of_their_formulas(rng: np.random.Generator
     assert stress(found, condensed) == pytest.approx(tried.min(), abs=1e-6)
 
 
-def test_turned_mirrored_and_scaled_maps_lie_over_each_other(rng: np.random.Generator) -> None:
-    points = rng.normal(size=(10, 2)) * [2, 1]
-    points -= points.mean(axis=0)
-    turns = [np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(6)]
-    found = lay_over(np.stack([size * points @ turn for size, turn in enumerate(turns, 1)]).reshape(2, 3, 10, 2))
-    np.testing.assert_allclose(found, np.broadcast_to(found[0, 0], found.shape), atol=1e-9)
-    np.testing.assert_allclose(procrustes(found[0, 0], points)[2], 0, atol=1e-9)
-
-
-def test_laid_over_noisy_maps_are_as_near_as_procrustes_brings_them(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("noise", [0, 0.2])
+def test_turned_mirrored_and_scaled_maps_are_as_near_as_procrustes_brings_them(
+    rng: np.random.Generator, noise: float
+) -> None:
     points = rng.normal(size=(20, 2)) * [2, 1]
-    turns = [np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(8)]
-    maps = np.stack([(points + 0.2 * rng.normal(size=points.shape)) @ turn for turn in turns])
-    found = lay_over(maps - maps.mean(axis=1, keepdims=True))
-    for one, other in combinations(found, 2):
+    turns = np.linalg.qr(rng.normal(size=(8, 2, 2)))[0]
+    maps = np.stack([size * (points + noise * rng.normal(size=(20, 2))) @ turn for size, turn in enumerate(turns, 1)])
+    maps = (maps - maps.mean(axis=1, keepdims=True)).reshape(2, 4, 20, 2)
+    found = lay_over(maps)
+    for one, other in combinations(found.reshape(8, 20, 2), 2):
         apart = np.square(one - other).sum() / np.square(one).sum()
-        assert apart <= 2 * procrustes(one, other)[2] + 0.02
-    np.testing.assert_array_equal(found, lay_over(maps - maps.mean(axis=1, keepdims=True)))
+        assert apart <= 2 * procrustes(one, other)[2] + 0.1 * noise + 1e-18
+    np.testing.assert_array_equal(found, lay_over(maps))
 
 
 def test_the_clustered_order_brings_groups_together(rng: np.random.Generator) -> None:

@@ -173,20 +173,18 @@ def test_a_way_must_be_as_exact_as_the_model_computes(
     assert caught(model, find_projections(model), prompts, [4])[1] == taken
 
 
-def test_last_and_mean_accept_a_word_of_several_tokens(
+def test_last_accepts_a_word_of_several_tokens(
     model: GPT2Model, tokenizer: PreTrainedTokenizerBase, activations: dict[str, np.ndarray]
 ) -> None:
     ids = tokenizer(f"The next word is {LONG}", return_tensors="pt")["input_ids"]
     alone = {}
     with hooked(find_projections(model), lambda layer, name, t: alone.__setitem__((layer, name), t)), torch.no_grad():
         model(ids)
-    own = alone[3, "q"][0, 4:].numpy()
-    assert len(own) > 1
-    for choice, expected in (("last", own[-1]), ("mean", own.mean(axis=0))):
-        found = capture(model, tokenise(tokenizer, ["galaxy", LONG, "pear"], TEMPLATE, choice))["attn_3_q"]
-        np.testing.assert_allclose(found[1, -1], expected, atol=1e-5)
-        # The short words are as they were, the padding of their prompts notwithstanding.
-        np.testing.assert_allclose(found[[0, 2]], activations["attn_3_q"][[0, 2]], atol=1e-5)
+    assert ids.shape[1] > 5
+    found = capture(model, tokenise(tokenizer, ["galaxy", LONG, "pear"], TEMPLATE, "last"))["attn_3_q"]
+    np.testing.assert_allclose(found[1, -1], alone[3, "q"][0, -1], atol=1e-5)
+    # The short words are as they were, the padding of their prompts notwithstanding.
+    np.testing.assert_allclose(found[[0, 2]], activations["attn_3_q"][[0, 2]], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +201,6 @@ def test_activations_that_are_not_finite_are_an_error_that_says_where(
         capture(broken, prompts)
     with pytest.raises(FloatingPointError, match=said):
         prove(broken, find_projections(broken), prompts, word)
-
-
-def test_bfloat16_is_close(prompts: Prompts, activations: dict[str, np.ndarray]) -> None:
-    found = capture(loaded(dtype="bfloat16").model, prompts)["attn_2_v"]
-    assert 0 < np.abs(found - activations["attn_2_v"]).mean() < 0.05 * np.abs(found).mean()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])

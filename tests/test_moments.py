@@ -68,16 +68,6 @@ def test_every_road_gives_the_scores_of_scipy_and_pingouin(road: Callable, sprea
     np.testing.assert_allclose(within.sds, some[:, WITHIN].std(axis=1, ddof=1), rtol=1e-9)
 
 
-def test_a_word_left_out_is_a_count_of_zero() -> None:
-    some, counts = values(1), np.ones((1, len(CATEGORIES)), int)
-    counts[0, 2] = 0
-    rows, columns = np.triu_indices(len(CATEGORIES), 1)
-    kept = (rows != 2) & (columns != 2)
-    r, d = scores(*resampled(some[None], WITHIN, counts))
-    np.testing.assert_allclose(r["rsa"][0, 0], np.corrcoef(some[:, kept]), atol=1e-12)
-    np.testing.assert_allclose(d[0, 0], measured_d(some[:, kept], WITHIN[kept]), atol=1e-12)
-
-
 @pytest.mark.usefixtures("block")
 def test_sets_of_geometries_have_the_scores_of_each_set_alone() -> None:
     some = np.random.default_rng(1).random((3, 4, PAIRS))

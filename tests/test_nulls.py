@@ -23,7 +23,7 @@ from stages.models.rotated import project_turned
 from stages.statistics.amounts import AUTO, MANY, amount
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, score
 from stages.statistics.p_values import familywise_p, monte_carlo_p
-from stages.statistics.projections import factor, haar_frames, ranges
+from stages.statistics.projections import haar_frames, ranges
 
 WORDS, UNITS = 12, 40
 CATEGORIES = ["a"] * 4 + ["b"] * 4 + ["c"] * 4
@@ -61,8 +61,8 @@ def through(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, 
     return lambda rows: {name: rows @ w for name, w in weights.items()}
 
 
-def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options) -> dict:
-    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed), **options)
+def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0) -> dict:
+    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed))
     return {rung: own(values) for rung, values in found.items()}
 
 
@@ -74,9 +74,7 @@ def scores_of(x: np.ndarray, weights: dict[str, np.ndarray]) -> dict:
 @pytest.mark.parametrize(("rank", "units"), [(3, 8), (8, 8), (34, 1600)])
 def test_frames_have_orthonormal_rows(rank: int, units: int) -> None:
     frames = haar_frames(5, rank, units, np.random.default_rng(0))
-    np.testing.assert_allclose(
-        frames @ frames.swapaxes(1, 2), np.broadcast_to(np.eye(rank), (5, rank, rank)), atol=1e-6
-    )
+    np.testing.assert_allclose(frames @ frames.swapaxes(1, 2), np.stack([np.eye(rank)] * 5), atol=1e-6)
 
 
 def test_frames_are_haar() -> None:
@@ -84,20 +82,12 @@ def test_frames_are_haar() -> None:
     rng = np.random.default_rng(0)
     frames = haar_frames(4000, 3, 5, rng)
     assert np.abs(frames.mean(axis=0)).max() < 5 / np.sqrt(5 * 4000)
-    np.testing.assert_allclose(
-        np.einsum("dru,drv->ruv", frames, frames) / 4000, np.broadcast_to(np.eye(5) / 5, (3, 5, 5)), atol=0.02
-    )
+    second = np.einsum("dru,drv->ruv", frames, frames) / 4000
+    np.testing.assert_allclose(second, np.stack([np.eye(5) / 5] * 3), atol=0.02)
     direction = rng.standard_normal(5)
     brute = np.array([rotation(5, rng)[:3] @ direction for _ in range(2000)])
     for row in range(3):
         assert ks_2samp((frames @ direction)[:, row], brute[:, row]).pvalue > 0.001
-
-
-def test_a_rotated_input_keeps_its_gram_matrix() -> None:
-    rng = np.random.default_rng(1)
-    x = words(rng)
-    rotated = factor(x) @ haar_frames(4, WORDS, UNITS, rng)
-    np.testing.assert_allclose(rotated @ rotated.swapaxes(1, 2), np.broadcast_to(x @ x.T, (4, WORDS, WORDS)), rtol=2e-6)
 
 
 def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None:
@@ -118,28 +108,11 @@ def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None
                 assert draws["rsa_to_input", "v", *key][i] == pytest.approx(r[2, 3])
                 partial_r = (r[0, 1] - r[0, 3] * r[1, 3]) / np.sqrt((1 - r[0, 3] ** 2) * (1 - r[1, 3] ** 2))
                 assert draws["partial_rsa", "qk", *key][i] == pytest.approx(partial_r)
-                assert draws["d", "k", *key][i] == pytest.approx(
-                    pingouin.compute_effsize(k[WITHIN], k[~WITHIN], eftype="cohen")
-                )
+                d = pingouin.compute_effsize(k[WITHIN], k[~WITHIN], eftype="cohen")
+                assert draws["d", "k", *key][i] == pytest.approx(d)
                 assert draws["rsa", "qk", transform, "spearman"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
                 expected = COMPARISONS["cka_debiased"].score(q, v)
                 assert draws["rsa", "qv", transform, "cka_debiased"][i] == pytest.approx(expected, abs=1e-6)
-
-
-def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
-    """400 draws against rotations of the whole input, one by one; blocks of draws change nothing but the order."""
-    rng = np.random.default_rng(3)
-    x, weights = words(rng), {name: with_spectrum(0.15, rng) for name in MATRICES}
-    found = drawn(x, weights, 400, chunk=2**20)
-    brute = {"spectrum": [], "orientation": []}
-    for _ in range(400):
-        common = rotation(UNITS, rng)
-        brute["orientation"].append(scores_of(x @ common, weights))
-        apart = {name: x @ rotation(UNITS, rng) @ w for name, w in weights.items()}
-        brute["spectrum"].append(own(observed(apart, x, RAW)))
-    for rung, loop in brute.items():
-        for names, values in found[rung].items():
-            assert ks_2samp(values, [scores[names] for scores in loop]).pvalue > 0.001, (rung, names)
 
 
 def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:
@@ -176,9 +149,8 @@ def test_a_shared_projection_is_found_by_the_common_rotation_alone() -> None:
     found = drawn(words(rng), {"q": shared, "k": shared, "v": with_spectrum(0.2, rng)}, 60)
     np.testing.assert_allclose(found["orientation"]["rsa", "qk"], 1, atol=1e-9)
     assert found["spectrum"]["rsa", "qk"].max() < 0.999
-    assert mean_step(found, "orientation", "spectrum", "qk") > 10 * abs(
-        mean_step(found, "orientation", "spectrum", "qv")
-    )
+    qk, qv = (mean_step(found, "orientation", "spectrum", pair) for pair in ("qk", "qv"))
+    assert qk > 10 * abs(qv)
 
 
 def test_orthogonal_halves_share_less_than_random_directions() -> None:
@@ -250,9 +222,7 @@ def test_p_are_uniform_and_robust_verdicts_seldom_where_training_is_a_draw_of_th
             names = MATRICES if measure == "d" else PAIRS
             family.append(min(cells[measure, name, *choice, "spectrum"]["p_familywise"].min() for name in names))
         found = verdicts(cells, 0.05)
-        robust.append(
-            [key[:3] for key, where in found.items() if where.verdict.startswith("robust") and key[2] == "spectrum"]
-        )
+        robust.append({key[:3] for key, where in found.items() if where.verdict.startswith("robust")})
     assert len(alone) == 3 * (6 + 2 + 2)  # measures of pairs, of matrices, other comparisons
     for key, p in alone.items():
         assert np.mean(np.array(p) <= 0.05 + 1e-9) <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / len(p)), key
@@ -325,7 +295,7 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
 
     for name, values in made(x).items():
         np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
-    found, _ = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng)
+    found, _ = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng, chunk=2**20)
     plain: dict[str, list] = {"orientation": [], "spectrum": []}
     for _ in range(200):
         turned = [made(x @ rotation(units, rng)) for _ in range(3)]

@@ -53,18 +53,11 @@ def test_words_that_the_model_reads_alike_are_named(pieces: PreTrainedTokenizerB
 def test_a_tokenizers_own_normalisation_is_no_change(
     pieces: PreTrainedTokenizerBase, bytes_: PreTrainedTokenizerBase
 ) -> None:
-    own = (
-        "the next {word}",
-        "The NEXT {word}.",
-        "don't do not {word}, is",
-        "Élan , is  {word}",
-        "{word} do not",
-        "{word}",
-    )
-    for template in own:
-        assert tokenise(pieces, ["moon", "Pears"], template, "last").positions > 0
-    for template in ("I do not say  {word}, don't you?", ' "{word}" – it\'s 3 %', "naïve {word}\n\t_a_"):
-        assert tokenise(bytes_, ["moon", "galaxy"], template, "last").positions > 0
+    own = ("The NEXT {word}.", "don't do not {word}, is", "Élan , is  {word}", "{word} do not", "{word}")
+    quoted = ("I do not say  {word}, don't you?", ' "{word}" – it\'s 3 %', "naïve {word}\n\t_a_")
+    for tokenizer, templates in ((pieces, own), (bytes_, quoted)):
+        for template in templates:
+            assert tokenise(tokenizer, ["moon", "Pears"], template, "last").positions > 0
 
 
 @pytest.mark.parametrize("kind", ["GemmaTokenizer", "BertTokenizer"])
@@ -77,7 +70,6 @@ def test_a_tokenizer_of_another_kind_is_refused(tiny_stage: InProcess, kind: str
     tiny_stage.project.set(model__name="data/models/wrong", model__weights="pretrained", prompt__multi_token="last")
     code, said = tiny_stage.run("capture")
     assert code == 1
-    assert len(said.strip().splitlines()) == 2, said
     first, second = said.strip().splitlines()
     assert first.startswith("capture: model.name: its tokenizer loses or changes what it is given")
     assert second.startswith("prompt: 'The next word is galaxy'; the model would read: ")

@@ -26,9 +26,8 @@ WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
 def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) -> Mapping[str, np.ndarray]:
     """Make similarities whose words, sentences and words in a sentence all matter, and matrices that share some."""
     words = len(categories)
-    meaning = (
-        rng.normal(size=(words, 20)) + 0.7 * rng.normal(size=(3, 20))[np.unique(categories, return_inverse=True)[1]]
-    )
+    kinds = np.unique(categories, return_inverse=True)[1]
+    meaning = rng.normal(size=(words, 20)) + 0.7 * rng.normal(size=(3, 20))[kinds]
     found = {}
     for name in MATRICES:
         own = meaning + 0.7 * rng.normal(size=(words, 20))
@@ -253,23 +252,18 @@ SAW, ATE = "I saw {word}", "I ate {word}"
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (
-            {"sentences__templates": {"saw": SAW, "it": "I saw it"}},
-            "sentences.templates.it: 'I saw it' must hold {word} exactly once",
-        ),
-        (
-            {"sentences__templates": [SAW, ATE]},
-            "sentences.templates: write a name for each of two or more sentences, and behind it",
-        ),
-        ({"sentences__templates": {"saw": SAW}}, "sentences.templates: write a name for each of two or more sentences"),
-        ({"sentences__templates": {"saw": SAW, "ate": SAW}}, "sentences.templates: 'I saw {word}' is listed twice"),
-        ({"sentences__templates": {"saw": SAW, "all": ATE}}, "sentences.templates: a sentence cannot be called all"),
+        ({"saw": SAW, "it": "I saw it"}, "sentences.templates.it: 'I saw it' must hold {word} exactly once"),
+        ([SAW, ATE], "sentences.templates: write a name for each of two or more sentences, and behind it"),
+        ({"saw": SAW}, "sentences.templates: write a name for each of two or more sentences"),
+        ({"saw": SAW, "ate": SAW}, "sentences.templates: 'I saw {word}' is listed twice"),
+        ({"saw": SAW, "all": ATE}, "sentences.templates: a sentence cannot be called all"),
         ({"sentences__enabled": False, "similarity__average_sentences": True}, "sentences.enabled is false"),
         ({"similarity__average_sentences": True, "tokens__target": -1}, "tokens.target: word"),
     ],
 )
-def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dict, said: str) -> None:
-    tiny_stage.project.set(**settings)
+def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dict | list, said: str) -> None:
+    several = "similarity__average_sentences" in settings
+    tiny_stage.project.set(**settings if several else {"sentences__templates": settings})
     code, errors = tiny_stage.run("check")
     assert code == 1
     assert said in errors

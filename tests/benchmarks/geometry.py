@@ -4,11 +4,10 @@
     python tests/benchmarks/geometry.py
 
 Similarity: 1,854 words × 1,600 units; seconds are the mean of 12 runs, MB the peak allocated beside the input. RSA: 144
-scores of 34 words, GPT-2-XL's 48 layers × 3 pairs; best of 100 runs. Heads: GPT-2-XL's 48 × 25 heads of 64 units.
+scores of 34 words, GPT-2-XL's 48 layers × 3 pairs; best of 100 runs.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.names import PAIRS
-from stages.geometry.pairs import pairs_of, within_category
-from stages.geometry.similarity import Similar, correlation, cosine
-from stages.statistics.heads import head_scores
+from stages.geometry.pairs import pairs_of
+from stages.geometry.similarity import correlation, cosine
 
-WORDS, UNITS, LAYERS, HEADS = 1854, 1600, 48, 25
+WORDS, UNITS, LAYERS = 1854, 1600, 48
 
 
 def rsatoolboxes(vectors: np.ndarray) -> np.ndarray:
@@ -80,16 +78,6 @@ def rsa() -> None:
         print(f"{name:40}{1e3 * seconds:9.2f}{seconds / base:12.1f}", flush=True)
 
 
-def heads() -> None:
-    """Print the seconds of all heads, layer by layer."""
-    rng, similar = np.random.default_rng(0), Similar(34, "cosine", "none")
-    within = within_category([f"{i % 3}" for i in range(34)])
-    vectors = {name: rng.normal(size=(34, UNITS)).astype(np.float32) for name in "qkv"}
-    seconds, _ = measure(partial(head_scores, vectors, HEADS, similar, within), LAYERS)
-    print(f"\n{'48 × 25 heads, 34 words':40}{'s':>9}\n{'scores':40}{sum(seconds):9.2f}")
-
-
 if __name__ == "__main__":
     similarity()
     rsa()
-    heads()

@@ -1,24 +1,32 @@
-"""Time and memory of tests, intervals and controls, at GPT-2-XL's size and at 500 words; prints one table.
+"""Time and memory of tests, intervals, controls and nulls, at GPT-2-XL's size and at 500 words; prints one table.
 
     python tests/benchmarks/inference.py
 
 Seconds are the best of three runs, with 500 words of two; MB is the peak allocated beside the inputs. The bars: of 34
-words 3 s for the word permutations and 0.5 s for the bootstraps of RSA; never above 500 MB.
+words 3 s for the word permutations and 0.5 s for the bootstraps of RSA; never above 500 MB. The ladder of nulls stands
+beside the matrix products alone, which it cannot do without; what torch allocates is not counted.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from timing import measure
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.moments import Moments
-from stages.geometry.names import PAIRS, PLACES
-from stages.geometry.similarity import cosine
+from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.pairs import within_category
+from stages.geometry.similarity import Similar, cosine
+from stages.geometry.transforms import TRANSFORMS
+from stages.models.rotated import project_turned, spectra
 from stages.statistics.amounts import MANY
 from stages.statistics.bootstrap import Statistics, bootstrap, resample_words
+from stages.statistics.nulls import Choices, draw_rungs
 from stages.statistics.partial import against_input
 from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
@@ -58,7 +66,25 @@ def rows(words: int, layers: int, resamples: int, runs: int) -> None:
         print(f"{f'{words} words: {name}':62}{min(seconds):9.2f}{peak:8.0f}", flush=True)
 
 
+def nulls(layers: int, words: int, units: int, draws: int) -> None:
+    """Print a line for each part of the ladder of nulls; the weights are random and the same in every layer."""
+    rng = np.random.default_rng(0)
+    x, rows = rng.standard_normal((words, units)), torch.randn(draws * words, units)
+    weights = {name: torch.from_numpy(rng.standard_normal((units, units), dtype=np.float32)) for name in MATRICES}
+    similar = {name: Similar(words, "cosine", name) for name in TRANSFORMS}
+    others = [name for name in COMPARISONS if name != "pearson"]
+    choices = Choices(similar, others, within_category(sorted("abc"[i % 3] for i in range(words))))
+    for name, work in {
+        "matrix products alone": lambda: [rows @ weight for weight in weights.values()],
+        f"{draws} draws of three rungs": partial(draw_rungs, x, partial(project_turned, weights), choices, draws, rng),
+        "spectra and overlaps": partial(spectra, weights, PAIRS),
+    }.items():
+        seconds, peak = measure(work, 3)
+        print(f"{f'{layers} layers: {name}':62}{layers * min(seconds):9.2f}{peak:8.0f}", flush=True)
+
+
 if __name__ == "__main__":
     print(f"{'':62}{'seconds':>9}{'MB':>8}")
     rows(34, 48, TIMES, 3)
     rows(500, 8, 1000, 2)
+    nulls(48, 34, 1600, 100)
