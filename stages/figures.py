@@ -1,10 +1,10 @@
-"""Draw the post's nine figures, and those of what it does not show, from tables and similarities."""
+"""Draw the paradox, the post's nine figures, and those of what it does not show, from tables and similarities."""
 
 from functools import partial
 
 from stages.artefacts.results import Results
 from stages.pipeline.stage import Stage, run
-from stages.plotting.names import OTHER_DPI, OTHER_THEME
+from stages.plotting.names import OTHER_THEME
 from stages.plotting.parallel import share_out
 from stages.plotting.registry import figures
 from stages.plotting.style import missing_letters, themed
@@ -24,11 +24,10 @@ def main(stage: Stage) -> None:
     if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
         print(said)
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
-    own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")  # the other for the report's readers
-    looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))
+    folders = {look.theme: stage.folder("plots/figures"), OTHER_THEME[look.theme]: stage.folder("plots/other_theme")}
     tasks = [
-        partial(themed, theme, draw, folder / f"{name}.png", dpi)
-        for theme, folder, dpi in looks
+        partial(themed, theme, draw, folder / f"{name}.png", look.dpi)
+        for theme, folder in folders.items()
         for name, draw in drawings.items()
     ]
     share_out(tasks, "figures", "figure")

@@ -27,7 +27,7 @@ from stages.plotting.style import percent
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
 #: The figure that carries the answer, at the top.
-LEAD = "fig6_rsa_profile"
+LEAD = "fig0_paradox"
 
 
 def page(
