@@ -109,7 +109,7 @@ def test_every_figure_is_shown() -> None:
     text = read("plots/README.md")
     shown = re.findall(
         r'^<picture>\n  <source media="\(prefers-color-scheme: light\)" srcset="other_theme/(.+)">\n'
-        r'  <img src="figures/(.+)"\n       alt=".{25,}">\n</picture>$',
+        r'  <img src="figures/(.+)"\n       alt=".{20,}">\n</picture>$',
         text,
         re.MULTILINE,
     )
