@@ -26,7 +26,6 @@ from stages.plotting import (
     controls,
     ladder,
     maps,
-    paradox,
     parallel,
     profiles,
     registry,
@@ -385,7 +384,7 @@ def null_heads(shape: tuple[int, int], low: float, high: float) -> dict[str, np.
 )
 @pytest.mark.parametrize("maps", [(), ([-0.9] * 5, [0.8] * 5)])
 def test_the_paradox_has_one_axis_and_says_its_numbers(r: dict, units: str, maps: tuple) -> None:
-    drawn = paradox.paradox(r, dict.fromkeys(PAIRS, np.linspace(0.5, 0.9, 5)), LAYERS, maps, 0.1)
+    drawn = profiles.paradox(r, dict.fromkeys(PAIRS, np.linspace(0.5, 0.9, 5)), LAYERS, maps, "90 %")
     assert drawn.get_suptitle() == f"Units: {units}. Geometries: RSA from 0.50 to 0.90"
     assert len({axes.get_ylim() for axes in drawn.axes}) == 1
     assert (drawn.axes[0].get_ylim()[0] < -0.9) == bool(maps)
