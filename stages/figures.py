@@ -4,7 +4,7 @@ from functools import partial
 
 from stages.artefacts.results import Results
 from stages.pipeline.stage import Stage, run
-from stages.plotting.names import OTHER_THEME
+from stages.plotting.names import OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import share_out
 from stages.plotting.registry import figures
 from stages.plotting.style import missing_letters, themed
@@ -24,10 +24,11 @@ def main(stage: Stage) -> None:
     if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
         print(said)
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
-    folders = {look.theme: stage.folder("plots/figures"), OTHER_THEME[look.theme]: stage.folder("plots/other_theme")}
+    own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")
+    looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))
     tasks = [
-        partial(themed, theme, draw, folder / f"{name}.png", look.dpi)
-        for theme, folder in folders.items()
+        partial(themed, theme, draw, folder / f"{name}.png", dpi)
+        for theme, folder, dpi in looks
         for name, draw in drawings.items()
     ]
     share_out(tasks, "figures", "figure")
