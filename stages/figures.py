@@ -1,4 +1,4 @@
-"""Draw the post's nine figures, and those of what it does not show, from tables and similarities."""
+"""Draw the paradox, the post's nine figures, and those of what it does not show, from tables and similarities."""
 
 from functools import partial
 
@@ -24,7 +24,7 @@ def main(stage: Stage) -> None:
     if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
         print(said)
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
-    own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")  # the other for the report's readers
+    own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")
     looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))
     tasks = [
         partial(themed, theme, draw, folder / f"{name}.png", dpi)

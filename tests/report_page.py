@@ -1,6 +1,7 @@
 """The report as tests read it: its page taken apart, and a run whose words are markup."""
 
 import json
+from base64 import b64decode
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,6 +11,11 @@ from tensor_files import write_tensors
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tensors import read_record
+
+
+def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:
+    """Unpack what `stages.pages.contents` packs."""
+    return {name: np.frombuffer(b64decode(text), "<f4").reshape(layers, -1) for name, text in values.items()}
 
 
 class Page(HTMLParser):
@@ -39,8 +45,10 @@ class Page(HTMLParser):
 
     @property
     def data(self) -> dict:
-        """What the page's script draws."""
-        return json.loads(next(text for tag, text in self.texts if tag == "script" and text.startswith("{")))
+        """What the page's script draws, its similarities as arrays of shape (layers, pairs)."""
+        data = json.loads(next(text for tag, text in self.texts if tag == "script" and text.startswith("{")))
+        data["similarity"]["values"] = unpacked(data["similarity"]["values"], len(data["layers"]))
+        return data
 
     @property
     def said(self) -> str:

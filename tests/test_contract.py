@@ -22,7 +22,7 @@ OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,anima
 
 def in_git(out: str) -> bool:
     """Return whether an output is kept in Git, for people to read, or in DVC's cache."""
-    return out.startswith(("metrics/", "plots/figures"))
+    return out.startswith(("metrics/", "plots/figures", "plots/other_theme"))
 
 
 def within(path: str, folder: str) -> bool:

@@ -173,13 +173,14 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
     assert shown.reshape(-1, 3).std(axis=0).max() < 0.1
 
 
-def test_a_figure_that_is_drawn_once_is_that_of_savefig(tmp_path: Path) -> None:
+def test_a_palette_looks_like_savefig_and_mapped_colours_are_kept(tmp_path: Path) -> None:
     matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.eye(7)), CATEGORIES, "cosine", 6)
     with style.sheet("dark"):
-        for draw in (partial(profiles.rsa_profile, RSA, LAYERS), matrices):
+        for draw, furthest in ((partial(profiles.rsa_profile, RSA, LAYERS), 0.1), (matrices, 0)):
             draw().savefig(tmp_path / "savefig.png", dpi=150)
             style.save(draw(), tmp_path / "save.png", dpi=150)
-            assert (tmp_path / "save.png").read_bytes() == (tmp_path / "savefig.png").read_bytes()
+            saved, full = (plt_image.imread(tmp_path / name)[..., :3] for name in ("save.png", "savefig.png"))
+            np.testing.assert_allclose(saved, full, atol=furthest)
 
 
 def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
@@ -359,6 +360,20 @@ def null_heads(shape: tuple[int, int], low: float, high: float) -> dict[str, np.
     return {f"{n}_null_{end}": np.full(shape, v) for n in (*"qkv", *PAIRS) for end, v in (("low", low), ("high", high))}
 
 
+@pytest.mark.parametrize(
+    ("r", "units"), [({"kv": R["kv"] * np.ones(5)}, "r from −0.12 to −0.12"), ({}, "cannot be paired")]
+)
+@pytest.mark.parametrize("maps", [(), ([-0.9] * 5, [0.8] * 5)])
+def test_the_paradox_has_one_axis_and_says_its_numbers(r: dict, units: str, maps: tuple) -> None:
+    drawn = profiles.paradox(r, dict.fromkeys(PAIRS, np.linspace(0.5, 0.9, 5)), LAYERS, maps, "90 %")
+    assert drawn.get_suptitle() == f"Units: {units}. Geometries: RSA from 0.50 to 0.90"
+    assert len({axes.get_ylim() for axes in drawn.axes}) == 1
+    assert (drawn.axes[0].get_ylim()[0] < -0.9) == bool(maps)
+    dashed = [list(line.get_ydata()) for line in drawn.axes[1].lines if line.get_linestyle() == "--"]
+    assert dashed == [*maps]
+    assert keys(drawn)[3:] == ["random maps with the trained spectra (90 %)"] * bool(maps)
+
+
 def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
@@ -498,7 +513,7 @@ def test_a_figure_is_added_by_one_function_in_one_file(undrawn: Project) -> None
 
 
 def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> None:
-    assert [entry.number for entry in figures().values()] == [*range(1, len(figures()) + 1)]
+    assert [entry.number for entry in figures().values()] == [*range(len(figures()))]
     known = {"values": lambda run: (), "caption": lambda run: "", "alternative": ""}
     with pytest.raises(ValueError, match="two figures have the number 1: fig1_masks, sheet"):
         figure(1, "", **known)(style.sheet)

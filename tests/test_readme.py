@@ -67,7 +67,8 @@ def anchors(path: str) -> set[str]:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
     text = prose(read(page))
-    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src(?:set)?="([^"]+)"', text)
+    links += re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
     for link in links:
         if link.startswith("https://"):
             continue
@@ -95,8 +96,18 @@ def test_lines_can_be_read_in_an_editor_and_the_first_page_is_short() -> None:
 
 
 def test_every_figure_is_shown() -> None:
-    figures = {path.name for path in (ROOT / "plots/figures").glob("*.png")}
-    assert figures == set(re.findall(r"\]\(figures/(.+?)\)", read("plots/README.md")))
+    """In the reader's theme, and with a text for those who do not see it."""
+    text = read("plots/README.md")
+    shown = re.findall(
+        r'^<picture>\n  <source media="\(prefers-color-scheme: light\)" srcset="other_theme/(.+)">\n'
+        r'  <img src="figures/(.+)"\n       alt=".{20,}">\n</picture>$',
+        text,
+        re.MULTILINE,
+    )
+    assert text.count("<picture>") == len(shown)
+    for folder, names in zip(("other_theme", "figures"), zip(*shown, strict=True), strict=True):
+        assert {path.name for path in (ROOT / "plots" / folder).glob("*.png")} == set(names)
+    assert load("params.yaml")["figures"]["theme"] == "dark"
 
 
 HOLDS = {True: "yes", False: "no", None: "–"}

@@ -1,5 +1,6 @@
 """The numbers that the report holds for its slider: similarities and maps of every layer."""
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
@@ -31,8 +32,9 @@ def layer_by_layer(
     Returns
     -------
     similarity : dict
-        ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, by layer, a
-        number a pair in the order of `scipy.spatial.distance.pdist`) and ``limits`` (by matrix, of all layers).
+        ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of each
+        layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
+        ``limits`` (by matrix, of all layers).
     maps : dict
         ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
         ``clustered`` (places of words, alike ones together).
@@ -50,13 +52,13 @@ def layer_by_layer(
     for category, run in groupby(range(len(shown)), key=shown.__getitem__):
         places = list(run)
         blocks.append({"category": category, "start": places[0], "end": places[-1] + 1})
-    drawn = by_matrix(rounded(values))
+    drawn = dict(zip(MATRICES, rounded(values).swapaxes(0, 1), strict=True))
     similarity = {
         "words": [words[place] for place in chosen],
         "categories": shown,
         "blocks": blocks,
-        "values": drawn,
-        "limits": {name: [min(map(min, rows)), max(map(max, rows))] for name, rows in drawn.items()},
+        "values": {name: b64encode(rows.astype("<f4").tobytes()).decode("ascii") for name, rows in drawn.items()},
+        "limits": {name: [float(rows.min()), float(rows.max())] for name, rows in drawn.items()},
     }
     order = clustered(distances(values[focus].mean(axis=0), metric)).tolist()
     return similarity, {

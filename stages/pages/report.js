@@ -2,9 +2,15 @@
 (() => {
   "use strict";
   const data = JSON.parse(document.getElementById("report-data").textContent);
-  const {words, categories, values, limits, own} = data.similarity;
-  const names = Object.keys(values);
+  const {words, categories, limits, own} = data.similarity;
+  const names = Object.keys(limits);
   const count = words.length;
+  // By matrix, by layer: a number a pair.
+  const values = Object.fromEntries(names.map(name => {
+    const bytes = Uint8Array.from(atob(data.similarity.values[name]), letter => letter.charCodeAt(0));
+    const all = new Float32Array(bytes.buffer), pairs = count * (count - 1) / 2;
+    return [name, data.layers.map((_, layer) => all.subarray(layer * pairs, (layer + 1) * pairs))];
+  }));
   const element = id => document.getElementById(id);
   const slider = element("layer"), first = element("word-a"), second = element("word-b"), colours = element("colours"),
     ordering = element("order");
@@ -159,7 +165,7 @@
     const colour = name => style.getPropertyValue(name).trim();
     const text = colour("--text"), faint = colour("--line");
     return {
-      background: null,
+      background: colour("--page"),  // so that it can be read on paper, too
       font: "system-ui, sans-serif",
       view: {stroke: null},
       axis: {labelColor: text, titleColor: text, tickColor: faint, domainColor: faint, gridColor: faint,
@@ -243,6 +249,7 @@
   colours.addEventListener("change", showLayer);
   for (const word of [first, second]) word.addEventListener("change", showPair);
   for (const source of [ordering, matchMedia("(prefers-color-scheme: dark)")]) source.addEventListener("change", draw);
+  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(one => { one.open = true; }));
   let width = innerWidth, waiting;
   addEventListener("resize", () => {
     if (innerWidth === width) return;  // on a phone, scrolling changes the height

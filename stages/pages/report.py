@@ -4,6 +4,7 @@ import base64
 import struct
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from stages.plotting.style import percent
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
 #: The figure that carries the answer, at the top.
-LEAD = "fig6_rsa_profile"
+LEAD = "fig0_paradox"
 
 
 def page(
@@ -58,10 +59,7 @@ def page(
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     shown = [_figure(entry, run, *images[name]) for name, entry in figures().items()]
     pairs = zip(captured["words"], captured["categories"], strict=True)
-    blocks = [
-        {"category": category, "words": [word for word, _ in entries]}
-        for category, entries in groupby(pairs, key=lambda pair: pair[1])
-    ]
+    blocks = [(category, [word for word, _ in block]) for category, block in groupby(pairs, key=itemgetter(1))]
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
@@ -185,12 +183,8 @@ def _scores(run: Results, place: int) -> str:
 
 
 def _written(value: Any) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case dict():
-            return "; ".join(f"{key}: {_written(entry)}" for key, entry in value.items()) or "none"
-        case list():
-            return ", ".join(map(str, value)) or "none"
-        case _:
-            return str(value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {_written(entry)}" for key, entry in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -25,13 +25,15 @@ def _of_words(run: Results) -> str:
     """Return the caption: how much scores depend on one word, and where most."""
     said = []
     for measure, label in (("rsa", "RSA"), ("d", "Cohen's d")):
-        much = {of: np.abs(run.influence[measure, of]["value"][:, 0]) > MUCH for of in SCORED[measure]}
         size = {of: np.nan_to_num(np.abs(run.influence[measure, of]["value"][:, 0])) for of in SCORED[measure]}
+        much = {of: values > MUCH for of, values in size.items()}
         most = max(size, key=lambda of: size[of].max())
         place, cells = size[most].argmax(), run.influence[measure, most]
+        change = cells["value"][place, 0]
         said.append(
             f"{label} changes most without {cells['word'][place, 0]} ({LABELS[most]}, layer {run.numbers[place]}: "
-            f"{_signed(cells['value'][place, 0])}); by more than {MUCH:g}, of {run.layers} layers: {counts(much)}."
+            f"{'+' if change > 0 else ''}{number(change)}); by more than {MUCH:g}, of {run.layers} layers: "
+            f"{counts(much)}."
         )
     return " ".join(said)
 
@@ -81,10 +83,6 @@ def _words(axis: Axes, words: np.ndarray, changes: np.ndarray, of: str) -> None:
         where = {"xytext": (0, 6 if up else -6), "textcoords": "offset points", "va": "bottom" if up else "top"}
         name = shortened([words[place]], LETTERS)[0]
         axis.annotate(name, (place, changes[place]), ha=aligned, fontsize=10, **where)
-
-
-def _signed(value: float) -> str:
-    return f"+{number(value)}" if value > 0 else number(value)
 
 
 def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ from stages.plotting.ladder import has_bias
 from stages.plotting.layers import number_layers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import panels
+from stages.plotting.style import panels, widened
 
 
 def _largest(scores: np.ndarray) -> tuple[int, int] | None:
@@ -113,10 +113,9 @@ def layer_maps(
 
 def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> list[AxesImage]:
     """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths."""
-    known = np.concatenate([values[np.isfinite(values)] for values in maps])
-    known = known if known.size else np.zeros(1)
-    low = np.floor(10 * known.min()) / 10
-    high = max(np.ceil(10 * known.max()) / 10, low + 0.1)
+    low, high = widened(maps, None)
+    low = np.floor(10 * low) / 10
+    high = max(np.ceil(10 * high) / 10, low + 0.1)
     images = []
     for axis, values in zip(axes, maps, strict=True):
         images.append(axis.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto"))

@@ -1,6 +1,6 @@
 """What figures, and the pages that show them, are called and call things: no drawing, so that it costs no import."""
 
-#: What the report shows as well, to readers of the other setting, at dots an inch that a page can show.
+#: What pages show as well, to readers of the other setting, at dots an inch that keep the report of 48 layers small.
 OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
 
 

@@ -1,4 +1,4 @@
-"""Figures over layers: laminar profiles, and within- against across-category RSA."""
+"""Figures over layers: the paradox in one picture, laminar profiles, and within- against across-category RSA."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Scores
-from stages.plotting.captions import above_chance, of_units, ranges
+from stages.plotting.captions import above_chance, numbers, of_units, ranges
 from stages.plotting.layers import layer_axis, legend_below, limit, number_layers, profile, zero
 from stages.plotting.names import number
 from stages.plotting.registry import figure
@@ -41,6 +41,57 @@ def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist
     return found
 
 
+def _random_maps(run: Results) -> list[np.ndarray]:
+    """Return the ends of the range of maps with the trained spectra, mean over pairs: (layers,) each, or nothing."""
+    choice = (run.record.get("transform"), run.comparison, "spectrum")
+    cells = [run.null_choices["rsa", pair, *choice] for pair in PAIRS] if run.nulls else []
+    return [np.mean([one[end] for one in cells], axis=0) for end in ("low", "high") if cells]
+
+
+def _of_paradox(run: Results) -> str:
+    r, rsa = ({pair: table[pair].mean() for pair in PAIRS if pair in table} for table in (run.correlation, run.rsa))
+    units = of_units(run, f"Mean correlation of units at token {run.context}: {numbers(r)}.")
+    dashed = f" Dashed: {percent(run.alpha)} of random maps with the trained spectra, mean over pairs."
+    return f"{units} Mean RSA score ({COMPARISONS[run.comparison].name}): {numbers(rsa)}.{dashed if run.nulls else ''}"
+
+
+@figure(
+    0,
+    "Different units, similar geometries?",
+    values=lambda run: (run.correlation, run.rsa, run.numbers, _random_maps(run), percent(run.alpha)),
+    caption=_of_paradox,
+    alternative="Two panels over layers with one vertical axis: correlations of Q–K, Q–V and K–V unit by unit, and "
+    "their RSA scores with the range of random maps",
+)
+def paradox(
+    r: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], random_maps: Sequence, share: str
+) -> Figure:
+    """Draw Figure 0: correlations unit by unit, where there are, and RSA scores, by pair, shape (layers,), on one axis.
+
+    `random_maps` are the ends of a range of RSA scores, or nothing; `share` is what it holds, such as "95 %".
+    """
+    figure, axes = panels(2, width=9.5, height=4.6)
+    said = []
+    for axis, name, table in zip(axes, ("Units: r", "Geometries: RSA"), (r, rsa), strict=True):
+        scores = {pair: table[pair] for pair in PAIRS if pair in table}
+        for pair, values in scores.items():
+            profile(axis, pair, values)
+        layer_axis(axis, layers)
+        low, high = (number(end([*scores.values()])) if scores else "" for end in (np.min, np.max))
+        said.append(f"{name} from {low} to {high}" if scores else "Units: cannot be paired")
+    for end in random_maps:
+        axes[1].plot(end, color="grey", linestyle="--")
+    axes[0].set(title="Unit by unit: correlation", ylabel="Correlation, or RSA score")
+    axes[1].set_title("By geometry: RSA")
+    zero(axes)
+    limit(axes, [line.get_ydata() for axis in axes for line in axis.lines], (-0.8, 1.0))
+    dashed = [line_key(f"random maps with the trained spectra ({share})", line="--")] * bool(len(random_maps))
+    handles = [*axes[1].get_legend_handles_labels()[0], *dashed]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=10)
+    figure.suptitle(". ".join(said))
+    return figure
+
+
 @figure(
     3,
     "Correlation of activations over layers",
@@ -59,7 +110,7 @@ def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -
     layer_axis(axis, layers)
     axis.set(title="Correlations of Q, K and V activations", ylabel="Correlation coefficient")
     limit([axis], [r[pair] for pair in defined], (-0.5, 0.5))
-    _legend(figure)
+    figure.legend(loc="outside right center")
     return figure
 
 
@@ -97,7 +148,7 @@ def rsa_profile(
     layer_axis(axis, layers)
     axis.set(title="Representational similarity of Q, K and V", ylabel=COMPARISONS[comparison].axis)
     limit([axis], [scores[pair] for pair in PAIRS] + ends(known, "rsa"))
-    _legend(figure, more)
+    figure.legend(handles=[*axis.get_legend_handles_labels()[0], *more], loc="outside right center")
     return figure
 
 
@@ -170,9 +221,3 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], layers: Sequence[int]) -> Fi
     bar = figure.colorbar(points, ax=axis, label="Transformer layer", shrink=0.9)
     number_layers(bar.ax.yaxis, layers)
     return figure
-
-
-def _legend(figure: Figure, more: Sequence[Artist] = ()) -> None:
-    """Place the legend beside the axes, where it hides no line."""
-    handles, _ = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles=[*handles, *more], loc="outside right center")

@@ -25,18 +25,13 @@ SIZES = {"s": 5.5, "o": 6, "^": 7}
 OWN_TOKEN = "the word's own token"
 
 
-def _shared(activations: Mapping[str, np.ndarray]) -> str:
-    """Return how many units K and V have where query heads share them, so that they are repeated; or nothing."""
-    own = {name: len(np.unique(activations[name])) for name in "kv"}
-    shared = [f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(activations[name]) / 2]
-    return f"{' and '.join(shared)}, repeated for the query heads that share them" if shared else ""
-
-
 def _of_units(run: Results) -> str:
-    """Return the caption: the focus layer's correlations, and what of the points are repetitions."""
-    shared, r = _shared(run.units), numbers(at_focus(PAIRS, run.correlation, run))
-    said = f"Correlation of units at token {run.context}: {r}."
-    return of_units(run, f"{said} Distinct units: {shared}." if shared else said)
+    """Return the caption: the focus layer's correlations, and how many units of K and V are no repetitions."""
+    own = {name: len(np.unique(run.units[name])) for name in "kv"}
+    shared = " and ".join(f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(run.units[name]) / 2)
+    said = f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
+    repeated = f" Distinct units: {shared}, repeated for the query heads that share them."
+    return of_units(run, said + repeated if shared else said)
 
 
 @figure(

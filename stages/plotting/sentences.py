@@ -58,8 +58,8 @@ def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     figure, grid = over_layers(rows, layers, height=11)
     for pair, axis in grid[0].items():
         _every_sentence(axis, scores, "rsa", pair)
-        axis.plot(_over_all(scores, "rsa_across", pair)["value"], color=rcParams["text.color"], linestyle="--")
-        corrected = _over_all(scores, "rsa_corrected", pair)["value"]
+        axis.plot(scores["rsa_across", pair, ALL_SENTENCES]["value"], color=rcParams["text.color"], linestyle="--")
+        corrected = scores["rsa_corrected", pair, ALL_SENTENCES]["value"]
         axis.plot(corrected, "D-", color=CORRECTED, linewidth=1, markersize=0.5 * marker_size(len(corrected)))
     for name in MATRICES:
         _reliability(grid[1][name], scores, name)
@@ -84,24 +84,20 @@ def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
     return figure
 
 
-def _over_all(scores: Scores, measure: str, name: str) -> dict[str, np.ndarray]:
-    return scores[measure, name, ALL_SENTENCES]
-
-
 def _every_sentence(axis: Axes, scores: Scores, measure: str, name: str) -> None:
     """Draw a score in single sentences, and over them its mean with its interval."""
     for (other, of, sentence), cells in scores.items():
         if (other, of) == (measure, name) and sentence != ALL_SENTENCES:
             axis.plot(cells["value"], color="grey", linewidth=0.8)
-    mean = _over_all(scores, measure, name)
+    mean = scores[measure, name, ALL_SENTENCES]
     profile(axis, name, mean["value"], mean)
 
 
 def _reliability(axis: Axes, scores: Scores, name: str) -> None:
     """Draw the reliability of one matrix, its noise ceiling, and what is the words' and the sentence's."""
-    lower, upper = (_over_all(scores, f"ceiling_{end}", name)["value"] for end in ("lower", "upper"))
+    lower, upper = (scores[f"ceiling_{end}", name, ALL_SENTENCES]["value"] for end in ("lower", "upper"))
     axis.fill_between(np.arange(len(lower)), lower, upper, color=rcParams["text.color"], alpha=0.35, linewidth=0)
-    reliability = _over_all(scores, "reliability", name)
+    reliability = scores["reliability", name, ALL_SENTENCES]
     profile(axis, name, reliability["value"], reliability)
     for share, colour, line in (("share_words", WORDS, ":"), ("share_sentence", SENTENCE, "-.")):
-        axis.plot(_over_all(scores, share, name)["value"], color=colour, linestyle=line, linewidth=2)
+        axis.plot(scores[share, name, ALL_SENTENCES]["value"], color=colour, linestyle=line, linewidth=2)

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from PIL import Image
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 
@@ -45,9 +46,14 @@ def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None
 
 
 def save(figure: Figure, path: Path, dpi: int) -> None:
-    """Save a figure as PNG: the bytes of its `savefig`, which first draws everything once more, for nothing."""
+    """Save a figure as PNG, the same bytes every time: with a palette, a third the size, unless a bar maps colours."""
     figure.set_dpi(dpi)
-    FigureCanvasAgg(figure).print_png(path)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    if not any(axes.get_label() == "<colorbar>" for axes in figure.axes):
+        image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    image.save(path, "PNG", optimize=True, dpi=(dpi, dpi))
 
 
 @contextmanager
