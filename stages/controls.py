@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at
+from stages.artefacts.activations import vectors_at_target
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS, pairwise, robust
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, WITH_INPUT
@@ -36,23 +36,18 @@ def main(stage: Stage) -> None:
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
     """Return what the two tables hold, worked out some layers at a time, and the layers' numbers."""
     inference = stage.settings.inference
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-        open_tensors(stage.input("data/similarity.safetensors")) as tensors,
-    ):
-        categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
-        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
-        similarity = {name: tensors[name] for name in WITH_INPUT}
-        resamples = amount("inference.bootstraps", inference.bootstraps, len(categories), inference.alpha)
-        counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
-        bar = progress("bootstrap")
-        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
-        size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
-        choices = [
-            robustness(vectors[part], categories, tensors.record["metric"])
-            for part in progress("controls")(list(blocks(layers, size)))
-        ]
+    tensors, vectors = Tensors(stage.input("data/similarity.safetensors")), vectors_at_target(stage, MATRICES)
+    categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
+    similarity = {name: tensors[name] for name in WITH_INPUT}
+    resamples = amount("inference.bootstraps", inference.bootstraps, len(categories), inference.alpha)
+    counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
+    bar = progress("bootstrap")
+    scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
+    size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
+    choices = [
+        robustness(vectors[part], categories, tensors.record["metric"])
+        for part in progress("controls")(list(blocks(layers, size)))
+    ]
     # No bootstrap interval of an SD covers: see the README of this package's statistics.
     scores = {key: {"value": cells["value"]} if key[0].startswith("sd_") else cells for key, cells in scores.items()}
     return scores, join(choices), vectors.numbers

@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
-from stages.artefacts.tensors import Tensors, open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.pages.charts import library
 from stages.pages.contents import layer_by_layer
 from stages.pages.report import page
@@ -21,10 +21,8 @@ def main(stage: Stage) -> None:
     keys |= {"context": "tokens.context"}
     results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
     words, categories = results.record["words"], results.record["categories"]
-    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        read = partial(read_layer, tensors)
-        metric, place = results.record["metric"], results.place
-        similarity, word_map = layer_by_layer(read, results.layers, words, categories, metric, place)
+    read, metric = partial(read_layer, results.similarity), results.record["metric"]
+    similarity, word_map = layer_by_layer(read, results.layers, words, categories, metric, results.place)
     folders = stage.input("plots/figures"), stage.input("plots/other_theme")
     text = page(
         results,

@@ -14,7 +14,7 @@ from stages.artefacts.files import read_json, write_json
 from stages.artefacts.results import Results
 from stages.artefacts.schema import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED
 from stages.artefacts.tables import empty_cells, read_reason, read_table, write_table
-from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}
@@ -76,16 +76,17 @@ def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> 
     header = (tmp_path / "a").read_bytes()
     size = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"metric": "m", "words": ["b", "é"]}'}
-    assert read_record(tmp_path / "a") == {"words": ["b", "é"], "metric": "m"}
+    assert Tensors(tmp_path / "a").record == {"words": ["b", "é"], "metric": "m"}
 
 
 def test_a_tensor_that_is_not_there_and_a_file_cut_short_are_named(tmp_path: Path) -> None:
     path = activations(tmp_path / "a")
-    with open_tensors(path) as tensors, pytest.raises(UserError, match="no tensor v"):
+    tensors = Tensors(path)
+    with pytest.raises(UserError, match="no tensor v"):
         tensors["v"]
     path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(UserError, match="cut short"), open_tensors(path):
-        pass
+    with pytest.raises(UserError, match="cut short"):
+        Tensors(path)
 
 
 def activations(path: Path) -> Path:
@@ -96,22 +97,22 @@ def activations(path: Path) -> Path:
 
 
 def test_vectors_of_every_layer(tmp_path: Path) -> None:
-    with open_tensors(activations(tmp_path / "a")) as tensors:
-        assert layer_numbers(tensors) == list(range(12))
-        for layer in range(12):
-            vectors = vectors_at(-1, "tokens.target", tensors, names="q").read(layer)["q"]
-            np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
+    tensors = Tensors(activations(tmp_path / "a"))
+    assert layer_numbers(tensors) == list(range(12))
+    for layer in range(12):
+        vectors = vectors_at(-1, "tokens.target", tensors, names="q").read(layer)["q"]
+        np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
 
 
 @pytest.mark.parametrize("token", [1, 4, -1, -4])
 def test_vectors_of_a_token_that_was_kept(tmp_path: Path, token: int) -> None:
     """Of a prompt of five tokens, the second and the last: both ways of counting find their vectors."""
-    with open_tensors(activations(tmp_path / "all")) as tensors:
-        expected = vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"]
-        kept = {name: tensors[name][:][:, [1, 4]] for name in tensors.names if not name.endswith("bias")}
+    tensors = Tensors(activations(tmp_path / "all"))
+    expected = vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"]
+    kept = {name: tensors[name][:][:, [1, 4]] for name in tensors.names if not name.endswith("bias")}
     write_tensors(tmp_path / "kept", kept, {"positions": [1, 4], "length": 5})
-    with open_tensors(tmp_path / "kept") as tensors:
-        np.testing.assert_array_equal(vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"], expected)
+    tensors = Tensors(tmp_path / "kept")
+    np.testing.assert_array_equal(vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"], expected)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +125,12 @@ def test_vectors_of_a_token_that_was_kept(tmp_path: Path, token: int) -> None:
 )
 def test_a_token_that_is_not_there(tmp_path: Path, token: int, said: str) -> None:
     write_tensors(tmp_path / "a", {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
-    with open_tensors(tmp_path / "a") as tensors, pytest.raises(UserError, match=f"tokens.target: {said}"):
+    tensors = Tensors(tmp_path / "a")
+    with pytest.raises(UserError, match=f"tokens.target: {said}"):
         vectors_at(token, "tokens.target", tensors)
 
 
-@pytest.mark.parametrize("read", [read_record, read_table, read_json])
+@pytest.mark.parametrize("read", [Tensors, read_table, read_json])
 @pytest.mark.parametrize("content", [None, b"", b"\x00\xff cut", b"layer,qk\n0,x\n", b"[1, 2"])
 def test_a_damaged_file_is_named(tmp_path: Path, read, content: bytes | None) -> None:
     path = tmp_path / "rsa.csv"

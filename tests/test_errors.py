@@ -284,15 +284,14 @@ def test_too_little_memory_for_the_model_is_told(
 @pytest.mark.parametrize("path", ["data/similarity.safetensors", "metrics/rsa.csv"])
 def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, path: str) -> None:
     from stages.artefacts.tables import read_table
-    from stages.artefacts.tensors import open_tensors
+    from stages.artefacts.tensors import Tensors
     from stages.pipeline.errors import UserError
 
     def read(file: Path) -> None:
         if file.suffix == ".csv":
             read_table(file, [0])
         else:
-            with open_tensors(file):
-                pass
+            Tensors(file)
 
     file = tmp_path / Path(path).name
     (tmp_path / "folder" / file.name).mkdir(parents=True)

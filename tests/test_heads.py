@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
 from stages.artefacts.tables import empty_cells, read_table
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 from stages.findings.summary import strongest
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar, cosine
@@ -118,7 +118,7 @@ def test_the_strongest_head() -> None:
 def edit(stage: InProcess, change: Callable[[str, np.ndarray], np.ndarray]) -> None:
     """Change the tiny run's activations, tensor by tensor."""
     path = stage.project.root / "data/activations.safetensors"
-    tensors, record = load_file(path), read_record(path)
+    tensors, record = load_file(path), Tensors(path).record
     path.unlink()  # not through a link into DVC's cache
     write_tensors(path, {name: change(name, values).copy() for name, values in tensors.items()}, record)
 
