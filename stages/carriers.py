@@ -26,10 +26,10 @@ def main(stage: Stage) -> None:
     record, layers, vectors = similarity.record, layers_of(similarity, MATRICES), vectors_at_target(stage)
     within = within_category(record["categories"])
     similar = Similar(len(record["words"]), record["metric"], record["transform"])
-    words = list(each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers))
+    words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
     units = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
     tables: dict[str, Any] = {
-        "influence": {key: stack(layer[key] for layer in words) for key in words[0]},
+        "influence": stack(words),
         "anisotropy": {key: {"value": values} for key, values in units.items()},
     }
     for name, content in tables.items():

@@ -5,7 +5,7 @@ from functools import partial
 
 from stages.artefacts.activations import read_biases, vectors_at_target
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.schema import NOT_APPLICABLE, OFF
+from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS
@@ -54,7 +54,9 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
     found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_heads)
+    widths = {key: {"value": values} for key, values in stack(spectrum).items()}
+    ranges = {HEADS[name]: cells for name, cells in stack(of_heads).items()}
+    tables = ladder(drawn, unbiased, trained, alpha), widths, ranges
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 

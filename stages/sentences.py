@@ -57,7 +57,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
             scores.append(found)
             for name in averaged:
                 file.write(name, place, mean[name][None])
-    return {key: stack(layer[key] for layer in scores) for key in scores[0]}, vectors.numbers
+    return stack(scores), vectors.numbers
 
 
 def of_layer(

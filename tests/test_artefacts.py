@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
+from stages.artefacts import schema
 from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.results import Results
@@ -18,7 +19,7 @@ from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}
-HEADS = {column: np.arange(6.0).reshape(2, 3) for column in TABLES["heads.csv"].flat}
+HEADS = {names: {"value": np.arange(6.0).reshape(2, 3)} for names in schema.HEADS.values()}
 
 
 class Saved:
@@ -182,8 +183,8 @@ def test_a_table_of_two_keys_comes_back_in_its_shape_and_with_the_models_own_num
     expected = [[str(layer), str(head)] for layer in numbers for head in range(3) for _ in HEADS]
     assert [row.split(",")[:2] for row in lines[1:]] == expected
     assert (lines[1], lines[-1]) == (f"{numbers[0]},0,d,q,0.0,", f"{numbers[1]},2,rsa,kv,5.0,")
-    for column, values in saved.read("heads.csv", layers).items():
-        np.testing.assert_array_equal(values, HEADS[column])
+    for names, cells in saved.read("heads.csv", layers).items():
+        np.testing.assert_array_equal(cells["value"], HEADS[names]["value"])
     for wrong in ([3], [3, 7], [3, 11, 19], *([None] if layers else [])):
         with pytest.raises(UserError, match="not a row for each layer and head, in order"):
             saved.read("heads.csv", wrong)
@@ -252,12 +253,16 @@ NUMBER, CODE = FloatingPointError, AssertionError
     ("name", "content", "error", "said"),
     [
         ("rsa.csv", {**RSA, "qv": np.array([1, np.nan, 2])}, NUMBER, "rsa.csv: not a finite number in qv;"),
-        ("heads.csv", {**HEADS, "q": np.full((2, 3), np.inf)}, NUMBER, "not a finite number in value of d q"),
+        (
+            "heads.csv",
+            {**HEADS, ("d", "q"): {"value": np.full((2, 3), np.inf)}},
+            NUMBER,
+            "not a finite number in value of d q",
+        ),
         ("controls.csv", {("a", "q"): {"value": [np.nan], "low": [0], "high": [0]}}, NUMBER, "value of a q"),
         ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}, CODE, "qk_rank"),
         ("rsa.csv", {"qk": RSA["qk"]}, CODE, "columns that the table"),
         ("rsa.csv", {}, CODE, "columns that the table"),
-        ("heads.csv", {**HEADS, "x": HEADS["q"]}, CODE, "lacks: x"),
         ("controls.csv", {("d_of_input", "x"): {"value": np.zeros(3)}}, CODE, "high, low"),
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}, CODE, "lacks: value"),
     ],

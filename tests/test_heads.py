@@ -71,7 +71,7 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
 def test_of_many_heads_without_a_score_five_are_named() -> None:
     assert (
         "no d of q in L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more: "
-        in empty_cells("heads.csv", {"q": np.full((1, 7), np.nan)}, [0])[0]
+        in empty_cells("heads.csv", {("d", "q"): {"value": np.full((1, 7), np.nan)}}, [0])[0]
     )
 
 
@@ -97,16 +97,16 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
             rsa.append(np.corrcoef(q, k)[0, 1])
         for name, values in {"q": d, "qk": rsa}.items():
             expected = [np.mean(values), *np.quantile(values, [0.05, 0.95])]
-            columns = (f"{name}_null", f"{name}_null_low", f"{name}_null_high")
-            np.testing.assert_allclose([found[column][head] for column in columns], expected, atol=0.2)
+            measured = [found[name][column][head] for column in ("value", "low", "high")]
+            np.testing.assert_allclose(measured, expected, atol=0.2)
 
 
 def test_the_null_of_a_dead_head_is_empty() -> None:
     rows = np.random.default_rng(0).normal(size=(9, 9, 8))
     vectors = {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)}
     found = head_ranges([head_draws(vectors, 2, SIMILAR, WITHIN)], 0.1)
-    assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
-    assert np.isfinite(found["qk_null"]).all()
+    assert np.isnan(found["v"]["value"]).tolist() == np.isnan(found["qv"]["low"]).tolist() == [True, False]
+    assert np.isfinite(found["qk"]["value"]).all()
 
 
 def test_the_strongest_head() -> None:
@@ -131,7 +131,7 @@ def test_the_stage_matches_shared_heads_to_their_query_heads(tiny_stage: InProce
     for layer, head in np.ndindex(2, 2):
         q, k = (tensors[f"attn_{layer}_{name}"][:, -1] for name in "qk")
         r = np.corrcoef(cosine(q[:, 8 * head : 8 * head + 8]), cosine(k))[0, 1]
-        assert table["qk"][layer, head] == pytest.approx(r, abs=1e-6)
+        assert table["rsa", "qk"]["value"][layer, head] == pytest.approx(r, abs=1e-6)
 
 
 @pytest.mark.parametrize("reference", [[], ["sofa", "door", "table", "window"]])
@@ -153,7 +153,7 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
             )
             similarity[name] = cosine((own - base.mean(axis=0)) / base.std(axis=0, ddof=1))
         r = np.corrcoef(similarity["q"], similarity["k"])[0, 1]
-        assert table["qk"][layer, head] == pytest.approx(r, abs=1e-5)
+        assert table["rsa", "qk"]["value"][layer, head] == pytest.approx(r, abs=1e-5)
 
 
 def test_switched_off_it_leaves_a_reason_a_figure_and_no_head_in_the_summary(

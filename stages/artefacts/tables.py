@@ -4,9 +4,8 @@ The post's three are wide: a row a layer, a column a number. All others have one
 names where a table has them), ``measure``, ``of`` (a matrix or pair), the numbers, and ``status``: why cells are empty.
 
 In memory a wide table is columns by name, of shape (layers,): ``rsa["qk"]``. A tidy one is such columns by measure,
-matrix or pair, and further names, of shape (layers,) or (layers, heads): ``inference["rsa", "qk"]["low"]``; or, where
-each has a name of its own in the code (`Table.flat`), by that: ``heads["qk"]``. The table of a stage that had nothing
-to do is empty, and `read_reason` says why.
+matrix or pair, and further names, of shape (layers,) or (layers, heads): ``inference["rsa", "qk"]["low"]``. The table
+of a stage that had nothing to do is empty, and `read_reason` says why.
 """
 
 import io
@@ -145,8 +144,6 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
             found[names] = {column: values.reshape(shape) for column, values in cells.items()}
         if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
-        if table.flat:
-            return {name: found[tuple(names)][column] for name, (*names, column) in table.flat.items()}
         return found[()] if table.wide else found
 
 

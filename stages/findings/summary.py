@@ -45,9 +45,9 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "tests": len(held & set(TESTS)),
         **({"beyond": sum(beyond)} if beyond else {}),
         "strongest_heads": [
-            f"{name} {strongest(run.heads[name], run.numbers)}"
-            for name in MATRICES
-            if run.heads and np.isfinite(run.heads[name]).any()
+            f"{name} {strongest(cells['value'], run.numbers)}"
+            for (measure, name), cells in run.heads.items()
+            if measure == "d" and np.isfinite(cells["value"]).any()
         ],
         "notes": [
             *(note for name in tables for note in empty_cells(f"{name}.csv", getattr(run, name), run.numbers)),

@@ -162,20 +162,10 @@ class Similar:
         return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
     def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:
-        """Return the similarities of many geometries; not the same to the last bit on every processor.
+        """Return the similarities of many geometries, of `dtype`; not the same to the last bit on every processor.
 
-        Parameters
-        ----------
-        vectors : sequence of ndarray, shape (draws, words + reference words, units)
-            Units may differ.
-        strict : bool
-            Whether a vector that has no direction is an error; otherwise its similarities are NaN.
-        dtype : type
-            The precision of products and of what is returned.
-
-        Returns
-        -------
-        ndarray of dtype, shape (all draws, pairs)
+        Vectors, each of shape (draws, words + reference words, units), whose units may differ, to (all draws, pairs).
+        If `strict`, a vector that has no direction is an error; otherwise its similarities are NaN.
         """
         found, start = np.empty((sum(map(len, vectors)), pairs_of(self.words)), dtype), 0
         for some in vectors:

@@ -47,7 +47,7 @@ def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased:
             )
 
 
-def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[str, float]:
+def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[tuple[str, str], float]:
     r"""Measure how wide the spectra of projections are, and how much the directions that they read overlap.
 
     Participation ratio, the effective number of directions, of the squared singular values:
@@ -71,9 +71,9 @@ def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[
 
     Returns
     -------
-    dict of str to float
-        ``{q,k,v}_participation``, from 1 to the units; ``{pair}_overlap``; ``{pair}_overlap_random``, its mean when
-        directions are random.
+    dict of (measure, matrix or pair) to float
+        ``participation`` of each matrix, from 1 to the units; ``overlap`` of each pair, and ``overlap_random``, its
+        mean when directions are random.
 
     References
     ----------
@@ -84,9 +84,9 @@ def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[
         units = len(next(iter(matrices.values())))
         scaled = {name: w / w.norm() for name, w in matrices.items()}
         norms = {name: float((w.T @ w).norm()) for name, w in scaled.items()}
-        found = {f"{name}_participation": 1 / norm**2 for name, norm in norms.items()}
+        found = {("participation", name): 1 / norm**2 for name, norm in norms.items()}
         for a, b in pairs:
             overlap = float((scaled[a].T @ scaled[b]).norm()) ** 2
-            found[f"{a}{b}_overlap"] = overlap / (norms[a] * norms[b])
-            found[f"{a}{b}_overlap_random"] = 1 / (norms[a] * norms[b] * units)
+            found["overlap", a + b] = overlap / (norms[a] * norms[b])
+            found["overlap_random", a + b] = 1 / (norms[a] * norms[b] * units)
     return found
