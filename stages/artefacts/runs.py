@@ -48,12 +48,8 @@ def open_run(name: str) -> Iterator[Run]:
     """Open the similarities of a run.
 
     `name` is a file `data/similarity.safetensors` from anywhere, or else a Git revision or DVC experiment of this
-    repository whose similarities are in DVC's cache or in a remote.
-
-    Raises
-    ------
-    UserError
-        If there is no such file or revision, its data cannot be had, or it holds something else.
+    repository whose similarities are in DVC's cache or in a remote. A `UserError` if there is no such file or revision,
+    its data cannot be had, or it holds something else.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(name)

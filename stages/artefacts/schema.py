@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from stages.geometry.comparison import robust
-from stages.geometry.names import MATRICES, PAIRS, Scores
+from stages.geometry.names import MATRICES, PAIRS
 
 OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
 #: Why cells are empty: of whole tables or columns of a measure, and, below, of single layers or heads.
@@ -61,10 +61,6 @@ class Table:
         """Return the columns that these names cannot do without."""
         whole = self.status(names) in {"", *SINGLE}
         return {column for column in self.columns if whole or column == "value"}
-
-    def parts(self, content: Mapping[Any, Any]) -> Scores:
-        """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
-        return {(): content} if self.wide else content
 
 
 RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")

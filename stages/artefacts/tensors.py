@@ -16,16 +16,9 @@ from stages.artefacts.files import readable
 class TensorWriter:
     """A safetensors file written piece by piece: memory need not hold its arrays.
 
-    Parameters
-    ----------
-    path : Path
-    shapes : mapping of str to tuple of int
-        By name; what is not written stays zero.
-    record : mapping, optional
-        What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
-        keys would be written in random order.
-    dtype : numpy floating type
-        What the arrays are stored as.
+    They are of these `shapes`, by name, and of this `dtype`; what is not written stays zero. The `record` says what
+    they are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several keys would be
+    written in random order.
     """
 
     def __init__(

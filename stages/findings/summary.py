@@ -20,12 +20,9 @@ ASKED = {**CLAIMS, **TESTS}
 def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     """Return the numbers by which experiments are compared, of verdicts by the ids of `ASKED`.
 
-    Returns
-    -------
-    dict of str to float, int or list of str
-        The keys that `metrics/README.md` explains: means over layers, to three decimals (`dvc exp show` has a column
-        for each), counts of findings, and lists, which DVC's tables leave out. What was switched off or is not defined
-        is left out.
+    The keys are those that `metrics/README.md` explains: means over layers, to three decimals (`dvc exp show` has a
+    column for each), counts of findings, and lists, which DVC's tables leave out. What was switched off or is not
+    defined is left out.
     """
     numbers = {
         "rsa": run.rsa_by_layer().mean(),

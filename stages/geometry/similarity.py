@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -106,15 +107,6 @@ def directions(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(norms, norms, np.nan)
 
 
-def _centred(vectors: np.ndarray) -> np.ndarray:
-    return deviations(vectors, -1)
-
-
-def _centred_words(vectors: np.ndarray) -> np.ndarray:
-    """Take the words' mean away: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits to cancellation."""
-    return deviations(vectors, -2)
-
-
 def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
     products *= -2
     products += own
@@ -125,10 +117,11 @@ def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray)
 #: x . y / (|x| |y|)
 cosine = Metric(np.asarray, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
 #: Pearson's r over units: the cosine of the vectors less their means over units.
-correlation = Metric(_centred, (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
-#: -|x - y|, in the units of the vectors.
+correlation = Metric(partial(deviations, axis=-1), (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
+#: -|x - y|, in the units of the vectors. The words' mean is taken away: distances stay, and |x|^2 + |y|^2 - 2xy loses
+#: fewer digits to cancellation.
 euclidean = Metric(
-    _centred_words,
+    partial(deviations, axis=-2),
     (-np.inf, 0.0),
     "Negated distance",
     "−distance",

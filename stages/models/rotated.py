@@ -9,17 +9,10 @@ from stages.pipeline.errors import UserError
 
 
 def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> dict[str, np.ndarray]:
-    """Multiply turned inputs by a layer's weights: x R W, one matrix product each.
+    """Multiply turned inputs by a layer's weights, shape (units of x, units): x R W, one matrix product each.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    turned : ndarray of float32 or float64, shape (draws, words, units of x)
-
-    Returns
-    -------
-    dict of "q", "k", "v" to ndarray, shape (draws, words, units)
-        In single precision if weights or inputs are, otherwise in double.
+    Shape (draws, words, units of x) to (draws, words, units), by matrix; in single precision if weights or inputs are,
+    otherwise in double.
     """
     with torch.inference_mode():
         some, rows = next(iter(matrices.values())), torch.from_numpy(turned)
@@ -31,11 +24,7 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
     """Raise a `UserError` if x W is not what was captured, the bias taken off: the model is another one by now.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    x : ndarray, shape (words, units of x)
-    unbiased : mapping of "q", "k", "v" to ndarray, shape (words, units)
+    Of shapes (words, units of x), (units of x, units) and (words, units).
     """
     for name, captured in unbiased.items():
         made = (torch.from_numpy(x).to(matrices[name]) @ matrices[name]).cpu().numpy()
@@ -63,17 +52,8 @@ def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[
     whose mean over random rotations of one against the other is
     :math:`\sqrt{\mathrm{PR}_A \mathrm{PR}_B}/n` for an input of n units.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    pairs : sequence of str
-        Such as "qk".
-
-    Returns
-    -------
-    dict of (measure, matrix or pair) to float
-        ``participation`` of each matrix, from 1 to the units; ``overlap`` of each pair, and ``overlap_random``, its
-        mean when directions are random.
+    Of matrices of shape (units of x, units): ``participation`` of each, from 1 to the units; ``overlap`` of each of
+    `pairs`, and ``overlap_random``, its mean when directions are random.
 
     References
     ----------

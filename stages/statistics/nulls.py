@@ -48,21 +48,11 @@ Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 @dataclass(frozen=True)
 class Choices:
-    """Under what the scores of draws are taken.
+    """Under what the scores of draws are taken."""
 
-    Attributes
-    ----------
-    similar : mapping of str to Similar
-        By transform.
-    comparisons : sequence of str
-        Keys of `COMPARISONS` besides "pearson".
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    """
-
-    similar: Mapping[str, Similar]
-    comparisons: Sequence[str]
-    within: np.ndarray
+    similar: Mapping[str, Similar]  # by transform
+    comparisons: Sequence[str]  # keys of `COMPARISONS` besides "pearson"
+    within: np.ndarray  # which pairs lie within a category: bool, shape (pairs,)
 
 
 def score(
