@@ -47,19 +47,14 @@ def nulls_of(revision: str) -> Scores:
     """Read the table of nulls of a commit, or of the workspace; empty where there is none, or not what is drawn."""
     from dvc.scm import SCM  # a third of a second
 
-    try:
-        if revision == WORKSPACE:
-            return _drawn(NULLS)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / NULLS.name
-            copy.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
-            return _drawn(copy)
-    except (FileNotFoundError, ValueError, UserError):
-        return {}
-
-
-def _drawn(path: Path) -> Scores:
-    nulls = read_nulls(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = NULLS if revision == WORKSPACE else Path(folder) / NULLS.name
+        try:
+            if revision != WORKSPACE:
+                path.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
+            nulls = read_nulls(path)
+        except (FileNotFoundError, ValueError, UserError):
+            return {}
     return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
 
 

@@ -32,7 +32,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
 def head_scores(
     vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return separability and RSA of every head of a layer, of as many query heads as `heads`.
+    """Return separability and RSA of every head of a layer that has so many query `heads`.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
     with the key and the value head that it attends with, so that these appear once for each query head of their group.
