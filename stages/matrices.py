@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artefacts.tensors import Tensor, Tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
 from stages.geometry.similarity import METRICS
@@ -27,14 +27,11 @@ def main(stage: Stage) -> None:
     least = POST_LIMITS if METRICS[similarity.record["metric"]].bounded else None
     for name in MATRICES:
         (folder / name).mkdir()
-        draw = partial(draw_layers, path, folder / name, name, limits_of(similarity[name], least))
+        layers = (similarity[name][place] for place in range(len(similarity.layers)))
+        limits = widened([end(values) for values in layers for end in (np.min, np.max)], least)
+        draw = partial(draw_layers, path, folder / name, name, limits)
         tasks += [partial(draw, part) for part in blocks(len(similarity.layers), LAYERS)]
     share_out(tasks, "matrices", "part")
-
-
-def limits_of(values: Tensor, least: tuple[float, float] | None) -> tuple[float, float]:
-    """Return limits that hold a matrix's similarities in all layers."""
-    return widened([end(values[layer]) for layer in range(len(values)) for end in (np.min, np.max)], least)
 
 
 def draw_layers(path: Path, folder: Path, name: str, limits: tuple[float, float], part: slice) -> None:
