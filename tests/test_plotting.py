@@ -374,6 +374,10 @@ def test_ladder_stacks_steps_both_ways_and_names_no_bias_of_a_model_without(bias
     assert len(hollow) == (bias > 0)
 
 
+def of_heads(scores: dict[str, np.ndarray]) -> Scores:
+    return {HEADS[name]: {"value": values} for name, values in scores.items()}
+
+
 def null_heads(shape: tuple[int, int], low: float, high: float) -> Scores:
     return {names: {"low": np.full(shape, low), "high": np.full(shape, high)} for names in HEADS.values()}
 
@@ -411,7 +415,7 @@ def test_a_head_that_query_heads_share_counts_once() -> None:
     above = {"q": 30, "k": 5, "v": 10, "qk": 30, "qv": 30, "kv": 10}
     assert said == {name: f"{count} above their null, 0 below" for name, count in above.items()}
     assert drawn.get_suptitle().startswith("30 heads of Q, 10 of K and V")
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=scores, numbers=LAYERS))
+    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=LAYERS))
     assert caption.endswith("6 query heads a layer share 2 of K and V: the first that shares is named.")
 
 
@@ -427,7 +431,7 @@ def test_units_that_query_heads_share_are_said_to_be_repeated() -> None:
 def test_the_largest_head_is_named_beside_a_dead_one() -> None:
     scores = {name: np.array([[np.nan, 0.5], [0.7, 0.2]]) for name in (*"qkv", *PAIRS)}
     scores["v"] = np.full((2, 2), np.nan)
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=scores, numbers=[3, 7]))
+    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=[3, 7]))
     assert caption.startswith("Largest Cohen's d of a head: Q 0.70 (layer 7, head 0), K 0.70 (layer 7, head 0). L")
 
 
