@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at
+from stages.artefacts.activations import vectors_at_target
 from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.results import Results
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.influence import influence, strongest
@@ -22,22 +22,16 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-        open_tensors(stage.input("data/similarity.safetensors")) as similarity,
-    ):
-        record, layers = similarity.record, layers_of(similarity, MATRICES)
-        within = within_category(record["categories"])
-        words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
-        similar = Similar(len(record["words"]), record["metric"], record["transform"])
-        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
-        units = each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors)
-        parts = list(words)
-        tables: dict[str, Any] = {
-            "influence": {key: stack(part[key] for part in parts) for key in parts[0]},
-            "anisotropy": {key: {"value": values} for key, values in stack(units).items()},
-        }
+    similarity = Tensors(stage.input("data/similarity.safetensors"))
+    record, layers, vectors = similarity.record, layers_of(similarity, MATRICES), vectors_at_target(stage)
+    within = within_category(record["categories"])
+    similar = Similar(len(record["words"]), record["metric"], record["transform"])
+    words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
+    units = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
+    tables: dict[str, Any] = {
+        "influence": stack(words),
+        "anisotropy": {key: {"value": values} for key, values in units.items()},
+    }
     for name, content in tables.items():
         write_table(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
     results = Results(stage.input, record=record, numbers=vectors.numbers, **tables)

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at
-from stages.artefacts.schema import OFF
+from stages.artefacts.activations import vectors_at_target
+from stages.artefacts.schema import OFF, RSA_BY
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors
-from stages.geometry.comparison import COMPARISONS, pairwise, robust
+from stages.artefacts.tensors import Tensors
+from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d
-from stages.geometry.names import MATRICES, WITH_INPUT
+from stages.geometry.names import MATRICES, WITH_INPUT, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
@@ -23,8 +23,6 @@ from stages.statistics.seeds import stream
 
 #: Layers that are worked on at a time, unless there are so many words that they take more than `BLOCK`.
 MOST_LAYERS = 8
-#: What inference.csv holds already.
-OF_INFERENCE = ("rsa", "rsa_within", "rsa_across", "rsa_gap", "d")
 
 
 def main(stage: Stage) -> None:
@@ -36,39 +34,34 @@ def main(stage: Stage) -> None:
 def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
     """Return what the two tables hold, worked out some layers at a time, and the layers' numbers."""
     inference = stage.settings.inference
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-        open_tensors(stage.input("data/similarity.safetensors")) as tensors,
-    ):
-        categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
-        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
-        similarity = {name: tensors[name] for name in WITH_INPUT}
-        resamples = amount("inference.bootstraps", inference.bootstraps, len(categories), inference.alpha)
-        counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
-        bar = progress("bootstrap")
-        scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
-        size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
-        choices = [
-            robustness(vectors[part], categories, tensors.record["metric"])
-            for part in progress("controls")(list(blocks(layers, size)))
-        ]
+    tensors, vectors = Tensors(stage.input("data/similarity.safetensors")), vectors_at_target(stage, MATRICES)
+    categories, (layers, pairs) = tensors.record["categories"], tensors["q"].shape
+    similarity = {name: tensors[name] for name in WITH_INPUT}
+    resamples = amount("inference.bootstraps", inference.bootstraps, len(categories), inference.alpha)
+    counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
+    bar = progress("bootstrap")
+    scores = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
+    size = min(MOST_LAYERS, BLOCK // (8 * 7 * pairs))
+    choices = [
+        robustness(vectors[part], categories, tensors.record["metric"])
+        for part in progress("controls")(list(blocks(layers, size)))
+    ]
     # No bootstrap interval of an SD covers: see the README of this package's statistics.
     scores = {key: {"value": cells["value"]} if key[0].startswith("sd_") else cells for key, cells in scores.items()}
     return scores, join(choices), vectors.numbers
 
 
-def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> dict[str, np.ndarray]:
+def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> Scores:
     """Return RSA over all pairs under every transform and comparison, and Cohen's d under every transform."""
-    within, columns = within_category(categories), {}
+    within, found = within_category(categories), {}
     for transform in TRANSFORMS:
         similar = Similar(len(categories), metric, transform)
         similarity = {name: similar(vectors[name]) for name in MATRICES}
-        for comparison in robust():
+        for comparison, measure in RSA_BY.items():
             scores = pairwise(similarity, COMPARISONS[comparison].features)
-            columns |= {f"{pair}_{transform}_{comparison}": score for pair, score in scores.items()}
-        columns |= {f"{name}_{transform}": cohens_d(values, within) for name, values in similarity.items()}
-    return columns
+            found |= {(measure, pair, transform): {"value": score} for pair, score in scores.items()}
+        found |= {("d", name, transform): {"value": cohens_d(values, within)} for name, values in similarity.items()}
+    return found
 
 
 if __name__ == "__main__":

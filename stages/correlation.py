@@ -9,7 +9,7 @@ from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import TensorWriter, open_tensors
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import head_by_head, pairwise
 from stages.geometry.names import MATRICES
 from stages.pipeline.progress import stack
@@ -19,23 +19,23 @@ from stages.pipeline.stage import Stage, run
 def main(stage: Stage) -> None:
     tokens, overview = stage.settings.tokens, read_json(stage.input("data/capture.json"))["overview"]
     paired = partial(head_by_head, heads=overview["heads"], kv_heads=overview["key_value_heads"])
-    with open_tensors(stage.input("data/activations.safetensors")) as tensors:
-        context, target = (
-            Layers(some.numbers, lambda place, some=some: paired(some.read(place)))
-            for some in (
-                vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES),
-                vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES),
-            )
+    tensors = Tensors(stage.input("data/activations.safetensors"))
+    context, target = (
+        Layers(some.numbers, lambda place, some=some: paired(some.read(place)))
+        for some in (
+            vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES),
+            vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES),
         )
-        position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
-        if position >= word:
-            print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")
-        shapes = {name: (len(context), *values.shape) for name, values in context.read(0).items()}
-        with TensorWriter(stage.output("data/context.safetensors"), shapes) as file:
-            for layer, vectors in enumerate(context):
-                for name, values in vectors.items():
-                    file.write(name, layer, values[None])
-        columns = stack(each_layer("correlation", correlate, context, target))
+    )
+    position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
+    if position >= word:
+        print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")
+    shapes = {name: (len(context), *values.shape) for name, values in context.read(0).items()}
+    with TensorWriter(stage.output("data/context.safetensors"), shapes) as file:
+        for layer, vectors in enumerate(context):
+            for name, values in vectors.items():
+                file.write(name, layer, values[None])
+    columns = stack(each_layer("correlation", correlate, context, target))
     units = ", ".join(f"{name} {shape[-1]}" for name, shape in shapes.items())
     write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers, why=f" ({units})")
 

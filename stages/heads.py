@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from stages.artefacts.activations import vectors_at
+from stages.artefacts.activations import vectors_at_target
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
-from stages.artefacts.schema import OFF
+from stages.artefacts.schema import HEADS, OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors, read_record
-from stages.geometry.names import MATRICES
+from stages.artefacts.tensors import Tensors
+from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -18,23 +18,20 @@ from stages.statistics.heads import head_scores
 
 
 def main(stage: Stage) -> None:
-    columns, layers = compute(stage) if stage.settings.heads.enabled else (OFF, [])
-    write_table(stage.output("metrics/heads.csv"), "heads.csv", columns, layers)
+    scores, layers = compute(stage) if stage.settings.heads.enabled else (OFF, [])
+    write_table(stage.output("metrics/heads.csv"), "heads.csv", scores, layers)
 
 
-def compute(stage: Stage) -> tuple[dict, Sequence[int]]:
-    """Return the columns of the table, worked out layer by layer, and the layers' numbers."""
+def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
+    """Return what the table holds, worked out layer by layer, and the layers' numbers."""
     heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
-    record = read_record(stage.input("data/similarity.safetensors"))
+    record = Tensors(stage.input("data/similarity.safetensors")).record
     similar = Similar(len(record["words"]), record["metric"], record["transform"])
     score = partial(head_scores, heads=heads, similar=similar, within=within_category(record["categories"]))
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-    ):
-        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference, MATRICES)
-        return stack(each_layer("heads", score, vectors)), vectors.numbers
+    vectors = vectors_at_target(stage, MATRICES)
+    scores = stack(each_layer("heads", score, vectors))
+    return {HEADS[name]: {"value": values} for name, values in scores.items()}, vectors.numbers
 
 
 if __name__ == "__main__":

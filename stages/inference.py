@@ -7,7 +7,7 @@ from typing import Any
 from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors, open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.effects import common_language
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
@@ -22,14 +22,13 @@ from stages.statistics.seeds import stream
 def main(stage: Stage) -> None:
     chosen, scores, layers = stage.settings.inference, OFF, []
     if chosen.enabled:
-        with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-            similarity, categories = {name: tensors[name] for name in MATRICES}, tensors.record["categories"]
-            scores = intervals(similarity, categories, chosen)
-            tested = permutation_tests(similarity, categories, chosen)
-            for names, cells in tested.items():
-                scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
-            scores |= effects(tensors, categories)
-            layers = tensors.layers
+        tensors = Tensors(stage.input("data/similarity.safetensors"))
+        layers, categories = tensors.layers, tensors.record["categories"]
+        similarity = {name: tensors[name] for name in MATRICES}
+        scores = intervals(similarity, categories, chosen)
+        for names, cells in permutation_tests(similarity, categories, chosen).items():
+            scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
+        scores |= effects(tensors, categories)
     write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artefacts.tensors import Tensor, open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
 from stages.geometry.similarity import METRICS
@@ -23,28 +23,25 @@ LAYERS = 4
 
 def main(stage: Stage) -> None:
     folder, path = stage.folder("plots/matrices"), stage.input("data/similarity.safetensors")
-    tasks = []
-    with open_tensors(path) as similarity:
-        least = POST_LIMITS if METRICS[similarity.record["metric"]].bounded else None
-        for name in MATRICES:
-            (folder / name).mkdir()
-            draw = partial(draw_layers, path, folder / name, name, limits_of(similarity[name], least))
-            tasks += [partial(draw, part) for part in blocks(len(similarity.layers), LAYERS)]
+    tasks, similarity = [], Tensors(path)
+    least = POST_LIMITS if METRICS[similarity.record["metric"]].bounded else None
+    for name in MATRICES:
+        (folder / name).mkdir()
+        layers = (similarity[name][place] for place in range(len(similarity.layers)))
+        limits = widened([end(values) for values in layers for end in (np.min, np.max)], least)
+        draw = partial(draw_layers, path, folder / name, name, limits)
+        tasks += [partial(draw, part) for part in blocks(len(similarity.layers), LAYERS)]
     share_out(tasks, "matrices", "part")
-
-
-def limits_of(values: Tensor, least: tuple[float, float] | None) -> tuple[float, float]:
-    """Return limits that hold a matrix's similarities in all layers."""
-    return widened([end(values[layer]) for layer in range(len(values)) for end in (np.min, np.max)], least)
 
 
 def draw_layers(path: Path, folder: Path, name: str, limits: tuple[float, float], part: slice) -> None:
     """Draw one matrix in some of the layers of a file of similarities, one by one: thousands of words are large."""
-    with open_tensors(path) as similarity, sheet("dark"):
-        categories, metric = (similarity.record[key] for key in ("categories", "metric"))
-        layers, own = similarity.layers, METRICS[metric].own
-        digits = max(2, len(str(layers[-1])))
-        squares = (square(similarity[name][place], own) for place in range(len(layers))[part])
+    similarity = Tensors(path)
+    categories, metric = (similarity.record[key] for key in ("categories", "metric"))
+    layers, own = similarity.layers, METRICS[metric].own
+    digits = max(2, len(str(layers[-1])))
+    squares = (square(similarity[name][place], own) for place in range(len(layers))[part])
+    with sheet("dark"):
         figures = similarity_series(name, squares, categories, metric, limits, layers[part])
         for layer, figure in zip(layers[part], figures, strict=True):
             save(figure, folder / f"{layer:0{digits}}.png", DPI)

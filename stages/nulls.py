@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from stages.artefacts.activations import read_biases, vectors_at
+from stages.artefacts.activations import read_biases, vectors_at_target
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.schema import NOT_APPLICABLE, OFF
+from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors, read_record
+from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
@@ -40,25 +40,23 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     projections = find_projections(load_chosen(stage.settings.model).model)
     if not all(projection.linear for projection in projections):
         return dict.fromkeys(WRITTEN, NOT_APPLICABLE), []
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-    ):
-        record, biases = read_record(stage.input("data/similarity.safetensors")), read_biases(activations)
-        words, within = len(record["words"]), within_category(record["categories"])
-        draws = amount("nulls.draws", chosen.draws, words, alpha)
-        single = amount("nulls.precision", chosen.precision, words) == "single"
-        similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
-        others = [name for name in COMPARISONS if name != "pearson" and words <= MOST_WORDS]
-        choices, own = Choices(similar, others, within), record["transform"]
-        rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"))
-        work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)
-        vectors = vectors_at(stage.settings.tokens.target, "tokens.target", activations, reference)
-        bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
-        matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
-        found = list(each_layer("nulls", work, vectors, bias, matrices))
+    record = Tensors(stage.input("data/similarity.safetensors")).record
+    words, within = len(record["words"]), within_category(record["categories"])
+    draws = amount("nulls.draws", chosen.draws, words, alpha)
+    single = amount("nulls.precision", chosen.precision, words) == "single"
+    similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
+    others = [name for name in COMPARISONS if name != "pearson" and words <= MOST_WORDS]
+    choices, own = Choices(similar, others, within), record["transform"]
+    rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"))
+    work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)
+    vectors, biases = vectors_at_target(stage), read_biases(Tensors(stage.input("data/activations.safetensors")))
+    bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
+    matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
+    found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_heads)
+    widths = {key: {"value": values} for key, values in stack(spectrum).items()}
+    ranges = {HEADS[name]: cells for name, cells in stack(of_heads).items()}
+    tables = ladder(drawn, unbiased, trained, alpha), widths, ranges
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 

@@ -1,13 +1,9 @@
 """Write a page to look at: findings, figures with this run's numbers, and the similarity matrices of every layer."""
 
-from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
-from stages.artefacts.tensors import Tensors, open_tensors
 from stages.pages.charts import library
 from stages.pages.contents import layer_by_layer
 from stages.pages.report import page
@@ -17,14 +13,17 @@ from stages.plotting.registry import figures
 
 def main(stage: Stage) -> None:
     settings = dict(stage.values)
-    keys = {"focus": "focus_layer", "alpha": "inference.alpha", "comparison": "rsa.comparison"}
-    keys |= {"context": "tokens.context"}
-    results = Results(stage.input, **{name: settings[key] for name, key in keys.items()})
+    given = (settings[key] for key in ("focus_layer", "inference.alpha", "rsa.comparison"))
+    results = Results(stage.input, *given, context=settings["tokens.context"])
     words, categories = results.record["words"], results.record["categories"]
-    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        read = partial(read_layer, tensors)
-        metric, place = results.record["metric"], results.place
-        similarity, word_map = layer_by_layer(read, results.layers, words, categories, metric, place)
+    similarity, word_map = layer_by_layer(
+        lambda name, layer: results.similarity[name][layer],
+        results.layers,
+        words,
+        categories,
+        results.record["metric"],
+        results.place,
+    )
     folders = stage.input("plots/figures"), stage.input("plots/other_theme")
     text = page(
         results,
@@ -36,11 +35,6 @@ def main(stage: Stage) -> None:
         library(),
     )
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")
-
-
-def read_layer(tensors: Tensors, name: str, layer: int) -> np.ndarray:
-    """Read the similarities of one matrix in one layer."""
-    return tensors[name][layer]
 
 
 def read_image(path: Path) -> bytes:

@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
@@ -17,10 +17,10 @@ from stages.pipeline.stage import Stage, run
 
 def main(stage: Stage) -> None:
     features = COMPARISONS[stage.settings.rsa.comparison].features
-    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
-        layers = layers_of(tensors, MATRICES)
-        columns = stack(each_layer("rsa", compare, layers))
+    tensors = Tensors(stage.input("data/similarity.safetensors"))
+    compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
+    layers = layers_of(tensors, MATRICES)
+    columns = stack(each_layer("rsa", compare, layers))
     write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns, layers.numbers)
 
 

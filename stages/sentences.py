@@ -11,7 +11,7 @@ from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import TensorWriter, open_tensors
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import Similar
@@ -37,29 +37,27 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     chosen, inference = stage.settings.similarity, stage.settings.inference
     words, categories = captured["words"], captured["categories"]
     choices = {"metric": chosen.metric, "transform": chosen.transform}
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-        open_tensors(stage.input("data/sentences.safetensors")) as further,
-    ):
-        own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
-        names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
-        resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words), inference.alpha)
-        draws = draw(categories, len(names), resamples, inference.seed)
-        statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
-        singly = partial(by_sentence, within=within_category(categories), names=names)
-        work = partial(of_layer, compare=Similar(len(words), **choices), asked=(statistics, singly))
-        averaged = WITH_INPUT if chosen.average_sentences else ()
-        shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
-        record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
-        record = {**record, **vectors.record, "sentences": names} if averaged else {}
-        scores = []
-        with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
-            for place, (found, mean) in enumerate(each_layer("sentences", work, vectors)):
-                scores.append(found)
-                for name in averaged:
-                    file.write(name, place, mean[name][None])
-    return {key: stack(layer[key] for layer in scores) for key in scores[0]}, vectors.numbers
+    activations, reference, further = (
+        Tensors(stage.input(f"data/{name}.safetensors")) for name in ("activations", "reference", "sentences")
+    )
+    own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
+    names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
+    resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words), inference.alpha)
+    draws = draw(categories, len(names), resamples, inference.seed)
+    statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
+    singly = partial(by_sentence, within=within_category(categories), names=names)
+    work = partial(of_layer, compare=Similar(len(words), **choices), asked=(statistics, singly))
+    averaged = WITH_INPUT if chosen.average_sentences else ()
+    shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
+    record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
+    record = {**record, **vectors.record, "sentences": names} if averaged else {}
+    scores = []
+    with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
+        for place, (found, mean) in enumerate(each_layer("sentences", work, vectors)):
+            scores.append(found)
+            for name in averaged:
+                file.write(name, place, mean[name][None])
+    return stack(scores), vectors.numbers
 
 
 def of_layer(

@@ -8,7 +8,7 @@ from pingouin import compute_effsize
 
 from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
@@ -17,10 +17,10 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    with open_tensors(stage.input("data/similarity.safetensors")) as tensors:
-        separate = partial(separability, within=within_category(tensors.record["categories"]))
-        layers = layers_of(tensors, MATRICES)
-        columns = stack(each_layer("separability", separate, layers))
+    tensors = Tensors(stage.input("data/similarity.safetensors"))
+    separate = partial(separability, within=within_category(tensors.record["categories"]))
+    layers = layers_of(tensors, MATRICES)
+    columns = stack(each_layer("separability", separate, layers))
     write_table(stage.output("metrics/separability.csv"), "separability.csv", columns, layers.numbers)
 
 

@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 
-from stages.artefacts.activations import find_position, vectors_at
+from stages.artefacts.activations import find_position, vectors_at_target
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer, each_matrix
-from stages.artefacts.tensors import TensorWriter, open_tensors
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import pairs_of
@@ -18,37 +18,32 @@ from stages.pipeline.stage import Stage, run
 
 def main(stage: Stage) -> None:
     mean = stage.input("data/mean_similarity.safetensors")
-    with open_tensors(mean) as averaged:
-        if averaged.names:
-            print(f"similarity.average_sentences: the mean of {len(averaged.record['sentences'])} sentences")
-            shutil.copyfile(mean, stage.output("data/similarity.safetensors"))
-            return
+    if (averaged := Tensors(mean)).names:
+        print(f"similarity.average_sentences: the mean of {len(averaged.record['sentences'])} sentences")
+        shutil.copyfile(mean, stage.output("data/similarity.safetensors"))
+        return
     captured = read_json(stage.input("data/capture.json"))
     words, target = captured["words"], stage.settings.tokens.target
     choices = {"metric": stage.settings.similarity.metric, "transform": stage.settings.similarity.transform}
-    with (
-        open_tensors(stage.input("data/activations.safetensors")) as activations,
-        open_tensors(stage.input("data/reference.safetensors")) as reference,
-    ):
-        position, word = find_position(activations, target, "tokens.target"), activations.record["word_position"]
-        if position != word:
-            print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
-        vectors = vectors_at(target, "tokens.target", activations, reference)
-        pairs = zip(vectors.numbers, vectors, strict=True)
-        if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
-            other = f"choose word, its own token ({word})" if position != word else "the model reads none of the words"
-            raise UserError(
-                f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: {other}"
-            )
-        shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
-        record = {"words": words, "categories": captured["categories"], **choices}
-        record |= {"target": position, "word_position": word, **vectors.record}
-        # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
-        with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
-            compare = each_matrix(Similar(len(words), **choices))
-            for layer, found in enumerate(each_layer("similarity", compare, vectors)):
-                for name, values in found.items():
-                    file.write(name, layer, values[None])
+    activations, vectors = Tensors(stage.input("data/activations.safetensors")), vectors_at_target(stage)
+    position, word = find_position(activations, target, "tokens.target"), activations.record["word_position"]
+    if position != word:
+        print(f"tokens.target: words are compared at token {position}, which is not the word's own: that is {word}")
+    pairs = zip(vectors.numbers, vectors, strict=True)
+    if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
+        other = f"choose word, its own token ({word})" if position != word else "the model reads none of the words"
+        raise UserError(
+            f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: {other}"
+        )
+    shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+    record = {"words": words, "categories": captured["categories"], **choices}
+    record |= {"target": position, "word_position": word, **vectors.record}
+    # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
+    with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
+        compare = each_matrix(Similar(len(words), **choices))
+        for layer, found in enumerate(each_layer("similarity", compare, vectors)):
+            for name, values in found.items():
+                file.write(name, layer, values[None])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
 from stages.artefacts.files import read_json, write_json
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 
 
 def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:
@@ -72,7 +72,7 @@ NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;",
 def make_nasty(project: Project) -> None:
     """Insert words that are markup where the report reads words."""
     path = project.root / "data/similarity.safetensors"
-    record = {**read_record(path), "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
+    record = {**Tensors(path).record, "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
     tensors = load_file(path)
     path.unlink()  # not through a link into DVC's cache
     write_tensors(path, tensors, record, np.float64)

@@ -9,16 +9,17 @@ import pytest
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
+from stages.artefacts import schema
 from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.results import Results
 from stages.artefacts.schema import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED
 from stages.artefacts.tables import empty_cells, read_reason, read_table, write_table
-from stages.artefacts.tensors import TensorWriter, open_tensors, read_record
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}
-HEADS = {column: np.arange(6.0).reshape(2, 3) for column in TABLES["heads.csv"].flat}
+HEADS = {names: {"value": np.arange(6.0).reshape(2, 3)} for names in schema.HEADS.values()}
 
 
 class Saved:
@@ -72,7 +73,7 @@ def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> 
     header = (tmp_path / "a").read_bytes()
     size = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"metric": "m", "words": ["b", "é"]}'}
-    assert read_record(tmp_path / "a") == {"words": ["b", "é"], "metric": "m"}
+    assert Tensors(tmp_path / "a").record == {"words": ["b", "é"], "metric": "m"}
 
 
 def activations(path: Path) -> Path:
@@ -83,24 +84,24 @@ def activations(path: Path) -> Path:
 
 
 def test_vectors_of_every_layer(tmp_path: Path) -> None:
-    with open_tensors(activations(tmp_path / "a")) as tensors:
-        assert layer_numbers(tensors) == list(range(12))
-        for layer in range(12):
-            vectors = vectors_at(-1, "tokens.target", tensors, names="q").read(layer)["q"]
-            np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
-        with pytest.raises(UserError, match="no tensor v"):
-            tensors["v"]
+    tensors = Tensors(activations(tmp_path / "a"))
+    assert layer_numbers(tensors) == list(range(12))
+    for layer in range(12):
+        vectors = vectors_at(-1, "tokens.target", tensors, names="q").read(layer)["q"]
+        np.testing.assert_array_equal(vectors, np.full((2, 3), layer + 4))
+    with pytest.raises(UserError, match="no tensor v"):
+        tensors["v"]
 
 
 @pytest.mark.parametrize("token", [1, 4, -1, -4])
 def test_vectors_of_a_token_that_was_kept(tmp_path: Path, token: int) -> None:
     """Of a prompt of five tokens, the second and the last: both ways of counting find their vectors."""
-    with open_tensors(activations(tmp_path / "all")) as tensors:
-        expected = vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"]
-        kept = {name: tensors[name][:][:, [1, 4]] for name in tensors.names if not name.endswith("bias")}
+    tensors = Tensors(activations(tmp_path / "all"))
+    expected = vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"]
+    kept = {name: tensors[name][:][:, [1, 4]] for name in tensors.names if not name.endswith("bias")}
     write_tensors(tmp_path / "kept", kept, {"positions": [1, 4], "length": 5})
-    with open_tensors(tmp_path / "kept") as tensors:
-        np.testing.assert_array_equal(vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"], expected)
+    tensors = Tensors(tmp_path / "kept")
+    np.testing.assert_array_equal(vectors_at(token, "tokens.target", tensors, names="q").read(0)["q"], expected)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +113,12 @@ def test_vectors_of_a_token_that_was_kept(tmp_path: Path, token: int) -> None:
 )
 def test_a_token_that_is_not_there(tmp_path: Path, token: int, said: str) -> None:
     write_tensors(tmp_path / "a", {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
-    with open_tensors(tmp_path / "a") as tensors, pytest.raises(UserError, match=f"tokens.target: {said}"):
+    tensors = Tensors(tmp_path / "a")
+    with pytest.raises(UserError, match=f"tokens.target: {said}"):
         vectors_at(token, "tokens.target", tensors)
 
 
-@pytest.mark.parametrize("read", [read_record, read_table, read_json])
+@pytest.mark.parametrize("read", [Tensors, read_table, read_json])
 @pytest.mark.parametrize("content", [None, b"", b"\x00\xff cut", b"layer,qk\n0,x\n", b"[1, 2"])
 def test_a_damaged_file_is_named(tmp_path: Path, read, content: bytes | None) -> None:
     path = tmp_path / "rsa.csv"
@@ -169,8 +171,8 @@ def test_a_table_of_two_keys_comes_back_in_its_shape_and_with_the_models_own_num
     assert [row.split(",")[:2] for row in lines[1:]] == expected
     assert read_reason(saved.folder / "heads.csv") == ""
     assert (lines[1], lines[-1]) == (f"{numbers[0]},0,d,q,0.0,", f"{numbers[1]},2,rsa,kv,5.0,")
-    for column, values in saved.read("heads.csv", layers).items():
-        np.testing.assert_array_equal(values, HEADS[column])
+    for names, cells in saved.read("heads.csv", layers).items():
+        np.testing.assert_array_equal(cells["value"], HEADS[names]["value"])
     for wrong in ([3], [3, 7], [3, 11, 19], *([None] if layers else [])):
         with pytest.raises(UserError, match="not a row for each layer and head, in order"):
             saved.read("heads.csv", wrong)
@@ -237,11 +239,16 @@ NUMBER, CODE = FloatingPointError, AssertionError
     ("name", "content", "error", "said"),
     [
         ("rsa.csv", {**RSA, "qv": np.array([1, np.nan, 2])}, NUMBER, "rsa.csv: not a finite number in qv;"),
-        ("heads.csv", {**HEADS, "q": np.full((2, 3), np.inf)}, NUMBER, "not a finite number in value of d q"),
+        (
+            "heads.csv",
+            {**HEADS, ("d", "q"): {"value": np.full((2, 3), np.inf)}},
+            NUMBER,
+            "not a finite number in value of d q",
+        ),
         ("controls.csv", {("a", "q"): {"value": [np.nan], "low": [0], "high": [0]}}, NUMBER, "value of a q"),
         ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}, CODE, "qk_rank"),
         ("rsa.csv", {"qk": RSA["qk"]}, CODE, "columns that the table"),
-        ("heads.csv", {**HEADS, "x": HEADS["q"]}, CODE, "lacks: x"),
+        ("heads.csv", {**HEADS, ("d", "x"): HEADS["d", "q"]}, CODE, ""),
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}, CODE, "lacks: value"),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from stages.artefacts.files import read_json
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.plotting.registry import figures
@@ -70,7 +70,7 @@ def test_context_file_holds_the_context_token(embedded: Project) -> None:
 
 
 def test_records_say_where_similarities_and_activations_come_from(embedded: Project) -> None:
-    record = read_record(embedded.root / "data/similarity.safetensors")
+    record = Tensors(embedded.root / "data/similarity.safetensors").record
     assert record["words"] == [word for listed in PARAMS["words"].values() for word in listed]
     assert record["categories"] == [category for category, listed in PARAMS["words"].items() for _ in listed]
     assert (record["metric"], record["transform"]) == ("cosine", "none")

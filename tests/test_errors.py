@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, InProcess, Project
 
 from stages.artefacts.tables import read_table
-from stages.artefacts.tensors import open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.pipeline.errors import UserError
 
 
@@ -289,7 +289,7 @@ def test_too_little_memory_for_the_model_is_told(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
-@pytest.mark.parametrize("read", [read_table, lambda file: open_tensors(file).__enter__()])
+@pytest.mark.parametrize("read", [read_table, Tensors])
 def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, read: Callable) -> None:
     folder, file = tmp_path / "folder/rsa.csv", tmp_path / "rsa.csv"
     folder.mkdir(parents=True)

@@ -188,7 +188,8 @@ def test_the_summary_has_the_spectrum_and_the_strongest_heads() -> None:
         for rung in ("gaussian", "spectrum", "orientation", "unbiased", "trained", "alignment")
     }
     run.null_choices = {(*key[:2], "none", "pearson", key[2]): cells for key, cells in run.nulls.items()}
-    run.heads = {name: np.array([[0.1, 0.2], [0.3, np.nan]]) for name in "qk"} | {"v": np.full((2, 2), np.nan)}
+    run.heads = {("d", name): {"value": np.array([[0.1, 0.2], [0.3, np.nan]])} for name in "qk"}
+    run.heads |= {("d", "v"): {"value": np.full((2, 2), np.nan)}}
     found = summarise(run)
     assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
     assert found["strongest_heads"] == ["q L1H0", "k L1H0"]

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
 from stages.artefacts.tables import empty_cells, read_table
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar, cosine
 from stages.statistics.heads import head_draws, head_ranges, head_scores
@@ -68,7 +68,7 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
 
 
 def test_of_many_heads_without_a_score_five_are_named() -> None:
-    said, *_ = empty_cells("heads.csv", {"q": np.full((1, 7), np.nan)}, [0])
+    said, *_ = empty_cells("heads.csv", {("d", "q"): {"value": np.full((1, 7), np.nan)}}, [0])
     assert "no d of q in L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more: " in said
 
 
@@ -94,16 +94,16 @@ def test_the_null_of_a_head_is_its_own_weights_in_random_directions(heads: int, 
             rsa.append(np.corrcoef(q, k)[0, 1])
         for name, values in {"q": d, "qk": rsa}.items():
             expected = [np.mean(values), *np.quantile(values, [0.05, 0.95])]
-            columns = (f"{name}_null", f"{name}_null_low", f"{name}_null_high")
-            np.testing.assert_allclose([found[column][head] for column in columns], expected, atol=0.2)
+            measured = [found[name][column][head] for column in ("value", "low", "high")]
+            np.testing.assert_allclose(measured, expected, atol=0.2)
 
 
 def test_the_null_of_a_dead_head_is_empty() -> None:
     rows = np.random.default_rng(0).normal(size=(9, 9, 8))
     vectors = {"q": rows, "k": rows, "v": rows * ([0] * 4 + [1] * 4)}
     found = head_ranges([head_draws(vectors, 2, SIMILAR, WITHIN)], 0.1)
-    assert np.isnan(found["v_null"]).tolist() == np.isnan(found["qv_null_low"]).tolist() == [True, False]
-    assert np.isfinite(found["qk_null"]).all()
+    assert np.isnan(found["v"]["value"]).tolist() == np.isnan(found["qv"]["low"]).tolist() == [True, False]
+    assert np.isfinite(found["qk"]["value"]).all()
 
 
 @pytest.mark.parametrize("reference", [[], ["sofa", "door", "table", "window"]])
@@ -123,13 +123,13 @@ def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProces
             )
             similarity[name] = cosine((own - base.mean(axis=0)) / base.std(axis=0, ddof=1))
         r = np.corrcoef(similarity["q"], similarity["k"])[0, 1]
-        assert table["qk"][layer, head] == pytest.approx(r, abs=1e-5)
+        assert table["rsa", "qk"]["value"][layer, head] == pytest.approx(r, abs=1e-5)
 
 
 def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     draw_only("fig13_heads")
     path = tiny_stage.project.root / "data/activations.safetensors"
-    tensors, record = load_file(path), read_record(path)
+    tensors, record = load_file(path), Tensors(path).record
     tensors["attn_1_v"] *= np.repeat(np.float32([1, 0]), 8)
     path.unlink()  # not through a link into DVC's cache
     write_tensors(path, tensors, record)
@@ -137,7 +137,7 @@ def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, dra
     note = "heads.csv: no d of v in L1H1: what it is made of does not vary, or is not reliable"
     assert all(said in tiny_stage.log for said in (note, note.replace("d of v", "rsa of qv")))
     table = read_table(tiny_stage.project.root / "metrics/heads.csv")
-    assert [name for name in table if np.isnan(table[name]).any()] == ["v", "qv", "kv"]
+    assert [name for (_, name), cells in table.items() if np.isnan(cells["value"]).any()] == ["v", "qv", "kv"]
     tiny_stage.log_of("claims", "figures")
     summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
     assert note in summary["notes"]

@@ -10,7 +10,7 @@ from conftest import InProcess
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.layerwise import Layers, each_layer
-from stages.artefacts.tensors import TensorWriter, open_tensors
+from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import cosine
 from stages.pipeline.progress import stack
@@ -30,10 +30,10 @@ def test_what_was_read_of_a_file_is_not_kept_in_memory(tmp_path: Path) -> None:
     with TensorWriter(tmp_path / "a.safetensors", {"q": (layers, layer.size)}) as file:
         for place in range(layers):
             file.write("q", place, layer)
-    with open_tensors(tmp_path / "a.safetensors") as tensors:
-        before = psutil.Process().memory_info().rss
-        assert sum(float(tensors["q"][place].sum()) for place in range(layers)) == layers * layer.size
-        assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
+    tensors = Tensors(tmp_path / "a.safetensors")
+    before = psutil.Process().memory_info().rss
+    assert sum(float(tensors["q"][place].sum()) for place in range(layers)) == layers * layer.size
+    assert psutil.Process().memory_info().rss - before < layers * layer.nbytes / 2
 
 
 def test_similarities_need_little_more_than_two_matrices() -> None:

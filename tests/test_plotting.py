@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from report_page import read_page
 
 from stages.artefacts.results import Results
+from stages.artefacts.schema import HEADS
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import PAIRS
+from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import category_masks, within_category
 from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.schema import Figures
@@ -225,9 +226,8 @@ def test_bins_are_those_of_freedman_and_diaconis() -> None:
 
 def choices(value: float) -> tuple[dict, dict, pd.DataFrame]:
     """Make what Figure 12 draws: K–V above random maps in the last layer, under every choice or that of raw vectors."""
-    scores = {f"{pair}_{t}_pearson": np.full(5, value) for pair in PAIRS for t in TRANSFORMS}
-    scores |= {f"{name}_{t}": np.full(5, value) for name in "qkv" for t in TRANSFORMS}
     measures = [("rsa", pair) for pair in PAIRS] + [("d", name) for name in "qkv"]
+    scores = {(*m, t): {"value": np.full(5, value)} for m in measures for t in TRANSFORMS}
     null = {**cells(0.5), "p_familywise": np.array([1, 1, 1, 1, 0.05])}
     nulls = {(*m, t, "pearson", rung): null for m in measures for t in TRANSFORMS for rung in ("spectrum", "unbiased")}
     rows = [(*m, "spectrum", t, "pearson", 0, 5, 0, "") for m in measures for t in TRANSFORMS]
@@ -262,7 +262,7 @@ def test_other_choices_without_random_maps() -> None:
     drawn = controls.robustness(scores, {}, Results(null_choices={}).verdicts, 0.05, LAYERS)
     assert titles(drawn) == [f"vectors {t.label}" for t in TRANSFORMS.values()]
     assert [list(axes.lines[0].get_ydata()) for axes in drawn.axes] == [[0.7] * 5] * 18
-    scores |= {key.replace("pearson", "spearman"): values for key, values in scores.items()}
+    scores |= {("rsa_spearman", *key[1:]): cells for key, cells in scores.items()}
     run = SimpleNamespace(robustness=scores, nulls={}, reasons={"nulls": "nulls.enabled is false"})
     assert figures()["fig12_robustness"].caption(run).endswith("Random maps: not computed, nulls.enabled is false.")
 
@@ -356,8 +356,12 @@ def test_ladder_stacks_steps_both_ways_and_names_no_bias_of_a_model_without(bias
     assert len(hollow) == (bias > 0)
 
 
-def null_heads(shape: tuple[int, int], low: float, high: float) -> dict[str, np.ndarray]:
-    return {f"{n}_null_{end}": np.full(shape, v) for n in (*"qkv", *PAIRS) for end, v in (("low", low), ("high", high))}
+def of_heads(scores: dict[str, np.ndarray]) -> Scores:
+    return {HEADS[name]: {"value": values} for name, values in scores.items()}
+
+
+def null_heads(shape: tuple[int, int], low: float, high: float) -> Scores:
+    return {names: {"low": np.full(shape, low), "high": np.full(shape, high)} for names in HEADS.values()}
 
 
 @pytest.mark.parametrize(
@@ -403,7 +407,7 @@ def test_a_head_that_query_heads_share_counts_once() -> None:
     above = {"q": 30, "k": 5, "v": 10, "qk": 30, "qv": 30, "kv": 10}
     assert said == {name: f"{count} above their null, 0 below" for name, count in above.items()}
     assert drawn.get_suptitle().startswith("30 heads of Q, 10 of K and V")
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=scores, numbers=LAYERS))
+    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=LAYERS))
     assert caption.endswith("6 query heads a layer share 2 of K and V: the first that shares is named.")
 
 
@@ -419,7 +423,7 @@ def test_units_that_query_heads_share_are_said_to_be_repeated() -> None:
 def test_the_largest_head_is_named_beside_a_dead_one() -> None:
     scores = {name: np.array([[np.nan, 0.5], [0.7, 0.2]]) for name in (*"qkv", *PAIRS)}
     scores["v"] = np.full((2, 2), np.nan)
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=scores, numbers=[3, 7]))
+    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=[3, 7]))
     assert caption.startswith("Largest Cohen's d of a head: Q 0.70 (layer 7, head 0), K 0.70 (layer 7, head 0). L")
 
 

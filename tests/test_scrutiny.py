@@ -100,14 +100,14 @@ def test_spectra_are_those_of_the_singular_values(embedded: Project, tables: dic
     for matrix, values in w.items():
         s = np.linalg.svd(values, compute_uv=False)
         expected = (s**2).sum() ** 2 / (s**4).sum()
-        assert tables["spectra"][f"{matrix}_participation"][3] == pytest.approx(expected, rel=1e-4)
+        assert tables["spectra"]["participation", matrix]["value"][3] == pytest.approx(expected, rel=1e-4)
     for a, b in PAIRS:
         first, second = w[a] @ w[a].T, w[b] @ w[b].T
         expected = np.trace(first @ second) / np.sqrt(np.trace(first @ first) * np.trace(second @ second))
-        assert tables["spectra"][f"{a}{b}_overlap"][3] == pytest.approx(expected, rel=1e-4)
-        sizes = [tables["spectra"][f"{m}_participation"][3] for m in (a, b)]
+        assert tables["spectra"]["overlap", a + b]["value"][3] == pytest.approx(expected, rel=1e-4)
+        sizes = [tables["spectra"]["participation", m]["value"][3] for m in (a, b)]
         random = np.sqrt(np.prod(sizes)) / len(w[a])
-        assert tables["spectra"][f"{a}{b}_overlap_random"][3] == pytest.approx(random, rel=1e-4)
+        assert tables["spectra"]["overlap_random", a + b]["value"][3] == pytest.approx(random, rel=1e-4)
 
 
 def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
@@ -119,12 +119,12 @@ def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
             x = x if transform == "none" else x - x.mean(axis=0)
             x = x / x.std(axis=0) if transform == "zscore" else x
             similarity[name] = 1 - pdist(x, "cosine")
-            expected[f"{name}_{transform}"] = d_of(similarity[name])
+            expected["d", name, transform] = d_of(similarity[name])
         for a, b in PAIRS:
             x, y = similarity[a], similarity[b]
-            expected[f"{a}{b}_{transform}_pearson"] = np.corrcoef(x, y)[0, 1]
-            expected[f"{a}{b}_{transform}_spearman"] = stats.spearmanr(x, y).statistic
-        found = {column: tables["robustness"][column][layer] for column in expected}
+            expected["rsa", a + b, transform] = np.corrcoef(x, y)[0, 1]
+            expected["rsa_spearman", a + b, transform] = stats.spearmanr(x, y).statistic
+        found = {key: tables["robustness"][key]["value"][layer] for key in expected}
         assert found == pytest.approx(expected, abs=1e-4)
 
 
@@ -174,7 +174,7 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
         np.testing.assert_allclose(similarity[name][1], expected, atol=1e-5)
     robustness = read_table(project.root / "metrics/robustness.csv")
     r = [np.corrcoef(*rows)[0, 1] for rows in zip(similarity["q"], similarity["k"], strict=True)]
-    np.testing.assert_allclose(robustness["qk_center_pearson"], r, atol=1e-5)
+    np.testing.assert_allclose(robustness["rsa", "qk", "center"]["value"], r, atol=1e-5)
 
 
 def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(

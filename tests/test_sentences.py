@@ -11,7 +11,7 @@ from pingouin import compute_effsize
 from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.reliability import reliability
@@ -198,7 +198,8 @@ def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
 def test_the_vectors_are_those_of_the_words_own_token(tiny_stage: InProcess) -> None:
     """In each sentence they are those that capture finds with that sentence as the prompt."""
     tiny = tiny_stage.project
-    further, record = (load(tiny.root / "data/sentences.safetensors") for load in (load_file, read_record))
+    path = tiny.root / "data/sentences.safetensors"
+    further, record = load_file(path), Tensors(path).record
     templates = record["templates"]
     assert dict(zip(record["names"], templates, strict=True)) == tiny.params["sentences"]["templates"]
     assert not any(name.endswith("_bias") for name in further)
@@ -206,7 +207,7 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny_stage: InProcess) -> 
         tiny.set(prompt__template=templates[place])
         tiny_stage.log_of("check", "capture")
         own = load_file(tiny.root / "data/activations.safetensors")
-        record = read_record(tiny.root / "data/activations.safetensors")
+        record = Tensors(tiny.root / "data/activations.safetensors").record
         position = record["positions"].index(record["word_position"])
         for name in ("attn_0_x", "attn_1_q", "attn_1_v"):
             rows = further[name].reshape(len(templates), 6, -1)[place]
@@ -233,10 +234,11 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
     nulls = (tiny.root / "metrics/nulls.csv").read_bytes()
     tiny.set(similarity__average_sentences=True)
     tiny_stage.log_of("check", "sentences", "similarity")
-    mean, record = (load(tiny.root / "data/similarity.safetensors") for load in (load_file, read_record))
+    path = tiny.root / "data/similarity.safetensors"
+    mean, record = load_file(path), Tensors(path).record
     assert record["sentences"] == [OWN_SENTENCE, *tiny.params["sentences"]["templates"]]
     own, further = (load_file(tiny.root / f"data/{name}.safetensors") for name in ("activations", "sentences"))
-    position = read_record(tiny.root / "data/activations.safetensors")["word_position"]
+    position = Tensors(tiny.root / "data/activations.safetensors").record["word_position"]
     for name in ("x", "v"):
         sentences = [own[f"attn_1_{name}"][:, position], *further[f"attn_1_{name}"].reshape(8, 6, -1)]
         units = [rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in sentences]

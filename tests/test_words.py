@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
-from stages.artefacts.tensors import read_record
+from stages.artefacts.tensors import Tensors
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
 from stages.plotting.registry import figures
@@ -132,7 +132,7 @@ def test_the_words_own_token_is_found_wherever_it_stands(
         tiny_stage.project.set(tokens__target=target)
         tiny_stage.log_of("similarity", "correlation")
         found[target] = load_file("data/similarity.safetensors"), Path("metrics/correlation.csv").read_text()
-        record = read_record(Path("data/similarity.safetensors"))
+        record = Tensors(Path("data/similarity.safetensors")).record
         assert record["word_position"] == position
         assert (record["target"] == position) == (target != -1 or template == BEFORE)
     for target, same in ((position, True), (-1, template == BEFORE)):

@@ -10,22 +10,22 @@ from stages.geometry.names import MATRICES, WITH_INPUT
 from stages.pipeline.errors import UserError
 from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
+from stages.pipeline.stage import Stage
 
 
-def find_position(tensors: Tensors, token: int | str, setting: str) -> int:
-    """Return the position in the prompt that a setting means, from 0; a `UserError` if the prompt has no such token.
+def find_position(activations: Tensors, token: int | str, setting: str) -> int:
+    """Return the position in the prompt that a `setting` means, from 0; errors as `find_token`.
 
-    Parameters
-    ----------
-    tensors : Tensors
-        The open file `data/activations.safetensors`.
-    token : int or "word"
-        A position, negative from the end; or the word's own token (the last, where it has several), wherever it stands.
-    setting : str
-        The key of params.yaml that chose the token, for the message.
+    `token` is a position, negative from the end; or "word", the word's own token (the last, where it has several).
     """
-    record = tensors.record
+    record = activations.record
     return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
+
+
+def vectors_at_target(stage: Stage, names: Sequence[str] = WITH_INPUT) -> Layers:
+    """Return the vectors of all words, and of the reference words, at the token that a stage compares them at."""
+    files = (Tensors(stage.input(f"data/{name}.safetensors")) for name in ("activations", "reference"))
+    return vectors_at(stage.settings.tokens.target, "tokens.target", *files, names=names)
 
 
 def vectors_at(
@@ -37,18 +37,8 @@ def vectors_at(
 ) -> Layers:
     """Return the vectors of all words at one token, and behind them those of the reference words, if any.
 
-    Parameters
-    ----------
-    token, setting
-        As `find_position`.
-    activations, reference : Tensors
-        The open files `data/activations.safetensors` and `data/reference.safetensors`.
-    names : sequence of str
-
-    Returns
-    -------
-    Layers
-        By name: ndarray of float32, shape (words + reference words, units).
+    By name, float32, shape (words + reference words, units). `token` and `setting` as `find_position`; the files are
+    `data/activations.safetensors` and `data/reference.safetensors`.
 
     Raises
     ------
@@ -81,21 +71,10 @@ def layer_numbers(activations: Tensors) -> list[int]:
 
 
 def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:
-    """Return the vectors of all words at their own token in every sentence.
+    """Return the sentences' names, and the vectors of all words at their own token in each.
 
-    Parameters
-    ----------
-    own : Layers
-        Of `vectors_at`, at "word", in the sentence `template`, which comes first and counts once.
-    sentences : Tensors
-        The open file `data/sentences.safetensors`.
-
-    Returns
-    -------
-    names : list of str
-        `OWN_SENTENCE`, and those of `sentences.templates`.
-    Layers
-        By name: ndarray of float32, shape (sentences, words + reference words, units).
+    By name, float32, shape (sentences, words + reference words, units). First come those of `vectors_at` at "word",
+    `own`, in the sentence `template`, which counts once; then those of `data/sentences.safetensors`.
     """
     listed = sentences.record["templates"]
     further = [place for place, other in enumerate(listed) if other != template]

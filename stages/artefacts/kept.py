@@ -26,14 +26,9 @@ PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "ve
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept run: its tables as `Results` has them, and its files.
+    """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files.
 
-    Attributes
-    ----------
-    about : mapping
-        Provenance, number of words, and the settings that make it anew.
-    nulls : mapping of (measure, matrix or pair, rung) to mapping of str to ndarray, shape (layers,)
-        As `read_nulls` returns them.
+    `about` is its provenance, the number of its words, and the settings that make it anew.
     """
 
     name: str
@@ -49,10 +44,7 @@ class Kept:
 def keep(name: str) -> Path:
     """Keep the run of this folder; a run of that name is replaced.
 
-    Raises
-    ------
-    UserError
-        If the name is no name of a folder, or there is no run.
+    A `UserError` if the name is no name of a folder, or there is no run.
     """
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"{name!r} cannot name a folder")
@@ -88,9 +80,7 @@ def _read(path: Path) -> Kept:
 def read_nulls(path: Path) -> Scores:
     """Read nulls of vectors as they are, by Pearson's r, whatever choices the run itself had; empty where it has none.
 
-    Returns
-    -------
-    dict of (measure, matrix or pair, rung) to dict of str to ndarray, shape (layers,)
+    By measure, matrix or pair, and rung.
     """
     layers = layers_in(path)
     table = read_table(path, layers) if layers else {}

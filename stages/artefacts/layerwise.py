@@ -41,10 +41,7 @@ def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
 def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator[Any]:
     """Yield what `work` makes of the arrays of each layer, by name, of each of `layers`; a bar says `name`.
 
-    Raises
-    ------
-    FloatingPointError
-        As `work` does, with the layer's number before it.
+    A FloatingPointError of `work` is raised with the layer's number before it.
     """
     for place in progress(name, "layer")(range(len(layers[0]))):
         try:

@@ -10,8 +10,9 @@ import pandas as pd
 
 from stages.artefacts.files import read_json
 from stages.artefacts.kept import FOLDER, read_kept
+from stages.artefacts.layerwise import layers_of
 from stages.artefacts.tables import read_reason, read_table
-from stages.artefacts.tensors import open_tensors, read_record
+from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import pairwise, same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
@@ -98,14 +99,17 @@ class Results:
         """RSA over all pairs of words as Pearson's r, as all else is, whatever ``rsa.comparison`` says: by pair."""
         if self.comparison == "pearson":
             return {pair: self.rsa[pair] for pair in PAIRS}
-        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
-            layers = range(len(tensors["q"]))
-            return stack(pairwise({name: tensors[name][layer] for name in MATRICES}) for layer in layers)
+        return stack(map(pairwise, layers_of(self.similarity, MATRICES)))
+
+    @cached_property
+    def similarity(self) -> Tensors:
+        """The similarities, as `data/similarity.safetensors` has them."""
+        return Tensors(self.find("data/similarity.safetensors"))
 
     @cached_property
     def record(self) -> dict[str, Any]:
         """What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``."""
-        return read_record(self.find("data/similarity.safetensors"))
+        return self.similarity.record
 
     @property
     def aside(self) -> str:
@@ -131,14 +135,13 @@ class Results:
     @cached_property
     def at_focus(self) -> dict[str, np.ndarray]:
         """The similarities of the focus layer: by matrix, shape (pairs,)."""
-        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
-            return {name: tensors[name][self.place] for name in MATRICES}
+        return {name: self.similarity[name][self.place] for name in MATRICES}
 
     @cached_property
     def units(self) -> dict[str, np.ndarray]:
         """Activations at focus layer and context token, by matrix, flattened: of one word where all are alike."""
-        with open_tensors(self.find("data/context.safetensors")) as context:
-            units = {name: context[name][self.place] for name in MATRICES}
+        context = Tensors(self.find("data/context.safetensors"))
+        units = {name: context[name][self.place] for name in MATRICES}
         one = 1 if same_rows(units["q"]) else None
         return {name: np.ravel(values[:one]) for name, values in units.items()}
 
@@ -147,8 +150,7 @@ class Results:
         """The words' maps at the focus layer, shape (words, 2), and their stress: by matrix."""
         few = len(self.record["words"]) < MANY_WORDS  # then turned as those of all layers are
         some, at = (slice(None), self.place) if few else (slice(self.place, self.place + 1), 0)
-        with open_tensors(self.find("data/similarity.safetensors")) as tensors:
-            similarity = np.stack([tensors[name][some] for name in MATRICES], axis=1)
+        similarity = np.stack([self.similarity[name][some] for name in MATRICES], axis=1)
         points, stress = word_maps(similarity, self.record["metric"])
         return dict(zip(MATRICES, points[at], strict=True)), dict(zip(MATRICES, stress[at].tolist(), strict=True))
 

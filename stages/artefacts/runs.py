@@ -4,12 +4,12 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.artefacts.tensors import Tensors, open_tensors
+from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import pairs_of
 from stages.pipeline.command import need_commit
@@ -48,20 +48,16 @@ def open_run(name: str) -> Iterator[Run]:
     """Open the similarities of a run.
 
     `name` is a file `data/similarity.safetensors` from anywhere, or else a Git revision or DVC experiment of this
-    repository whose similarities are in DVC's cache or in a remote.
-
-    Raises
-    ------
-    UserError
-        If there is no such file or revision, its data cannot be had, or it holds something else.
+    repository whose similarities are in DVC's cache or in a remote. A `UserError` if there is no such file or revision,
+    its data cannot be had, or it holds something else.
     """
-    with ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(name)
         if not (path.is_file() or name == SIMILARITY):
-            path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / Path(SIMILARITY).name
+            path = Path(folder) / Path(SIMILARITY).name
             _fetch(name, path)
         try:
-            tensors = stack.enter_context(open_tensors(path))
+            tensors = Tensors(path)
             record = tensors.record if set(MATRICES) <= tensors.names else {}
         except UserError:
             if name == SIMILARITY or not os.access(path, os.R_OK):

@@ -5,11 +5,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-import numpy as np
-
 from stages.geometry.comparison import robust
-from stages.geometry.names import MATRICES, PAIRS, Scores
-from stages.geometry.transforms import TRANSFORMS
+from stages.geometry.names import MATRICES, PAIRS
 
 OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
 #: Why cells are empty: of whole tables or columns of a measure, and, below, of single layers or heads.
@@ -28,8 +25,7 @@ class Table:
 
     A wide one has a column a number, and no measures. A tidy one has the column "value", and of "low", "high", "p" and
     "p_familywise" those that some row has. ``empty`` maps patterns of measure, matrix or pair, and names to why cells
-    may be empty, a key of `STATUS`; the first that fits counts. ``flat`` maps a name in the code to measure, matrix or
-    pair, names, and column.
+    may be empty, a key of `STATUS`; the first that fits counts.
     """
 
     columns: tuple[str, ...] = ("value",)
@@ -39,7 +35,6 @@ class Table:
     places: tuple[str, ...] = ("layer",)  # keys that are whole numbers
     names: tuple[str, ...] = ()  # keys that are text, beside measure and matrix or pair
     empty: Mapping[str, str] = field(default_factory=dict)
-    flat: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inapplicable: str = ""  # why a model has no such table
 
     @property
@@ -67,28 +62,12 @@ class Table:
         whole = self.status(names) in {"", *SINGLE}
         return {column for column in self.columns if whole or column == "value"}
 
-    def parts(self, content: Mapping[Any, Any]) -> Scores:
-        """Return what a table holds by measure, matrix or pair, and names; all of a wide one by none of them."""
-        if not self.flat:
-            return {(): content} if self.wide else content
-        check_declared(content, self.flat)
-        found: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
-        for name, values in content.items():
-            *names, column = self.flat[name]
-            found.setdefault(tuple(names), {})[column] = values
-        return found
-
 
 RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
-#: What heads are scored by.
+#: What heads are scored by, by matrix or pair.
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
-#: RSA by comparison: where it is called nothing more, it is Pearson's r.
-BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
-CHOICES = {f"{of}_{t}_{c}": (BY[c], of, t, "value") for t in TRANSFORMS for c in BY for of in PAIRS}
-CHOICES |= {f"{of}_{t}": ("d", of, t, "value") for t in TRANSFORMS for of in MATRICES}
-SPECTRA = {f"{name}_participation": ("participation", name, "value") for name in MATRICES}
-SPECTRA |= {f"{pair}_{what}": (what, pair, "value") for what in ("overlap", "overlap_random") for pair in PAIRS}
-HEAD_NULLS = {f"{n}_null{'' if c == 'value' else f'_{c}'}": (*names, c) for n, names in HEADS.items() for c in RANGE}
+#: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
+RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
 DRAWN: Mapping[str, Any] = {
     "switch": "nulls.enabled",
     "inapplicable": "the model's Q, K and V are no linear maps of their input",
@@ -104,13 +83,8 @@ TABLES = {
     ),
     "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
     "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
-    "robustness.csv": Table(switch="controls.enabled", names=("transform",), flat=CHOICES),
-    "heads.csv": Table(
-        switch="heads.enabled",
-        places=("layer", "head"),
-        empty={"*": UNDEFINED},
-        flat={name: (*names, "value") for name, names in HEADS.items()},
-    ),
+    "robustness.csv": Table(switch="controls.enabled", names=("transform",)),
+    "heads.csv": Table(switch="heads.enabled", places=("layer", "head"), empty={"*": UNDEFINED}),
     "nulls.csv": Table(
         TESTED,
         names=("transform", "comparison", "rung"),
@@ -118,8 +92,8 @@ TABLES = {
         empty=dict.fromkeys(("*_step *", "* unbiased", "* trained"), NOT_DRAWN) | {"partial_rsa *": UNDEFINED},
         **DRAWN,
     ),
-    "spectra.csv": Table(flat=SPECTRA, **DRAWN),
-    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, flat=HEAD_NULLS, **DRAWN),
+    "spectra.csv": Table(**DRAWN),
+    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, **DRAWN),
     "influence.csv": Table(places=("layer", "rank"), labels=("word",), empty={"*": UNDEFINED}),
     "anisotropy.csv": Table(names=("variant",), empty={"*": UNDEFINED}),
     "sentences.csv": Table(

@@ -4,9 +4,8 @@ The post's three are wide: a row a layer, a column a number. All others have one
 names where a table has them), ``measure``, ``of`` (a matrix or pair), the numbers, and ``status``: why cells are empty.
 
 In memory a wide table is columns by name, of shape (layers,): ``rsa["qk"]``. A tidy one is such columns by measure,
-matrix or pair, and further names, of shape (layers,) or (layers, heads): ``inference["rsa", "qk"]["low"]``; or, where
-each has a name of its own in the code (`Table.flat`), by that: ``heads["qk"]``. The table of a stage that had nothing
-to do is empty, and `read_reason` says why.
+matrix or pair, and further names, of shape (layers,) or (layers, heads): ``inference["rsa", "qk"]["low"]``. The table
+of a stage that had nothing to do is empty, and `read_reason` says why.
 """
 
 import io
@@ -35,7 +34,6 @@ def write_table(
 
     Parameters
     ----------
-    path : Path
     name : str
         A key of `TABLES`.
     content : mapping or str
@@ -57,7 +55,7 @@ def write_table(
         print(f"{name}: {table.reasons[content]}")
         sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.labels, *table.columns), ""), "status": [content]})
     else:
-        parts = table.parts(content)
+        parts = {(): content} if table.wide else content
         if layers is None:
             layers = range(next((len(values) for cells in parts.values() for values in cells.values()), 0))
         rows = [_rows(name, table, names, cells, layers) for names, cells in parts.items()]
@@ -98,7 +96,7 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
     if name == "correlation.csv" and (unpaired := [pair for pair in PAIRS if pair not in content]):
         return [f"{name}: {', '.join(unpaired)} are empty: the matrices differ in their number of units"]
     groups: dict[tuple[str, ...], list[str]] = {}
-    for names, cells in () if table.wide else table.parts(content).items():
+    for names, cells in () if table.wide else content.items():
         status = table.status(names)
         if status in SINGLE and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
             groups.setdefault((names[1], _places(gaps, layers), STATUS[status]), []).append(names[0])
@@ -119,10 +117,7 @@ def _places(gaps: np.ndarray, layers: Sequence[int]) -> str:
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
     """Read a table that `write_table` wrote; its file name is a key of `TABLES`.
 
-    Returns
-    -------
-    dict
-        As described above, float64. A column that is empty as a whole, where that may be, is left out.
+    As described above, float64. A column that is empty as a whole, where that may be, is left out.
 
     Raises
     ------
@@ -145,8 +140,6 @@ def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any
             found[names] = {column: values.reshape(shape) for column, values in cells.items()}
         if len({len(some) for some in parts.values()}) > 1:
             raise ValueError(f"not a row for each {' and '.join(table.keys)}")
-        if table.flat:
-            return {name: found[tuple(names)][column] for name, (*names, column) in table.flat.items()}
         return found[()] if table.wide else found
 
 

@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,9 @@ from stages.artefacts.files import readable
 class TensorWriter:
     """A safetensors file written piece by piece: memory need not hold its arrays.
 
-    Parameters
-    ----------
-    path : Path
-    shapes : mapping of str to tuple of int
-        By name; what is not written stays zero.
-    record : mapping, optional
-        What the arrays are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several
-        keys would be written in random order.
-    dtype : numpy floating type
-        What the arrays are stored as.
+    They are of these `shapes`, by name, and of this `dtype`; what is not written stays zero. The `record` says what
+    they are of (words, metric, ...). It goes into the file's one metadata key, as sorted JSON: several keys would be
+    written in random order.
     """
 
     def __init__(
@@ -99,11 +91,15 @@ class _Record(dict):
 
 
 class Tensors:
-    """An open safetensors file with arrays `names`: ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray."""
+    """A safetensors file with arrays `names`: ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray.
 
-    def __init__(self, file: Any, path: Path) -> None:
-        self._file, self._path = file, path
-        self.names = set(file.keys())
+    Errors as `readable`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with readable(path, "safetensors file"), safe_open(path, framework="numpy") as file:
+            self.names, self._metadata = set(file.keys()), file.metadata() or {}
 
     def __getitem__(self, name: str) -> Tensor:
         with readable(self._path, "safetensors file"):
@@ -115,24 +111,9 @@ class Tensors:
     def record(self) -> dict[str, Any]:
         """What the arrays are of, as given to `TensorWriter`."""
         with readable(self._path, "safetensors file"):
-            return _Record(json.loads((self._file.metadata() or {})["record"]), self._path)
+            return _Record(json.loads(self._metadata["record"]), self._path)
 
     @property
     def layers(self) -> list[int]:
         """The numbers of the layers that are the first axis of `data/similarity.safetensors`, as the model counts."""
         return self.record.get("layers") or list(range(len(self["q"])))
-
-
-@contextmanager
-def open_tensors(path: Path) -> Iterator[Tensors]:
-    """Open a safetensors file that this pipeline wrote; errors as `readable`."""
-    with readable(path, "safetensors file"):
-        opened = safe_open(path, framework="numpy")
-    with opened as file:
-        yield Tensors(file, path)
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Read what the arrays of a safetensors file are of; errors as `open_tensors`."""
-    with open_tensors(path) as tensors:
-        return tensors.record

@@ -42,10 +42,7 @@ def show(runs: list[Experiment], notes: list[str]) -> None:
 def collect() -> tuple[list[Experiment], list[str]]:
     """List the workspace, HEAD, and the experiments that are done, of whichever commit; and what is to be noted.
 
-    Raises
-    ------
-    UserError
-        If there is no commit, or DVC cannot read the repository.
+    A `UserError` if there is no commit, or DVC cannot read the repository.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

@@ -29,10 +29,7 @@ ROW, MOST = 0.4, 150.0
 def draw(runs: Sequence[Experiment], path: Path, theme: str) -> None:
     """Draw all runs that have nulls, and name those that have none.
 
-    Raises
-    ------
-    UserError
-        If no run has nulls, or the figure cannot be written.
+    A `UserError` if no run has nulls, or the figure cannot be written.
     """
     tables = [(run.name, nulls_of(run.revision)) for run in runs]
     drawn = [(name, nulls) for name, nulls in tables if nulls]
@@ -50,29 +47,21 @@ def nulls_of(revision: str) -> Scores:
     """Read the table of nulls of a commit, or of the workspace; empty where there is none, or not what is drawn."""
     from dvc.scm import SCM  # a third of a second
 
-    try:
-        if revision == WORKSPACE:
-            return _drawn(NULLS)
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / NULLS.name
-            copy.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
-            return _drawn(copy)
-    except (FileNotFoundError, ValueError, UserError):
-        return {}
-
-
-def _drawn(path: Path) -> Scores:
-    nulls = read_nulls(path)
+    with tempfile.TemporaryDirectory() as folder:
+        path = NULLS if revision == WORKSPACE else Path(folder) / NULLS.name
+        try:
+            if revision != WORKSPACE:
+                path.write_bytes(SCM(".").get_fs(revision).cat_file(NULLS.as_posix()))
+            nulls = read_nulls(path)
+        except (FileNotFoundError, ValueError, UserError):
+            return {}
     return nulls if {("rsa", pair, rung) for pair in PAIRS for rung in SHOWN} <= set(nulls) else {}
 
 
 def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:
-    """Draw the RSA of each run, and below it that of its maps' spectra in random directions.
+    """Draw the RSA of each run, from top to bottom, and below it that of its maps' spectra in random directions.
 
-    Parameters
-    ----------
-    runs : sequence of (str, Scores)
-        From top to bottom: name, and what `metrics/nulls.csv` holds. A tick is a layer, a mark the mean over layers.
+    A tick is a layer, a mark the mean over layers. Takes each run's name, and what `read_nulls` returns of it.
     """
     figure, axes = panels(3, width=13, height=2 + min(ROW * len(runs), MOST))
     colour = RUNGS["spectrum"][1]

@@ -46,20 +46,9 @@ def beyond(
     A score is above, or below, where its family-wise p (over all layers, and pairs or matrices) is at most alpha. The
     verdict is "robust" where a layer is there under every choice: a false one has a probability of at most alpha.
 
-    Parameters
-    ----------
-    ladder : Scores
-        Of `stages.statistics.nulls.ladder`: under every choice of transform and comparison.
-    measure, rung : str
-        What is compared, and with which random maps.
-    names : sequence of str
-        Matrices or pairs.
-    alpha : float
-
-    Returns
-    -------
-    dict of (transform, comparison) to Beyond
-        Last for `EVERY` of both: counts of layers (and names) where all choices agree, and the verdict.
+    Of a measure of some matrices or pairs, `names`, against the random maps of a rung; `ladder` is that of
+    `stages.statistics.nulls`. By transform and comparison; last for `EVERY` of both: counts of layers (and names) where
+    all choices agree, and the verdict.
     """
     choices = dict.fromkeys(key[2:4] for key in ladder if key[:2] == (measure, names[0]) and key[4] == rung)
     signs = np.array([[_signs(ladder, (measure, name, *choice), rung, alpha) for name in names] for choice in choices])
@@ -107,9 +96,7 @@ def in_short(some: Sequence[tuple[str, str]], choices: Mapping[tuple[str, str], 
 def verdicts(ladder: Scores, alpha: float) -> dict[tuple[str, str, str, str, str], Beyond]:
     """Return the rows of `metrics/verdicts.csv`: `beyond` of each matrix or pair, and of all, as `ASKED`.
 
-    Returns
-    -------
-    dict of (measure, matrix or pair or "every", rung, transform, comparison) to Beyond
+    By measure, matrix or pair or "every", rung, transform and comparison.
     """
     return {
         (measure, of, rung, *choice): counts

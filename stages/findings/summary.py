@@ -20,12 +20,9 @@ ASKED = {**CLAIMS, **TESTS}
 def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     """Return the numbers by which experiments are compared, of verdicts by the ids of `ASKED`.
 
-    Returns
-    -------
-    dict of str to float, int or list of str
-        The keys that `metrics/README.md` explains: means over layers, to three decimals (`dvc exp show` has a column
-        for each), counts of findings, and lists, which DVC's tables leave out. What was switched off or is not defined
-        is left out.
+    The keys are those that `metrics/README.md` explains: means over layers, to three decimals (`dvc exp show` has a
+    column for each), counts of findings, and lists, which DVC's tables leave out. What was switched off or is not
+    defined is left out.
     """
     numbers = {
         "rsa": run.rsa_by_layer().mean(),
@@ -45,9 +42,9 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "tests": len(held & set(TESTS)),
         **({"beyond": sum(beyond)} if beyond else {}),
         "strongest_heads": [
-            f"{name} {strongest(run.heads[name], run.numbers)}"
-            for name in MATRICES
-            if run.heads and np.isfinite(run.heads[name]).any()
+            f"{name} {strongest(cells['value'], run.numbers)}"
+            for (measure, name), cells in run.heads.items()
+            if measure == "d" and np.isfinite(cells["value"]).any()
         ],
         "notes": [
             *(note for name in tables for note in empty_cells(f"{name}.csv", getattr(run, name), run.numbers)),

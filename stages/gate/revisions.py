@@ -14,12 +14,7 @@ MAIN = ("main", "origin/main")
 def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> tuple[str, dict[str, bytes]]:
     """Read the files of a folder whose names have these endings, as a Git revision or DVC experiment has them.
 
-    Returns
-    -------
-    name : str
-        The revision as given (None is the main branch), and its commit.
-    files : dict of str to bytes
-        By name, sorted.
+    Returns the revision as given (None is the main branch) with its commit, and the files' content by name, sorted.
 
     Raises
     ------
@@ -47,20 +42,10 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
 
 
 def stale() -> dict[str, list[str]]:
-    """List what differs between dvc.lock and the workspace.
+    """List what differs between dvc.lock and the workspace, by stage; only stages of which something does.
 
     Data that DVC caches and that are not here, as in a fresh clone, are no difference. Two stages whose locks record
-    different data of the same path are one.
-
-    Returns
-    -------
-    dict of str to list of str
-        By stage, what changed; only stages of which something did.
-
-    Raises
-    ------
-    UserError
-        If DVC cannot read the pipeline or the lock.
+    different data of the same path are one. A `UserError` if DVC cannot read the pipeline or the lock.
     """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo

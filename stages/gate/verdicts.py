@@ -77,17 +77,9 @@ def read_tolerances(path: Path) -> Tolerances:
 def parse(name: str, text: str) -> Cells:
     """Take a metrics file apart; its name ends with .csv or .json.
 
-    Returns
-    -------
-    Cells
-        Of a table, a row is named by its key columns (``layer 3 rsa qk``), or by its number where it has none. Of JSON,
-        there is one row without a name, and a column is the path of a leaf (``rsa_focus.measured``). ``true`` and
-        ``false`` are text.
-
-    Raises
-    ------
-    ValueError
-        If it is not what it should be: not JSON, cut short, a row or column twice.
+    Of a table, a row is named by its key columns (``layer 3 rsa qk``), or by its number where it has none. Of JSON,
+    there is one row without a name, and a column is the path of a leaf (``rsa_focus.measured``). ``true`` and ``false``
+    are text. ValueError if it is not what it should be: not JSON, cut short, a row or column twice.
     """
     if name.endswith(".json"):
         content = json.loads(text)
@@ -110,15 +102,8 @@ def parse(name: str, text: str) -> Cells:
 def compare(name: str, base: Cells | None, here: Cells | None, tolerances: Tolerances) -> list[Judgement]:
     """Compare a metrics file with the base's; None where there is no such file.
 
-    Returns
-    -------
-    list of Judgement
-        One for each cell of both, after one for each row or column that only one of them has.
-
-    Raises
-    ------
-    UserError
-        If there is no tolerance for a number.
+    Returns a judgement for each cell of both, after one for each row or column that only one of them has. A `UserError`
+    if there is no tolerance for a number.
     """
     if base is None or here is None:
         return [_one_sided(name, "a file", here is not None)]

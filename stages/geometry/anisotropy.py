@@ -19,22 +19,12 @@ def anisotropy(
 ) -> dict[tuple[str, str, str], float]:
     r"""Return how evenly the vectors of a layer use their space, and what depends on one unit or direction.
 
-    Parameters
-    ----------
-    vectors : mapping of "q", "k", "v", "x" to ndarray, shape (words + reference words, units)
-    similar : Similar
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-
-    Returns
-    -------
-    dict of (measure, matrix or pair, variant) to float
-        Of the words' vectors as they are, variant ``all``: ``unit``, the number of the largest; ``unit_share``, its
-        share of the squared length of all; ``unit_share_cosines``, its share of the cosines' variance; ``dimensions``,
-        the participation ratio. For each of `VARIANTS`: ``mean_cosine`` of different words (anisotropy); and, with the
-        metric and transform of `similar`, ``rsa`` (Pearson r) of each pair and Cohen's ``d`` of each matrix and of x.
-        Left out of each is its own largest unit, or its own largest principal component. NaN where a score is
-        undefined.
+    Vectors are of shape (words + reference words, units). By measure, matrix or pair, and variant, floats. Of the
+    words' vectors as they are, variant ``all``: ``unit``, the number of the largest; ``unit_share``, its share of the
+    squared length of all; ``unit_share_cosines``, its share of the cosines' variance; ``dimensions``, the participation
+    ratio. For each of `VARIANTS`: ``mean_cosine`` of different words (anisotropy); and, with the metric and transform
+    of `similar`, ``rsa`` (Pearson r) of each pair and Cohen's ``d`` of each matrix and of x. Left out of each is its
+    own largest unit, or its own largest principal component. NaN where a score is undefined.
 
     Notes
     -----

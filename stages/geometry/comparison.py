@@ -11,23 +11,11 @@ from stages.geometry.pairs import rows_of, words_of
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    r"""Pearson correlation over the last axis.
+    r"""Pearson correlation over the last axis, float64; the axes before it are broadcast.
 
     .. math:: r = \frac{\sum (x - \bar{x})(y - \bar{y})}{\sqrt{\sum (x - \bar{x})^2 \sum (y - \bar{y})^2}}
 
-    Parameters
-    ----------
-    first, second : ndarray, shape (..., n)
-        Of the same last length; the axes before it are broadcast.
-
-    Returns
-    -------
-    ndarray of float64, shape (...)
-
-    Raises
-    ------
-    FloatingPointError
-        If a row is constant, so that its correlation is undefined.
+    FloatingPointError if a row is constant, so that its correlation is undefined.
 
     Examples
     --------
@@ -86,11 +74,7 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
     Rows of a U-centred matrix sum to 0, so that the correlation is the ratio of the unbiased estimates of HSIC. The
     score is linear CKA where similarities are dot products; with cosines it is that of vectors of unit length. It is
     near 0 for unrelated data; the biased estimate, which keeps the diagonal, is near 1 where units outnumber words.
-
-    Raises
-    ------
-    FloatingPointError
-        If a U-centred matrix is 0: the similarities are sums of one number a word, as any three words' are.
+    FloatingPointError if a U-centred matrix is 0: similarities are sums of one number a word, as any three words' are.
 
     References
     ----------
@@ -163,20 +147,10 @@ def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -
     """Repeat keys and values over the query heads that share them, so that each unit of Q has its own beside it.
 
     Under grouped-query attention query head h attends with key and value head ``h // (heads / kv_heads)``. Attention
-    repeats them like this before it multiplies; without groups, nothing changes.
-
-    Parameters
-    ----------
-    vectors : mapping of "q", "k", "v" to ndarray, shape (..., units)
-        Of whole heads, one behind the other. Heads of V may have another size than those of Q and K; where the three
-        widths differ all the same, as in latent attention, the vectors are left as they are.
-    heads, kv_heads : int
-        Query heads, and key and value heads; ValueError if these cannot be shared out evenly, or units cut into them.
-
-    Returns
-    -------
-    dict of "q", "k", "v" to ndarray, shape (..., units)
-        K and V ``heads / kv_heads`` times as wide.
+    repeats them like this before it multiplies; without groups, nothing changes. Vectors of "q", "k" and "v", of shape
+    (..., units), hold whole heads, one behind the other; K and V become ``heads / kv_heads`` times as wide. Heads of V
+    may have another size than those of Q and K; where the three widths differ all the same, as in latent attention, the
+    vectors are left as they are. ValueError if heads cannot be shared out evenly, or units cut into them.
 
     References
     ----------
@@ -202,22 +176,12 @@ def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -
 def pairwise(
     matrices: Mapping[str, np.ndarray], features: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> dict[str, np.ndarray]:
-    """Correlate Q with K, Q with V and K with V, in every layer.
+    """Correlate Q with K, Q with V and K with V, in every layer: shapes (layers, n) to (layers,), float64, by pair.
 
     On activations, flattened over words and units, this is the unit-by-unit correlation of the post; on condensed
-    similarities it is the RSA score (Kriegeskorte, Mur & Bandettini 2008, doi:10.3389/neuro.06.004.2008).
-
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to ndarray, shape (layers, n)
-        n may differ: heads of V may have another size than those of Q and K.
-    features : callable
-        What of a matrix is correlated, as in `Comparison`: itself unless told.
-
-    Returns
-    -------
-    dict of "qk", "qv", "kv" to ndarray of float64, shape (layers,)
-        Pearson r; errors as `pearson`. Pairs of different n, for which it is not defined, are left out.
+    similarities it is the RSA score (Kriegeskorte, Mur & Bandettini 2008, doi:10.3389/neuro.06.004.2008). What of a
+    matrix is correlated, `features` says, as in `Comparison`. Errors as `pearson`. Pairs of different n, for which r is
+    not defined, are left out: heads of V may have another size than those of Q and K.
     """
     values = {name: features(matrices[name]) for name in MATRICES}
     return {a + b: pearson(values[a], values[b]) for a, b in PAIRS if values[a].shape[-1] == values[b].shape[-1]}

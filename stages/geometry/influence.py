@@ -23,17 +23,8 @@ def influence(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[
 
     .. math:: \Delta_i = f(S - S_i) - f(S)
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (pairs,)
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-
-    Returns
-    -------
-    dict of (measure, matrix or pair) to ndarray of float64, shape (words,)
-        ``rsa`` (Pearson r) by pair, ``d`` (Cohen's d) by matrix: the score without the word less that with all words.
-        NaN where the rest leaves it undefined.
+    From the similarities of "q", "k" and "v", shape (pairs,): ``rsa`` (Pearson r) by pair and ``d`` (Cohen's d) by
+    matrix, shape (words,), the score without the word less that with all words. NaN where the rest leaves it undefined.
     """
     values = np.stack([similarity[name] for name in MATRICES]).astype(np.float64)
     every = moments(values)

@@ -112,17 +112,9 @@ def cohens_d(every: Moments, within: Moments, strict: bool = True) -> np.ndarray
     .. math:: d = \frac{\bar{w} - \bar{a}}{s}, \qquad
               s^2 = \frac{P - S_w^2/n_w - S_a^2/n_a}{n_w + n_a - 2}
 
-    Parameters
-    ----------
-    every, within : Moments
-        Over all pairs, and over those within categories; products of the latter are not used.
-    strict : bool
-        Whether similarities that vary neither within nor across are a FloatingPointError; otherwise d is NaN.
-
-    Returns
-    -------
-    ndarray of float64, shape (..., g)
-        In standard deviations, positive where pairs within a category are more alike.
+    From moments over all pairs, and over those within categories, whose products are not used: float64, shape (..., g),
+    in standard deviations, positive where pairs within a category are more alike. Similarities that vary neither within
+    nor across are a FloatingPointError, or NaN if not `strict`.
 
     References
     ----------
@@ -139,15 +131,10 @@ def cohens_d(every: Moments, within: Moments, strict: bool = True) -> np.ndarray
 
 
 def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.ndarray | None = None) -> Moments:
-    """Sum over pairs that all weigh 1.
+    """Sum over pairs that all weigh 1: similarities of shape (..., g, pairs).
 
-    Parameters
-    ----------
-    values : ndarray, shape (..., g, pairs)
-    chosen : ndarray of bool, shape (pairs,), optional
-        Over which pairs; all by default.
-    centre : ndarray, shape (..., g), optional
-        The means by default; those of all pairs for a part that is subtracted from all.
+    Over the pairs that are `chosen`, a mask of shape (pairs,), or all. The `centre`, shape (..., g), is the means, or
+    for a part that is subtracted from all pairs, theirs.
     """
     values = np.asarray(values if chosen is None else values[..., chosen], dtype=np.float64)
     centre = values.mean(axis=-1) if centre is None else centre
@@ -166,7 +153,6 @@ def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -
     values : ndarray, shape (geometries, pairs)
         In single precision their products are, too; sums are always double.
     within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
     *sets : ndarray of int, shape (sets, g)
         Which g geometries are compared with each other, set by set; all by default, as one set.
 
@@ -195,22 +181,10 @@ def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -
 def similarities(
     vectors: Sequence[np.ndarray], similar: Similar, within: np.ndarray, strict: bool = True
 ) -> np.ndarray:
-    """Return the similarities of geometries, in single precision where that is enough.
+    """Return the similarities of geometries as `Similar.many`, in single precision where that is enough.
 
-    It is where `similar` says so, of cosines and correlations, if all of them vary enough for it. (Distances may lose
-    more: what is subtracted there is much larger than they are.)
-
-    Parameters
-    ----------
-    vectors, strict
-        As `Similar.many`.
-    similar : Similar
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category: similarities must vary among these, among the others, and among all.
-
-    Returns
-    -------
-    ndarray of float32 or float64, shape (all draws, pairs)
+    It is where `similar` says so, of cosines and correlations, if all of them vary enough for it, within categories,
+    across, and over all pairs. (Distances may lose more: what is subtracted there is much larger than they are.)
     """
     if similar.single and METRICS[similar.metric].bounded:
         with suppress(FloatingPointError):
@@ -225,12 +199,8 @@ def similarities(
 def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the post's scores of g geometries, each compared with each; errors as `Moments`.
 
-    Returns
-    -------
-    r : dict of str to ndarray, shape (..., g, g)
-        RSA (Pearson) over all pairs and by kind: ``rsa``, ``rsa_within``, ``rsa_across``.
-    d : ndarray, shape (..., g)
-        Cohen's d.
+    RSA (Pearson) over all pairs and by kind, shape (..., g, g): ``rsa``, ``rsa_within``, ``rsa_across``; and Cohen's d,
+    shape (..., g).
     """
     kinds = {"rsa": every, "rsa_within": within, "rsa_across": every - within}
     return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)

@@ -92,19 +92,9 @@ def members(words: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np.ndarray:
-    """Take the pairs of chosen words out of condensed matrices, in the order in which the words are chosen.
+    """Take the pairs of chosen words out of condensed matrices of so many `words`: (..., pairs) to (..., their pairs).
 
-    Parameters
-    ----------
-    condensed : ndarray, shape (..., pairs)
-        Of symmetric matrices of so many `words`.
-    words : int
-    chosen : sequence of int
-        Positions of words, each once, in any order.
-
-    Returns
-    -------
-    ndarray, shape (..., pairs of the chosen words)
+    `chosen` are positions of words, each once, in any order, which is that of the result.
 
     Examples
     --------
@@ -119,11 +109,8 @@ def choose_words(condensed: np.ndarray, words: int, chosen: Sequence[int]) -> np
 def category_masks(categories: Sequence[str]) -> dict[str, np.ndarray]:
     """Mark the word pairs of the same category, and divide the upper triangle by it (the post's Figure 1).
 
-    Returns
-    -------
-    dict of str to ndarray of bool, shape (words, words)
-        ``same`` (same category, the diagonal included), ``upper`` (above the diagonal), ``within`` = same and upper,
-        ``across`` = upper without same.
+    Masks of shape (words, words): ``same`` (same category, the diagonal included), ``upper`` (above the diagonal),
+    ``within`` = same and upper, ``across`` = upper without same.
     """
     labels = np.asarray(categories)
     same = labels[:, None] == labels[None, :]

@@ -41,18 +41,9 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
 
     Copies of a sentence in a resample are never compared with each other.
 
-    Parameters
-    ----------
-    every, within : Moments
-        Of shape (resamples, 1): of Q in every sentence, then K, then V.
-    counts : ndarray of int, shape (resamples, sentences)
-        How often each sentence counts; as many resamples as the moments have, or one of the two has a single one.
-    halves : ndarray of bool, shape (splits, sentences)
-
-    Returns
-    -------
-    Scores
-        By measure and matrix or pair: ndarray, shape (resamples,).
+    From moments of shape (resamples, 1), of Q in every sentence, then K, then V; `counts`, how often each sentence
+    counts, shape (resamples, sentences), as many resamples as the moments have, or one of the two has a single one; and
+    `halves`, shape (splits, sentences). By measure and matrix or pair, shape (resamples,).
 
     References
     ----------

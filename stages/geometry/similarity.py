@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -106,15 +107,6 @@ def directions(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.where(norms, norms, np.nan)
 
 
-def _centred(vectors: np.ndarray) -> np.ndarray:
-    return deviations(vectors, -1)
-
-
-def _centred_words(vectors: np.ndarray) -> np.ndarray:
-    """Take the words' mean away: distances stay, and |x|^2 + |y|^2 - 2xy loses fewer digits to cancellation."""
-    return deviations(vectors, -2)
-
-
 def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray) -> None:
     products *= -2
     products += own
@@ -125,10 +117,11 @@ def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray)
 #: x . y / (|x| |y|)
 cosine = Metric(np.asarray, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
 #: Pearson's r over units: the cosine of the vectors less their means over units.
-correlation = Metric(_centred, (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
-#: -|x - y|, in the units of the vectors.
+correlation = Metric(partial(deviations, axis=-1), (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
+#: -|x - y|, in the units of the vectors. The words' mean is taken away: distances stay, and |x|^2 + |y|^2 - 2xy loses
+#: fewer digits to cancellation.
 euclidean = Metric(
-    _centred_words,
+    partial(deviations, axis=-2),
     (-np.inf, 0.0),
     "Negated distance",
     "−distance",
@@ -162,20 +155,10 @@ class Similar:
         return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
     def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:
-        """Return the similarities of many geometries; not the same to the last bit on every processor.
+        """Return the similarities of many geometries, of `dtype`; not the same to the last bit on every processor.
 
-        Parameters
-        ----------
-        vectors : sequence of ndarray, shape (draws, words + reference words, units)
-            Units may differ.
-        strict : bool
-            Whether a vector that has no direction is an error; otherwise its similarities are NaN.
-        dtype : type
-            The precision of products and of what is returned.
-
-        Returns
-        -------
-        ndarray of dtype, shape (all draws, pairs)
+        Vectors, each of shape (draws, words + reference words, units), whose units may differ, to (all draws, pairs).
+        If `strict`, a vector that has no direction is an error; otherwise its similarities are NaN.
         """
         found, start = np.empty((sum(map(len, vectors)), pairs_of(self.words)), dtype), 0
         for some in vectors:

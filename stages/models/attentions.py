@@ -14,10 +14,7 @@ from stages.pipeline.errors import UserError
 class Decoder(nn.Module):
     """An encoder-decoder whose decoder reads the text that its encoder reads, as if to repeat it.
 
-    Attributes
-    ----------
-    start : int or None
-        The token that a decoder's text begins with, if the configuration names one: the encoder is not given it.
+    Its text begins with the token `start`, if the configuration names one: the encoder is not given it.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -64,12 +61,7 @@ def around(model: nn.Module, path: str) -> PreTrainedModel:
 
 
 def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
-    """List the self-attentions over a text's tokens, in the order of the layers.
-
-    Returns
-    -------
-    list of tuple
-        Path, module and layout.
+    """List the self-attentions over a text's tokens, in the order of the layers: path, module and layout.
 
     Raises
     ------

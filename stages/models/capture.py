@@ -48,7 +48,7 @@ def capture(
     positions: Sequence[int],
     rows: Sequence[int] = (),
 ) -> tuple[str, dict[str, str]]:
-    """Run all prompts and keep what every layer's projection takes and gives.
+    """Run all prompts and keep what every layer's projection takes and gives, at some `positions`, counted from 0.
 
     Some prompts run whole and alone first. They show whether a token sees what follows it. The fastest way that `ways`
     lists must then give their numbers; where it gives others, the next is taken. No pass goes beyond the last
@@ -56,15 +56,8 @@ def capture(
 
     Parameters
     ----------
-    model : torch.nn.Module
-        A transformers base model, in evaluation mode.
-    projections : sequence of Projection
-        One a layer.
-    prompts : Prompts
     write : callable
         Takes the name of an array of `shapes`, the first row, and the rows that follow it. Rows may be written again.
-    positions : sequence of int
-        Which positions are kept, counted from 0.
     rows : sequence of int, optional
         Prompts to run whole; by default those with which a faster way is most likely to go wrong: the first, the last,
         the one farthest back in a pack, and the most padded.
@@ -72,14 +65,9 @@ def capture(
     Returns
     -------
     way : str
-        How prompts were divided into passes.
+        How prompts were divided into passes. FloatingPointError if an activation is not finite.
     refused : dict of str to str
         The faster ways that were tried, and why they were not taken.
-
-    Raises
-    ------
-    FloatingPointError
-        If an activation is not finite.
     """
     lengths = list(map(len, prompts.ids))
     rows = rows or sorted({0, len(lengths) - 1, lengths.index(min(lengths)), farthest_back(model, prompts)})

@@ -22,12 +22,8 @@ class _Enough(Exception):
 def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None]:
     """Hand every layer's x, q, k and v to `receive` whenever the model runs.
 
-    Parameters
-    ----------
-    projections : sequence of Projection
-        One a layer; where layers share their modules, these are taken to run in the order of the layers.
-    receive : callable
-        Takes the layer's place in `projections`, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
+    It takes the layer's place in `projections`, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
+    Projections are one a layer; where layers share their modules, these are taken to run in the order of the layers.
     """
     layers: dict[nn.Module, list[int]] = {}
     for layer, projection in enumerate(projections):

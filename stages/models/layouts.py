@@ -7,26 +7,13 @@ import torch
 
 @dataclass(frozen=True)
 class Layout:
-    """How an attention names the linear modules that make queries, keys and values, and what each of them gives.
+    """How an attention names the linear modules that make queries, keys and values, and what each of them gives."""
 
-    Attributes
-    ----------
-    modules : dict of str to str
-        What a module gives ("q", "k", "v", "kv" or "qkv") → its name in the attention.
-    order : str
-        How a fused output divides, as `columns` reads it.
-    only : str
-        Beginning of the attention's class name, where the modules' names alone do not tell; empty for any.
-    source : str
-        The module that reads x, where those of `modules` read something that was made of x.
-    biases : dict of str to str
-        "q", "k" or "v" → the parameter that the attention itself adds to what the modules give.
-    """
-
-    modules: dict[str, str]
-    order: str = "separate"
-    only: str = ""
-    source: str = ""
+    modules: dict[str, str]  # what a module gives ("q", "k", "v", "kv" or "qkv") → its name in the attention
+    order: str = "separate"  # how a fused output divides, as `columns` reads it
+    only: str = ""  # how the attention's class name begins, where the modules' names alone do not tell
+    source: str = ""  # the module that reads x, where those of `modules` read something that was made of x
+    #: "q", "k" or "v" → the parameter that the attention itself adds to what the modules give.
     biases: dict[str, str] = field(default_factory=dict)
 
 
@@ -65,16 +52,10 @@ NO_ATTENTION = r"linear|conv|mamba|recurrent|moe|mlp|rwkv"
 def columns(
     layout: Layout, units: dict[str, int], heads: int, kv_heads: int, size: int
 ) -> dict[str, dict[str, torch.Tensor]]:
-    """Return which units of each module's output are the queries', the keys' and the values'.
+    """Return which units of each module's output, so many `units` wide, are the queries', the keys' and the values'.
 
-    Parameters
-    ----------
-    layout : Layout
-    units : dict of str to int
-        The width of each module's output.
-    heads, kv_heads, size : int
-        Query heads, key/value heads, units of a query head: under latent attention those that its head alone makes, as
-        the others are rotated, and all heads share them in their keys.
+    Under latent attention `size`, the units of a query head, are those that its head alone makes: the others are
+    rotated, and all heads share them in their keys.
     """
     every = {name: torch.arange(width) for name, width in units.items()}
     if "q" in units and units["q"] > heads * size:  # a gate stands behind each head's query, or rotated units

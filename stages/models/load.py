@@ -78,28 +78,7 @@ def load(
     max_memory: dict[str | int, str] | None = None,
     part: str = "encoder",
 ) -> Loaded:
-    """Load a model and its tokenizer.
-
-    Parameters
-    ----------
-    name : str
-        A folder, a .gguf file, or a repository of the Hugging Face hub.
-    revision : str
-        Branch, tag or commit on the hub; not used for a folder.
-    weights : {"pretrained", "random"}
-        "random" builds the architecture from its configuration and needs no weights.
-    seed : int
-        Of the random weights.
-    dtype : {"auto", "float64", "float32", "bfloat16", "float16"}
-        What the model computes in, whatever its weights are stored in; "auto" as `stages.models.precision.choose`.
-    device : {"auto", "cpu", "cuda", "mps"}
-    device_map : {"none", "auto"}
-        "auto" hands a model that exceeds the device, or memory, to accelerate, which spreads it over GPUs, memory and
-        disk.
-    max_memory : dict, optional
-        For "auto": what accelerate may use of each GPU (0, 1, ...) and of "cpu", like ``{"cpu": "1GB"}``.
-    part : {"encoder", "decoder"}
-        Of an encoder-decoder.
+    """Load a model and its tokenizer; parameters are the settings below `model`, as params.yaml explains them.
 
     Raises
     ------

@@ -19,24 +19,12 @@ TOKENS = 384
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward pass: what the model is given, and where what it gives belongs.
+    """One forward pass: what the model is given, and where what it gives belongs."""
 
-    Attributes
-    ----------
-    inputs : dict
-        Keyword arguments of the model.
-    row : int
-        The first word of the pass.
-    tokens : torch.Tensor of int, shape (words, positions)
-        Where the kept positions are among the tokens of the pass, its sequences one after the other.
-    means : sequence of tuple
-        Word, position, and the tokens whose mean is taken there instead, counted likewise.
-    """
-
-    inputs: dict[str, Any]
-    row: int
-    tokens: torch.Tensor
-    means: Sequence[tuple[int, int, slice]]
+    inputs: dict[str, Any]  # keyword arguments of the model
+    row: int  # the first word of the pass
+    tokens: torch.Tensor  # where kept positions are in its sequences, one after the other: int, (words, positions)
+    means: Sequence[tuple[int, int, slice]]  # word, position, and the tokens whose mean is taken there instead
 
     def select(self, tensor: torch.Tensor) -> torch.Tensor:
         """Take the kept tokens of a (sequences, tokens, units) tensor: shape (words, positions, units)."""
@@ -50,20 +38,13 @@ class Pass:
 def ways(model: nn.Module, prompts: Prompts, causal: bool) -> list[str]:
     """List the ways to divide prompts into forward passes, the fastest first, the last of which is exact for any model.
 
-    What the prompts of a causal model begin with is the same in all of them, and blind to what follows.
+    What the prompts of a causal model, of which a token sees only what stands before it, begin with is the same in all.
 
     - "packed": one sequence holds the shared tokens once and after them every prompt's own, with a mask that lets these
       see the shared ones and themselves, and positions as in whole prompts. The weights are read once. Not for models
       that count positions by place in the sequence (ALiBi), nor where prompts are longer than the attention's window;
     - "padded": batches of whole prompts, padded on the right;
     - "single": whole prompts, one by one.
-
-    Parameters
-    ----------
-    model, prompts
-        As `stages.models.capture.capture`.
-    causal : bool
-        Whether a token sees only what stands before it.
     """
     longest = max(map(len, prompts.ids))
     packs = causal and prompts.shared and _takes_positions(model) and longest <= _room(model)

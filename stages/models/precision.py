@@ -19,25 +19,11 @@ SMALL = 200_000_000
 def choose(
     dtype: str, device: str, parameters: int, spread: bool, here: dict[str, bool] | None = None
 ) -> tuple[str, str, str]:
-    """Resolve `model.dtype` and `model.device`.
+    """Resolve `model.dtype` and `model.device`, for a model of so many `parameters`; return them, and why.
 
     In double precision the last digits, in which processors differ, lie far below what is stored (float32) and
-    published (six decimals): tables and figures have the same bytes everywhere.
-
-    Parameters
-    ----------
-    dtype, device : str
-        As in params.yaml.
-    parameters : int
-        Of the model.
-    spread : bool
-        Whether accelerate spreads the model over devices.
-    here : dict of str to bool, optional
-        Which devices this machine has, the fastest first.
-
-    Returns
-    -------
-    dtype, device, why : str
+    published (six decimals): tables and figures have the same bytes everywhere. `spread` says whether accelerate
+    spreads the model over devices, `here` which devices this machine has, the fastest first.
 
     Raises
     ------
@@ -87,13 +73,7 @@ def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
 
     Float32 keeps so many digits of numbers near 0 that processors differ there: of three million numbers, one or two.
     Of a step that is a millionth of the largest number, the differences between processors are a part in a billion.
-
-    Parameters
-    ----------
-    values : sequence of ndarray
-        Of one array, some of its rows; not finite ones are reported elsewhere.
-    dtype : torch.dtype
-        Of the model.
+    `values` are some rows of one array; not finite ones are reported elsewhere.
     """
     largest = max(float(np.abs(some).max()) for some in values)
     if dtype != torch.float64 or not 0 < largest < np.inf:

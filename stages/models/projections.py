@@ -22,33 +22,18 @@ from stages.pipeline.errors import UserError
 
 @dataclass(frozen=True)
 class Projection:
-    """One layer's projection to Q, K and V.
+    """One layer's projection to Q, K and V."""
 
-    Attributes
-    ----------
-    path : str
-        Where the attention is in the model.
-    attention : torch.nn.Module
-    layout : Layout
-    layer : int
-        The layer's number, as the model counts.
-    modules : dict of str to torch.nn.Module
-        ``{"qkv": fused}`` or ``{"q": ..., "k": ..., "v": ...}``; each takes x, the input of the attention. Under
-        multi-head latent attention ``{"q": ..., "kv": ...}``, which take what a bottleneck left of x.
-    columns : dict of str to dict
-        Module → "q", "k", "v" → which units of the module's output they are.
-    heads, kv_heads : int
-        Query heads, and key/value heads (fewer under grouped-query and multi-query attention).
-    """
-
-    path: str
+    path: str  # where the attention is in the model
     attention: nn.Module
     layout: Layout
-    layer: int
+    layer: int  # as the model counts
+    #: ``{"qkv": fused}`` or ``{"q": ..., "k": ..., "v": ...}``; each takes x, the input of the attention. Under
+    #: multi-head latent attention ``{"q": ..., "kv": ...}``, which take what a bottleneck left of x.
     modules: dict[str, nn.Module]
-    columns: dict[str, dict[str, torch.Tensor]]
-    heads: int
-    kv_heads: int
+    columns: dict[str, dict[str, torch.Tensor]]  # module → "q", "k", "v" → which units of its output they are
+    heads: int  # of queries
+    kv_heads: int  # of keys and values: fewer under grouped-query and multi-query attention
 
     @property
     def source(self) -> nn.Module:

@@ -22,30 +22,15 @@ class Prompts:
     Positions count the tokens of the text. A word of several tokens takes one position like any other, and tokens that
     the tokenizer adds around the text ([CLS], [SEP], <s>) take none: so positions mean the same in every prompt and
     every model. The model sees all tokens.
-
-    Attributes
-    ----------
-    names : sequence of str
-        The words.
-    ids : list of list of int
-        Token ids, one list a word.
-    tokens : list of list of str
-        The same as the tokenizer writes them.
-    words : list of range
-        Which tokens of each prompt are the word.
-    before, after : list of int
-        The tokens of the text before the word, counted from the prompt's start, and after it, counted from its end.
-    mean : bool
-        Whether a word's vector is the mean over its tokens, not that of the last.
     """
 
-    names: Sequence[str]
-    ids: list[list[int]]
-    tokens: list[list[str]]
-    words: list[range]
-    before: list[int]
-    after: list[int]
-    mean: bool = False
+    names: Sequence[str]  # the words
+    ids: list[list[int]]  # token ids, one list a word
+    tokens: list[list[str]]  # the same as the tokenizer writes them
+    words: list[range]  # which tokens of each prompt are the word
+    before: list[int]  # the tokens of the text before the word, counted from the prompt's start
+    after: list[int]  # and after it, counted from its end
+    mean: bool = False  # whether a word's vector is the mean over its tokens, not that of the last
 
     @property
     def word_position(self) -> int:
@@ -83,15 +68,12 @@ def tokenise(
     most: int | None = None,
     setting: str = "words",
 ) -> Prompts:
-    """Insert every word into the template and tokenise it.
+    """Insert every word into the template, which holds ``{word}`` once, and tokenise it.
 
     Parameters
     ----------
     tokenizer : transformers tokenizer
         A fast one: it tells which characters a token covers.
-    words : sequence of str
-    template : str
-        Holds ``{word}`` once.
     multi_token : {"error", "last", "mean"}
         "error" refuses words of several tokens.
     start : int, optional

@@ -53,24 +53,12 @@ class _Products(TorchDispatchMode):
 
 
 def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int = 0) -> dict[str, str]:
-    """Run one prompt and compare what `split` gives in every layer with what its attention multiplies.
+    """Run one prompt, `row`, and compare what `split` gives in every layer with what its attention multiplies.
 
     Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
-    its own are watched at work.
-
-    Parameters
-    ----------
-    model, projections, prompts
-        As `stages.models.capture.capture`.
-    row : int
-        Which prompt is run.
-
-    Returns
-    -------
-    dict
-        "q", "k", "v" → how what the attention received equals what was captured.
+    its own are watched at work. Returns by "q", "k" and "v" how what the attention received equals what was captured.
 
     Raises
     ------

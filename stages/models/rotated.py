@@ -9,17 +9,10 @@ from stages.pipeline.errors import UserError
 
 
 def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> dict[str, np.ndarray]:
-    """Multiply turned inputs by a layer's weights: x R W, one matrix product each.
+    """Multiply turned inputs by a layer's weights, shape (units of x, units): x R W, one matrix product each.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    turned : ndarray of float32 or float64, shape (draws, words, units of x)
-
-    Returns
-    -------
-    dict of "q", "k", "v" to ndarray, shape (draws, words, units)
-        In single precision if weights or inputs are, otherwise in double.
+    Shape (draws, words, units of x) to (draws, words, units), by matrix; in single precision if weights or inputs are,
+    otherwise in double.
     """
     with torch.inference_mode():
         some, rows = next(iter(matrices.values())), torch.from_numpy(turned)
@@ -31,11 +24,7 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
     """Raise a `UserError` if x W is not what was captured, the bias taken off: the model is another one by now.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    x : ndarray, shape (words, units of x)
-    unbiased : mapping of "q", "k", "v" to ndarray, shape (words, units)
+    Of shapes (words, units of x), (units of x, units) and (words, units).
     """
     for name, captured in unbiased.items():
         made = (torch.from_numpy(x).to(matrices[name]) @ matrices[name]).cpu().numpy()
@@ -47,7 +36,7 @@ def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased:
             )
 
 
-def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[str, float]:
+def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[tuple[str, str], float]:
     r"""Measure how wide the spectra of projections are, and how much the directions that they read overlap.
 
     Participation ratio, the effective number of directions, of the squared singular values:
@@ -63,17 +52,8 @@ def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[
     whose mean over random rotations of one against the other is
     :math:`\sqrt{\mathrm{PR}_A \mathrm{PR}_B}/n` for an input of n units.
 
-    Parameters
-    ----------
-    matrices : mapping of "q", "k", "v" to torch.Tensor, shape (units of x, units)
-    pairs : sequence of str
-        Such as "qk".
-
-    Returns
-    -------
-    dict of str to float
-        ``{q,k,v}_participation``, from 1 to the units; ``{pair}_overlap``; ``{pair}_overlap_random``, its mean when
-        directions are random.
+    Of matrices of shape (units of x, units): ``participation`` of each, from 1 to the units; ``overlap`` of each of
+    `pairs`, and ``overlap_random``, its mean when directions are random.
 
     References
     ----------
@@ -84,9 +64,9 @@ def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[
         units = len(next(iter(matrices.values())))
         scaled = {name: w / w.norm() for name, w in matrices.items()}
         norms = {name: float((w.T @ w).norm()) for name, w in scaled.items()}
-        found = {f"{name}_participation": 1 / norm**2 for name, norm in norms.items()}
+        found = {("participation", name): 1 / norm**2 for name, norm in norms.items()}
         for a, b in pairs:
             overlap = float((scaled[a].T @ scaled[b]).norm()) ** 2
-            found[f"{a}{b}_overlap"] = overlap / (norms[a] * norms[b])
-            found[f"{a}{b}_overlap_random"] = 1 / (norms[a] * norms[b] * units)
+            found["overlap", a + b] = overlap / (norms[a] * norms[b])
+            found["overlap_random", a + b] = 1 / (norms[a] * norms[b] * units)
     return found

@@ -1,6 +1,7 @@
 """Temporary files: an output is written beside its place, and renamed when all is well."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -16,15 +17,16 @@ def publish(path: str) -> None:
     temporary(path).replace(path)
 
 
-def sweep(path: str) -> None:
-    """Remove what a stage that failed, or was killed, left of an output; what was there before is there again."""
-    if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
-        _replaced(path).replace(path)
-    for left in (temporary(path), _replaced(path)):
-        if left.is_dir():
-            shutil.rmtree(left)
-        else:
-            left.unlink(missing_ok=True)
+def sweep(paths: Iterable[str]) -> None:
+    """Remove what a stage that failed, or was killed, left of its outputs; what was there before is there again."""
+    for path in paths:
+        if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
+            _replaced(path).replace(path)
+        for left in (temporary(path), _replaced(path)):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
 
 
 def _replaced(path: str) -> Path:

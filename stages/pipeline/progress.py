@@ -24,14 +24,13 @@ def blocks(total: int, size: int) -> Iterator[slice]:
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
 
 
-def join(parts: Sequence[Any]) -> Any:
+def join(parts: Sequence[Any], how: Callable[[Sequence[Any]], np.ndarray] = np.concatenate) -> Any:
     """Concatenate consecutive layers: arrays, or dictionaries, nested or not, of the same keys."""
     if isinstance(parts[0], Mapping):
-        return {key: join([part[key] for part in parts]) for key in parts[0]}
-    return np.concatenate(parts)
+        return {key: join([part[key] for part in parts], how) for key in parts[0]}
+    return how(parts)
 
 
-def stack(parts: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Stack the results of single layers, arrays of the same names and shapes: shape (layers, ...)."""
-    parts = list(parts)
-    return {key: np.stack([part[key] for part in parts]) for key in parts[0]}
+def stack(parts: Iterable[Any]) -> Any:
+    """Stack the results of single layers, as `join` does those of several: arrays of shape (layers, ...)."""
+    return join(list(parts), np.stack)

@@ -25,10 +25,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file as DVC does (YAML 1.2: a bare ``no`` is text, a bare ``7`` is not).
 
-    Raises
-    ------
-    UserError
-        If the file cannot be read or is not YAML; the message names the line.
+    A `UserError`, which names the line, if the file cannot be read or is not YAML.
     """
     for pure in (False, True):  # the parser in C is five times as fast, the one in Python names the right line
         try:
@@ -45,10 +42,7 @@ def read_yaml(path: str | Path) -> Any:
 def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
     """Read a YAML file and check it against a schema; where it is empty or a list, `what` it should hold is told.
 
-    Raises
-    ------
-    UserError
-        As `read_yaml`; or one line a mistake: the key, what is wrong with it, what would be right.
+    A `UserError` as `read_yaml`; or one line a mistake: the key, what is wrong with it, what would be right.
     """
     raw = read_yaml(path)
     if not isinstance(raw, dict):
@@ -83,10 +77,7 @@ def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this
 def find_token(token: int, length: int, setting: str) -> int:
     """Return the place of a token in a prompt of `length` tokens, counted from 0.
 
-    Raises
-    ------
-    UserError
-        If the prompt has no such token; `setting` is the key of params.yaml that chose it.
+    A `UserError` if the prompt has no such token; `setting` is the key of params.yaml that chose it.
     """
     if not -length <= token < length:
         raise UserError(mistakes.NO_TOKEN.format(setting, token, length, -length, length - 1))

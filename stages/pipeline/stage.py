@@ -95,7 +95,7 @@ class Stage:
         return folder
 
     def __enter__(self) -> "Stage":
-        self._sweep()  # what a killed run left behind
+        outputs.sweep(self._outs)  # what a killed run left behind
         return self
 
     def __exit__(
@@ -109,14 +109,10 @@ class Stage:
                 with command.signals_held(mistakes.ALL_WRITTEN):
                     for path in self._outs:
                         outputs.publish(path)
-                    self._sweep()
+                    outputs.sweep(self._outs)
         finally:
             with suppress(OSError):  # what went wrong before says more; the next run sweeps again
-                self._sweep()
-
-    def _sweep(self) -> None:
-        for path in self._outs:
-            outputs.sweep(path)
+                outputs.sweep(self._outs)
 
     def _guard(self) -> None:
         now = self._digest(digest_sources(Path()))

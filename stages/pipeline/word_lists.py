@@ -18,25 +18,13 @@ def flatten(words: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
 
 
 def read_words(path: Path) -> dict[str, list[str]]:
-    """Read and check a list of words.
+    """Read and check a list of words: category → its words, both in the order in which they first appear.
 
-    The first line names the columns: ``word`` and ``category``, in any order; others are left alone. Spaces around a
-    cell do not count, nor do empty lines. All else is text as it stands: NA, null and true are words.
+    The CSV file is UTF-8 with or without a byte order mark, lines ended as on any system. Its first line names the
+    columns: ``word`` and ``category``, in any order; others are left alone. A category's rows may be far apart. Spaces
+    around a cell do not count, nor do empty lines. All else is text as it stands: NA, null and true are words.
 
-    Parameters
-    ----------
-    path : Path
-        A CSV file: UTF-8 with or without a byte order mark, lines ended as on any system.
-
-    Returns
-    -------
-    dict of str to list of str
-        Category → its words, both in the order in which they first appear; a category's rows may be far apart.
-
-    Raises
-    ------
-    UserError
-        If the file is no such list, or its words cannot be analysed; the message names the lines.
+    A `UserError` that names the lines if the file is no such list, or its words cannot be analysed.
     """
     (first, header), *rows = _rows(path) or [(1, [])]
     if not header:

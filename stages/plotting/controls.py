@@ -1,6 +1,6 @@
 """Figures 11 and 12: the controls, and the same scores under other choices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from textwrap import fill
 
 import numpy as np
@@ -9,7 +9,8 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.geometry.comparison import COMPARISONS, robust
+from stages.artefacts.schema import RSA_BY
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, Scores
 from stages.geometry.transforms import TRANSFORMS
 from stages.plotting.captions import EVERY, counts, numbers, places
@@ -88,12 +89,12 @@ MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
 def _of_choices(run: Results) -> str:
     """Return the caption: means under every choice, and where every pair and matrix lies among random maps."""
 
-    def means_of(ending: str, names: Sequence[str]) -> str:
-        means = {t: np.mean([run.robustness[f"{name}_{t}{ending}"] for name in names]) for t in TRANSFORMS}
+    def means_of(measure: str, names: Sequence[str]) -> str:
+        means = {t: np.mean([run.robustness[measure, name, t]["value"] for name in names]) for t in TRANSFORMS}
         return ", ".join(f"{transform.label} {number(means[name])}" for name, transform in TRANSFORMS.items())
 
-    rsa = "; ".join(f"RSA by {COMPARISONS[c].name}: {means_of(f'_{c}', PAIRS)}" for c in robust())
-    said = f"Means by transform of the vectors. {rsa}; Cohen's d: {means_of('', MATRICES)}."
+    rsa = "; ".join(f"RSA by {COMPARISONS[c].name}: {means_of(measure, PAIRS)}" for c, measure in RSA_BY.items())
+    said = f"Means by transform of the vectors. {rsa}; Cohen's d: {means_of('d', MATRICES)}."
     if not run.nulls:
         return f"{said} Random maps: not computed, {run.reasons['nulls']}."
     return (
@@ -111,13 +112,11 @@ def _of_choices(run: Results) -> str:
     "range of random maps; titles count the layers above, among and below it",
     table="robustness",
 )
-def robustness(
-    scores: Mapping[str, np.ndarray], nulls: Scores, verdicts: pd.DataFrame, alpha: float, layers: Sequence[int]
-) -> Figure:
+def robustness(scores: Scores, nulls: Scores, verdicts: pd.DataFrame, alpha: float, layers: Sequence[int]) -> Figure:
     """Draw Figure 12: RSA and separability over layers under every transform, among random maps under the same.
 
-    `scores`, ``{pair}_{transform}_pearson`` and ``{matrix}_{transform}``, are of shape (layers,); `nulls` may be empty,
-    and are otherwise by measure, pair or matrix, transform, comparison and rung; `verdicts` are those of `Results`.
+    `scores` are by measure, pair or matrix, and transform; `nulls` may be empty, and are otherwise by measure, pair or
+    matrix, transform, comparison and rung; `verdicts` are those of `Results`.
     Ranges hold 1 - alpha of the draws; a mark is filled where family-wise p is at most alpha.
     """
     rows = [(measure, name) for measure, (_, names) in MEASURES.items() for name in names]
@@ -127,7 +126,7 @@ def robustness(
     for line, (measure, name) in zip(grid, rows, strict=True):
         line[0].set_ylabel(f"{MEASURES[measure][0]} of {LABELS[name]}")
         for axis, (transform, choice) in zip(line, TRANSFORMS.items(), strict=True):
-            own = scores[f"{name}_{transform}_pearson" if measure == "rsa" else f"{name}_{transform}"]
+            own = scores[measure, name, transform]["value"]
             title = [f"vectors {choice.label}"] if axis in grid[0] else []
             drawn[measure].append(own)
             tested = {}

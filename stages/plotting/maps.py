@@ -9,7 +9,8 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from stages.artefacts.results import Results
-from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.artefacts.schema import HEADS
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
 from stages.plotting.ladder import has_bias
 from stages.plotting.layers import number_layers
 from stages.plotting.names import number
@@ -22,15 +23,22 @@ def _largest(scores: np.ndarray) -> tuple[int, int] | None:
     return np.unravel_index(np.nanargmax(scores), scores.shape) if np.isfinite(scores).any() else None
 
 
+def _by_name(run: Results) -> dict[str, np.ndarray]:
+    """Return the scores of heads, shape (layers, heads), by matrix and pair."""
+    return {name: cells["value"] for (_, name), cells in run.heads.items()}
+
+
 def _caption(run: Results) -> str:
+    scores = _by_name(run)
+
     def of(names: Sequence[str]) -> str:
         return ", ".join(
-            f"{LABELS[name]} {number(run.heads[name][best])} (layer {run.numbers[best[0]]}, head {best[1]})"
+            f"{LABELS[name]} {number(scores[name][best])} (layer {run.numbers[best[0]]}, head {best[1]})"
             for name in names
-            if (best := _largest(run.heads[name]))
+            if (best := _largest(scores[name]))
         )
 
-    queries, keys = (len(_different(run.heads[name])) for name in "qk")
+    queries, keys = (len(_different(scores[name])) for name in "qk")
     shared = f" {queries} query heads a layer share {keys} of K and V: the first that shares is named."
     said = f"Largest Cohen's d of a head: {of(MATRICES)}. Largest RSA: {of(PAIRS)}."
     return said + (shared if keys < queries else "")
@@ -39,19 +47,17 @@ def _caption(run: Results) -> str:
 @figure(
     13,
     "Every attention head",
-    values=lambda run: (run.heads, run.head_nulls, run.numbers, has_bias(run.nulls)),
+    values=lambda run: (_by_name(run), run.head_nulls, run.numbers, has_bias(run.nulls)),
     caption=_caption,
     alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
     table="heads",
 )
-def heads(
-    scores: Mapping[str, np.ndarray], nulls: Mapping[str, np.ndarray], layers: Sequence[int], biased: bool = False
-) -> Figure:
+def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int], biased: bool = False) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     `scores` are of shape (layers, heads), by matrix and pair; NaN is shown as a gap. So are `nulls`, the ranges of what
-    a head's own spectrum gives in random orientation, ``{name}_null_low`` and ``_high``; titles say how many heads lie
-    above and below. They may be empty, and are of no use where the model is `biased`, as they have no bias.
+    a head's own spectrum gives in random orientation, by measure as well; titles say how many heads lie above and
+    below. They may be empty, and are of no use where the model is `biased`, as they have no bias.
     """
     figure, axes = panels(3, rows=2, width=13, height=8)
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
@@ -64,9 +70,9 @@ def heads(
                 title += f" (L{layers[best[0]]}H{best[1]}: {number(scores[name][best])})"
                 _ring(axis, *best)
             if nulls and not biased:
-                different = _different(scores[name])
-                above = int((scores[name] > nulls[f"{name}_null_high"])[:, different].sum())
-                below = int((scores[name] < nulls[f"{name}_null_low"])[:, different].sum())
+                different, null = _different(scores[name]), nulls[HEADS[name]]
+                above = int((scores[name] > null["high"])[:, different].sum())
+                below = int((scores[name] < null["low"])[:, different].sum())
                 counts = f"{above} above their null, {below} below"
                 axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
                 title += "\n"

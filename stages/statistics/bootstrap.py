@@ -28,13 +28,7 @@ def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Gen
 
     A resample that holds fewer than three distinct pairs within or across categories leaves a correlation undefined
     (small categories can lose all their pairs); it is drawn again. ValueError if the words themselves have fewer.
-
-    Returns
-    -------
-    counts : ndarray of int, shape (resamples, words)
-        How often each word was drawn.
-    redrawn : int
-        How many resamples were drawn again.
+    Returns how often each word was drawn, shape (resamples, words), and how many resamples were drawn again.
     """
     labels = np.unique(np.asarray(categories), return_inverse=True)[1]
     members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
@@ -68,22 +62,18 @@ def resampled(
     chunk: int = CHUNK,
     progress: Progress = iter,
 ) -> tuple[Moments, Moments]:
-    r"""Sum over word pairs, weighted by the counts of every bootstrap sample: :math:`w_{ij} = w_i w_j`.
+    """Sum over word pairs, weighted by the counts of every bootstrap sample: :math:`w_{ij} = w_i w_j`.
 
     Parameters
     ----------
     values : ndarray, shape (layers, g, pairs)
-        Similarities of g geometries.
+        Similarities of g geometries, called `names`.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    counts : ndarray of int, shape (samples, words)
-        How often each word was drawn, as `resample_words` gives them.
-    names : sequence of str
-        Of the geometries.
+    counts, chunk, progress
+        As `bootstrap`.
     inside : bool
         Whether products within categories are needed; otherwise they are 0.
-    chunk, progress
-        As `bootstrap`.
 
     Returns
     -------
@@ -154,9 +144,8 @@ def bootstrap(
     ----------
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By matrix.
-    categories : sequence of str, length words
     counts : ndarray of int, shape (samples, words)
-        As `resample_words` gives them.
+        How often each word was drawn, as `resample_words` gives them.
     alpha : float
         The intervals hold 1 - alpha of the resamples, as much left out above as below.
     statistics : callable

@@ -9,32 +9,14 @@ from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.similarity import Similar
 from stages.statistics.projections import ranges
 
-_SUFFIXES = {"value": "", "low": "_low", "high": "_high"}
-
 
 def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
-    """Cut vectors into heads, and put the heads that share a key and value head together.
+    """Cut vectors into heads, and put the heads that share a key and value head together: `groups` of them.
 
     Head h holds the units from ``h * head_units`` on, and group g the heads from ``g * heads / groups`` on: the order
-    in which attention itself reads a projection's output.
-
-    Parameters
-    ----------
-    vectors : ndarray, shape (..., words, units)
-    head_units : int
-        Units of one head.
-    groups : int
-        Key and value heads.
-
-    Returns
-    -------
-    ndarray, shape (groups, heads of a group, ..., words, head_units)
-        A view where NumPy can.
-
-    Raises
-    ------
-    ValueError
-        If the units are not a whole number of heads in every group.
+    in which attention itself reads a projection's output. Vectors of shape (..., words, units) to (groups, heads of a
+    group, ..., words, head_units), a view where NumPy can; ValueError if the units are no whole number of heads in
+    every group.
 
     Examples
     --------
@@ -50,7 +32,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
 def head_scores(
     vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Separability and RSA of every head of a layer.
+    """Return separability and RSA of every head of a layer that has so many query `heads`.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
     with the key and the value head that it attends with, so that these appear once for each query head of their group.
@@ -59,9 +41,6 @@ def head_scores(
     ----------
     vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words + reference words, units)
         K and V may be narrower than Q, and heads of V of another size than those of Q and K.
-    heads : int
-        Query heads.
-    similar : Similar
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
 
@@ -69,12 +48,8 @@ def head_scores(
     -------
     dict of str to ndarray of float64, shape (heads,)
         ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
-        where the vectors or similarities of a head have no variation, so that a score is undefined.
-
-    Raises
-    ------
-    ValueError
-        If the widths of Q, K and V are not whole numbers of heads, or the query heads no multiple of K's and V's.
+        where the vectors or similarities of a head have no variation, so that a score is undefined. ValueError if the
+        widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
     alone = {name: vectors[name][None] for name in MATRICES}
     return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
@@ -85,38 +60,21 @@ def head_draws(
 ) -> dict[str, np.ndarray]:
     """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
 
-    Parameters
-    ----------
-    vectors : mapping of "q", "k", "v" to ndarray, shape (draws, words + reference words, units)
-        A block of the ladder's rung ``spectrum``.
-    heads, similar, within
-        As `head_scores`.
-
-    Returns
-    -------
-    dict of str to ndarray of float64
-        As `head_scores`: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second,
-        which are independent, of shape (heads, draws * (draws - 1)).
+    As `head_scores`, of vectors of shape (draws, words + reference words, units), a block of the ladder's rung
+    ``spectrum``: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second, which are
+    independent, of shape (heads, draws * (draws - 1)).
     """
     other = ~np.eye(len(vectors["q"]), dtype=bool)
     found = _scores(vectors, heads, similar, within)
     return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
 
 
-def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, np.ndarray]:
-    """Return mean and range of the draws of all blocks of `head_draws`; ranges hold 1 - alpha of the draws.
+def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, dict[str, np.ndarray]]:
+    """Return mean and range of the draws of all blocks of `head_draws`, by matrix and pair, each of shape (heads,).
 
-    Returns
-    -------
-    dict of str to ndarray of float64, shape (heads,)
-        ``{q,k,v,qk,qv,kv}_null``: means; with ``_low`` and ``_high``, their range. NaN where a head's vectors or
-        similarities do not vary.
+    As `ranges`; NaN where a head's vectors or similarities do not vary.
     """
-    return {
-        f"{name}_null{_SUFFIXES[column]}": numbers
-        for name in blocks[0]
-        for column, numbers in ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha).items()
-    }
+    return {name: ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha) for name in blocks[0]}
 
 
 def _scores(

@@ -48,47 +48,21 @@ Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 @dataclass(frozen=True)
 class Choices:
-    """Under what the scores of draws are taken.
+    """Under what the scores of draws are taken."""
 
-    Attributes
-    ----------
-    similar : mapping of str to Similar
-        By transform.
-    comparisons : sequence of str
-        Keys of `COMPARISONS` besides "pearson".
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    """
-
-    similar: Mapping[str, Similar]
-    comparisons: Sequence[str]
-    within: np.ndarray
+    similar: Mapping[str, Similar]  # by transform
+    comparisons: Sequence[str]  # keys of `COMPARISONS` besides "pearson"
+    within: np.ndarray  # which pairs lie within a category: bool, shape (pairs,)
 
 
 def score(
     vectors: Sequence[np.ndarray], x: np.ndarray, choices: Choices, shifts: Sequence[int] = (0,)
 ) -> list[dict[tuple[str, str, str, str], np.ndarray]]:
-    """Score draws of Q, K and V under every choice.
+    """Score draws of Q, K and V, each of shape (draws, words + reference words, units), under every choice.
 
-    Parameters
-    ----------
-    vectors : sequence of 3 ndarray, shape (draws, words + reference words, units)
-        Of Q, K and V.
-    x : ndarray, shape (words + reference words, units)
-        Their input.
-    choices : Choices
-    shifts : sequence of int
-        Which draws belong together: with 1, draw i of Q, i - 1 of K and i - 2 of V.
-
-    Returns
-    -------
-    list of Draws
-        One for each of `shifts`.
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a draw do not vary.
+    Their input `x` is of shape (words + reference words, units). Returns draws for each of `shifts`, which say which
+    draws belong together: with 1, draw i of Q, i - 1 of K and i - 2 of V. FloatingPointError if the similarities of a
+    draw do not vary.
     """
     draws = len(vectors[0])
     # Places of the Q, K, V and x that belong together, among all geometries: those of Q, K and V, and x.
@@ -145,24 +119,17 @@ def draw_rungs(
         The layer's input at the target token; words behind those of `choices` are a reference.
     projected : callable
         Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
-    choices : Choices
-    draws : int
-    rng : numpy.random.Generator
     look : callable
-        Is shown each block's x R W: "q", "k", "v", shape (draws, words, width).
+        Is shown each block's x R W.
     chunk : int
         Decides how many draws make a block.
 
     Returns
     -------
     rungs : dict of str to Draws
+        FloatingPointError if the similarities of a draw do not vary.
     seen : list
         What `look` returned, block by block.
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a draw do not vary.
     """
     single = any(similar.single for similar in choices.similar.values())
     root = factor(x).astype(np.float32 if single else np.float64)

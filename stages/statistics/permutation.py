@@ -71,7 +71,6 @@ def permute_words(
     Parameters
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
-        Condensed, over all word pairs.
     orders : Orders
         As `draw_orders` gives them: the words as they are, and P permutations.
     chunk, block : int
@@ -82,12 +81,8 @@ def permute_words(
     Returns
     -------
     Scores
-        ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1.
-
-    Raises
-    ------
-    FloatingPointError
-        If the similarities of a layer are constant.
+        ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1. FloatingPointError
+        if the similarities of a layer are constant.
     """
     return _test(similarity, similarity, [("rsa", *pair) for pair in PAIRS], orders, chunk, block, progress)
 
@@ -100,7 +95,7 @@ def permute_labels(
     block: int = BLOCK,
     progress: Progress = iter,
 ) -> Scores:
-    r"""Test every layer's separability: category labels are permuted over the words.
+    r"""Test every layer's separability: category labels, one a word, are permuted over the words.
 
     Similarities are correlated with a matrix that is 1 within categories and 0 across. Of :math:`n_w` pairs within and
     :math:`n_a` across, Cohen's d grows with this r alone:
@@ -108,20 +103,8 @@ def permute_labels(
     .. math:: d = r \sqrt{\frac{(1/n_w + 1/n_a)(n_w + n_a - 2)}{1 - r^2}}
 
     With ranks in the place of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
-    doi:10.1111/j.1442-9993.1993.tb00438.x).
-
-    Parameters
-    ----------
-    similarity : mapping of str to ndarray, shape (layers, pairs)
-        By matrix ("q", "k", "v").
-    categories : sequence of str, length words
-    orders, chunk, block, progress
-        As `permute_words`; so are errors.
-
-    Returns
-    -------
-    Scores
-        ``d`` by matrix: ``value`` (Cohen's d), ``p`` and ``p_familywise``.
+    doi:10.1111/j.1442-9993.1993.tb00438.x). Parameters and errors as `permute_words`; ``d`` by matrix: ``value``
+    (Cohen's d), ``p`` and ``p_familywise``.
     """
     within = within_category(categories)
     model = {"": within[None].astype(np.float64)}
@@ -179,18 +162,9 @@ def sums_of_products(
 
     .. math:: \sum_{i<j} a_{\rho(i)\rho(j)} b_{\gamma(i)\gamma(j)}
 
-    Parameters
-    ----------
-    firsts : ndarray, shape (layers, g, pairs)
-    seconds : ndarray, shape (layers, h, pairs)
-        Of a single layer, it goes with all of those of `firsts`.
-    orders : Orders
-    steps : iterable of (slice, slice)
-        Blocks of the second side's orders and of pairs, which together hold all: what is summed at a time.
-
-    Returns
-    -------
-    ndarray of float64, shape (R, C, layers, g, h)
+    Shapes (layers, g, pairs) and (layers, h, pairs) to (R, C, layers, g, h), float64; a single layer of the second goes
+    with all of the first. `steps` are blocks of the second side's orders and of pairs, which together hold all: what is
+    summed at a time.
     """
     rows, columns = (len(side) for side in orders)
     (layers, g, _), h, words = firsts.shape, seconds.shape[1], orders[0].shape[1]

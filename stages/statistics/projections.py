@@ -7,39 +7,18 @@ def factor(x: np.ndarray) -> np.ndarray:
     r"""Cholesky factor of the words' Gram matrix: :math:`L` with :math:`L L^\top = x x^\top`.
 
     Taken from the QR decomposition :math:`x^\top = Q R` as :math:`L = R^\top`: the Gram matrix is never formed, so that
-    it may be singular (more words than units, words with equal vectors).
-
-    Parameters
-    ----------
-    x : ndarray, shape (words, units)
-
-    Returns
-    -------
-    ndarray of float64, shape (words, min(words, units))
-        Lower triangular.
+    it may be singular (more words than units, words with equal vectors). Shape (words, units) to (words, min(words,
+    units)), lower triangular, float64.
     """
     return np.linalg.qr(np.asarray(x, dtype=np.float64).T, mode="r").T
 
 
 def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) -> np.ndarray:
-    r"""Draw random projections x W of words by their exact law.
+    r"""Draw random projections x W of words, shape (draws, words, width), by their exact law; `root` is `factor` of x.
 
     With independent standard normal entries in W, the columns of x W are independent and normal with covariance
     :math:`x x^\top`. So :math:`L Z`, Z standard normal, has the same distribution: words × words times words × width
-    numbers in the place of words × units times units × width.
-
-    Parameters
-    ----------
-    root : ndarray, shape (words, rank)
-        `factor` of x, in the precision of what is given.
-    width : int
-        Units of the projection.
-    draws : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape (draws, words, width)
+    numbers in the place of words × units times units × width. In the precision of `root`.
 
     References
     ----------
@@ -49,23 +28,11 @@ def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) 
 
 
 def haar_frames(draws: int, rank: int, units: int, rng: np.random.Generator, dtype: type = np.float64) -> np.ndarray:
-    r"""Draw the first rows of random rotations, uniform over all (Haar).
+    r"""Draw the first rows of random rotations, uniform over all (Haar): orthonormal, shape (draws, rank, units).
 
     Rows of a standard normal matrix G, made orthonormal by Gram and Schmidt: :math:`F = C^{-1} G` with the Cholesky
-    factor C of :math:`G G^\top`. For any rotation R, G R has the law of G, and so F R that of F.
-
-    Parameters
-    ----------
-    draws, rank, units : int
-        rank is at most units.
-    rng : numpy.random.Generator
-    dtype : type
-        The precision of the result.
-
-    Returns
-    -------
-    ndarray of dtype (float64 where rank is near units), shape (draws, rank, units)
-        Orthonormal rows.
+    factor C of :math:`G G^\top`. For any rotation R, G R has the law of G, and so F R that of F. The rank is at most
+    the units; of `dtype`, but float64 where it is near them.
 
     References
     ----------
@@ -87,16 +54,8 @@ def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """Return the mean of draws, and the range that holds a new draw with probability 1 - alpha.
 
     The ends are order statistics at (n + 1) p, of which a new draw is as likely to lie beyond as it says; NumPy's
-    default, which interpolates at (n - 1) p, leaves out too many.
-
-    Parameters
-    ----------
-    draws : ndarray, shape (..., draws)
-    alpha : float
-
-    Returns
-    -------
-    dict of "value", "low", "high" to ndarray, shape (...)
+    default, which interpolates at (n - 1) p, leaves out too many. Shape (..., draws) to (...), as "value", "low" and
+    "high".
     """
     low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=-1, method="weibull")
     return {"value": draws.mean(axis=-1), "low": low, "high": high}

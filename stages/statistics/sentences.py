@@ -82,22 +82,11 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
 
     Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
     three. The interval is the value, on Fisher's scale where it is a correlation, plus and minus Student's t times the
-    standard error. Degrees of freedom are those of words (one less for each category) or of sentences (one less),
-    whichever are fewer.
+    standard error, and holds 1 - alpha. Degrees of freedom are those of words (one less for each category) or of
+    sentences (one less), whichever are fewer.
 
-    Parameters
-    ----------
-    similarity : mapping of "q", "k", "v" to ndarray, shape (sentences, pairs)
-        Of one layer.
-    categories : sequence of str, length words
-    draws : Draws
-    alpha : float
-        The intervals hold 1 - alpha.
-
-    Returns
-    -------
-    Scores
-        By measure, matrix or pair, and `ALL_SENTENCES`: ``value``, ``low``, ``high``, floats.
+    Similarities of "q", "k" and "v", shape (sentences, pairs), to ``value``, ``low`` and ``high``, floats, by measure,
+    matrix or pair, and `ALL_SENTENCES`.
 
     References
     ----------
