@@ -248,7 +248,7 @@ NUMBER, CODE = FloatingPointError, AssertionError
         ("controls.csv", {("a", "q"): {"value": [np.nan], "low": [0], "high": [0]}}, NUMBER, "value of a q"),
         ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}, CODE, "qk_rank"),
         ("rsa.csv", {"qk": RSA["qk"]}, CODE, "columns that the table"),
-        ("heads.csv", {**HEADS, ("d", "x"): HEADS["d", "q"]}, CODE, ""),
+        ("controls.csv", {("d_of_input", "x"): {"value": np.zeros(3)}}, CODE, "high, low"),
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}, CODE, "lacks: value"),
     ],
 )
