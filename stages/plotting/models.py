@@ -15,7 +15,7 @@ from stages.plotting.registry import figure, without_values
 from stages.plotting.style import MARKS, area_key, line_key, panels
 
 #: Models side by side; more go into further rows.
-ACROSS = 5
+ACROSS = 3
 
 
 def _caption(run: Results) -> str:
