@@ -241,10 +241,6 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None
     return Project(folder / "repository")
 
 
-#: The stages that draw, for ten seconds and more, or show what was drawn.
-DRAWING = ("figures", "matrices", "report")
-
-
 @pytest.fixture(scope="session")
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The repository as it is, every stage recomputed: what a fresh clone runs, all others by force, what follows."""
