@@ -13,8 +13,8 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from stages.artefacts.tensors import Tensors
+from stages.pipeline import mistakes
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import NO_TEXT
 from stages.pipeline.word_lists import flatten, read_words, write_words
 from stages.plotting.registry import figures
 
@@ -56,11 +56,8 @@ def test_what_looks_like_something_else_stays_text(tmp_path: Path) -> None:
 
 
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
-LISTED = st.lists(
-    st.text(LETTERS, min_size=1).map(str.strip).filter(lambda text: text and not NO_TEXT.search(text)),
-    min_size=4,
-    unique=True,
-)
+TEXT = st.text(LETTERS, min_size=1).map(str.strip).filter(lambda text: text and not mistakes.NO_TEXT.search(text))
+LISTED = st.lists(TEXT, min_size=4, unique=True)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine

@@ -110,7 +110,8 @@ def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -
     layer_axis(axis, layers)
     axis.set(title="Correlations of Q, K and V activations", ylabel="Correlation coefficient")
     limit([axis], [r[pair] for pair in defined], (-0.5, 0.5))
-    figure.legend(loc="outside right center")
+    if defined:
+        figure.legend(loc="outside right center")
     return figure
 
 
