@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 #: The variables by which PyTorch, MKL, oneDNN, OpenBLAS and NumPy leave out instructions; elsewhere than on x86-64 they
 #: do nothing.
@@ -62,6 +64,16 @@ def outputs(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for kind in kinds for path in sorted(root.glob(kind))}
 
 
+def in_order(project: Any) -> list[str]:
+    """List the stages so that each comes behind those whose outputs it needs."""
+    made = {out: stage for stage in project.pipeline for out in project.paths(stage, "outs")}
+    needs = {
+        stage: {made[out] for out in made for dep in project.paths(stage, "deps") if f"{out}/".startswith(f"{dep}/")}
+        for stage in project.pipeline
+    }
+    return [stage for stage in TopologicalSorter(needs).static_order() if stage not in LEFT_OUT]
+
+
 def main() -> int:
     """Run the whole pipeline with each set, at once, and compare."""
     sys.path.insert(0, str(Path(__file__).parent))
@@ -70,7 +82,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         roots = {name: Path(folder) / str(place) for place, name in enumerate(SETS)}
         committed = outputs(ROOT)
-        stages = [name for name in copy_repository(roots["as it comes"]).pipeline if name not in LEFT_OUT]
+        stages = in_order(copy_repository(roots["as it comes"]))
         for name in list(SETS)[1:]:
             copy_repository(roots[name])
         running = {name: start(roots[name], name, stages) for name in SETS}
