@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from tiny_models import caught
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GPT2LMHeadModel
@@ -72,6 +73,24 @@ def test_every_word_is_one_token_and_its_prompt_five():
 
 def test_bits_per_byte_on_the_sample_are_as_recorded(train):
     assert bits_on_sample(train, load()) == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("part", ["transformer.wte.weight", "transformer.h.7.mlp.c_proj.weight"])
+def test_damaged_weights_are_noticed(train, part):
+    """Noise of a fifth of its spread in a single matrix moves the bits per byte beyond the tolerance."""
+    model = load()
+    weight = model.get_parameter(part)
+    with torch.no_grad():
+        weight += 0.2 * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+    assert abs(bits_on_sample(train, model) - RECORDED["sample_bits_per_byte"]) > TOLERANCE
+
+
+def test_weights_are_stored_in_half_precision_and_compute_in_single():
+    with safe_open(FOLDER / "model.safetensors", "pt") as file:
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118  it is no dict
+        assert "lm_head.weight" not in file.keys()  # noqa: SIM118
+    config = json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))
+    assert (config["dtype"], config["activation_function"], config["n_layer"]) == ("float32", "gelu_new", 8)
 
 
 def test_card_states_the_recorded_figures():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import InProcess, Project, digest
+from conftest import InProcess, Project, digest, remove, stages_run
 
 from stages.pipeline.command import ENDS
 from stages.pipeline.errors import UserError
@@ -194,7 +194,12 @@ def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) ->
 def start(project: Project, stage: str, temporary: str) -> subprocess.Popen:
     """Start `dvc repro --force` and wait for the stage's temporary file; drawing dots is made to take a second."""
     project.env["SECONDS_A_FIGURE"] = "0.03"
-    running = project.popen(sys.executable, "-m", "dvc", "repro", "--force", "--single-item", stage)
+    return begun(project, temporary, "--force", "--single-item", stage)
+
+
+def begun(project: Project, temporary: str, *arguments: str) -> subprocess.Popen:
+    """Start `dvc repro` and wait for a temporary file."""
+    running = project.popen(sys.executable, "-m", "dvc", "repro", *arguments)
     end = time.monotonic() + 60
     while not (project.root / temporary).exists():
         assert running.poll() is None, running.stdout.read()
@@ -222,6 +227,21 @@ def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(undrawn: Proje
     undrawn.repro()
     assert undrawn.outputs() == expected
     assert not list(undrawn.root.rglob(".*.tmp"))
+
+
+def test_killed_first_run_starts_over(undrawn: Project) -> None:
+    expected = undrawn.outputs()
+    for path in expected:
+        remove(undrawn.root / path)
+    undrawn.run("git", "rm", "-q", "--cached", "dvc.lock")
+    (undrawn.root / "dvc.lock").unlink()
+    running = begun(undrawn, STARTED[0][1])
+    for child in psutil.Process(running.pid).children(recursive=True):
+        child.kill()
+    running.communicate()
+    # In real interpreters, from their first line: what one stage needs is not there by grace of another's imports.
+    assert stages_run(undrawn.dvc("repro", cold=True).stdout)[0] == "capture"
+    assert undrawn.outputs() == expected
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals reach a process group in another way on Windows")
