@@ -94,6 +94,13 @@ def test_a_wrong_order_inside_a_fused_projection_is_refused(
         prove(*found(model_type), PROMPTS, 2)
 
 
+def test_a_wrong_number_of_heads_is_refused() -> None:
+    model, projections = found("llama")
+    wrong = [dataclasses.replace(projection, heads=8, kv_heads=8) for projection in projections]
+    with pytest.raises(UserError, match="layer 0"):
+        prove(model, wrong, PROMPTS, 2)
+
+
 def test_rotary_embedding_of_some_units_only_with_a_factor_is_proved() -> None:
     """As in Phi-4-mini: the rotated units are scaled, the others are not."""
     scaling = {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [2.0] * 6, "factor": 32.0}

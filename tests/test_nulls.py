@@ -61,8 +61,8 @@ def through(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, 
     return lambda rows: {name: rows @ w for name, w in weights.items()}
 
 
-def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0) -> dict:
-    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed))
+def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options: int) -> dict:
+    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed), **options)
     return {rung: own(values) for rung, values in found.items()}
 
 
@@ -113,6 +113,21 @@ def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None
                 assert draws["rsa", "qk", transform, "spearman"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
                 expected = COMPARISONS["cka_debiased"].score(q, v)
                 assert draws["rsa", "qv", transform, "cka_debiased"][i] == pytest.approx(expected, abs=1e-6)
+
+
+def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
+    """400 draws against rotations of the whole input, one by one; blocks of draws change nothing but the order."""
+    rng = np.random.default_rng(3)
+    x, weights = words(rng), {name: with_spectrum(0.15, rng) for name in MATRICES}
+    found = drawn(x, weights, 400, chunk=2**20)
+    brute = {"spectrum": [], "orientation": []}
+    for _ in range(400):
+        brute["orientation"].append(scores_of(x @ rotation(UNITS, rng), weights))
+        apart = {name: x @ rotation(UNITS, rng) @ w for name, w in weights.items()}
+        brute["spectrum"].append(own(observed(apart, x, RAW)))
+    for rung, loop in brute.items():
+        for names, values in found[rung].items():
+            assert ks_2samp(values, [scores[names] for scores in loop]).pvalue > 0.001, (rung, names)
 
 
 def test_an_orthogonal_projection_leaves_nothing_to_its_spectrum() -> None:

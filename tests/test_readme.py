@@ -85,6 +85,7 @@ def test_pages_of_folders_that_people_open_are_linked() -> None:
     for room in (ROOT / "stages").glob("*/__init__.py"):
         assert f"({room.parent.name})" in read("stages/README.md")
         assert room.with_name("README.md").is_file()
+    assert (ROOT / "tests/benchmarks/README.md").is_file()
 
 
 def test_lines_can_be_read_in_an_editor_and_the_first_page_is_short() -> None:
