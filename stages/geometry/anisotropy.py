@@ -63,13 +63,19 @@ def anisotropy(
 
 
 def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
-    """Return the number of the unit with the largest sum of squares over words, and its share of that of all units."""
+    """Return the number of the unit with the largest sum of squares over words, and its share of that of all units.
+
+    `vectors` are of shape (words, units).
+    """
     squares = np.square(vectors).sum(axis=0)
     return int(squares.argmax()), float(squares.max() / squares.sum())
 
 
 def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
-    """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary."""
+    """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary.
+
+    `vectors` are of shape (words, units).
+    """
     rows = directions(vectors)
     cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
     cosines -= cosines.mean()
@@ -78,7 +84,10 @@ def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
 
 
 def mean_cosine(vectors: np.ndarray) -> float:
-    r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`."""
+    r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`.
+
+    `vectors` are of shape (words, units).
+    """
     rows = directions(vectors)
     return float((np.square(rows.sum(axis=0)).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
 
@@ -86,7 +95,7 @@ def mean_cosine(vectors: np.ndarray) -> float:
 def first_component(vectors: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the largest principal component of the words, a vector of length 1, and the participation ratio of all.
 
-    From the products of words, or of units, whichever are fewer.
+    Of vectors of shape (words, units), by the products of words, or of units, whichever are fewer.
     """
     centred = deviations(vectors, -2)
     few = len(centred) < centred.shape[1]

@@ -11,7 +11,7 @@ from stages.geometry.pairs import rows_of, words_of
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    r"""Pearson correlation over the last axis, float64; the axes before it are broadcast.
+    r"""Pearson correlation over the last axis, from -1 to 1: shapes (..., n), broadcast, to float64 of shape (...).
 
     .. math:: r = \frac{\sum (x - \bar{x})(y - \bar{y})}{\sqrt{\sum (x - \bar{x})^2 \sum (y - \bar{y})^2}}
 
@@ -42,7 +42,7 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
 
 
 def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Sum the products of two arrays over their last axis; the axes before it are broadcast.
+    """Sum the products of two arrays over their last axis: shapes (..., n), broadcast, to shape (...).
 
     By einsum, not by BLAS's dot product, which wakes threads for every row: many times slower on a busy machine.
     """
@@ -50,7 +50,7 @@ def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank the last axis from 1; ties share their mean rank. Pearson's r of ranks is Spearman's."""
+    """Rank the last axis, shape (..., n), from 1; ties share their mean rank. Pearson's r of ranks is Spearman's."""
     rows = values.reshape(-1, values.shape[-1])
     order = np.argsort(rows, axis=1)
     found = np.empty(rows.shape)
@@ -66,7 +66,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def u_centred(condensed: np.ndarray) -> np.ndarray:
     r"""U-centre similarities; Pearson's r of two such matrices is their debiased centred kernel alignment.
 
-    With the diagonal of n words left out (sums over l, m leave it out too):
+    From shape (..., pairs) to float64 of the same shape. Without the diagonal of n words (sums over l, m lack it, too):
 
     .. math:: \tilde{s}_{ij} = s_{ij} - \frac{\sum_l s_{il} + \sum_l s_{lj}}{n - 2}
               + \frac{\sum_{lm} s_{lm}}{(n - 1)(n - 2)}

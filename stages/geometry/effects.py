@@ -12,7 +12,7 @@ from stages.geometry.moments import moments
 
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Return Cohen's d of pairs within against pairs across categories, in SDs; errors as of moments."""
+    """Return Cohen's d within against across categories, in SDs: (..., pairs) to (...). Errors as of moments."""
     every = moments(similarity[..., None, :])
     return moments_d(every, moments(similarity[..., None, :], within, every.centre))[..., 0]
 
@@ -23,7 +23,7 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     .. math:: \mathrm{CLES} = P(s_w > s_a) + \tfrac12 P(s_w = s_a)
               = \frac{1}{n_w n_a} \left(\sum_w \operatorname{rank}(s_w) - \frac{n_w (n_w + 1)}{2}\right)
 
-    From 0 to 1; 0.5 where categories make no difference.
+    From shape (..., pairs) to float64 of shape (...), from 0 to 1; 0.5 where categories make no difference.
 
     References
     ----------

@@ -33,8 +33,8 @@ CONSTANT = "one of its sides is constant"
 def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precision: np.dtype = DOUBLE) -> np.ndarray:
     """Return where numbers vary by more than rounding, and are finite: the one rule for all scores.
 
-    From sums of squares: about the mean (`scatter`), of the numbers as they are (`lengths`), and about the centre that
-    `scatter` was computed from (`squares`).
+    From sums of squares, all of shape (...): about the mean (`scatter`), of the numbers as they are (`lengths`), and
+    about the centre that `scatter` was computed from (`squares`).
     """
     return scatter > np.maximum(NOISE[precision] ** 2 * lengths, ROUNDING[precision] * squares)
 
@@ -183,7 +183,8 @@ def similarities(
 ) -> np.ndarray:
     """Return the similarities of geometries as `Similar.many`, in single precision where that is enough.
 
-    It is where `similar` says so, of cosines and correlations, if all of them vary enough for it, within categories,
+    Shapes (draws, words + reference words, units) become (all draws, pairs). Single precision does where `similar`
+    says so, of cosines and correlations, if all of them vary enough for it, within categories,
     across, and over all pairs. (Distances may lose more: what is subtracted there is much larger than they are.)
     """
     if similar.single and METRICS[similar.metric].bounded:
@@ -207,7 +208,10 @@ def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[s
 
 
 def named(r: Mapping[str, np.ndarray], d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
-    """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these."""
+    """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these.
+
+    From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.
+    """
     places = dict(zip(PAIRS, PLACES, strict=True))
     found = {(measure, pair): table[..., *place] for measure, table in r.items() for pair, place in places.items()}
     return found | {("d", name): d[..., place] for place, name in enumerate(names)}

@@ -79,7 +79,7 @@ def _starts(words: int) -> np.ndarray:
 
 
 def members(words: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of the two words of the pairs from `first` to before `last`, the smaller ones first.
+    """Return the positions of the two words of pairs `first` to `last` - 1, shape (pairs,), the smaller ones first.
 
     Examples
     --------

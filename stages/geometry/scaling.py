@@ -13,7 +13,7 @@ MANY_WORDS = 100
 
 
 def distances(similarity: np.ndarray, metric: MetricName) -> np.ndarray:
-    r"""Turn similarities into the Euclidean distances that they come from, float64.
+    r"""Turn similarities into the Euclidean distances that they come from: float64 of the same shape.
 
     .. math:: \delta_{ij} = \sqrt{2 (1 - s_{ij})} \text{ for cosine and correlation,} \quad
               \delta_{ij} = -s_{ij} \text{ for euclidean}

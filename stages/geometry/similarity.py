@@ -101,7 +101,7 @@ def exact_products(vectors: np.ndarray) -> np.ndarray:
 
 
 def directions(vectors: np.ndarray) -> np.ndarray:
-    """Scale vectors to length 1, in float64; one that is zero becomes NaN."""
+    """Scale vectors, shape (..., units), to length 1, in float64; one that is zero becomes NaN."""
     vectors = np.asarray(vectors, dtype=np.float64)
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.where(norms, norms, np.nan)
@@ -170,7 +170,7 @@ class Similar:
 
 
 def dissimilarity(similarity: np.ndarray, metric: MetricName) -> np.ndarray:
-    r"""Turn similarities into dissimilarities, which are 0 for vectors that are the same to the metric.
+    r"""Turn similarities into dissimilarities of the same shape, 0 for vectors that are the same to the metric.
 
     .. math:: d_{ij} = 1 - s_{ij} \text{ for cosine and correlation,} \quad d_{ij} = -s_{ij} \text{ for euclidean}
 

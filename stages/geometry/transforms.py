@@ -17,7 +17,7 @@ ROUNDING = 1e-14
 
 
 def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = None) -> np.ndarray:
-    """Subtract the mean over an axis, of the vectors themselves or of a reference.
+    """Subtract the mean over an axis, of the vectors themselves or of a reference; float64 of the vectors' shape.
 
     What rounding alone leaves is set to 0: as a direction it would be noise.
     """
@@ -30,12 +30,12 @@ def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = No
 
 
 def none(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Leave the vectors as they are, whatever the reference."""
+    """Leave the vectors as they are, whatever the reference; shapes as `Transform.apply`."""
     return vectors
 
 
 def center(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    r"""Take away each unit's mean over the reference words.
+    r"""Take away each unit's mean over the reference words; shapes as `Transform.apply`.
 
     .. math:: y_{iu} = x_{iu} - \bar{x}_u
 
@@ -51,6 +51,8 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     r"""Take away each unit's mean over the reference words, at least two, and divide by its SD (n - 1) over them.
 
     .. math:: y_{iu} = \frac{x_{iu} - \bar{x}_u}{s_u}
+
+    Shapes as `Transform.apply`.
 
     Every unit then counts alike. A unit that does not vary over the reference (up to the rounding of float32) has no
     z-score and is set to 0. The result does not change when units are shifted or scaled, each on its own, in both.
