@@ -139,7 +139,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Pass], None]) -> No
 def test_one_whole_prompt_is_enough_to_refuse_a_faster_way(
     model: GPT2Model, prompts: Prompts, activations: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Further sentences are held against one; where packs leak into each other it must notice."""
+    """Further sentences are checked on one; where packs leak into each other it must notice."""
     arguments = model, find_projections(model), prompts, [4], [len(prompts.ids) - 1]
     found, way, refused = caught(*arguments)
     assert (way, refused) == ("packed", {})

@@ -243,7 +243,7 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
         sentences = [own[f"attn_1_{name}"][:, position], *further[f"attn_1_{name}"].reshape(8, 6, -1)]
         units = [rows / np.linalg.norm(rows.astype(float), axis=1, keepdims=True) for rows in sentences]
         np.testing.assert_allclose(mean[name][1], np.mean([condense(u @ u.T) for u in units], axis=0), atol=1e-6)
-    # Nulls are made of the prompt's own sentence, and so is what they are held against.
+    # Nulls are made of the prompt's own sentence, and so is what they are compared with.
     tiny_stage.log_of("nulls")
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
 

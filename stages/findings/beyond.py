@@ -9,7 +9,7 @@ from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.geometry.transforms import TRANSFORMS
 
-#: In the place of a transform and of a comparison, of a matrix or pair: all of them.
+#: Instead of a transform and of a comparison, of a matrix or pair: all of them.
 EVERY = "every"
 #: What is asked, by measure: the rungs that it is compared with.
 ASKED = {

@@ -100,7 +100,7 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
 class Comparison:
     """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
-    All of them are held against the nulls; scores within and across categories, tests, intervals and controls are
+    All of them are compared with the nulls; scores within and across categories, tests, intervals and controls are
     Pearson's r of the similarities themselves.
     """
 

@@ -123,7 +123,7 @@ def capture_sentences(
 
     Parameters and errors are those of `capture`, but arrays are of shape (sentences × words, 1, units), and `way` is
     how other prompts of these words were divided into passes. A faster way that has held there, or in the sentence
-    before, is held against one whole prompt, not three. Returns how each sentence's prompts were divided.
+    before, is checked on one whole prompt, not three. Returns how each sentence's prompts were divided.
     """
     found: dict[str, str] = {}
     for place, (name, prompts) in enumerate(sentences.items()):

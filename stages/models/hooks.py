@@ -33,7 +33,7 @@ def hooked(projections: Sequence[Projection], receive: Receive) -> Iterator[None
         uses = cycle(places)
 
         def caught(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            # No return value: torch would put it in the place of the module's output.
+            # No return value: torch would put it instead of the module's output.
             layer, parts = next(uses), {"x": inputs[0]} if name == "x" else projection.split(name, output)
             for part, tensor in parts.items():
                 added = projection.layout.biases.get(part)

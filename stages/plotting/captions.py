@@ -11,7 +11,7 @@ from stages.plotting.names import number
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
-#: In `metrics/verdicts.csv`, in the place of a name, a transform or a comparison: all of them.
+#: In `metrics/verdicts.csv`, instead of a name, a transform or a comparison: all of them.
 EVERY = "every"
 
 

@@ -86,7 +86,7 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
     counted = f"{queries} heads" if keys == queries else f"{queries} heads of Q, {keys} of K and V"
     null = "; null: a head's own spectrum in random directions"
     if biased:
-        null = " (not held against their nulls, which have no bias)"
+        null = " (not compared with their nulls, which have no bias)"
     figure.suptitle(counted + (null if nulls else ""), fontsize=11)
     return figure
 

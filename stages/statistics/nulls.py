@@ -2,7 +2,7 @@ r"""A ladder of nulls: what shared input, spectrum, shared directions, alignment
 
 Q, K and V are linear maps of one vector, the layer's input x. The rungs, from what any map gives to what was captured:
 
-- ``gaussian``: :math:`x G`, an independent Gaussian matrix in the place of each projection;
+- ``gaussian``: :math:`x G`, an independent Gaussian matrix instead of each projection;
 - ``spectrum``: :math:`x R_Q W_Q, x R_K W_K, x R_V W_V` with independent random rotations: the trained singular values,
   no orientation;
 - ``orientation``: :math:`x R W_Q, x R W_K, x R W_V` with one rotation: what the projections share with each other;

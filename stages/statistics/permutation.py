@@ -1,7 +1,7 @@
 r"""Permutation tests whose unit is the word: pairs that share a word are not independent observations.
 
 Words (`permute_words`, a Mantel test) or category labels (`permute_labels`) are permuted, the same permutations for
-every layer, and a correlation r over pairs is held against those of P permutations :math:`\pi`:
+every layer, and a correlation r over pairs is compared with those of P permutations :math:`\pi`:
 
 .. math:: r_\pi = \operatorname{corr}_{i<j}\left(a_{ij},\; b_{\pi(i)\pi(j)}\right), \qquad
           p = \frac{1 + \#\{\pi : r_\pi \ge r\}}{1 + P}
@@ -40,7 +40,7 @@ CHUNK = 2**21
 FEWEST = 128
 
 #: Orders of the words of either side, shapes (R, words) and (C, words): which word takes each place. All of one are
-#: held against all of the other; the first of both leaves the words as they are.
+#: compared with all of the other; the first of both leaves the words as they are.
 Orders = tuple[np.ndarray, np.ndarray]
 
 
@@ -102,7 +102,7 @@ def permute_labels(
 
     .. math:: d = r \sqrt{\frac{(1/n_w + 1/n_a)(n_w + n_a - 2)}{1 - r^2}}
 
-    With ranks in the place of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
+    With ranks instead of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
     doi:10.1111/j.1442-9993.1993.tb00438.x). Parameters and errors as `permute_words`; ``d`` by matrix: ``value``
     (Cohen's d), ``p`` and ``p_familywise``.
     """

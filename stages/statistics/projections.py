@@ -18,7 +18,7 @@ def project(root: np.ndarray, width: int, draws: int, rng: np.random.Generator) 
 
     With independent standard normal entries in W, the columns of x W are independent and normal with covariance
     :math:`x x^\top`. So :math:`L Z`, Z standard normal, has the same distribution: words × words times words × width
-    numbers in the place of words × units times units × width. In the precision of `root`.
+    numbers instead of words × units times units × width. In the precision of `root`.
 
     References
     ----------
