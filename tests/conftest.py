@@ -35,8 +35,9 @@ def subject() -> Path:
     if "TESTS_SUBJECT" not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="subject"))
         root = str(folder / "repository")
-        if subprocess.run(["git", "clone", "-qn", str(WORKSPACE), root], capture_output=True).returncode:
-            pytest.exit("the tests need a commit: git init && git add -A && git commit -m start", 1)
+        cloned = subprocess.run(["git", "clone", "-qn", str(WORKSPACE), root], capture_output=True).returncode == 0
+        if not cloned or subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True).returncode:
+            sys.exit("the tests need a commit: git init && git add -A && git commit -m start")
         from_workspace = (f"--git-dir={root}/.git", f"--work-tree={WORKSPACE}", "-C", str(WORKSPACE))
         kept = [f":(exclude,glob){pattern}" for pattern in OF_THE_COMMIT]
         for command in (

@@ -140,11 +140,11 @@ def test_revisions_experiments_and_files(tiny: Project) -> None:
     assert "plots/compare" not in tiny.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     remove(tiny.root / ".dvc/cache/files/md5")
     unknown = "compare: {} is neither a file nor a Git revision or experiment"
-    for name in ("nosuch", "HEAD:params.yaml", "HEAD"):
-        done = call(tiny, "first", name)
+    for name in ("nosuch", "HEAD:params.yaml", "HEAD", ""):
+        done = call(tiny, *(("first", name) if name else ("", "")))
         assert done.returncode == 1
         gone = "compare: data/similarity.safetensors of HEAD is neither in DVC's cache nor in a remote"
-        assert done.stderr.startswith(gone if name == "HEAD" else unknown.format(name))
+        assert done.stderr.startswith(gone if name == "HEAD" else unknown.format(name or "an empty name"))
 
 
 def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, InProcess, Project
+from torch import nn
 
 from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import Tensors
@@ -65,6 +66,12 @@ ACTIVATIONS, SIMILARITY = "data/activations.safetensors", "data/similarity.safet
 MISTAKES = [
     ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
     ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
+    ("check", setting(words_file="data"), "words_file: data is a folder or a pipe, not a file"),
+    (
+        "check",
+        setting(words_file="plots/../data/word_list.csv"),
+        "word_list.csv is what this stage writes: name",
+    ),
     ("check", both(replaced("own.csv", "a\n"), setting(words_file="own.csv")), "own.csv, line 1: no column word: the"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
     ("capture", spread({"gpu": "1GB"}), "model.max_memory: there is no device gpu on this machine, which has "),
@@ -143,11 +150,29 @@ def test_activations_that_are_not_finite_are_not_written(tiny_stage: InProcess, 
     assert tiny_stage.project.outputs() == before
 
 
-def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, spoil: Callable) -> None:
-    spoil(lambda model: model.h[1].attn.c_attn.weight.data[:, 16:32].fill_(0))
-    assert tiny_stage.run("capture")[0] == 0
-    told = "a vector is zero, and has no direction to compare; euclidean distances need none"
-    assert tiny_stage.run("similarity") == (1, f"\nsimilarity: layer 1: k: {told}\n")
+@pytest.mark.parametrize(
+    ("bias", "stages", "told"),
+    [
+        (
+            0,
+            ("sentences", "similarity"),
+            "k: a vector is zero, and has no direction to compare; euclidean distances need",
+        ),
+        (1, ("sentences", "rsa"), "a correlation is undefined: K does not vary; are its weights damaged?"),
+    ],
+)
+def test_a_layer_of_zeros_is_named_with_its_matrix(
+    tiny_stage: InProcess, spoil: Callable, bias: int, stages: tuple[str, str], told: str
+) -> None:
+    def empty(attention: nn.Module) -> None:
+        attention.c_attn.weight.data[:, 16:32] = 0
+        attention.c_attn.bias.data[16:32] = bias
+
+    spoil(lambda model: empty(model.h[1].attn))
+    tiny_stage.log_of("capture", *(["similarity"] if bias else []))
+    for stage in stages:
+        code, said = tiny_stage.run(stage)
+        assert (code, said[: len(told) + len(stage) + 12]) == (1, f"\n{stage}: layer 1: {told}")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
@@ -245,6 +270,17 @@ def test_help_says_what_a_stage_does_and_touches(tiny: Project, stage: str) -> N
         assert path in said
     assert "${" not in said
     assert ("the words_file" in said) == (stage == "check")
+
+
+def test_tests_without_a_commit_say_so(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests", tmp_path / "tests")
+    env = {name: value for name, value in os.environ.items() if name != "TESTS_SUBJECT"}
+    for prepare in (["git", "--version"], ["git", "init", "-q"]):
+        subprocess.run(prepare, cwd=tmp_path, check=True, capture_output=True)
+        command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_pairs.py")
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        told = "the tests need a commit: git init && git add -A && git commit -m start\n"
+        assert (done.returncode, done.stderr) == (1, told)
 
 
 def test_an_unknown_option_and_another_folder_are_refused(tiny: Project) -> None:

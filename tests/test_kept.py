@@ -34,6 +34,12 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny: Project) -
         for column, values in full[measure, of, "none", "pearson", rung].items():
             np.testing.assert_array_equal(cells[column], values)
     assert {names[0] for names in one.nulls} == {"rsa", "d"}
+    before = {path: path.read_bytes() for path in (tiny.root / FOLDER).rglob("*.*")}
+    for name in ("tiny-3", "tiny-4"):  # as on a disk that is full
+        keeping = f"ulimit -f 1; exec {sys.executable} -m stages.compare --keep {name}"
+        done = tiny.run("sh", "-c", keeping, check=False)
+        assert (done.returncode, done.stderr) == (1, "compare: File too large\n")
+        assert {path: path.read_bytes() for path in (tiny.root / FOLDER).rglob("*.*")} == before
     tiny.set(nulls__enabled=False)
     assert set(tiny.repro()) >= {"claims", "figures", "report"}
     (row,) = pd.read_csv(tiny.root / "metrics/models.csv").to_dict("records")
