@@ -75,7 +75,12 @@ def profile(
 def dashed(axis: Axes, ends: Iterable[np.ndarray]) -> None:
     """Draw where random maps lie: the ends of a range, shape (layers,) each."""
     for end in ends:
-        axis.plot(end, color="grey", linestyle="--", zorder=1)
+        axis.plot(end, lone(end), color="grey", linestyle="--", zorder=1)
+
+
+def lone(values: np.ndarray) -> str:
+    """Return the marker without which a line over a single layer is not seen."""
+    return "_" if len(values) == 1 else ""
 
 
 def marker_size(layers: int) -> int:

@@ -75,7 +75,8 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
                 null, different = nulls[HEADS[name]], _different(scores[name])
                 beyond = {"^": scores[name] > null["high"], "v": scores[name] < null["low"]}
                 for marker, there in beyond.items():
-                    _mark(axis, *np.nonzero(there), marker, 0.5)
+                    if there.any():
+                        _mark(axis, *np.nonzero(there), marker, 0.5)
                 title.append("{} above their null, {} below".format(*(b[:, different].sum() for b in beyond.values())))
             axis.set_title("\n".join(title), fontsize=11)
             number_layers(axis.xaxis, layers)
