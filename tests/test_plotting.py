@@ -386,7 +386,7 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
         assert axes.images[0].origin == "lower"
         ring = np.unravel_index(scores[name].argmax(), (5, 3))
         assert all((line.get_xdata()[0], line.get_ydata()[0]) == ring for line in axes.lines[:2])
-        assert [line.get_marker() for line in axes.lines] == ["o", "o"] + ["^", "^"] * (scores[name] > 0.97).any()
+        assert [line.get_marker() for line in axes.lines] == ["o"] * 2 + ["^"] * int(2 * (scores[name] > 0.97).any())
         for line in axes.lines[2:]:
             np.testing.assert_array_equal(line.get_data(), np.argwhere(scores[name] > 0.97).T)
     assert [{axes.images[0].get_clim()[1] for axes in row} for row in (panels[:3], panels[3:])] == [{3.2}, {1.0}]
