@@ -2,7 +2,7 @@
 
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
-from stages.models.capture import biases, capture, capture_sentences, shapes
+from stages.models.capture import biases, capture, capture_sentences, embeddings, shapes
 from stages.models.load import load_chosen
 from stages.models.passes import most_tokens
 from stages.models.projections import describe, find_projections, overview
@@ -39,13 +39,14 @@ def main(stage: Stage) -> None:
 
     def catch(path: str, prompts: Prompts | None) -> str:
         sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        sizes |= {name: bias.shape for name, bias in added.items() if prompts}
+        whole = {**added, **embeddings(model, prompts)} if prompts else {}
+        sizes |= {name: values.shape for name, values in whole.items()}
         with TensorWriter(stage.output(path), sizes, record) as file:
             if not prompts:
                 return ""
             way, refused = capture(model, projections, prompts, file.write, positions)
-            for name, bias in added.items():
-                file.write(name, 0, bias)
+            for name, values in whole.items():
+                file.write(name, 0, values)
         first = f"attn_{projections[0].layer}_q"
         told = f"prompts {way}", f"{first:18} {sizes[first]} (words, tokens, units)"
         print(*(f"prompts not {name}: {why}" for name, why in refused.items()), *told, sep="\n")

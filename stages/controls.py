@@ -1,6 +1,7 @@
 """Compare RSA and separability with those of the input and with other choices of transform and comparison."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, WITH_INPUT, Scores
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import Similar
+from stages.geometry.similarity import METRICS, Similar
 from stages.geometry.transforms import TRANSFORMS
 from stages.pipeline.progress import BLOCK, blocks, join, progress
 from stages.pipeline.stage import Stage, run
@@ -58,7 +59,7 @@ def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], met
         similar = Similar(len(categories), metric, transform)
         similarity = {name: similar(vectors[name]) for name in MATRICES}
         for comparison, measure in RSA_BY.items():
-            scores = pairwise(similarity, COMPARISONS[comparison].features)
+            scores = pairwise(similarity, partial(COMPARISONS[comparison].features, own=METRICS[metric].own))
             found |= {(measure, pair, transform): {"value": score} for pair, score in scores.items()}
         found |= {("d", name, transform): {"value": cohens_d(values, within)} for name, values in similarity.items()}
     return found

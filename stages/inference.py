@@ -14,7 +14,7 @@ from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.amounts import MANY, amount
-from stages.statistics.bootstrap import bootstrap, resample_words
+from stages.statistics.bootstrap import bootstrap, of_the_post, resample_words
 from stages.statistics.permutation import draw_orders, permute_labels, permute_words
 from stages.statistics.seeds import stream
 
@@ -37,7 +37,7 @@ def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: 
     resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories), chosen.alpha)
     counts, redrawn = resample_words(categories, resamples, stream(chosen.seed, "bootstrap"))
     print(f"bootstrap: {resamples} resamples, {redrawn} without three pairs of a kind drawn again")
-    return bootstrap(similarity, categories, counts, chosen.alpha, progress=progress("bootstrap"))
+    return bootstrap(similarity, categories, counts, chosen.alpha, later=of_the_post, progress=progress("bootstrap"))
 
 
 def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:

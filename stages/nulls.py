@@ -45,7 +45,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     draws = amount("nulls.draws", chosen.draws, words, alpha)
     single = amount("nulls.precision", chosen.precision, words) == "single"
     similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
-    others = [name for name in COMPARISONS if name != "pearson" and words <= MOST_WORDS]
+    others = [name for name in COMPARISONS if name != "pearson" and COMPARISONS[name].nulls and words <= MOST_WORDS]
     choices, own = Choices(similar, others, within), record["transform"]
     rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"))
     work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)

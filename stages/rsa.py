@@ -11,13 +11,14 @@ from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import within_category
+from stages.geometry.similarity import METRICS
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    features = COMPARISONS[stage.settings.rsa.comparison].features
     tensors = Tensors(stage.input("data/similarity.safetensors"))
+    features = partial(COMPARISONS[stage.settings.rsa.comparison].features, own=METRICS[tensors.record["metric"]].own)
     compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
     layers = layers_of(tensors, MATRICES)
     columns = stack(each_layer("rsa", compare, layers))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at, vectors_in_sentences
+from stages.artefacts.activations import embedding_similarity, vectors_at, vectors_in_sentences
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer
 from stages.artefacts.schema import OFF
@@ -46,13 +46,18 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     draws = draw(categories, len(names), resamples, inference.seed)
     statistics = partial(two_way, categories=categories, draws=draws, alpha=inference.alpha)
     singly = partial(by_sentence, within=within_category(categories), names=names)
-    work = partial(of_layer, compare=Similar(len(words), **choices), asked=(statistics, singly))
+    similar = Similar(len(words), **choices)
+    work = partial(of_layer, compare=similar, asked=(statistics, singly))
     averaged = WITH_INPUT if chosen.average_sentences else ()
+    first = embedding_similarity(similar, activations, reference) if averaged else {}
     shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
+    shapes |= {name: values.shape for name, values in first.items()}
     record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
     record = {**record, **vectors.record, "sentences": names} if averaged else {}
     scores = []
     with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
+        for name, values in first.items():
+            file.write(name, 0, values)
         for place, (found, mean) in enumerate(each_layer("sentences", work, vectors)):
             scores.append(found)
             for name in averaged:

@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 
-from stages.artefacts.activations import find_position, vectors_at_target
+from stages.artefacts.activations import embedding_similarity, find_position, vectors_at_target
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer, each_matrix
 from stages.artefacts.tensors import Tensors, TensorWriter
@@ -35,13 +35,17 @@ def main(stage: Stage) -> None:
         raise UserError(
             f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: {other}"
         )
+    similar, reference = Similar(len(words), **choices), Tensors(stage.input("data/reference.safetensors"))
+    first = embedding_similarity(similar, activations, reference)
     shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+    shapes |= {name: values.shape for name, values in first.items()}
     record = {"words": words, "categories": captured["categories"], **choices}
     record |= {"target": position, "word_position": word, **vectors.record}
     # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
     with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
-        compare = each_matrix(Similar(len(words), **choices))
-        for layer, found in enumerate(each_layer("similarity", compare, vectors)):
+        for name, values in first.items():
+            file.write(name, 0, values)
+        for layer, found in enumerate(each_layer("similarity", each_matrix(similar), vectors)):
             for name, values in found.items():
                 file.write(name, layer, values[None])
 

@@ -7,6 +7,7 @@ import gc
 import hashlib
 import importlib
 import json
+import operator
 import os
 import re
 import shutil
@@ -162,11 +163,14 @@ class Project:
     def params(self) -> dict:
         return parse((self.root / "params.yaml").read_text(encoding="utf-8"))
 
+    def setting(self, key: str) -> object:
+        return functools.reduce(operator.getitem, key.split("."), self.params)
+
     def paths(self, stage: str, kind: str) -> list[str]:
         """List the deps or outs of a stage, the files that settings name among them."""
         entries = self.pipeline[stage].get(kind, [])
         listed = [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
-        return list(dict.fromkeys(re.sub(r"^\$\{(\w+)\}$", lambda key: self.params[key[1]], path) for path in listed))
+        return list(dict.fromkeys(re.sub(r"^\$\{(.+)\}$", lambda key: self.setting(key[1]), path) for path in listed))
 
     def outputs(self) -> dict[str, str | None]:
         """Digest every output of every stage; None where there is none."""

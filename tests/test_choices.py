@@ -134,4 +134,4 @@ def test_what_the_readme_adds_runs_through_the_pipeline(tiny: Project) -> None:
     drawn = tables["nulls"].query("measure == 'rsa' and rung == 'spectrum'").groupby(["transform", "comparison"])
     assert len(drawn) == 4 * 4
     page = (tiny.root / "plots/report.html").read_text(encoding="utf-8")
-    assert all(said in page for said in ("Angular similarity", "quadrant correlation", "without their main direction"))
+    assert all(said in page for said in ("Angular similarity", "quadrant r", "without their main direction"))

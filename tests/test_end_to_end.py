@@ -7,6 +7,7 @@ import pytest
 from conftest import ROOT, Project, digest
 from PIL import Image
 from safetensors.numpy import load_file
+from scipy.spatial.distance import pdist
 
 from stages.artefacts.files import read_json
 from stages.artefacts.tensors import Tensors
@@ -56,9 +57,12 @@ def test_every_head_equals_the_oracle(embedded: Project, expected: dict) -> None
 
 def test_similarities_equal_the_oracle_in_scipys_order(embedded: Project, expected: dict) -> None:
     found = load_file(embedded.root / "data/similarity.safetensors")
-    assert set(found) == set("qkvx")
+    assert set(found) == {*"qkvx", "embedding"}
+    tokens = read_json(embedded.root / "data/capture.json")["token_ids"]
+    weights = load_file(embedded.root / "data/models/gpt2-mini/model.safetensors")["transformer.wte.weight"]
+    own = {"embedding": [1 - pdist(weights[[ids[-1] for ids in tokens]].astype(float), "cosine")]}
     for name, values in found.items():
-        np.testing.assert_allclose(values, np.stack(expected["similarity"][name]), atol=1e-6)
+        np.testing.assert_allclose(values, np.stack((expected["similarity"] | own)[name]), atol=1e-6)
 
 
 def test_context_file_holds_the_context_token(embedded: Project) -> None:

@@ -189,7 +189,7 @@ def test_the_same_bytes_every_time(tiny_stage: InProcess) -> None:
 
 def test_stages_that_are_switched_off_are_named(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     draw_only()
-    sections = ("inference", "nulls", "controls", "heads", "sentences")
+    sections = ("inference", "nulls", "controls", "heads", "sentences", "rdms")
     tiny_stage.project.set(**{f"{section}__enabled": False for section in sections})
     tiny_stage.log_of("check", *sections, "claims", "figures", "report")
     page = read_page(tiny_stage.project)
@@ -197,7 +197,7 @@ def test_stages_that_are_switched_off_are_named(tiny_stage: InProcess, draw_only
         assert f"Not computed: {setting}.enabled is false" in page.said
         assert f"dvc exp run --temp -S {setting}.enabled=true" in page.said
     entries = {name: entry.table for name, entry in figures().items() if entry.table}
-    assert len(entries) == 5
+    assert len(entries) == 6
     for name, table in entries.items():
         assert page.captions[name] == f"Not computed: {table}.enabled is false."
     assert "intervals" not in page.said.split("Over layers", 2)[-1].split("Figures", 1)[0]

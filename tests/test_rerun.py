@@ -38,6 +38,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
     "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
     "`inference.seed`": [lambda p: p.set(inference__seed=1)],
+    "`rdms.candidates`": [lambda p: p.set(rdms__candidates={"letters": "spelling"})],
     "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
     "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=60)],
     "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],

@@ -173,7 +173,7 @@ def test_all_mistakes_are_named_up_to_five(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("focus_layer: 1\n", encoding="utf-8")
     with pytest.raises(UserError) as error:
         load(tmp_path / "params.yaml")
-    assert str(error.value).splitlines()[5:] == ["and 9 more"]
+    assert str(error.value).splitlines()[5:] == ["and 10 more"]
 
 
 @pytest.mark.parametrize(

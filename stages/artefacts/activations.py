@@ -1,12 +1,12 @@
 """What the captured files hold at one token: the words' vectors, those of the reference words, the biases."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from stages.artefacts.layerwise import Layers
 from stages.artefacts.tensors import Tensors
-from stages.geometry.names import MATRICES, WITH_INPUT
+from stages.geometry.names import EMBEDDING, MATRICES, WITH_INPUT
 from stages.pipeline.errors import UserError
 from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
@@ -64,9 +64,24 @@ def vectors_at(
     return Layers(numbers, read)
 
 
+def embedding_similarity(
+    compare: Callable[[np.ndarray], np.ndarray], activations: Tensors, reference: Tensors
+) -> dict[str, np.ndarray]:
+    """Return the similarities of the model's own vectors of the words, shape (1, pairs), by name, if it has any.
+
+    `compare` takes vectors of the words and, behind them, of the reference words.
+    """
+    files = [file for file in (activations, reference) if EMBEDDING in file.names]
+    try:
+        return {EMBEDDING: compare(np.concatenate([file[EMBEDDING][:] for file in files])[None])} if files else {}
+    except FloatingPointError as error:
+        print(f"no similarities of the input embeddings: {error}")
+        return {}
+
+
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
-    numbers = sorted({int(name.split("_")[1]) for name in activations.names})
+    numbers = sorted({int(name.split("_")[1]) for name in activations.names if name != EMBEDDING})
     return numbers or [activations.record["layers"]]  # raises the error that this is another file
 
 

@@ -23,8 +23,11 @@ def rounded(values: Any) -> Any:
 
 
 @contextmanager
-def readable(path: Path, kind: str) -> Iterator[None]:
-    """Raise a `UserError` in plain words where a file is missing, cut short or not what it should be."""
+def readable(path: Path, kind: str, setting: str = "") -> Iterator[None]:
+    """Raise a `UserError` in plain words where a file is missing, cut short or not what it should be.
+
+    A file that a `setting` names is the user's, and is not to be deleted.
+    """
     try:
         yield
     except (SafetensorError, ValueError, KeyError, OSError) as error:
@@ -33,7 +36,9 @@ def readable(path: Path, kind: str) -> Iterator[None]:
         if path.is_dir() or not os.access(path, os.R_OK):  # safetensors says of both that there is no file
             why = "it is a folder" if path.is_dir() else "this user may not read it"
             raise UserError(f"{path} cannot be read: {why}") from None
-        reason = (str(error).strip("'") or type(error).__name__).splitlines()[0]
+        reason = (str(error.args[0] if isinstance(error, KeyError) else error) or type(error).__name__).splitlines()[0]
+        if setting:
+            raise UserError(f"{setting}: {path} is no {kind}: {reason}") from None
         raise UserError(
             f"{path} is cut short or not a {kind} of this pipeline ({reason}):\ndelete it and run `dvc repro`"
         ) from None

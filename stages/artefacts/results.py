@@ -53,7 +53,8 @@ class Results:
 
     Attributes
     ----------
-    correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, anisotropy
+    correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, \
+    anisotropy, rdms
         The tables of these names in `metrics/`, as in `stages.artefacts.tables`; ``null_choices`` is `nulls.csv`.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
@@ -65,6 +66,7 @@ class Results:
     inference, robustness, heads = _table("inference"), _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences, influence, anisotropy = _table("sentences"), _table("influence"), _table("anisotropy")
+    rdms = _table("rdms")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
     #: The runs of other models in `metrics/models/`.
     kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))

@@ -68,6 +68,8 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
 RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
+#: Measures of `rdms.csv` that have no test.
+UNTESTED = ("unique *", "explained *", "shared *", "rsa_*")
 DRAWN: Mapping[str, Any] = {
     "switch": "nulls.enabled",
     "inapplicable": "the model's Q, K and V are no linear maps of their input",
@@ -81,9 +83,12 @@ TABLES = {
         (*MATRICES, *(f"{n}_{k}_{s}" for n in MATRICES for k in ("within", "across") for s in ("mean", "sd"))),
         wide=True,
     ),
-    "inference.csv": Table(TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "cles *"), NOT_APPLICABLE)),
+    "inference.csv": Table(
+        TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "d_*", "cles *"), NOT_APPLICABLE)
+    ),
     "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
     "robustness.csv": Table(switch="controls.enabled", names=("transform",)),
+    "rdms.csv": Table(TESTED, "rdms.enabled", names=("rdm",), empty=dict.fromkeys(UNTESTED, NOT_APPLICABLE)),
     "heads.csv": Table(switch="heads.enabled", places=("layer", "head"), empty={"*": UNDEFINED}),
     "nulls.csv": Table(
         TESTED,

@@ -1,5 +1,7 @@
 """Compare two captured runs: RSA of every layer of A with every layer of B, for Q, K and V.
 
+With --matrix embedding: of their input embeddings, of the words alone.
+
 A and B are each a file data/similarity.safetensors of a run, or a Git revision or DVC experiment of this repository
 whose similarities are in DVC's cache or in a remote. Words are matched by name.
 
@@ -10,7 +12,7 @@ metrics/models/NAME, and the next `dvc repro` shows it among other models.
 
 from pathlib import Path
 
-from stages.geometry.names import MATRICES
+from stages.geometry.names import EMBEDDING, INPUT, MATRICES
 from stages.pipeline.command import parser, plain_errors
 
 
@@ -19,7 +21,9 @@ def main() -> None:
     options = parser("compare", __doc__)
     options.add_argument("A", nargs="?", help="data/similarity.safetensors, HEAD~1, the name of an experiment, ...")
     options.add_argument("B", nargs="?", help="likewise")
-    options.add_argument("--matrix", choices=MATRICES, nargs="+", default=MATRICES, help="default: all")
+    options.add_argument(
+        "--matrix", choices=(*MATRICES, INPUT, EMBEDDING), nargs="+", default=MATRICES, help="default: q k v"
+    )
     options.add_argument("--out", type=Path, default=Path("plots/compare"), help="folder; default: plots/compare")
     options.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the figure; default: dark")
     options.add_argument("--figure", metavar="FILE.png", type=Path, help="without A and B: draw all experiments")
@@ -27,6 +31,8 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.A and not chosen.B:
         options.error("give two runs to compare, or none to list the experiments")
+    if EMBEDDING in chosen.matrix and len(chosen.matrix) > 1:
+        options.error("--matrix embedding, which has no layers, goes alone")
     if chosen.figure and (chosen.A or chosen.figure.suffix.lower() != ".png"):
         options.error("--figure FILE.png shows all experiments: give no runs, and a name that ends with .png")
     if chosen.keep is not None and chosen.A:

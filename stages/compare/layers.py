@@ -9,6 +9,7 @@ import pandas as pd
 from stages.artefacts.files import rounded
 from stages.artefacts.runs import Run, open_run
 from stages.geometry.comparison import every_layer
+from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import choose_words
 from stages.pipeline.command import print_table, writing
 from stages.pipeline.errors import UserError
@@ -20,9 +21,15 @@ FEWEST_WORDS = 4
 
 
 def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
-    """Compare runs `a` and `b`: print a table, write `compare.csv` and `compare.png` to `out`."""
+    """Compare runs `a` and `b`: print a table, write `compare.csv` and `compare.png` to `out`.
+
+    Of embeddings, which have no layers, it prints one number.
+    """
     with open_run(a) as first, open_run(b) as second:
         chosen = match(first, second)
+        for run, name in ((run, name) for run in (first, second) for name in matrices):
+            if name not in run.similarity.names:
+                raise UserError(f"{run.name} holds no {name}: its model has none, or the run is older")
         rsa = {
             name: every_layer(
                 *(choose_words(run.similarity[name][:], len(run.record["words"]), words) for run, words in chosen)
@@ -30,6 +37,9 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
             for name in matrices
         }
         layers = first.layers, second.layers
+    if EMBEDDING in matrices:
+        print(f"RSA of the input embeddings: {rsa[EMBEDDING].item():.2f}")
+        return
     show(rsa, *layers)
     with writing(f"--out {out}:"):
         rows = pd.MultiIndex.from_product(layers, names=["layer_a", "layer_b"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.geometry.moments import CONSTANT, moments, varies
 from stages.geometry.names import MATRICES, PAIRS, ComparisonName
-from stages.geometry.pairs import rows_of, words_of
+from stages.geometry.pairs import rows_of, square, words_of
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -49,8 +49,11 @@ def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.einsum("...n,...n->...", first, second)
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Rank the last axis, shape (..., n), from 1; ties share their mean rank. Pearson's r of ranks is Spearman's."""
+def ranks(values: np.ndarray, own: float = 1.0) -> np.ndarray:
+    """Rank the last axis, shape (..., n), from 1; ties share their mean rank. Pearson's r of ranks is Spearman's.
+
+    Without ties, as among similarities, it is rsatoolbox's ρ-a, too.
+    """
     rows = values.reshape(-1, values.shape[-1])
     order = np.argsort(rows, axis=1)
     found = np.empty(rows.shape)
@@ -63,7 +66,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
     return found.reshape(values.shape)
 
 
-def u_centred(condensed: np.ndarray) -> np.ndarray:
+def u_centred(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
     r"""U-centre similarities; Pearson's r of two such matrices is their debiased centred kernel alignment.
 
     From shape (..., pairs) to float64 of the same shape. Without the diagonal of n words (sums over l, m lack it, too):
@@ -96,16 +99,42 @@ def u_centred(condensed: np.ndarray) -> np.ndarray:
     return centred
 
 
+def whitened(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
+    r"""Centre rows and columns of similarity matrices: Pearson's r of two of them is their whitened cosine.
+
+    From shape (..., pairs) to (..., words²), with a word's similarity with itself, `own`, on the diagonal:
+
+    .. math:: K = H S H, \qquad H = I - \tfrac{1}{n} 1 1^\top
+
+    Dissimilarities of pairs that share a word have errors in common. The cosine that allows for them,
+    :math:`d_a^\top V^{-1} d_b` over the root of both norms, with V their covariance where words are noisy alike and
+    independently, is that of :math:`K_a` and :math:`K_b`: linear CKA, with the diagonal. Entries of K sum to 0, so that
+    this cosine is their correlation.
+
+    References
+    ----------
+    Diedrichsen, J. et al. (2021), arXiv:2007.02789.
+    """
+    matrices = square(np.asarray(condensed, dtype=np.float64), own)
+    rows = matrices.mean(axis=-1, keepdims=True)
+    centred = matrices - rows - rows.swapaxes(-1, -2) + rows.mean(axis=-2, keepdims=True)
+    return centred.reshape(*condensed.shape[:-1], -1)
+
+
+def whitened_about_mean(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
+    """Return `whitened` of similarities less their mean: Pearson's r of two is their whitened correlation."""
+    return whitened(condensed - condensed.mean(axis=-1, keepdims=True), 0.0)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
-    All of them are compared with the nulls; scores within and across categories, tests, intervals and controls are
-    Pearson's r of the similarities themselves.
+    Scores within and across categories, tests, intervals and controls are Pearson's r of the similarities themselves.
     """
 
-    #: Takes condensed similarities, shape (..., pairs), gives what is correlated.
-    features: Callable[[np.ndarray], np.ndarray]
+    #: Takes condensed similarities, shape (..., pairs), and that of a word with itself; gives what is correlated.
+    features: Callable[[np.ndarray, float], np.ndarray]
     #: What the scores are called on an axis, in a sentence and in a list of choices, and their symbol.
     axis: str
     name: str
@@ -113,6 +142,8 @@ class Comparison:
     symbol: str
     #: Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
     robust: bool
+    #: Whether random maps are scored by it as well.
+    nulls: bool
     #: Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
     #: ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all its
     #: similarities on one side).
@@ -120,22 +151,35 @@ class Comparison:
 
     def score(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Compare condensed similarities, shape (..., pairs): shape (...), from -1 to 1."""
-        return pearson(self.features(first), self.features(second))
+        return pearson(self.features(first, 1.0), self.features(second, 1.0))
 
 
-#: What no comparison so far looks at.
+def _as_they_are(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
+    return condensed
+
+
+#: What no correlation of similarities looks at.
 LINEAR = frozenset({"word order", "shift", "positive scale"})
 
 #: The values of `rsa.comparison` in params.yaml.
 COMPARISONS: dict[ComparisonName, Comparison] = {
-    "pearson": Comparison(np.asarray, "RSA scores", "Pearson's r", "Pearson", "r", True, LINEAR),
+    "pearson": Comparison(_as_they_are, "RSA scores", "Pearson's r", "Pearson", "r", True, True, LINEAR),
     "spearman": Comparison(
-        ranks, "RSA scores (Spearman)", "Spearman's ρ", "Spearman", "ρ", True, LINEAR | {"increasing function"}
+        ranks, "RSA scores (Spearman)", "Spearman's ρ", "Spearman", "ρ", True, True, LINEAR | {"increasing function"}
     ),
     "cka_debiased": Comparison(
-        u_centred, "RSA scores (debiased CKA)", "debiased CKA", "debiased CKA", "CKA", False, LINEAR | {"word effects"}
+        u_centred, "RSA scores (debiased CKA)", "debiased CKA", "debiased CKA", "CKA", False, True,
+        LINEAR | {"word effects"},
     ),
-}
+    "whitened_correlation": Comparison(
+        whitened_about_mean, "RSA scores (whitened r)", "the whitened correlation", "whitened r", "r", False, False,
+        LINEAR,
+    ),
+    "whitened_cosine": Comparison(
+        whitened, "RSA scores (whitened cosine)", "the whitened cosine", "whitened cosine", "cos", False, False,
+        frozenset({"word order"}),
+    ),
+}  # fmt: skip
 
 
 def robust() -> list[ComparisonName]:

@@ -9,8 +9,13 @@ import numpy as np
 MATRICES = ("q", "k", "v")
 #: What all three are projections of: the layer-normed hidden state.
 INPUT = "x"
+#: What the model begins with: its own vectors of single words, before the first layer.
+EMBEDDING = "embedding"
 WITH_INPUT = (*MATRICES, INPUT)
 PAIRS = ("qk", "qv", "kv")
+#: Which of them differ from which, the first less the second: as `of` in tables, "v-q".
+MATRIX_DIFFERENCES = (("v", "q"), ("v", "k"), ("k", "q"))
+PAIR_DIFFERENCES = (("qv", "qk"), ("kv", "qk"), ("kv", "qv"))
 #: Where the two matrices of each pair stand among `MATRICES`.
 PLACES = tuple((MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS)
 
@@ -20,7 +25,9 @@ LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", 
 #: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.
 MetricName = Literal["cosine", "correlation", "euclidean"]
 TransformName = Literal["none", "center", "zscore"]
-ComparisonName = Literal["pearson", "spearman", "cka_debiased"]
+ComparisonName = Literal["pearson", "spearman", "cka_debiased", "whitened_correlation", "whitened_cosine"]
+#: Geometries of words that need no file.
+CandidateName = Literal["categories", "frequency", "spelling", "length", "tokens", "embeddings"]
 
 #: Scores over layers, by measure and by matrix or pair (``scores["rsa", "qk"]``): columns such as "value", "low" and
 #: "high", each of shape (layers,).

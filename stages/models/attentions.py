@@ -25,6 +25,10 @@ class Decoder(nn.Module):
     device = property(lambda self: self.model.device, doc="Where it runs.")
     dtype = property(lambda self: self.model.dtype, doc="What it computes in.")
 
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the decoder's."""
+        return self.model.get_decoder().get_input_embeddings()
+
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None, use_cache: bool = False):
         """Run both on the decoder's tokens."""
         text = slice(0 if self.start is None else 1, None)

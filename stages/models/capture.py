@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.models.hooks import run
+from stages.geometry.names import EMBEDDING
+from stages.models.hooks import place_of, run
 from stages.models.passes import Pass, divide, farthest_back, make_pass, ways
 from stages.models.precision import grid, not_finite
 from stages.models.projections import Projection
@@ -38,6 +39,23 @@ def biases(projections: Sequence[Projection]) -> dict[str, np.ndarray]:
         for projection in projections
         for name, bias in projection.bias().items()
     }
+
+
+def embeddings(model: nn.Module, prompts: Prompts) -> dict[str, np.ndarray]:
+    """Return ``embedding``, the model's own vectors of single words, shape (words, units); nothing where it has none.
+
+    They are what the model begins with, whatever the prompt; of several tokens the last one's, or their mean.
+    """
+    try:
+        table = model.get_input_embeddings()
+    except (NotImplementedError, AttributeError):
+        table = None
+    if not isinstance(table, nn.Embedding):
+        return {}
+    spans = [ids[word.start : word.stop] for ids, word in zip(prompts.ids, prompts.words, strict=True)]
+    with torch.inference_mode():
+        found = [table(torch.tensor(ids, device=place_of(model))).float().cpu().numpy() for ids in spans]
+    return {EMBEDDING: np.stack([of.mean(axis=0) if prompts.mean else of[-1] for of in found])}
 
 
 def capture(

@@ -192,7 +192,8 @@ def _in_words(problem: Mapping[str, Any], tree: dict, raw: Any) -> str:
     path, place, node = _locate(loc, tree)
     if "[key]" in loc:
         place, node = f"{_locate(loc[: loc.index('[key]') - 1], tree)[1]}, the name of an entry", {"type": "string"}
-    match problem["type"]:
+    alternative = "anyOf" in node and len(path) < len(loc)  # what is wrong with one of several forms
+    match problem["type"] if not alternative else "":
         case "missing":
             return f"{place} is missing: put it back, whether it is used or not"
         case "extra_forbidden" | "invalid_key":

@@ -1,10 +1,10 @@
 """The schema of params.yaml: its sections, their keys, and what each may be."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stages.geometry.names import ComparisonName, MetricName, TransformName
+from stages.geometry.names import CandidateName, ComparisonName, MetricName, TransformName
 from stages.pipeline import mistakes
 
 #: Instead of a sentence's name, in `metrics/sentences.csv`: all of them, and that of `prompt.template`.
@@ -109,6 +109,40 @@ class Nulls(Switch):
     seed: Seed
 
 
+class RdmFile(Section):
+    """A geometry in a file of `data/rdms`."""
+
+    file: Text
+    holds: Literal["auto", "distances", "similarities"] = "auto"
+
+
+class RdmOfRun(Section):
+    """A layer of another run."""
+
+    run: Text
+    matrix: Literal["q", "k", "v", "x", "embedding"]
+    layer: int = Field(default=0, ge=0)
+
+
+Candidate = Annotated[
+    CandidateName | RdmFile | RdmOfRun,
+    Field(
+        description=f"one of {', '.join(get_args(CandidateName))}; or file: and a name in data/rdms; or run:, matrix: "
+        "and layer: of another run"
+    ),
+]
+
+
+class Rdms(Switch):
+    """Other geometries of the words."""
+
+    candidates: Annotated[dict[Text, Candidate], mistakes.not_called("all")] = Field(
+        min_length=1, max_length=8, description="a name for each of one to eight geometries, and behind it what it is"
+    )
+    counts: Text
+    nonnegative: bool
+
+
 class Figures(Section):
     """How the figures look."""
 
@@ -133,6 +167,7 @@ class Settings(Section):
     controls: Switch
     heads: Switch
     sentences: Sentences
+    rdms: Rdms
     figures: Figures
     words_file: Text
     words: dict[Text, Words] = Field(description="a name for each category, and below it a list of its words")

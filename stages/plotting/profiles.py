@@ -44,8 +44,8 @@ def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist
 
 def _random_maps(run: Results) -> list[np.ndarray]:
     """Return the ends of the range of maps with the trained spectra, mean over pairs: (layers,) each, or nothing."""
-    choice = (run.record.get("transform"), run.comparison, "spectrum")
-    cells = [run.null_choices["rsa", pair, *choice] for pair in PAIRS] if run.nulls else []
+    keys = [("rsa", pair, run.record.get("transform"), run.comparison, "spectrum") for pair in PAIRS]
+    cells = [run.null_choices[key] for key in keys if key in run.null_choices]
     return [np.mean([one[end] for one in cells], axis=0) for end in ("low", "high") if cells]
 
 
@@ -57,7 +57,8 @@ def _of_paradox(run: Results) -> str:
     r, rsa = ({pair: table[pair].mean() for pair in PAIRS if pair in table} for table in (run.correlation, run.rsa))
     units = of_units(run, f"Mean correlation of units at token {run.context}: {numbers(r)}.")
     dashed = f" Dashed: {percent(run.alpha)} of random maps with the trained spectra, mean over pairs."
-    return f"{units} Mean RSA score ({COMPARISONS[run.comparison].name}): {numbers(rsa)}.{dashed if run.nulls else ''}"
+    scores = f"Mean RSA score ({COMPARISONS[run.comparison].name}): {numbers(rsa)}."
+    return f"{units} {scores}{dashed if _random_maps(run) else ''}"
 
 
 @figure(

@@ -5,12 +5,13 @@ copies are left out). Every statistic here is a function of weighted sums over p
 are a few matrix products: features (layers, pairs) times weights (pairs, resamples).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from stages.geometry.moments import Moments, named, scores
-from stages.geometry.names import MATRICES, WITH_INPUT, Scores
+from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
@@ -19,8 +20,8 @@ CHUNK = 2**22
 #: Bytes of similarities and sums that are held at a time: for each block of layers weights are made anew.
 BLOCK = 2**29
 
-#: By measure and matrix or pair: an array of shape (resamples, layers).
-Statistics = dict[tuple[str, str], np.ndarray]
+#: By measure, matrix or pair, and further names: an array of shape (resamples, layers).
+Statistics = dict[tuple[str, ...], np.ndarray]
 
 
 def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -125,12 +126,26 @@ def rsa_and_separability(every: Moments, within: Moments) -> Statistics:
     return named({**r, "rsa_gap": r["rsa_within"] - r["rsa_across"]}, d, MATRICES)
 
 
+def differences(
+    draws: Statistics, measure: str, of: Sequence[tuple[str, str]], *names: str
+) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    """Yield the differences of two matrices or pairs in a measure, with their keys: ``rsa_difference``, "v-q"."""
+    for a, b in of:
+        yield (f"{measure}_difference", f"{a}-{b}", *names), draws[measure, a, *names] - draws[measure, b, *names]
+
+
+def of_the_post(draws: Statistics) -> Statistics:
+    """Return ``d_difference`` of two matrices, ``rsa_difference`` of two pairs: overlapping intervals are no test."""
+    return dict([*differences(draws, "d", MATRIX_DIFFERENCES), *differences(draws, "rsa", PAIR_DIFFERENCES)])
+
+
 def bootstrap(
     similarity: Mapping[str, np.ndarray],
     categories: Sequence[str],
     counts: np.ndarray,
     alpha: float,
     statistics: Callable[[Moments, Moments], Statistics] = rsa_and_separability,
+    later: Callable[[Statistics], Statistics] = lambda _: {},
     chunk: int = CHUNK,
     block: int = BLOCK,
     progress: Progress = iter,
@@ -143,13 +158,15 @@ def bootstrap(
     Parameters
     ----------
     similarity : mapping of str to ndarray, shape (layers, pairs)
-        By matrix.
+        By name; `statistics` gets the moments of Q, K, V and x, and of others behind them.
     counts : ndarray of int, shape (samples, words)
         How often each word was drawn, as `resample_words` gives them.
     alpha : float
         The intervals hold 1 - alpha of the resamples, as much left out above as below.
     statistics : callable
         Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
+    later : callable
+        Takes what `statistics` gave, of all layers, gives more of it: differences.
     chunk, block : int
         Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
@@ -166,7 +183,7 @@ def bootstrap(
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 13. Nili, H. et al. (2014),
     doi:10.1371/journal.pcbi.1003553 (resampling of conditions in RSA).
     """
-    within, names = within_category(categories), [name for name in WITH_INPUT if name in similarity]
+    within, names = within_category(categories), sorted(similarity, key=[*WITH_INPUT, *similarity].index)
     layers, pairs = similarity[names[0]].shape
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
     numbers = pairs * len(names) + 8 * len(weigh) * len(names) ** 2
@@ -174,8 +191,9 @@ def bootstrap(
     for part in blocks(layers, block // (8 * numbers)):
         values = np.stack([similarity[name][part] for name in names], axis=1)
         sums = resampled(values, within, weigh, names, chunk=chunk, progress=progress)
-        parts.append({key: _interval(found, alpha) for key, found in statistics(*sums).items()})
-    return join(parts)
+        parts.append(statistics(*sums))
+    draws = join(parts, partial(np.concatenate, axis=1))
+    return {key: _interval(found, alpha) for key, found in (draws | later(draws)).items()}
 
 
 def _interval(values: np.ndarray, alpha: float) -> dict[str, np.ndarray]:

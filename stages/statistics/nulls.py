@@ -24,7 +24,7 @@ import numpy as np
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
 from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
 from stages.geometry.names import MATRICES, PAIRS, PLACES
-from stages.geometry.similarity import Similar
+from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.partial import partial_correlation
@@ -74,7 +74,7 @@ def score(
         for into, moments in zip(found, moments_of_sets(values, choices.within, *sets), strict=True):
             into |= {(*key, transform, "pearson"): scored for key, scored in _measures(*moments).items()}
         for comparison in choices.comparisons:
-            units = unit_norm(COMPARISONS[comparison].features(values[:-1]))
+            units = unit_norm(COMPARISONS[comparison].features(values[:-1], METRICS[similar.metric].own))
             for into, places in zip(found, own, strict=True):
                 for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
                     r = product_sum(units[places[a]], units[places[b]])

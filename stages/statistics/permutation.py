@@ -84,7 +84,22 @@ def permute_words(
         ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1. FloatingPointError
         if the similarities of a layer are constant.
     """
-    return _test(similarity, similarity, [("rsa", *pair) for pair in PAIRS], orders, chunk, block, progress)
+    asked = [(("rsa", pair), *pair) for pair in PAIRS]
+    return _test(similarity, similarity, asked, orders, chunk, block, progress)
+
+
+def permute_candidates(
+    similarity: Mapping[str, np.ndarray],
+    candidates: Mapping[str, np.ndarray],
+    orders: Orders,
+    progress: Progress = iter,
+) -> Scores:
+    """Test every layer's RSA with candidate geometries, shape (1, pairs): their words are permuted.
+
+    Parameters and errors as `permute_words`; ``rsa`` by matrix and candidate.
+    """
+    asked = [(("rsa", matrix, name), matrix, name) for matrix in similarity for name in candidates]
+    return _test(similarity, candidates, asked, orders, CHUNK, BLOCK, progress)
 
 
 def permute_labels(
@@ -108,7 +123,8 @@ def permute_labels(
     """
     within = within_category(categories)
     model = {"": within[None].astype(np.float64)}
-    tested = _test(similarity, model, [("d", name, "") for name in similarity], orders, chunk, block, progress)
+    asked = [(("d", name), name, "") for name in similarity]
+    tested = _test(similarity, model, asked, orders, chunk, block, progress)
     scale = (1 / within.sum() + 1 / (~within).sum()) * (len(within) - 2)
     for cells in tested.values():
         rest = 1 - np.square(cells["value"])
@@ -121,18 +137,18 @@ def permute_labels(
 def _test(
     firsts: Mapping[str, np.ndarray],
     seconds: Mapping[str, np.ndarray],
-    asked: Sequence[tuple[str, str, str]],
+    asked: Sequence[tuple[tuple[str, ...], str, str]],
     orders: Orders,
     chunk: int,
     block: int,
     progress: Progress,
 ) -> Scores:
-    """Test correlations, each a measure and what of `firsts` and of `seconds` is correlated, some layers at a time."""
+    """Test correlations, each its key and what of `firsts` and of `seconds` is correlated, some layers at a time."""
     layers, pairs = next(iter(firsts.values())).shape
     wide = max(1, min(pairs, chunk // (8 * FEWEST)))
     of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
     steps = list(product(of_layers, blocks(len(orders[1]), chunk // (8 * wide)), blocks(pairs, wide)))
-    names = [sorted({key[side] for key in asked}) for side in (1, 2)]
+    names = [sorted({entry[side] for entry in asked}) for side in (1, 2)]
     found = []
     for part, own in groupby(progress(steps), key=lambda step: step[0]):
         sides = (_units(some, needed, part) for some, needed in zip((firsts, seconds), names, strict=True))
@@ -143,10 +159,7 @@ def _test(
     reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p
     reached_by_largest = len(largest) - np.searchsorted(largest, value - TIE)
     columns = {"value": value, "p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
-    return {
-        (measure, a + b): {key: column[:, i] for key, column in columns.items()}
-        for i, (measure, a, b) in enumerate(asked)
-    }
+    return {key: {name: column[:, i] for name, column in columns.items()} for i, (key, *_) in enumerate(asked)}
 
 
 def _units(matrices: Mapping[str, np.ndarray], names: Sequence[str], part: slice) -> np.ndarray:

@@ -1,0 +1,255 @@
+"""Candidate geometries: what `rdms.candidates` names, as similarities of words that are matched by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.artefacts.files import readable
+from stages.artefacts.runs import open_run
+from stages.artefacts.tensors import Tensors
+from stages.geometry.names import EMBEDDING
+from stages.geometry.pairs import square, within_category
+from stages.geometry.similarity import METRICS
+from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.settings import check_layer
+
+#: Share of the words whose counts may be unknown.
+MOST_LACKING = 0.1
+#: What text descriptors of patterns are called in RDM files of rsatoolbox, by this project and by others.
+DESCRIPTORS = ("word", "words", "label", "labels", "name", "conds", "conditions")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Similarities of words, larger being more alike: shape (words, words), the diagonal is not read."""
+
+    words: Sequence[str]
+    similarity: np.ndarray
+
+
+class Missing(Exception):
+    """Why this run has no such geometry."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What geometries that need no file are made of."""
+
+    captured: Mapping[str, Any]  # data/capture.json
+    run: Tensors  # data/similarity.safetensors
+    counts: Path  # of words in a text
+    folder: Path  # where the files of `rdms.candidates` are: DVC looks for changes there
+
+
+def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], dict[str, np.ndarray]]:
+    """Read all candidates, and print what is left out.
+
+    Returns
+    -------
+    places : list of int
+        Which of the run's words all candidates have: tests and regression need the same in all of them.
+    candidates : dict of str to ndarray, shape (pairs,)
+        Their similarities of these words. A `UserError` if a file or run is not what it should be, two candidates are
+        the same, or one does not tell words apart.
+    """
+    words, found = known.captured["words"], {}
+    for name, what in asked.items():
+        try:
+            given = f"rdms.candidates.{name}", what, known.folder
+            found[name] = KINDS[what](known) if isinstance(what, str) else _given(*given)
+        except Missing as reason:
+            print(f"rdms.candidates.{name} is left out: {reason}")
+    places = [place for place, word in enumerate(words) if all(word in one.words for one in found.values())]
+    for name, one in found.items():
+        if lacking := [word for word in words if word not in one.words]:
+            print(f"rdms.candidates.{name} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
+    kinds = within_category([known.captured["categories"][place] for place in places])
+    if found and min(kinds.sum(), (~kinds).sum()) < 3:
+        raise UserError(
+            f"rdms.candidates: {len(places)} of {len(words)} words are in all of {', '.join(found)}: too few to compare"
+        )
+    return places, {name: _chosen(name, one, [words[place] for place in places]) for name, one in found.items()}
+
+
+def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
+    """Return the similarities of these words' pairs, in the run's order."""
+    at = [one.words.index(word) for word in words]
+    values = one.similarity[np.ix_(at, at)][np.triu_indices(len(at), 1)]
+    if not np.ptp(values):
+        raise UserError(f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare")
+    return values.astype(np.float64)
+
+
+def _apart(values: np.ndarray) -> np.ndarray:
+    """Return negated distances of words on a scale, shape (words,) to (words, words)."""
+    return -np.abs(values[:, None] - values[None, :])
+
+
+def _categories(known: Known) -> Geometry:
+    labels = np.asarray(known.captured["categories"])
+    return Geometry(known.captured["words"], (labels[:, None] == labels).astype(float))
+
+
+def _frequency(known: Known) -> Geometry:
+    r"""Compare words by :math:`-|\log c_i - \log c_j|`, of their counts in a text."""
+    path = known.counts
+    with readable(path, "table", "rdms.counts"):
+        table = pd.read_csv(path, dtype={"word": str}, keep_default_na=False)
+        columns = [column for column in table if column.endswith("count")]
+        if "word" not in table or len(columns) != 1:
+            raise ValueError(f"columns word and one that ends in count are needed, found {', '.join(table)}")
+        counts = pd.to_numeric(table[columns[0]])
+        if not (counts > 0).all():
+            raise ValueError(f"{columns[0]} of {table['word'][(~(counts > 0)).idxmax()]!r} is not above 0")
+    words = known.captured["words"]
+    own = {word: count for word, count in zip(table["word"], counts, strict=True) if word in words}
+    lacking = [word for word in words if word not in own]
+    if len(lacking) > MOST_LACKING * len(words):  # all else would be compared by few words, too
+        raise Missing(f"{path} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
+    return Geometry([*own], _apart(np.log([*own.values()])))
+
+
+def _spelling(known: Known) -> Geometry:
+    from rapidfuzz.distance import Levenshtein
+    from rapidfuzz.process import cdist
+
+    words = known.captured["words"]
+    return Geometry(words, cdist(words, words, scorer=Levenshtein.normalized_similarity, dtype=np.float64))
+
+
+def _embeddings(known: Known) -> Geometry:
+    if EMBEDDING not in known.run.names:
+        raise Missing("the model has no input embeddings")
+    return Geometry(known.captured["words"], square(known.run[EMBEDDING][0], 0))
+
+
+def _numbers(of_word: Callable[[Known, int], int], what: str) -> Callable[[Known], Geometry]:
+    """Return a reader that compares words by a number of each."""
+
+    def read(known: Known) -> Geometry:
+        numbers = np.array([of_word(known, place) for place in range(len(known.captured["words"]))])
+        if not np.ptp(numbers):
+            raise Missing(f"all words have {numbers[0]} {what}")
+        return Geometry(known.captured["words"], _apart(numbers.astype(float)))
+
+    return read
+
+
+#: Geometries that need no file, by what `rdms.candidates` calls them.
+KINDS: dict[str, Callable[[Known], Geometry]] = {
+    "categories": _categories,
+    "frequency": _frequency,
+    "spelling": _spelling,
+    "length": _numbers(lambda known, place: len(known.captured["words"][place]), "letters"),
+    "tokens": _numbers(lambda known, place: len(known.captured["token_ids"][place]), "tokens"),
+    "embeddings": _embeddings,
+}
+
+
+def _given(key: str, what: Any, folder: Path) -> Geometry:
+    """Read a layer of a run, or a file."""
+    if hasattr(what, "run"):
+        return _of_run(key, what)
+    path = folder / what.file
+    if path.parent != folder or not path.is_file():
+        raise UserError(f"{key}: there is no file {what.file} in {folder}")
+    read = FORMATS.get(path.suffix.lower())
+    if not read:
+        raise UserError(f"{key}: {what.file} must end in one of {', '.join(FORMATS)}")
+    with readable(path, "RDM", key):
+        words, values, holds = read(path)
+        _check(words, values)
+        own = np.diagonal(values)
+        if what.holds == "auto" and not holds and (np.isnan(own).any() or np.ptp(own)):
+            raise ValueError("its diagonal does not say what it holds; add holds: distances, or similarities")
+        holds = what.holds if what.holds != "auto" else holds or ("similarities" if own[0] else "distances")
+    return Geometry(words, -values if holds == "distances" else values)
+
+
+def _of_run(key: str, what: Any) -> Geometry:
+    with open_run(what.run) as run:
+        if what.matrix not in run.similarity.names:
+            raise UserError(f"{key}: {what.run} has no {what.matrix}, only {', '.join(sorted(run.similarity.names))}")
+        check_layer(f"{key}.layer", what.layer, [0] if what.matrix == EMBEDDING else run.layers, what.run)
+        place = 0 if what.matrix == EMBEDDING else run.layers.index(what.layer)
+        values = run.similarity[what.matrix][place]
+        return Geometry(run.record["words"], square(values, METRICS[run.record["metric"]].own))
+
+
+def _check(words: Sequence[str], values: np.ndarray) -> None:
+    """Raise a ValueError unless words differ and every pair has one finite number."""
+    if values.shape != (len(words), len(words)):
+        raise ValueError(f"{len(words)} words, and values of shape {values.shape}")
+    _check_words(words)
+    gaps = ~np.isfinite(values) & ~np.eye(len(words), dtype=bool)
+    for wrong, said in ((gaps, "no number"), (~np.isclose(values, values.T, equal_nan=True), "two different numbers")):
+        if wrong.any():
+            a, b = (words[place] for place in np.argwhere(wrong)[0])
+            raise ValueError(f"{said} for {a!r} and {b!r}")
+
+
+def _check_words(words: Sequence[str]) -> None:
+    if twice := sorted({word for word in words if words.count(word) > 1}):
+        raise ValueError(f"{twice[0]!r} is in it twice")
+
+
+def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
+    """Read a square table, words above and at the left; or a long one: two columns of words, and one of numbers."""
+    cells = pd.read_csv(path, header=None, keep_default_na=False, dtype=str).to_numpy()
+    if cells.shape[1] < 3:
+        raise ValueError(f"columns separated by commas are needed, found {cells[0, 0]!r}")
+    numbers = pd.to_numeric(pd.Series(cells[1:].ravel()), errors="coerce").to_numpy().reshape(cells[1:].shape)
+    above, left, name = cells[0, 1:].tolist(), cells[1:, 0].tolist(), cells[0, 2].lower()
+    if cells.shape[1] > 3 or set(above) == set(left):
+        if set(above) != set(left):
+            raise ValueError("its first row and its first column hold different words")
+        _check_words(left)
+        return left, numbers[:, [1 + above.index(word) for word in left]], ""
+    words = list(dict.fromkeys(cells[1:, :2].ravel()))
+    at = {word: place for place, word in enumerate(words)}
+    values = np.full((len(words), len(words)), np.nan)
+    for one, other, number in zip(cells[1:, 0], cells[1:, 1], numbers[:, 2], strict=True):
+        known = values[at[one], at[other]]
+        if np.isfinite(known) and known != number:
+            raise ValueError(f"two different numbers for {one!r} and {other!r}")
+        values[at[one], at[other]] = values[at[other], at[one]] = number
+    return words, values, {"sim": "similarities", "dis": "distances"}.get(name[:3], "")
+
+
+def _read_npz(path: Path) -> tuple[list[str], np.ndarray, str]:
+    """Read NumPy arrays: `words`, and `distances` or `similarities`, square or of pairs."""
+    with np.load(path, allow_pickle=False) as file:
+        kind = next((name for name in ("distances", "similarities") if name in file), "")
+        if "words" not in file or not kind:
+            raise ValueError(f"arrays words, and distances or similarities, are needed; found {', '.join(file)}")
+        values = file[kind].astype(float)
+        return file["words"].astype(str).tolist(), square(values, 0) if values.ndim == 1 else values, kind
+
+
+def _read_h5(path: Path) -> tuple[list[str], np.ndarray, str]:
+    """Read a single RDM as rsatoolbox saves it."""
+    import h5py
+
+    with h5py.File(path) as file:
+        rows, group = file["dissimilarities"][:], file["pattern_descriptors"]
+        texts = {**group, **group.attrs}
+        key = next((name for name in DESCRIPTORS if name in texts), None)
+        if len(rows) != 1 or key is None:
+            raise ValueError(
+                f"{len(rows)} RDMs, one is needed" if key else f"no descriptor of patterns such as {DESCRIPTORS[0]}"
+            )
+        words = [word.decode() if isinstance(word, bytes) else str(word) for word in texts[key][:]]
+        return words, square(rows[0], 0), "distances"
+
+
+#: Takes a path, returns words, a square array, and what it holds, where the format says it.
+FORMATS: dict[str, Callable[[Path], tuple[list[str], np.ndarray, str]]] = {
+    ".csv": _read_csv,
+    ".npz": _read_npz,
+    ".h5": _read_h5,
+    ".hdf5": _read_h5,
+}

@@ -1,0 +1,44 @@
+"""Compare Q, K, V and their input with other geometries of the words: categories, frequency, spelling, embeddings."""
+
+from collections.abc import Sequence
+
+from stages.artefacts.candidates import Known, read_candidates
+from stages.artefacts.files import read_json
+from stages.artefacts.schema import OFF
+from stages.artefacts.tables import write_table
+from stages.artefacts.tensors import Tensors
+from stages.geometry.names import WITH_INPUT, Scores
+from stages.geometry.pairs import choose_words
+from stages.pipeline.progress import progress
+from stages.pipeline.stage import Stage, run
+from stages.statistics.amounts import MANY, amount
+from stages.statistics.bootstrap import resample_words
+from stages.statistics.candidates import against_candidates
+from stages.statistics.permutation import draw_orders
+from stages.statistics.seeds import stream
+
+
+def main(stage: Stage) -> None:
+    scores, layers = compute(stage) if stage.settings.rdms.enabled else (OFF, [])
+    write_table(stage.output("metrics/rdms.csv"), "rdms.csv", scores, layers)
+
+
+def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
+    """Return what the table holds, and the layers' numbers."""
+    chosen, inference = stage.settings.rdms, stage.settings.inference
+    captured, tensors = read_json(stage.input("data/capture.json")), Tensors(stage.input("data/similarity.safetensors"))
+    known = Known(captured, tensors, stage.input(chosen.counts), stage.input("data/rdms"))
+    places, candidates = read_candidates(chosen.candidates, known)
+    words, categories = len(captured["words"]), [captured["categories"][place] for place in places]
+    similarity = {name: choose_words(tensors[name][:], words, places) for name in WITH_INPUT}
+    resamples = amount("inference.bootstraps", inference.bootstraps, len(places), inference.alpha)
+    counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
+    crossed = inference.shuffles == "crossed" or (inference.shuffles == "auto" and len(places) > MANY)
+    orders = draw_orders(len(places), inference.permutations, stream(inference.seed, "words"), crossed)
+    bars = progress("permutations of candidates"), progress("bootstrap of candidates")
+    how = inference.alpha, chosen.nonnegative, bars
+    return against_candidates(similarity, candidates, categories, orders, counts, *how), tensors.layers
+
+
+if __name__ == "__main__":
+    run("rdms", main, __doc__)

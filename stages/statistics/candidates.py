@@ -1,0 +1,113 @@
+"""Geometries against candidates for what they hold: tests, intervals, and what each candidate alone explains."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+
+from stages.geometry.moments import Moments
+from stages.geometry.names import MATRIX_DIFFERENCES, Scores
+from stages.geometry.partition import partition
+from stages.pipeline.progress import Progress
+from stages.statistics.bootstrap import Statistics, bootstrap, differences
+from stages.statistics.permutation import Orders, permute_candidates
+
+#: Smallest share of a candidate that the others must leave unexplained.
+LEAST = 1e-6
+#: Instead of one candidate's name: all of them together.
+TOGETHER = "all"
+
+
+def against_candidates(
+    similarity: Mapping[str, np.ndarray],
+    candidates: Mapping[str, np.ndarray],
+    categories: Sequence[str],
+    orders: Orders,
+    counts: np.ndarray,
+    alpha: float,
+    nonnegative: bool = False,
+    bars: tuple[Progress, Progress] = (iter, iter),
+) -> Scores:
+    """Compare the geometry of every matrix and layer with candidate geometries of the same words.
+
+    Parameters
+    ----------
+    similarity, candidates : mapping of str to ndarray, shapes (layers, pairs) and (pairs,)
+        Larger is more alike in all of them; "q", "k" and "v" are among the first.
+    orders, counts
+        Of `draw_orders` and `resample_words`.
+    alpha : float
+        The intervals hold 1 - alpha of the bootstrap samples of words.
+    nonnegative : bool
+        As `partition`.
+    bars : tuple of callable
+        For the permutations and for the bootstrap.
+
+    Returns
+    -------
+    Scores
+        By measure, matrix, and candidate or `TOGETHER`, shape (layers,): ``rsa`` (Pearson's r) with one-sided p;
+        ``unique`` and ``explained`` (shares of variance: of one candidate beyond the others, of all together), and
+        ``shared`` (explained less all that is unique; negative where candidates are clearer together than alone);
+        ``rsa_difference`` of two matrices ("v-q": V less Q), and ``rsa_since_first``, less that of the first layer.
+        ``rsa_between`` is of two candidates, the same in every layer. FloatingPointError if a candidate is constant, or
+        follows from the others.
+    """
+    of, names = [*similarity], [*candidates]
+    both = dict(similarity) | {_CANDIDATE + name: values[None] for name, values in candidates.items()}
+    tested = permute_candidates(similarity, {name: both[_CANDIDATE + name] for name in names}, orders, bars[0])
+    layers = len(similarity[of[0]])
+    both = {name: np.broadcast_to(values, (layers, values.shape[-1])) for name, values in both.items()}
+    statistics = partial(_statistics, of=of, names=names, nonnegative=nonnegative)
+    later = partial(_contrasts, of=of, names=names)
+    scores = bootstrap(both, categories, counts, alpha, statistics, later, progress=bars[1])
+    return {key: (_squared(cells) if key[0] == "unique" else cells | _p(tested, key)) for key, cells in scores.items()}
+
+
+#: Before the names of candidates among those of matrices: one may be called "v".
+_CANDIDATE = "candidate "
+
+
+def _p(tested: Scores, key: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {column: values for column, values in tested.get(key, {}).items() if column != "value"}
+
+
+def _statistics(
+    every: Moments, within: Moments, of: Sequence[str], names: Sequence[str], nonnegative: bool
+) -> Statistics:
+    """Return the scores of all bootstrap samples, shape (samples, layers); ``unique`` as a semipartial correlation."""
+    r, first = every.correlations(), len(of)
+    # The candidates are the same in every layer: what is made of them alone is made once.
+    to, among = r[..., :first, first:], r[:, :1, first:, first:]
+    if np.linalg.eigvalsh(among[0, 0])[0] < LEAST:
+        raise FloatingPointError(f"one of {', '.join(names)} follows from the others: leave it out")
+    explained, semipartial = partition(to, among, nonnegative)
+    shared = explained - np.square(semipartial).sum(axis=-1)
+    found = {}
+    for a, matrix in enumerate(of):
+        found |= {("rsa", matrix, name): to[..., a, b] for b, name in enumerate(names)}
+        found |= {("unique", matrix, name): semipartial[..., a, b] for b, name in enumerate(names)}
+        found |= {("explained", matrix, TOGETHER): explained[..., a], ("shared", matrix, TOGETHER): shared[..., a]}
+    places = combinations(range(len(names)), 2)
+    return found | {("rsa_between", names[a], names[b]): r[..., first + a, first + b] for a, b in places}
+
+
+def _contrasts(draws: Statistics, of: Sequence[str], names: Sequence[str]) -> Statistics:
+    """Return differences of two matrices, and of a layer and the first."""
+    found = {
+        ("rsa_since_first", matrix, name): draws["rsa", matrix, name] - draws["rsa", matrix, name][:, :1]
+        for matrix in of
+        for name in names
+    }
+    return found | {
+        key: values for name in names for key, values in differences(draws, "rsa", MATRIX_DIFFERENCES, name)
+    }
+
+
+def _squared(cells: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Square a semipartial correlation: of an interval that holds 0, the lower end is 0."""
+    ends = np.square([cells["low"], cells["high"]])
+    spans = cells["low"] * cells["high"] <= 0
+    low, high = np.where(spans, 0, ends.min(axis=0)), ends.max(axis=0)
+    return {"value": np.square(cells["value"]), "low": low, "high": high}

@@ -1,0 +1,239 @@
+"""Other geometries of the words: what they explain, how sure that is, where they come from, and mistakes in them."""
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pingouin
+import pytest
+from conftest import InProcess, Project
+from scipy.optimize import nnls
+
+from stages.artefacts.candidates import KINDS, Known, Missing, read_candidates
+from stages.geometry.comparison import COMPARISONS
+from stages.geometry.pairs import condense, within_category
+from stages.geometry.partition import partition
+from stages.statistics.bootstrap import resample_words
+from stages.statistics.candidates import against_candidates
+from stages.statistics.permutation import draw_orders, permute_candidates, permute_labels
+
+FOLDER = Path("data/rdms")
+WORDS = ["galaxy", "comet", "planet", "sofa", "lamp", "chair", "pear"]
+CATEGORIES = ["space"] * 3 + ["furniture"] * 3 + ["fruit"]
+
+
+def standardised(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
+
+
+def test_shares_of_variance_are_those_of_least_squares() -> None:
+    """R² and its fall without each candidate, by NumPy; semipartial r, by pingouin; weights ≥ 0, by SciPy."""
+    x = standardised(np.random.default_rng(0).normal(size=(3, 200)))
+    x[2] = standardised(x[2] + x[0])
+    y = standardised(np.stack([x[0] - 0.3 * x[1], x[1] - x[2]]) + np.random.default_rng(1).normal(size=(2, 200)))
+    r = np.corrcoef([*y, *x])
+
+    def fit(some: list[int], target: np.ndarray, least: str) -> float:
+        if not some:
+            return 0.0
+        solve = nnls if least else lambda a, b: np.linalg.lstsq(a, b)[:2]
+        return 1 - np.mean(np.square(target - x[some].T @ solve(x[some].T, target)[0]))
+
+    for nonnegative in ("", "yes"):
+        explained, semipartial = partition(r[:2, 2:], r[2:, 2:], bool(nonnegative))
+        for place, target in enumerate(y):
+            assert explained[place] == pytest.approx(fit([0, 1, 2], target, nonnegative))
+            for one, others in ((0, [1, 2]), (1, [0, 2]), (2, [0, 1])):
+                fall = fit([0, 1, 2], target, nonnegative) - fit(others, target, nonnegative)
+                assert np.square(semipartial[place, one]) == pytest.approx(fall, abs=1e-9)
+    table = pd.DataFrame(dict(zip("yabc", [y[1], *x], strict=True)))
+    found = pingouin.partial_corr(table, "b", "y", x_covar=["a", "c"])["r"].iloc[0]
+    assert partition(r[:2, 2:], r[2:, 2:])[1][1, 1] == pytest.approx(found)
+
+
+def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[str]]:
+    """Draw words whose geometry is .6 categories, .4 frequency and noise of their own, standardised."""
+    categories = rng.permutation(np.arange(words) % 3).astype(str).tolist()
+    count, noise = rng.normal(size=words), rng.normal(size=(words, 4))
+    candidates = {
+        "categories": within_category(categories).astype(float),
+        "frequency": condense(-np.abs(count[:, None] - count)),
+    }
+    parts = [standardised(candidates[name]) for name in candidates] + [standardised(condense(noise @ noise.T))]
+    return {"q": (np.array([0.6, 0.4, 0.5]) @ parts)[None]}, candidates, categories
+
+
+def score(rng: np.random.Generator, words: int, draws: int) -> dict:
+    similarity, candidates, categories = population(rng, words)
+    counts, orders = resample_words(categories, draws, rng)[0], draw_orders(words, draws, rng, False)
+    return against_candidates(dict.fromkeys("qkv", similarity["q"]), candidates, categories, orders, counts, 0.05)
+
+
+def test_planted_geometries_come_back_within_their_intervals() -> None:
+    """What 400 words give is the truth, near enough; of 40 words, 95 % of intervals should hold it."""
+    truth = {key: cells["value"][0] for key, cells in score(np.random.default_rng(0), 400, 20).items()}
+    assert truth["unique", "q", "categories"] == pytest.approx(0.36 / 0.77, abs=0.02)
+    assert truth["unique", "q", "frequency"] == pytest.approx(0.16 / 0.77, abs=0.02)
+    asked = [key for key in truth if key[0] in ("rsa", "unique", "explained") and key[1] == "q"]
+    rng, held = np.random.default_rng(1), {key: [] for key in asked}
+    for _ in range(120):
+        found = score(rng, 40, 250)
+        for key in asked:
+            held[key].append(found[key]["low"][0] <= truth[key] <= found[key]["high"][0])
+    assert min(map(np.mean, held.values())) > 0.87, {key: np.mean(some) for key, some in held.items()}
+
+
+def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories() -> None:
+    rng, drawn, categories = np.random.default_rng(2), [], list("aaaabbbbccc")
+    for _ in range(400):
+        some = {name: condense(np.corrcoef(rng.normal(size=(11, 5))))[None] for name in ("q", "other")}
+        orders = draw_orders(11, 99, rng, False)
+        drawn.append(
+            permute_candidates({"q": some["q"]}, {"other": some["other"]}, orders)["rsa", "q", "other"]["p"][0]
+        )
+    assert np.mean(np.array(drawn) <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+    assert np.mean(drawn) == pytest.approx(0.5, abs=0.05)
+    model = within_category(categories)[None].astype(float)
+    found = permute_candidates({"q": some["q"]}, {"categories": model}, orders)["rsa", "q", "categories"]
+    of_labels = permute_labels({"q": some["q"]}, categories, orders)["d", "q"]
+    assert found["p"] == of_labels["p"]
+
+
+def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox() -> None:
+    toolbox = pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+    a, b = np.random.default_rng(3).random((2, 5, 45))
+    for method, name in {
+        "corr_cov": "whitened_correlation",
+        "cosine_cov": "whitened_cosine",
+        "rho-a": "spearman",
+    }.items():
+        expected = [
+            toolbox.rdm.compare(toolbox.rdm.RDMs(1 - one), toolbox.rdm.RDMs(1 - other), method)[0, 0]
+            for one, other in zip(a[:, None], b[:, None], strict=True)
+        ]
+        assert COMPARISONS[name].score(a, b) == pytest.approx(expected)
+
+
+@pytest.fixture
+def known(tmp_path, monkeypatch) -> Known:
+    monkeypatch.chdir(tmp_path)
+    FOLDER.mkdir(parents=True)
+    (tmp_path / "counts.csv").write_text("word,text_count\n" + "".join(f"{w},{2**i}\n" for i, w in enumerate(WORDS)))
+    captured = {"words": WORDS, "categories": CATEGORIES, "token_ids": [[1]] * 6 + [[1, 2]]}
+    return Known(captured, SimpleNamespace(names=set()), tmp_path / "counts.csv", FOLDER)
+
+
+DISTANCES = np.abs(np.subtract.outer(np.arange(7.0), np.arange(7.0) ** 1.5))
+DISTANCES = DISTANCES + DISTANCES.T - np.diag(2 * np.diag(DISTANCES))
+
+
+def square_csv(values: np.ndarray = DISTANCES, words: list[str] = WORDS, separator: str = ",") -> str:
+    order = np.random.default_rng(0).permutation(len(words))
+    rows = [["", *(words[i] for i in order)], *([w, *values[i, order]] for i, w in enumerate(words))]
+    return "\n".join(separator.join(map(str, row)) for row in rows) + "\n"
+
+
+def long_csv(name: str = "dissimilarity", pairs: slice = slice(None), extra: str = "") -> str:
+    rows = [f"{WORDS[i]},{WORDS[j]},{DISTANCES[i, j]}" for i in range(7) for j in range(i)][pairs]
+    return "\n".join([f"a,b,{name}", *rows, extra]) + "\n"
+
+
+def read(known: Known, file: str, holds: str = "auto") -> tuple[list[int], dict[str, np.ndarray]]:
+    return read_candidates({"mine": SimpleNamespace(file=file, holds=holds)}, known)
+
+
+def test_every_format_gives_the_same_geometry_whatever_its_order(known: Known) -> None:
+    (FOLDER / "square.csv").write_text(square_csv())
+    (FOLDER / "long.csv").write_text(long_csv())
+    np.savez(FOLDER / "file.npz", words=WORDS[::-1], distances=condense(DISTANCES[::-1, ::-1]))
+    np.savez(FOLDER / "alike.npz", words=WORDS, similarities=5 - DISTANCES)
+    for file in ("square.csv", "long.csv", "file.npz", "alike.npz"):
+        places, found = read(known, file)
+        assert places == [*range(7)]
+        assert np.ptp(found["mine"] + condense(DISTANCES)) == pytest.approx(0), file
+    (FOLDER / "some.csv").write_text(square_csv(DISTANCES[:6, :6], WORDS[:6]))
+    assert read(known, "some.csv")[0] == [*range(6)]
+
+
+def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known) -> None:
+    toolbox = pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+    rdms = toolbox.rdm.RDMs(condense(DISTANCES)[None], pattern_descriptors={"conds": WORDS})
+    rdms.save(str(FOLDER / "saved.h5"), file_type="hdf5")
+    assert read(known, "saved.h5")[1]["mine"] == pytest.approx(-condense(DISTANCES))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("no.csv", None, "there is no file no.csv in data/rdms"),
+        ("a.txt", "", "must end in one of .csv, .npz, .h5, .hdf5"),
+        ("a.csv", square_csv(separator=";"), "columns separated by commas are needed"),
+        ("a.csv", square_csv(words=[*"abcdefg"]), "0 of 7 words are in all of mine: too few"),
+        ("a.csv", square_csv(DISTANCES + np.triu(np.ones((7, 7)))), "two different numbers for 'galaxy' and 'comet'"),
+        ("a.csv", square_csv(np.where(DISTANCES[1, 2] == DISTANCES, np.nan, DISTANCES)), "no number for"),
+        ("a.csv", square_csv(np.ones((7, 7)) - np.eye(7)), "all 21 pairs of words are alike"),
+        ("a.csv", square_csv(words=["galaxy", *WORDS[:-1]]), "'galaxy' is in it twice"),
+        ("a.csv", square_csv(DISTANCES + np.diag(np.arange(7))), "add holds: distances, or similarities"),
+        ("a.csv", long_csv("score"), "add holds: distances, or similarities"),
+        ("a.csv", long_csv(pairs=slice(3, None)), "no number for"),
+        ("a.csv", long_csv(extra="galaxy,comet,9"), "two different numbers for"),
+        ("a.npz", b"no archive", "is no RDM"),
+        ("a.h5", b"no file", "is no RDM"),
+    ],
+)
+def test_mistakes_in_a_file_are_one_line(known: Known, file: str, content: str | bytes | None, said: str) -> None:
+    if content is not None:
+        (FOLDER / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(Exception, match=re.escape(said)) as told:
+        read(known, file)
+    assert type(told.value).__name__ == "UserError"
+    assert "\n" not in str(told.value)
+
+
+def test_kinds_that_need_no_file(known: Known, capsys) -> None:
+    places, found = read_candidates({name: name for name in KINDS}, known)
+    assert places == [*range(7)]
+    assert set(found) == {"categories", "frequency", "spelling", "length", "tokens"}
+    assert "rdms.candidates.embeddings is left out: the model has no input embeddings" in capsys.readouterr().out
+    assert found["frequency"][:2] == pytest.approx([-np.log(2), -2 * np.log(2)])
+    assert found["spelling"][0] == pytest.approx(1 - 6 / 6)  # galaxy and comet: all six letters change
+    assert found["tokens"][-1] == -1
+    known.counts.write_text("word,count\ngalaxy,1\n")
+    with pytest.raises(Missing, match=r"lacks 6 of 7 words: comet; planet"):
+        KINDS["frequency"](known)
+    known.counts.write_text("word,count\ngalaxy,0\n")
+    with pytest.raises(Exception, match=r"rdms\.counts: .* count of 'galaxy' is not above 0"):
+        KINDS["frequency"](known)
+
+
+def test_in_the_pipeline(tiny_stage: InProcess, tiny: Project) -> None:
+    """A file, a layer of a run and its embeddings, beside what needs none; and two that are the same are refused."""
+    before = (tiny.root / "metrics/rdms.csv").read_bytes()
+    words = json.loads((tiny.root / "data/capture.json").read_text(encoding="utf-8"))["words"]
+    rng = np.random.default_rng(0)
+    np.savez(tiny.root / FOLDER / "people.npz", words=words, similarities=np.corrcoef(rng.normal(size=(len(words), 9))))
+    run = {"run": "data/similarity.safetensors", "matrix": "v", "layer": 1}
+    tiny.set(rdms__candidates={"categories": "categories", "people": {"file": "people.npz"}, "v1": run})
+    tiny_stage.log_of("check", "rdms")
+    table = pd.read_csv(tiny.root / "metrics/rdms.csv").set_index(["layer", "measure", "of", "rdm"])
+    assert table["value"][1, "rsa", "v", "v1"] == pytest.approx(1)
+    assert table["value"][1, "explained", "v", "all"] == pytest.approx(1)
+    d = pd.read_csv(tiny.root / "metrics/inference.csv").set_index(["layer", "measure", "of"])
+    assert table["p"][0, "rsa", "q", "categories"] == pytest.approx(d["p"][0, "d", "q"], abs=0.05)
+    assert (table["status"].isna() | (table["status"] == "not applicable")).all()
+    for wrong, said in (
+        ({"a": "categories", "b": "categories"}, "one of a, b follows from the others: leave it out"),
+        ({"a": {**run, "run": "nowhere"}}, "nowhere is neither a file nor a Git revision"),
+        ({"a": {**run, "layer": 7}}, "rdms.candidates.a.layer: 7 is not a layer of"),
+        ({"a": "rhymes"}, "rdms.candidates.a: 'rhymes' is neither one of categories, frequency"),
+        ({"all": "categories"}, "cannot be called"),
+    ):
+        tiny.set(rdms__candidates=wrong)
+        code, errors = tiny_stage.run("rdms")
+        assert (code, said in errors) == (1, True), errors
+    tiny.set(rdms__enabled=False, rdms__candidates={"categories": "categories"})
+    tiny_stage.log_of("rdms")
+    assert b"off" in (tiny.root / "metrics/rdms.csv").read_bytes() != before
