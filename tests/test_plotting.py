@@ -508,7 +508,7 @@ def test_a_figure_is_added_by_one_function_in_one_file(undrawn: Project) -> None
     (undrawn.root / "stages/plotting/new.py").write_text(text, encoding="utf-8")
     assert undrawn.repro("report") == ["figures", "report"]
     *_, (name, caption) = read_page(undrawn).captions.items()
-    assert name == "fig19_spread"
+    assert name == "fig20_spread"
     assert re.fullmatch(r"Largest: 0\.\d\d\.", caption)
 
 

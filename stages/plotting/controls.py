@@ -50,7 +50,7 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
     figure, (left, right) = panels(2, height=4.6)
     for pair in PAIRS:
         rsa = controls["rsa", pair]["value"]
-        left.plot(rsa, lone(rsa), color=MARKS[pair].colour, linewidth=1, linestyle=":")
+        left.plot(rsa, marker=lone(rsa), color=MARKS[pair].colour, linewidth=1, linestyle=":")
         profile(left, pair, controls["partial_rsa", pair]["value"])
     if nulls:
         null = [nulls["partial_rsa", pair, "spectrum"] for pair in PAIRS]
@@ -58,7 +58,7 @@ def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int
     for name in MATRICES:
         profile(right, name, controls["d", name]["value"])
     text, of_input = rcParams["text.color"], controls["d_of_input", INPUT]["value"]
-    right.plot(of_input, lone(of_input), color=text, linewidth=2.5)
+    right.plot(of_input, marker=lone(of_input), color=text, linewidth=2.5)
     for axis, title, least in ((left, "RSA given the input", (-0.5, 1.0)), (right, "Cohen's d", (0.0, 1.0))):
         axis.set_title(title)
         layer_axis(axis, layers)

@@ -75,7 +75,7 @@ def profile(
 def dashed(axis: Axes, ends: Iterable[np.ndarray]) -> None:
     """Draw where random maps lie: the ends of a range, shape (layers,) each."""
     for end in ends:
-        axis.plot(end, lone(end), color="grey", linestyle="--", zorder=1)
+        axis.plot(end, marker=lone(end), color="grey", linestyle="--", zorder=1)
 
 
 def lone(values: np.ndarray) -> str:
