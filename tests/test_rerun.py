@@ -32,7 +32,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
         lambda p: (p.replace("params.yaml", "# How the figures look.", "# Looks."), reorder(p))
     ],
     "`figures.theme`": [lambda p: p.set(figures__theme="light")],
-    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "1f8a3b", "1f8a3c")],
+    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "009988", "009989")],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
