@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -176,6 +177,8 @@ def test_figures_and_report_say_where_words_are_compared(
             Image.new("L", (1, 1)).save(path, "png")
 
     monkeypatch.setattr("stages.figures.share_out", note_titles)
+    for entry in figures().values():
+        monkeypatch.setattr(entry, "draw", lambda *_: Figure())
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)
     aside = "words compared at token 6, not at their own, 3"
     tiny_stage.project.set(prompt__template=AFTER)
