@@ -68,7 +68,7 @@ def test_similarity_equals_scipy_and_leaves_its_input_alone(
     layers = (scale * (np.random.default_rng(1).normal(size=(2, 300, 40)) + 3)).astype(np.float32)
     before, whole = layers.copy(), METRICS[metric](layers)
     for x, found in zip(layers.astype(float), whole, strict=True):
-        expected = -pdist(x, metric) if metric == "euclidean" else 1 - pdist(x, metric)
+        expected = METRICS[metric].own - pdist(x, metric)
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_array_equal(layers, before)
     monkeypatch.setattr(measuring, "BLOCK", 8 * 40 * 7)  # seven vectors at a time

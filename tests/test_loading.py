@@ -55,7 +55,7 @@ NO_PLACE = r"no place in the model: h\.6\..*; and 19 more\nits config.json names
         ("config.json", None, "holds no model: it has no config.json"),
         ("config.json", b"{", "cannot be loaded"),
         ("config.json", b'{"model_type": "mamba"}', r"MambaModel has no attention in its layers \(MambaBlock\)"),
-        ("config.json", b'{"model_type": "nonsense"}', "cannot be loaded"),
+        ("config.json", b'{"model_type": "nonsense"}', "transformers cannot build"),
         ("config.json", {"n_layer": 9}, "no weights for h.8"),  # nothing is filled with random numbers
         ("config.json", {"n_layer": 6}, NO_PLACE),
         ("config.json", {"n_positions": 7}, "weights of another shape than config.json says: wpe.weight"),

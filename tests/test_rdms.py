@@ -17,6 +17,7 @@ from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.partition import partition
 from stages.statistics.bootstrap import resample_words
+from stages.pipeline.errors import UserError
 from stages.statistics.candidates import against_candidates
 from stages.statistics.permutation import draw_orders, permute_candidates, permute_labels
 
@@ -191,6 +192,13 @@ def test_mistakes_in_a_file_are_one_line(known: Known, file: str, content: str |
         read(known, file)
     assert type(told.value).__name__ == "UserError"
     assert "\n" not in str(told.value)
+
+
+def test_an_experiment_beside_the_workspace_says_why_it_lacks_a_file(known: Known, tmp_path: Path, monkeypatch) -> None:
+    (there := tmp_path / ".dvc/tmp/exps/a").mkdir(parents=True)
+    monkeypatch.chdir(there)
+    with pytest.raises(UserError, match=r"there is no file no.csv in data/rdms\nwith --temp .* what Git tracks"):
+        read(known, "no.csv")
 
 
 def test_kinds_that_need_no_file(known: Known, capsys) -> None:

@@ -22,6 +22,18 @@ PLACES = tuple((MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS)
 #: To a reader.
 LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
 
+#: The rungs of the ladder of nulls, in their order: what the step to each from the one below it means. All but the last
+#: two are drawn; `OF_PAIRS` only of two matrices.
+RUNGS = {
+    "gaussian": "",
+    "spectrum": "narrow spectrum",
+    "orientation": "shared directions",
+    "unbiased": "alignment",
+    "trained": "bias",
+}
+DRAWN = tuple(RUNGS)[:-2]
+OF_PAIRS = ("orientation",)
+
 #: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.
 MetricName = Literal["cosine", "correlation", "euclidean"]
 TransformName = Literal["none", "center", "zscore"]

@@ -235,7 +235,7 @@ def _why_not(error: Exception, name: str, config: Any) -> str:
         return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
     # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
     unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
-    if isinstance(error, unknown) or re.search("not supported|Unrecognized configuration", reason):
+    if isinstance(error, unknown) or re.search("not supported|not recognize|Unrecognized conf", reason):
         return f"transformers cannot build {name}: {reason}"
     damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
     return f"{name} cannot be loaded, {damage}: {reason}"

@@ -6,20 +6,20 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.geometry.names import PAIRS, Scores
+from stages.geometry.names import PAIRS, RUNGS, Scores
 from stages.plotting.captions import numbers, places
 from stages.plotting.layers import limit
 from stages.plotting.names import number
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, panels
 
-#: The rungs, each with the step to it and what it is called below the axis.
-RUNGS = {
-    "gaussian": ("", "any map"),
-    "spectrum": ("narrow spectrum", "spectrum\nas narrow"),
-    "orientation": ("shared directions", "directions\nshared"),
-    "unbiased": ("alignment", "aligned with\nthe input"),
-    "trained": ("bias", "bias:\ntrained"),
+#: What rungs are called below the axis; others as they are.
+BELOW = {
+    "gaussian": "any map",
+    "spectrum": "spectrum\nas narrow",
+    "orientation": "directions\nshared",
+    "unbiased": "aligned with\nthe input",
+    "trained": "bias:\ntrained",
 }
 
 
@@ -66,11 +66,11 @@ def ladder(nulls: Scores, layers: Sequence[int]) -> Figure:
         for place, added in enumerate(np.diff(scores.mean(axis=1))):
             look = {"transform": axis.get_xaxis_transform(), "ha": "center", "color": colour, "fontsize": 10}
             axis.text(place + 0.5, 1.02, f"{added.round(2) + 0:+.2f}".replace("-", "−"), **look)
-        names = ["trained" if rung == rungs[-1] else RUNGS[rung][1] for rung in rungs]
+        names = ["trained" if rung == rungs[-1] else BELOW.get(rung, rung) for rung in rungs]
         axis.set_xticks(range(len(rungs)), names, rotation=90, fontsize=10)
     limit(axes, [nulls["rsa", pair, rung]["value"] for pair in PAIRS for rung in rungs], (0.4, 1.0))
     axes[0].set_ylabel("RSA score")
-    names = [step for step, _ in RUNGS.values() if step]
+    names = [step for step in RUNGS.values() if step]
     steps = {step: np.mean([nulls["rsa_step", pair, step]["value"] for pair in PAIRS]) for step in names}
     most = max(steps, key=lambda step: abs(steps[step]))
     said = f"From any map to the trained ones: {most} changes RSA most ({number(steps[most])} on average)"

@@ -23,17 +23,13 @@ import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
 from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PAIRS, PLACES, RUNGS
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
 from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, haar_frames, project, ranges
 
-#: The rungs that are drawn, in their order; of what is of one matrix there is no third.
-DRAWN = ("gaussian", "spectrum", "orientation")
-#: What the step to each rung from the one below it means.
-STEPS = {"spectrum": "narrow spectrum", "orientation": "shared directions", "unbiased": "alignment", "trained": "bias"}
 #: Scores of one matrix; all others are of two.
 OF_MATRICES = ("d", "rsa_to_input")
 
@@ -174,7 +170,7 @@ def ladder(
     cells, found = {}, {}
     for (measure, *_), keys in families.items():
         values = np.array([tested[key] for key in keys])
-        for rung in DRAWN[: 2 if measure in OF_MATRICES else 3]:
+        for rung in [rung for rung in DRAWN if not (measure in OF_MATRICES and rung in OF_PAIRS)]:
             drawn = np.array([[layer[rung][key] for layer in layers] for key in keys])
             columns = {**ranges(drawn, alpha), "p": monte_carlo_p(values, drawn)}
             columns["p_familywise"] = familywise_p(values.ravel(), drawn.reshape(values.size, -1)).reshape(values.shape)
@@ -186,5 +182,5 @@ def ladder(
         found |= {(*key, rung): columns for rung, columns in rungs.items()}
         if measure in ("rsa", "d"):
             for (_, lower), (name, upper) in pairwise(rungs.items()):
-                found[f"{measure}_step", *rest, STEPS[name]] = {"value": upper["value"] - lower["value"]}
+                found[f"{measure}_step", *rest, RUNGS[name]] = {"value": upper["value"] - lower["value"]}
     return found
