@@ -54,7 +54,9 @@ class Claim(NamedTuple):
         return Verdict(measured, None if holds is None else bool(holds), "".join(reason), beyond)
 
 
-#: The post's own, by the ids of `metrics/claims.json`, in the order of the post.
+#: What stands in the place of what the post says of a finding that is not the post's.
+OWN = "not told"
+#: The post's, in its order, then your own: by the ids of `metrics/claims.json`.
 CLAIMS: dict[str, Claim] = {}
 
 
@@ -66,6 +68,11 @@ def claim(finding: str, post: str, rule: str, null: str = "") -> Callable:
         return measure
 
     return enter
+
+
+def of_post() -> list[str]:
+    """List the ids of the post's findings: those that are counted."""
+    return [name for name, claim in CLAIMS.items() if claim.post != OWN]
 
 
 def _r(run: Results, *pairs: str) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from stages.artefacts.kept import Kept
 from stages.findings.beyond import EVERY
-from stages.findings.claims import CLAIMS
+from stages.findings.claims import of_post
 from stages.geometry.names import MATRICES
 
 #: The columns: those of the means are called as in the summary, those of counts as in `metrics/verdicts.csv`.
@@ -30,6 +30,6 @@ def shelf(kept: Sequence[Kept]) -> pd.DataFrame:
         if len(agreed):
             counts = agreed.set_index(["measure", "of"])
             row |= counts.loc[("rsa", EVERY), [*COUNTS]].to_dict() | {"v_above": counts.loc[("d", "v"), "above"]}
-        holds = [one.claims[name]["holds"] for name in CLAIMS if name in one.claims]
+        holds = [one.claims[name]["holds"] for name in of_post() if name in one.claims]
         rows.append(row | {"held": holds.count(True), "judged": len(holds) - holds.count(None)})
     return pd.DataFrame(rows, columns=COLUMNS)

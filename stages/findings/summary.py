@@ -9,7 +9,7 @@ from stages.artefacts.results import Results
 from stages.artefacts.tables import empty_cells
 from stages.findings.beyond import spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
-from stages.findings.claims import CLAIMS, Verdict
+from stages.findings.claims import CLAIMS, Verdict, of_post
 from stages.findings.evidence import TESTS
 from stages.geometry.names import MATRICES, PAIRS
 
@@ -34,11 +34,11 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
     held = {name for name, verdict in verdicts.items() if verdict.holds}
-    beyond = [v.holds is True and v.beyond["verdict"] == "yes" for v in verdicts.values() if v.beyond]
+    beyond = [v.holds is True and v.beyond["verdict"] == "yes" for v in map(verdicts.get, of_post()) if v.beyond]
     tables = ("controls", "correlation", "heads", "head_nulls")
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
-        "claims": len(held & set(CLAIMS)),
+        "claims": len(held & set(of_post())),
         "tests": len(held & set(TESTS)),
         **({"beyond": sum(beyond)} if beyond else {}),
         "strongest_heads": [

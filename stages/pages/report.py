@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.artefacts.results import Results
 from stages.findings.answer import answer
-from stages.findings.claims import CLAIMS, Claim
+from stages.findings.claims import CLAIMS, Claim, of_post
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.comparison import COMPARISONS
@@ -49,6 +49,7 @@ def page(
     metric = METRICS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
     asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
+    holds = [run.claims[name]["holds"] for name in of_post()]
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISONS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
         _profile("profile-d", "Cohen's d, within against across categories", "d", run.separability, MATRICES, run),
@@ -71,8 +72,9 @@ def page(
         model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
         random=settings["model.weights"] == "random",
         blocks=blocks,
-        held=sum(row["holds"] is True for row in asked["claims"]),
-        judged=sum(row["holds"] is not None for row in asked["claims"]),
+        of_post=len(holds),
+        held=holds.count(True),
+        judged=len(holds) - holds.count(None),
         off=off,
         similarity=metric.long,
         sampled=len(similarity["words"]),
