@@ -34,9 +34,12 @@ def _caption(run: Results) -> str:
             run.rdms[measure, matrix, name]["value"][place]
             for measure, name in (("unique", most), ("explained", "all"))
         )
+        words = run.sentences["reliability", matrix, ALL_SENTENCES]["value"][place] if run.sentences else np.nan
+        most_there_is = f", of at most {number(words)} that words explain in any sentence" if words > 0 else ""
         said.append(
             f"{LABELS[matrix]} follows {most} most in layer {run.numbers[place]} ({number(rsa[most][place])}): "
-            f"{number(alone)} of its variance is explained by that alone, {number(together)} by all together."
+            f"{number(alone)} of its variance is explained by that alone, {number(together)} by all "
+            f"together{most_there_is}."
         )
     for name in _names(run.rdms)[:1]:
         apart = [clear_differences(run.rdms, of, name) for of in ("v-q", "v-k")]
