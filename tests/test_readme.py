@@ -237,7 +237,7 @@ def test_the_array_script_is_the_one_that_runs_on_slurm() -> None:
 def test_what_is_said_of_the_sentences_is_in_their_table() -> None:
     said = " ".join(read("plots/README.md").split())
     (alike,) = re.findall(r"in two sentences correlate at (\.\d+) or more in every layer and matrix", said)
-    (near,) = re.findall(r"across sentences is within (\.\d+) of that within", said)
+    (near,) = re.findall(r"from two sentences differs by at most (\.\d+) from RSA within", said)
     ((layer, low, high),) = re.findall(r"Q–V in layer (\d) between (\.\d+) and (\.\d+), where the post's", said)
     table = read_table(ROOT / "metrics/sentences.csv")
     of_all = {names[:2]: cells["value"] for names, cells in table.items() if names[2] == ALL_SENTENCES}
