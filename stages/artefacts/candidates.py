@@ -1,9 +1,12 @@
-"""Candidate geometries: what `rdms.candidates` names, as similarities of words that are matched by name."""
+"""Candidate geometries: what `rdms.candidates` names, as similarities of words that are matched by name.
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+A geometry is a data frame of similarities, larger being more alike, with its words as index and as columns; its
+diagonal is not read.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,7 +15,7 @@ from stages.artefacts.files import readable
 from stages.artefacts.runs import open_run
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import EMBEDDING
-from stages.geometry.pairs import square, within_category
+from stages.geometry.pairs import condense, square, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.errors import UserError, some_of
 from stages.pipeline.settings import check_layer
@@ -23,26 +26,21 @@ MOST_LACKING = 0.1
 DESCRIPTORS = ("word", "words", "label", "labels", "name", "conds", "conditions")
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Similarities of words, larger being more alike: shape (words, words), the diagonal is not read."""
-
-    words: Sequence[str]
-    similarity: np.ndarray
-
-
 class Missing(Exception):
     """Why this run has no such geometry."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What geometries that need no file are made of."""
 
     captured: Mapping[str, Any]  # data/capture.json
     run: Tensors  # data/similarity.safetensors
     counts: Path  # of words in a text
     folder: Path  # where the files of `rdms.candidates` are: DVC looks for changes there
+
+    def over_words(self, values: np.ndarray) -> pd.DataFrame:
+        """Return similarities of this run's words, shape (words, words), as a geometry."""
+        return pd.DataFrame(values, self.captured["words"], self.captured["words"])
 
 
 def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], dict[str, np.ndarray]]:
@@ -63,40 +61,36 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
             found[name] = KINDS[what](known) if isinstance(what, str) else _given(*given)
         except Missing as reason:
             print(f"rdms.candidates.{name} is left out: {reason}")
-    places = [place for place, word in enumerate(words) if all(word in one.words for one in found.values())]
+    places = [place for place, word in enumerate(words) if all(word in one.index for one in found.values())]
     for name, one in found.items():
-        if lacking := [word for word in words if word not in one.words]:
+        if lacking := [word for word in words if word not in one.index]:
             print(f"rdms.candidates.{name} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
     kinds = within_category([known.captured["categories"][place] for place in places])
     if found and min(kinds.sum(), (~kinds).sum()) < 3:
         raise UserError(
             f"rdms.candidates: {len(places)} of {len(words)} words are in all of {', '.join(found)}: too few to compare"
         )
-    return places, {name: _chosen(name, one, [words[place] for place in places]) for name, one in found.items()}
+    chosen = [words[place] for place in places]
+    candidates = {name: condense(one.loc[chosen, chosen].to_numpy(float)) for name, one in found.items()}
+    for name, values in candidates.items():
+        if not np.ptp(values):
+            raise UserError(f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare")
+    return places, candidates
 
 
-def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
-    """Return the similarities of these words' pairs, in the run's order."""
-    at = [one.words.index(word) for word in words]
-    values = one.similarity[np.ix_(at, at)][np.triu_indices(len(at), 1)]
-    if not np.ptp(values):
-        raise UserError(f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare")
-    return values.astype(np.float64)
+def _apart(numbers: pd.Series) -> pd.DataFrame:
+    """Compare words by a number of each: negated distances on its scale."""
+    return pd.DataFrame(-np.abs(np.subtract.outer(*[numbers.to_numpy()] * 2)), numbers.index, numbers.index)
 
 
-def _apart(values: np.ndarray) -> np.ndarray:
-    """Return negated distances of words on a scale, shape (words,) to (words, words)."""
-    return -np.abs(values[:, None] - values[None, :])
-
-
-def _categories(known: Known) -> Geometry:
+def _categories(known: Known) -> pd.DataFrame:
     labels = np.asarray(known.captured["categories"])
-    return Geometry(known.captured["words"], (labels[:, None] == labels).astype(float))
+    return known.over_words((labels[:, None] == labels).astype(float))
 
 
-def _frequency(known: Known) -> Geometry:
+def _frequency(known: Known) -> pd.DataFrame:
     r"""Compare words by :math:`-|\log c_i - \log c_j|`, of their counts in a text."""
-    path = known.counts
+    path, words = known.counts, known.captured["words"]
     with readable(path, "table", "rdms.counts"):
         table = pd.read_csv(path, dtype={"word": str}, keep_default_na=False)
         columns = [column for column in table if column.endswith("count")]
@@ -105,52 +99,46 @@ def _frequency(known: Known) -> Geometry:
         counts = pd.to_numeric(table[columns[0]])
         if not (counts > 0).all():
             raise ValueError(f"{columns[0]} of {table['word'][(~(counts > 0)).idxmax()]!r} is not above 0")
-    words = known.captured["words"]
     own = {word: count for word, count in zip(table["word"], counts, strict=True) if word in words}
     lacking = [word for word in words if word not in own]
     if len(lacking) > MOST_LACKING * len(words):  # all else would be compared by few words, too
         raise Missing(f"{path} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
-    return Geometry([*own], _apart(np.log([*own.values()])))
+    return _apart(np.log(pd.Series(own)))
 
 
-def _spelling(known: Known) -> Geometry:
+def _spelling(known: Known) -> pd.DataFrame:
     from rapidfuzz.distance import Levenshtein
     from rapidfuzz.process import cdist
 
     words = known.captured["words"]
-    return Geometry(words, cdist(words, words, scorer=Levenshtein.normalized_similarity, dtype=np.float64))
+    return known.over_words(cdist(words, words, scorer=Levenshtein.normalized_similarity, dtype=np.float64))
 
 
-def _embeddings(known: Known) -> Geometry:
+def _embeddings(known: Known) -> pd.DataFrame:
     if EMBEDDING not in known.run.names:
         raise Missing("the model has no input embeddings")
-    return Geometry(known.captured["words"], square(known.run[EMBEDDING][0], 0))
+    return known.over_words(square(known.run[EMBEDDING][0], 0))
 
 
-def _numbers(of_word: Callable[[Known, int], int], what: str) -> Callable[[Known], Geometry]:
-    """Return a reader that compares words by a number of each."""
-
-    def read(known: Known) -> Geometry:
-        numbers = np.array([of_word(known, place) for place in range(len(known.captured["words"]))])
-        if not np.ptp(numbers):
-            raise Missing(f"all words have {numbers[0]} {what}")
-        return Geometry(known.captured["words"], _apart(numbers.astype(float)))
-
-    return read
+def _by_number(known: Known, numbers: Iterable[int], what: str) -> pd.DataFrame:
+    found = pd.Series([*numbers], known.captured["words"])
+    if found.nunique() == 1:
+        raise Missing(f"all words have {found.iloc[0]} {what}")
+    return _apart(found)
 
 
 #: Geometries that need no file, by what `rdms.candidates` calls them.
-KINDS: dict[str, Callable[[Known], Geometry]] = {
+KINDS: dict[str, Callable[[Known], pd.DataFrame]] = {
     "categories": _categories,
     "frequency": _frequency,
     "spelling": _spelling,
-    "length": _numbers(lambda known, place: len(known.captured["words"][place]), "letters"),
-    "tokens": _numbers(lambda known, place: len(known.captured["token_ids"][place]), "tokens"),
+    "length": lambda known: _by_number(known, map(len, known.captured["words"]), "letters"),
+    "tokens": lambda known: _by_number(known, map(len, known.captured["token_ids"]), "tokens"),
     "embeddings": _embeddings,
 }
 
 
-def _given(key: str, what: Any, folder: Path) -> Geometry:
+def _given(key: str, what: Any, folder: Path) -> pd.DataFrame:
     """Read a layer of a run, or a file."""
     if hasattr(what, "run"):
         return _of_run(key, what)
@@ -161,76 +149,70 @@ def _given(key: str, what: Any, folder: Path) -> Geometry:
     if not read:
         raise UserError(f"{key}: {what.file} must end in one of {', '.join(FORMATS)}")
     with readable(path, "RDM", key):
-        words, values, holds = read(path)
-        _check(words, values)
+        values, holds = read(path)
+        _check(values)
         own = np.diagonal(values)
         if what.holds == "auto" and not holds and (np.isnan(own).any() or np.ptp(own)):
             raise ValueError("its diagonal does not say what it holds; add holds: distances, or similarities")
         holds = what.holds if what.holds != "auto" else holds or ("similarities" if own[0] else "distances")
-    return Geometry(words, -values if holds == "distances" else values)
+    return -values if holds == "distances" else values
 
 
-def _of_run(key: str, what: Any) -> Geometry:
+def _of_run(key: str, what: Any) -> pd.DataFrame:
     with open_run(what.run) as run:
         if what.matrix not in run.similarity.names:
             raise UserError(f"{key}: {what.run} has no {what.matrix}, only {', '.join(sorted(run.similarity.names))}")
-        check_layer(f"{key}.layer", what.layer, [0] if what.matrix == EMBEDDING else run.layers, what.run)
-        place = 0 if what.matrix == EMBEDDING else run.layers.index(what.layer)
-        values = run.similarity[what.matrix][place]
-        return Geometry(run.record["words"], square(values, METRICS[run.record["metric"]].own))
+        layers = [0] if what.matrix == EMBEDDING else run.layers
+        check_layer(f"{key}.layer", what.layer, layers, what.run)
+        values = square(run.similarity[what.matrix][layers.index(what.layer)], METRICS[run.record["metric"]].own)
+        return pd.DataFrame(values, run.record["words"], run.record["words"])
 
 
-def _check(words: Sequence[str], values: np.ndarray) -> None:
+def _check(values: pd.DataFrame) -> None:
     """Raise a ValueError unless words differ and every pair has one finite number."""
-    if values.shape != (len(words), len(words)):
-        raise ValueError(f"{len(words)} words, and values of shape {values.shape}")
-    _check_words(words)
-    gaps = ~np.isfinite(values) & ~np.eye(len(words), dtype=bool)
-    for wrong, said in ((gaps, "no number"), (~np.isclose(values, values.T, equal_nan=True), "two different numbers")):
+    for words in values.axes:
+        if words.has_duplicates:
+            raise ValueError(f"{words[words.duplicated()][0]!r} is in it twice")
+    numbers = values.to_numpy()
+    gaps = ~np.isfinite(numbers) & ~np.eye(len(words), dtype=bool)
+    unequal = ~np.isclose(numbers, numbers.T, equal_nan=True)
+    for wrong, said in ((gaps, "no number"), (unequal, "two different numbers")):
         if wrong.any():
-            a, b = (words[place] for place in np.argwhere(wrong)[0])
+            a, b = words[np.argwhere(wrong)[0]]
             raise ValueError(f"{said} for {a!r} and {b!r}")
 
 
-def _check_words(words: Sequence[str]) -> None:
-    if twice := sorted({word for word in words if words.count(word) > 1}):
-        raise ValueError(f"{twice[0]!r} is in it twice")
-
-
-def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
+def _read_csv(path: Path) -> tuple[pd.DataFrame, str]:
     """Read a square table, words above and at the left; or a long one: two columns of words, and one of numbers."""
     cells = pd.read_csv(path, header=None, keep_default_na=False, dtype=str).to_numpy()
     if cells.shape[1] < 3:
         raise ValueError(f"columns separated by commas are needed, found {cells[0, 0]!r}")
-    numbers = pd.to_numeric(pd.Series(cells[1:].ravel()), errors="coerce").to_numpy().reshape(cells[1:].shape)
-    above, left, name = cells[0, 1:].tolist(), cells[1:, 0].tolist(), cells[0, 2].lower()
-    if cells.shape[1] > 3 or set(above) == set(left):
+    above, left = cells[0, 1:], cells[1:, 0]
+    if len(above) > 2 or set(above) == set(left):
+        values = pd.DataFrame(cells[1:, 1:], left, above).apply(pd.to_numeric, errors="coerce")
         if set(above) != set(left):
             raise ValueError("its first row and its first column hold different words")
-        _check_words(left)
-        return left, numbers[:, [1 + above.index(word) for word in left]], ""
-    words = list(dict.fromkeys(cells[1:, :2].ravel()))
-    at = {word: place for place, word in enumerate(words)}
-    values = np.full((len(words), len(words)), np.nan)
-    for one, other, number in zip(cells[1:, 0], cells[1:, 1], numbers[:, 2], strict=True):
-        known = values[at[one], at[other]]
-        if np.isfinite(known) and known != number:
-            raise ValueError(f"two different numbers for {one!r} and {other!r}")
-        values[at[one], at[other]] = values[at[other], at[one]] = number
-    return words, values, {"sim": "similarities", "dis": "distances"}.get(name[:3], "")
+        return values if values.index.has_duplicates else values.loc[:, left], ""
+    rows = pd.DataFrame(cells[1:], columns=["a", "b", "number"])
+    rows["number"] = pd.to_numeric(rows["number"], errors="coerce")
+    both = pd.concat([rows, rows.rename(columns={"a": "b", "b": "a"})]).drop_duplicates()
+    if (twice := both[both.duplicated(["a", "b"])]).size:
+        raise ValueError(f"two different numbers for {twice['a'].iloc[0]!r} and {twice['b'].iloc[0]!r}")
+    holds = {"sim": "similarities", "dis": "distances"}.get(cells[0, 2].lower()[:3], "")
+    return both.pivot(index="a", columns="b", values="number"), holds
 
 
-def _read_npz(path: Path) -> tuple[list[str], np.ndarray, str]:
+def _read_npz(path: Path) -> tuple[pd.DataFrame, str]:
     """Read NumPy arrays: `words`, and `distances` or `similarities`, square or of pairs."""
     with np.load(path, allow_pickle=False) as file:
         kind = next((name for name in ("distances", "similarities") if name in file), "")
         if "words" not in file or not kind:
             raise ValueError(f"arrays words, and distances or similarities, are needed; found {', '.join(file)}")
-        values = file[kind].astype(float)
-        return file["words"].astype(str).tolist(), square(values, 0) if values.ndim == 1 else values, kind
+        values, words = file[kind].astype(float), file["words"].astype(str)
+        return pd.DataFrame(square(values, 0) if values.ndim == 1 else values, words, words), kind
 
 
-def _read_h5(path: Path) -> tuple[list[str], np.ndarray, str]:
+def _read_h5(path: Path) -> tuple[pd.DataFrame, str]:
     """Read a single RDM as rsatoolbox saves it."""
     import h5py
 
@@ -243,11 +225,11 @@ def _read_h5(path: Path) -> tuple[list[str], np.ndarray, str]:
                 f"{len(rows)} RDMs, one is needed" if key else f"no descriptor of patterns such as {DESCRIPTORS[0]}"
             )
         words = [word.decode() if isinstance(word, bytes) else str(word) for word in texts[key][:]]
-        return words, square(rows[0], 0), "distances"
+        return pd.DataFrame(square(rows[0], 0), words, words), "distances"
 
 
-#: Takes a path, returns words, a square array, and what it holds, where the format says it.
-FORMATS: dict[str, Callable[[Path], tuple[list[str], np.ndarray, str]]] = {
+#: Takes a path, returns a geometry or distances, and which of them, where the format says it.
+FORMATS: dict[str, Callable[[Path], tuple[pd.DataFrame, str]]] = {
     ".csv": _read_csv,
     ".npz": _read_npz,
     ".h5": _read_h5,
