@@ -60,26 +60,13 @@ def resampled(
     counts: np.ndarray,
     names: Sequence[str] = (),
     inside: bool = True,
-    chunk: int = CHUNK,
     progress: Progress = iter,
 ) -> tuple[Moments, Moments]:
     """Sum over word pairs, weighted by the counts of every bootstrap sample: :math:`w_{ij} = w_i w_j`.
 
-    Parameters
-    ----------
-    values : ndarray, shape (layers, g, pairs)
-        Similarities of g geometries, called `names`.
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
-    counts, chunk, progress
-        As `bootstrap`.
-    inside : bool
-        Whether products within categories are needed; otherwise they are 0.
-
-    Returns
-    -------
-    every, within : Moments
-        Of shape (samples, layers): over all pairs, and over those within categories.
+    From similarities of g geometries, called `names`, shape (layers, g, pairs); which pairs lie `within` a category,
+    shape (pairs,); and `counts` and `progress` as of `bootstrap`. Returns moments of shape (samples, layers) over all
+    pairs, and over those within categories, whose products are 0 unless `inside`.
     """
     (layers, g, pairs), words = values.shape, counts.shape[1]
     one, other = np.triu_indices(g)
@@ -88,8 +75,8 @@ def resampled(
     features = 1 + layers * (g + len(one))
     kept = features if inside else 1 + layers * g
     sums, sums_inside = np.zeros((features, len(counts))), np.zeros((kept, len(counts)))
-    wide = max(1, min(1024, chunk // (8 * words)))
-    for first in progress(list(row_blocks(words, chunk // (8 * max(wide, features))))):
+    wide = max(1, min(1024, CHUNK // (8 * words)))
+    for first in progress(list(row_blocks(words, CHUNK // (8 * max(wide, features))))):
         start, stop = (pairs - pairs_of(words - row) for row in (first.start, first.stop))
         some = values[..., start:stop] - centre[..., None]
         parts = [some, some[:, one] * some[:, other]]
@@ -111,9 +98,8 @@ def _as_moments(found: np.ndarray, layers: int, g: int, centre: np.ndarray, name
     n, sums, upper = np.split(found, [1, 1 + layers * g])
     products = np.zeros((found.shape[1], layers, g, g))
     if len(upper):
-        products[..., one, other] = products[..., other, one] = upper.reshape(layers, -1, found.shape[1]).transpose(
-            2, 0, 1
-        )
+        upper = upper.reshape(layers, -1, found.shape[1]).transpose(2, 0, 1)
+        products[..., one, other] = products[..., other, one] = upper
     return Moments(n.T, sums.reshape(layers, g, -1).transpose(2, 0, 1), products, centre, names=names)
 
 
@@ -146,8 +132,6 @@ def bootstrap(
     alpha: float,
     statistics: Callable[[Moments, Moments], Statistics] = rsa_and_separability,
     later: Callable[[Statistics], Statistics] = lambda _: {},
-    chunk: int = CHUNK,
-    block: int = BLOCK,
     progress: Progress = iter,
 ) -> Scores:
     """Return statistics of the words as they are, and percentile intervals over resamples of the words.
@@ -167,8 +151,6 @@ def bootstrap(
         Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
     later : callable
         Takes what `statistics` gave, of all layers, gives more of it: differences.
-    chunk, block : int
-        Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
 
@@ -188,15 +170,12 @@ def bootstrap(
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
     numbers = pairs * len(names) + 8 * len(weigh) * len(names) ** 2
     parts = []
-    for part in blocks(layers, block // (8 * numbers)):
+    for part in blocks(layers, BLOCK // (8 * numbers)):
         values = np.stack([similarity[name][part] for name in names], axis=1)
-        sums = resampled(values, within, weigh, names, chunk=chunk, progress=progress)
-        parts.append(statistics(*sums))
+        parts.append(statistics(*resampled(values, within, weigh, names, progress=progress)))
     draws = join(parts, partial(np.concatenate, axis=1))
-    return {key: _interval(found, alpha) for key, found in (draws | later(draws)).items()}
-
-
-def _interval(values: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Return the value of the words as they are, in row 0, and the percentiles of the other resamples."""
-    low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
-    return {"value": values[0], "low": low, "high": high}
+    scores = {}
+    for key, found in (draws | later(draws)).items():
+        low, high = np.quantile(found[1:], [alpha / 2, 1 - alpha / 2], axis=0)
+        scores[key] = {"value": found[0], "low": low, "high": high}
+    return scores

@@ -37,19 +37,12 @@ def head_scores(
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
     with the key and the value head that it attends with, so that these appear once for each query head of their group.
 
-    Parameters
-    ----------
-    vectors : mapping of "q", "k", "v" (and "x") to ndarray, shape (words + reference words, units)
-        K and V may be narrower than Q, and heads of V of another size than those of Q and K.
-    within : ndarray of bool, shape (pairs,)
-        Which pairs lie within a category.
+    Vectors of "q", "k" and "v" are of shape (words + reference words, units): K and V may be narrower than Q, and heads
+    of V of another size than those of Q and K. `within`, shape (pairs,), says which pairs lie within a category.
 
-    Returns
-    -------
-    dict of str to ndarray of float64, shape (heads,)
-        ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
-        where the vectors or similarities of a head have no variation, so that a score is undefined. ValueError if the
-        widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
+    Float64 of shape (heads,): ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA
+    scores (Pearson r). NaN where the vectors or similarities of a head have no variation, so that a score is undefined.
+    ValueError if the widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
     alone = {name: vectors[name][None] for name in MATRICES}
     return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
@@ -64,8 +57,7 @@ def head_draws(
     ``spectrum``: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second, which are
     independent, of shape (heads, draws * (draws - 1)).
     """
-    other = ~np.eye(len(vectors["q"]), dtype=bool)
-    found = _scores(vectors, heads, similar, within)
+    found, other = _scores(vectors, heads, similar, within), ~np.eye(len(vectors["q"]), dtype=bool)
     return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
 
 

@@ -15,9 +15,8 @@ x has at most as many dimensions as there are words: :math:`x = L F_0` with orth
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,8 +45,7 @@ FEWEST = 8
 Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(NamedTuple):
     """Under what the scores of draws are taken."""
 
     similar: Mapping[str, Similar]  # by transform
@@ -85,15 +83,14 @@ def score(
 def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
     """Return every measure of sets of Q, K, V and their input, by measure and matrix or pair."""
     r, d = scores(every, within)
+    r["rsa_gap"] = r["rsa_within"] - r["rsa_across"]
+    r["rsa_gap_z"] = fisher_z(r["rsa_within"]) - fisher_z(r["rsa_across"])
+    x = r["rsa"][..., 3]
+    r["partial_rsa"] = partial_correlation(r["rsa"], x[..., :, None], x[..., None, :], strict=False)
     found = {("d", name): d[:, place] for place, name in enumerate(MATRICES)}
-    found |= {("rsa_to_input", name): r["rsa"][:, place, 3] for place, name in enumerate(MATRICES)}
-    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
-        own = {measure: table[:, a, b] for measure, table in r.items()}
-        own["rsa_gap"] = own["rsa_within"] - own["rsa_across"]
-        own["rsa_gap_z"] = fisher_z(own["rsa_within"]) - fisher_z(own["rsa_across"])
-        own["partial_rsa"] = partial_correlation(own["rsa"], r["rsa"][:, a, 3], r["rsa"][:, b, 3], strict=False)
-        found |= {(measure, pair): values for measure, values in own.items()}
-    return found
+    found |= {("rsa_to_input", name): x[:, place] for place, name in enumerate(MATRICES)}
+    places = zip(PAIRS, PLACES, strict=True)
+    return found | {(measure, pair): table[:, *place] for pair, place in places for measure, table in r.items()}
 
 
 def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
@@ -109,34 +106,20 @@ def draw_rungs(
     draws: int,
     rng: np.random.Generator,
     look: Callable[[Mapping[str, np.ndarray]], Any] = lambda vectors: None,
-    chunk: int = CHUNK,
 ) -> tuple[dict[str, Draws], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
-    Parameters
-    ----------
-    x : ndarray, shape (words, units)
-        The layer's input at the target token; words behind those of `choices` are a reference.
-    projected : callable
-        Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
-    look : callable
-        Is shown each block's x R W.
-    chunk : int
-        Decides how many draws make a block.
-
-    Returns
-    -------
-    rungs : dict of str to Draws
-        FloatingPointError if the similarities of a draw do not vary.
-    seen : list
-        What `look` returned, block by block.
+    `x`, shape (words, units), is the layer's input at the target token; words behind those of `choices` are a
+    reference. `projected` takes turned inputs x R, shape (draws, words, units), and gives x R W of "q", "k" and "v",
+    shape (draws, words, width), of which `look` is shown each block. Returns the rungs, and what `look` returned, block
+    by block. FloatingPointError if the similarities of a draw do not vary.
     """
     single = any(similar.single for similar in choices.similar.values())
     root = factor(x).astype(np.float32 if single else np.float64)
     blocks, seen = [], []
     # Blocks of about equal size, none smaller than `FEWEST`.
     needed = 8 * draws * (24 * len(choices.within) + 4 * root.shape[1] * x.shape[1])
-    parts = max(1, min(-(-needed // chunk), draws // FEWEST))
+    parts = max(1, min(-(-needed // CHUNK), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)
@@ -152,21 +135,13 @@ def ladder(
 ) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     """Combine the rungs of all layers: means, ranges, tests, and the steps between neighbouring rungs.
 
-    Parameters
-    ----------
-    layers : sequence of mapping of str to Draws
-        By layer, of `draw_rungs`.
-    unbiased, trained : sequence of mapping
-        By layer, of `observed`: the last two rungs. The first is what is tested: what is drawn has no bias either.
-    alpha : float
-        Ranges hold a new draw with probability 1 - alpha.
+    By layer, `layers` are of `draw_rungs`, `unbiased` and `trained`, the last two rungs, of `observed`. The unbiased
+    one is what is tested: what is drawn has no bias either.
 
-    Returns
-    -------
-    dict of (measure, matrix or pair, transform, comparison, rung or step) to dict of str to ndarray, shape (layers,)
-        Of a drawn rung ``value`` (the mean), ``low``, ``high`` (where a new draw lies), ``p`` and ``p_familywise``
-        (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure ends with
-        ``_step``, ``value`` alone.
+    By measure, matrix or pair, transform, comparison, and rung or step, columns of shape (layers,): of a drawn rung
+    ``value`` (the mean), ``low`` and ``high`` (which hold a new draw with probability 1 - alpha), ``p`` and
+    ``p_familywise`` (over layers and pairs, or matrices), both two-sided; of the others and of steps, whose measure
+    ends with ``_step``, ``value`` alone.
     """
     tested, families = stack(unbiased), defaultdict(list)
     for key in tested:

@@ -6,7 +6,7 @@ changes how often each sentence counts. So the moments of all resamples of words
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -27,16 +27,12 @@ ALIKE = 1e-12
 SPLITS = 50
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """What is drawn for the statistics over sentences, the same in every layer."""
 
-    #: How often each word was drawn, in its category, shape (resamples, words).
-    words: np.ndarray
-    #: How often each sentence was drawn, shape (resamples, sentences).
-    sentences: np.ndarray
-    #: Which sentences are in the first half, shape (splits, sentences).
-    halves: np.ndarray
+    words: np.ndarray  # how often each word was drawn, in its category, shape (resamples, words)
+    sentences: np.ndarray  # how often each sentence was drawn, shape (resamples, sentences)
+    halves: np.ndarray  # which sentences are in the first half, shape (splits, sentences)
 
 
 def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, splits: int = SPLITS) -> Draws:
@@ -92,24 +88,18 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     ----------
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
     """
-    once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
-    observed, resamples = (moments(similarity, categories, words) for words in (once["words"], draws.words))
-    values = reliability(*observed, once["sentences"], draws.halves)
-    spreads = [
-        {names: _variance(names[0], drawn) for names, drawn in found.items()}
-        for found in (
-            reliability(*resamples, once["sentences"], draws.halves),
-            reliability(*observed, draws.sentences, draws.halves),
-            reliability(*resamples, draws.sentences, draws.halves),
-        )
-    ]
     words, sentences = draws.words.shape[1], draws.sentences.shape[1]
+    each_word, each_sentence = (np.ones((1, count), dtype=int) for count in (words, sentences))
+    observed, resamples = (moments(similarity, categories, counts) for counts in (each_word, draws.words))
+    values = reliability(*observed, each_sentence, draws.halves)
+    spreads = [
+        {names: _variance(names[0], drawn) for names, drawn in reliability(*sums, counts, draws.halves).items()}
+        for sums, counts in ((resamples, each_sentence), (observed, draws.sentences), (resamples, draws.sentences))
+    ]
     freedom = words - len(set(categories)), sentences - 1
     t, factors = stdtrit(min(freedom), 1 - alpha / 2), (words / freedom[0], sentences / freedom[1])
     errors = {names: np.sqrt(combine(*(of[names] for of in spreads), *factors)) for names in values}
-    return {
-        (*names, ALL_SENTENCES): _interval(names[0], value[0], t * errors[names]) for names, value in values.items()
-    }
+    return {(*of, ALL_SENTENCES): _interval(of[0], value[0], t * errors[of]) for of, value in values.items()}
 
 
 def combine(words: float, sentences: float, both: float, of_words: float, of_sentences: float) -> float:
