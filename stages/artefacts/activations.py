@@ -38,12 +38,8 @@ def vectors_at(
     """Return the vectors of all words at one token, and behind them those of the reference words, if any.
 
     By name, float32, shape (words + reference words, units). `token` and `setting` as `find_position`; the files are
-    `data/activations.safetensors` and `data/reference.safetensors`.
-
-    Raises
-    ------
-    UserError
-        If the prompt has no such token, or its vectors were not kept.
+    `data/activations.safetensors` and `data/reference.safetensors`. A `UserError` if the prompt has no such token, or
+    its vectors were not kept.
     """
     files = [file for file in (activations, reference) if file and file.names]
     kept, length = activations.record["positions"], activations.record["length"]

@@ -32,23 +32,10 @@ def write_table(
 ) -> None:
     """Write a table, sorted by place, then in the order given, and print why it, or some of its cells, are empty.
 
-    Parameters
-    ----------
-    name : str
-        A key of `TABLES`.
-    content : mapping or str
-        As described above; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
-    layers : sequence of int, optional
-        The layers' numbers; without them they count from 0.
-    why : str
-        What is printed behind the reason of each empty cell.
-
-    Raises
-    ------
-    FloatingPointError
-        If a number is not finite, but for NaN where single cells may be empty.
-    AssertionError
-        If a column is not declared, or one that is needed is missing.
+    `name` is a key of `TABLES`; `content` as described above, or why there is nothing, `OFF` or `NOT_APPLICABLE`: one
+    row with that status; `layers` are their numbers, from 0 by default; `why` is printed behind the reason of each
+    empty cell. FloatingPointError if a number is not finite, but for NaN where single cells may be empty;
+    AssertionError if a column is not declared, or one that is needed is missing.
     """
     table = TABLES[name]
     if isinstance(content, str):
@@ -117,13 +104,9 @@ def _places(gaps: np.ndarray, layers: Sequence[int]) -> str:
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:
     """Read a table that `write_table` wrote; its file name is a key of `TABLES`.
 
-    As described above, float64. A column that is empty as a whole, where that may be, is left out.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or cut short, lacks a row or a column, has other layers than `layers` (without them:
-        than those from 0), or holds anything but numbers.
+    As described above, float64. A column that is empty as a whole, where that may be, is left out. A `UserError` if the
+    file is missing or cut short, lacks a row or a column, has other layers than `layers` (without them: than those from
+    0), or holds anything but numbers.
     """
     table = TABLES[path.name]
     with readable(path, "table"):

@@ -14,12 +14,8 @@ MAIN = ("main", "origin/main")
 def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> tuple[str, dict[str, bytes]]:
     """Read the files of a folder whose names have these endings, as a Git revision or DVC experiment has them.
 
-    Returns the revision as given (None is the main branch) with its commit, and the files' content by name, sorted.
-
-    Raises
-    ------
-    UserError
-        If there is no such revision, or no commit at all.
+    Returns the revision as given (None is the main branch) with its commit, and the files' content by name, sorted. A
+    `UserError` if there is no such revision, or no commit at all.
     """
     from dvc.scm import SCM, SCMError, resolve_rev  # a third of a second, which --help need not wait for
 

@@ -43,18 +43,12 @@ def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precis
 class Moments:
     """Sums over word pairs of g geometries, with any axes before them."""
 
-    #: Sum of the weights, shape (...): how many pairs, copies counted.
-    n: np.ndarray
-    #: Of the similarities less `centre`, shape (..., g).
-    sums: np.ndarray
-    #: Of products of two similarities, each less its centre, shape (..., g, g).
-    products: np.ndarray
-    #: Near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits.
-    centre: np.ndarray
-    #: Of the similarities.
-    precision: np.dtype = DOUBLE
-    #: Of the geometries, if they have any, for messages.
-    names: Sequence[str] = ()
+    n: np.ndarray  # sum of the weights, shape (...): how many pairs, copies counted
+    sums: np.ndarray  # of the similarities less `centre`, shape (..., g)
+    products: np.ndarray  # of two similarities, each less its centre, shape (..., g, g)
+    centre: np.ndarray  # near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits
+    precision: np.dtype = DOUBLE  # of the similarities
+    names: Sequence[str] = ()  # of the geometries, if they have any, for messages
 
     def __sub__(self, other: "Moments") -> "Moments":
         """Leave out a part of the pairs, about the same centre."""
@@ -149,18 +143,10 @@ def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.nda
 def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -> list[tuple[Moments, Moments]]:
     """Sum over pairs that all weigh 1, for many geometries, of which some are compared with each other.
 
-    Parameters
-    ----------
-    values : ndarray, shape (geometries, pairs)
-        In single precision their products are, too; sums are always double.
-    within : ndarray of bool, shape (pairs,)
-    *sets : ndarray of int, shape (sets, g)
-        Which g geometries are compared with each other, set by set; all by default, as one set.
-
-    Returns
-    -------
-    list of (every, within), both Moments of shape (sets,)
-        For each of `sets`: over all pairs, and over those within categories.
+    From similarities, shape (geometries, pairs), of which in single precision products are single, too, and sums always
+    double; `within`, shape (pairs,); and `sets`, ints of shape (sets, g), which say which g geometries are compared
+    with each other, set by set: all by default, as one set. For each of `sets` moments of shape (sets,), over all pairs
+    and over those within categories.
     """
     sets = sets or (np.arange(len(values))[None],)
     centre, added = values.mean(axis=1, keepdims=True), [[0.0, 0.0, 0.0, 0.0] for _ in sets]

@@ -15,21 +15,10 @@ def partition(to: np.ndarray, among: np.ndarray, nonnegative: bool = False) -> t
     The square of the semipartial correlation :math:`s_i` is the unique variance of candidate i: by how much
     :math:`R^2` falls without it.
 
-    Parameters
-    ----------
-    to : ndarray, shape (..., geometries, c)
-        Pearson correlations of the geometries with the candidates.
-    among : ndarray, shape (..., c, c)
-        Those of the candidates with each other, none of which the others explain as a whole.
-    nonnegative : bool
-        Whether weights must not be negative. Then :math:`s_i` is the root of the unique variance.
-
-    Returns
-    -------
-    explained : ndarray, shape (..., geometries)
-        :math:`R^2`, from 0 to 1.
-    semipartial : ndarray, shape (..., geometries, c)
-        :math:`s_i`, from -1 to 1.
+    From Pearson correlations of the geometries with the candidates, shape (..., geometries, c), and of the candidates
+    with each other, (..., c, c), none of which the others explain as a whole: :math:`R^2`, from 0 to 1, shape (...,
+    geometries), and :math:`s_i`, from -1 to 1, (..., geometries, c). If weights must not be negative, the latter is the
+    root of the unique variance.
 
     References
     ----------

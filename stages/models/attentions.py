@@ -44,12 +44,8 @@ class Decoder(nn.Module):
 def text_part(model: nn.Module, part: str = "encoder") -> nn.Module:
     """Return the part of a model that reads text, without the towers for images and sound.
 
-    Of an encoder-decoder it is the encoder, to which the text is given, or, for the decoder, both.
-
-    Raises
-    ------
-    UserError
-        As `find_attentions`, and if that part does not read tokens.
+    Of an encoder-decoder it is the encoder, to which the text is given, or, for the decoder, both. Errors as
+    `find_attentions`, and a `UserError` if that part does not read tokens.
     """
     both = part == "decoder" and "decoder_input_ids" in inspect.signature(model.forward).parameters
     reader = model if both else around(model, find_attentions(model)[0][0])
@@ -67,10 +63,7 @@ def around(model: nn.Module, path: str) -> PreTrainedModel:
 def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
     """List the self-attentions over a text's tokens, in the order of the layers: path, module and layout.
 
-    Raises
-    ------
-    UserError
-        If there are none whose modules are known, or in several stacks of layers; the message says why.
+    A `UserError`, which says why, if there are none whose modules are known, or in several stacks of layers.
     """
     named = [
         (path, module)

@@ -72,20 +72,12 @@ def capture(
     lists must then give their numbers; where it gives others, the next is taken. No pass goes beyond the last
     projection.
 
-    Parameters
-    ----------
-    write : callable
-        Takes the name of an array of `shapes`, the first row, and the rows that follow it. Rows may be written again.
-    rows : sequence of int, optional
-        Prompts to run whole; by default those with which a faster way is most likely to go wrong: the first, the last,
-        the one farthest back in a pack, and the most padded.
+    `write` takes the name of an array of `shapes`, the first row, and the rows that follow it; rows may be written
+    again. `rows` are the prompts to run whole; by default those with which a faster way is most likely to go wrong: the
+    first, the last, the one farthest back in a pack, and the most padded.
 
-    Returns
-    -------
-    way : str
-        How prompts were divided into passes. FloatingPointError if an activation is not finite.
-    refused : dict of str to str
-        The faster ways that were tried, and why they were not taken.
+    Returns how prompts were divided into passes, and the faster ways that were tried, each with why it was not taken.
+    FloatingPointError if an activation is not finite.
     """
     lengths = list(map(len, prompts.ids))
     rows = rows or sorted({0, len(lengths) - 1, lengths.index(min(lengths)), farthest_back(model, prompts)})

@@ -23,12 +23,8 @@ def choose(
 
     In double precision the last digits, in which processors differ, lie far below what is stored (float32) and
     published (six decimals): tables and figures have the same bytes everywhere. `spread` says whether accelerate
-    spreads the model over devices, `here` which devices this machine has, the fastest first.
-
-    Raises
-    ------
-    UserError
-        If the device is not there, or cannot compute in what was asked for.
+    spreads the model over devices, `here` which devices this machine has, the fastest first. A `UserError` if the
+    device is not there, or cannot compute in what was asked for.
     """
     here = here or {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device != "auto" and not here[device]:

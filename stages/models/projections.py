@@ -91,12 +91,8 @@ def find_projections(model: nn.Module) -> list[Projection]:
     """Find the Q, K and V projection of every layer that attends to the text's own tokens, in the order of the layers.
 
     Of a model whose layers differ in their heads or widths those of the most frequent shape. A layer that is used
-    several times (ALBERT) is listed once for each.
-
-    Raises
-    ------
-    UserError
-        If there is no attention, or none that makes queries, keys and values with linear modules; the message says why.
+    several times (ALBERT) is listed once for each. A `UserError`, which says why, if there is no attention, or none
+    that makes queries, keys and values with linear modules.
     """
     found = find_attentions(model)
     config = model.config.get_text_config()

@@ -70,25 +70,13 @@ def tokenise(
 ) -> Prompts:
     """Insert every word into the template, which holds ``{word}`` once, and tokenise it.
 
-    Parameters
-    ----------
-    tokenizer : transformers tokenizer
-        A fast one: it tells which characters a token covers.
-    multi_token : {"error", "last", "mean"}
-        "error" refuses words of several tokens.
-    start : int, optional
-        A token to put before each prompt, which takes no position.
-    most : int, optional
-        How many tokens the model takes.
-    setting : str
-        The key of params.yaml that lists the words, for messages.
+    The tokenizer of transformers is a fast one: it tells which characters a token covers. The token `start`, if any, is
+    put before each prompt, and takes no position; the model takes at most so many tokens; `setting` is the key of
+    params.yaml that lists the words, for messages.
 
-    Raises
-    ------
-    UserError
-        For words of several tokens (all of them listed), words that the tokenizer does not know or does not tell apart,
-        a prompt that it reads as another text or that is too long, and where the text around the word is tokenised
-        differently from word to word.
+    A `UserError` for words of several tokens (all of them listed) where `multi_token` is "error", words that the
+    tokenizer does not know or does not tell apart, a prompt that it reads as another text or that is too long, and
+    where the text around the word is tokenised differently from word to word.
     """
     reads = _read(tokenizer, words, template, start)
     _check_read(tokenizer, reads, template, setting)

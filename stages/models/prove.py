@@ -58,12 +58,8 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
     Values must be received as captured, but for one factor. Queries and keys too, or up to a rotation (the norm of
     every head at every token is the same, and at the first token, where a rotation turns by nothing, the units are)
     and a factor that all heads share. Normalisations and short convolutions that the attention applies with modules of
-    its own are watched at work. Returns by "q", "k" and "v" how what the attention received equals what was captured.
-
-    Raises
-    ------
-    UserError
-        If what was received is not what was captured; the message says in which layer, and what differs.
+    its own are watched at work. Returns by "q", "k" and "v" how what the attention received equals what was captured; a
+    `UserError` where it does not says in which layer, and what differs.
     """
     uses, tokens = _watch(model, projections, prompts, row), len(prompts.ids[row])
     tolerance = max(TOLERANCE, 4 * torch.finfo(model.dtype).eps)

@@ -39,12 +39,8 @@ class Stage:
     are when a stage *ends*, so that a file edited meanwhile would leave a green lock over stale data. Unless something
     changed, the temporary files are renamed to the outputs, one after the other; otherwise, and after any error, they
     are removed and the earlier outputs stay. After a kill between two renames some outputs are new and some old: the
-    next `dvc repro` finds other files than dvc.lock records, and runs the stage again.
-
-    Raises
-    ------
-    UserError
-        If the settings have a mistake, a dependency is missing, or something changed during the run.
+    next `dvc repro` finds other files than dvc.lock records, and runs the stage again. A `UserError` if the settings
+    have a mistake, a dependency is missing, or something changed during the run.
     """
 
     def __init__(self, name: str) -> None:
