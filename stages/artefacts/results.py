@@ -26,7 +26,7 @@ def _table(name: str) -> Any:
 
 
 class _Reasons(dict):
-    """Why tables are empty, by name, read when asked for."""
+    """Why tables are empty, by name, read when asked for: "nulls.enabled is false"."""
 
     def __init__(self, find: Callable[[str], Path]) -> None:
         self._find = find
@@ -38,28 +38,11 @@ class _Reasons(dict):
 class Results:
     """What a run measured, read when it is first asked for; tables of stages that had nothing to do are empty.
 
-    Parameters
-    ----------
-    find : callable
-        Takes a path in the repository, returns where it is: `Stage.input`.
-    focus : int
-        The focus layer.
-    alpha : float
-        Level of the tests; intervals hold 1 - alpha.
-    comparison : str
-        What RSA scores over all pairs are: a key of `stages.geometry.comparison.COMPARISONS`.
-    **known
-        Attributes that need not be read.
+    Tables are called as in `metrics/`, and read as `stages.artefacts.tables` tells; ``null_choices`` is `nulls.csv`.
 
-    Attributes
-    ----------
-    correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, \
-    anisotropy, rdms
-        The tables of these names in `metrics/`, as in `stages.artefacts.tables`; ``null_choices`` is `nulls.csv`.
-    reasons : mapping of str to str
-        Why one of these tables is empty, by its name: "nulls.enabled is false".
-    claims : mapping
-        `metrics/claims.json`.
+    `find` takes a path in the repository and returns where it is (`Stage.input`); `focus` is the focus layer; `alpha`
+    the level of the tests, intervals hold 1 - alpha; `comparison` what RSA scores over all pairs are, a key of
+    `stages.geometry.comparison.COMPARISONS`; further attributes that are `known` need not be read.
     """
 
     correlation, rsa, separability = _table("correlation"), _table("rsa"), _table("separability")
