@@ -53,6 +53,11 @@ class Results:
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
     #: The runs of other models in `metrics/models/`.
     kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))
+    similarity = cached_property(lambda run: Tensors(run.find("data/similarity.safetensors")))
+    #: What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``.
+    record = cached_property(lambda run: run.similarity.record)
+    #: Whether both words of a pair are of one category: ndarray of bool, shape (pairs,).
+    within = cached_property(lambda run: within_category(run.record["categories"]))
 
     def __init__(
         self,
@@ -85,16 +90,6 @@ class Results:
         if self.comparison == "pearson":
             return {pair: self.rsa[pair] for pair in PAIRS}
         return stack(map(pairwise, layers_of(self.similarity, MATRICES)))
-
-    @cached_property
-    def similarity(self) -> Tensors:
-        """The similarities, as `data/similarity.safetensors` has them."""
-        return Tensors(self.find("data/similarity.safetensors"))
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``."""
-        return self.similarity.record
 
     @property
     def aside(self) -> str:
@@ -143,11 +138,6 @@ class Results:
     def mean_similarity(self) -> dict[str, float]:
         """Mean similarity over all word pairs at the focus layer, by matrix."""
         return {name: float(values.mean()) for name, values in self.at_focus.items()}
-
-    @cached_property
-    def within(self) -> np.ndarray:
-        """Whether both words of a pair are of one category: ndarray of bool, shape (pairs,)."""
-        return within_category(self.record["categories"])
 
     @property
     def focus(self) -> int:
