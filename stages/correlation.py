@@ -20,13 +20,12 @@ def main(stage: Stage) -> None:
     tokens, overview = stage.settings.tokens, read_json(stage.input("data/capture.json"))["overview"]
     paired = partial(head_by_head, heads=overview["heads"], kv_heads=overview["key_value_heads"])
     tensors = Tensors(stage.input("data/activations.safetensors"))
-    context, target = (
-        Layers(some.numbers, lambda place, some=some: paired(some.read(place)))
-        for some in (
-            vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES),
-            vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES),
-        )
-    )
+
+    def layers_at(token: int | str, setting: str) -> Layers:
+        vectors = vectors_at(token, setting, tensors, names=MATRICES)
+        return Layers(vectors.numbers, lambda place: paired(vectors.read(place)))
+
+    context, target = layers_at(tokens.context, "tokens.context"), layers_at(tokens.target, "tokens.target")
     position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
     if position >= word:
         print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")
@@ -42,10 +41,8 @@ def main(stage: Stage) -> None:
 
 def correlate(context: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the correlations of one layer's units at two tokens; vectors of shape (words, units)."""
-    r_context, r_target = (
-        pairwise({name: values.ravel() for name, values in vectors.items()}) for vectors in (context, target)
-    )
-    return r_context | {f"{pair}_target": r for pair, r in r_target.items()}
+    r = [pairwise({name: values.ravel() for name, values in vectors.items()}) for vectors in (context, target)]
+    return r[0] | {f"{pair}_target": value for pair, value in r[1].items()}
 
 
 if __name__ == "__main__":
