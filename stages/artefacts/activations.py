@@ -14,10 +14,7 @@ from stages.pipeline.stage import Stage
 
 
 def find_position(activations: Tensors, token: int | str, setting: str) -> int:
-    """Return the position in the prompt that a `setting` means, from 0; errors as `find_token`.
-
-    `token` is a position, negative from the end; or "word", the word's own token (the last, where it has several).
-    """
+    """Return the position, from 0, that a `setting` means: one of the prompt, or "word", the word's own (last)."""
     record = activations.record
     return record["word_position"] if token == "word" else find_token(token, record["length"], setting)
 
@@ -63,10 +60,7 @@ def vectors_at(
 def embedding_similarity(
     compare: Callable[[np.ndarray], np.ndarray], activations: Tensors, reference: Tensors
 ) -> dict[str, np.ndarray]:
-    """Return the similarities of the model's own vectors of the words, shape (1, pairs), by name, if it has any.
-
-    `compare` takes vectors of the words and, behind them, of the reference words.
-    """
+    """`compare` the model's own vectors of words, behind them reference words: (1, pairs), by name, or nothing."""
     files = [file for file in (activations, reference) if EMBEDDING in file.names]
     try:
         return {EMBEDDING: compare(np.concatenate([file[EMBEDDING][:] for file in files])[None])} if files else {}
@@ -102,10 +96,7 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
 
 
 def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
-    """Read the projections' biases from `data/activations.safetensors`: by matrix, float32, shape (layers, units).
-
-    They are 0 where a projection has none.
-    """
+    """Read the projections' biases, 0 where there are none: by matrix, float32, shape (layers, units)."""
     layers = layer_numbers(activations)
     biases = {}
     for matrix in MATRICES:

@@ -24,10 +24,7 @@ def rounded(values: Any) -> Any:
 
 @contextmanager
 def readable(path: Path, kind: str, setting: str = "") -> Iterator[None]:
-    """Raise a `UserError` in plain words where a file is missing, cut short or not what it should be.
-
-    A file that a `setting` names is the user's, and is not to be deleted.
-    """
+    """Tell in plain words why a file cannot be read; one that a `setting` names is the user's, not to be deleted."""
     try:
         yield
     except (SafetensorError, ValueError, KeyError, OSError) as error:

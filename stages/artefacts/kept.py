@@ -42,10 +42,7 @@ class Kept:
 
 
 def keep(name: str) -> Path:
-    """Keep the run of this folder; a run of that name is replaced.
-
-    A `UserError` if the name is no name of a folder, or there is no run.
-    """
+    """Keep this folder's run, in place of any of that name; a `UserError` if that names no folder, or without run."""
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"{name!r} cannot name a folder")
     needed = [Path("metrics") / file for file in (*COPIED, "nulls.csv")] + [Path("data/capture.json")]
@@ -78,10 +75,7 @@ def _read(path: Path) -> Kept:
 
 
 def read_nulls(path: Path) -> Scores:
-    """Read nulls of vectors as they are, by Pearson's r, whatever choices the run itself had; empty where it has none.
-
-    By measure, matrix or pair, and rung.
-    """
+    """Read nulls of raw vectors by Pearson's r, if any, whatever the run chose: by measure, of what, and rung."""
     layers = layers_in(path)
     table = read_table(path, layers) if layers else {}
     return {(*key[:2], key[4]): cells for key, cells in table.items() if key[2:4] == ("none", "pearson")}

@@ -39,10 +39,7 @@ def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
 
 
 def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator[Any]:
-    """Yield what `work` makes of the arrays of each layer, by name, of each of `layers`; a bar says `name`.
-
-    A FloatingPointError of `work` is raised with the layer's number before it.
-    """
+    """Yield what `work` makes of each layer's arrays, with a bar; a FloatingPointError says which layer."""
     for place in progress(name, "layer")(range(len(layers[0]))):
         try:
             found = work(*(source.read(place) for source in layers))

@@ -75,10 +75,7 @@ def _rows(
 
 
 def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) -> list[str]:
-    """Return the reason of every kind of cell that is empty in this run, and need not be in another, in a line each.
-
-    Parameters as those of `write_table`.
-    """
+    """Return a line for every kind of cell that is empty and need not be; parameters as of `write_table`."""
     table = TABLES[name]
     if name == "correlation.csv" and (unpaired := [pair for pair in PAIRS if pair not in content]):
         return [f"{name}: {', '.join(unpaired)} are empty: the matrices differ in their number of units"]

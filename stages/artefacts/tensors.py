@@ -94,10 +94,7 @@ class _Record(dict):
 
 
 class Tensors:
-    """A safetensors file with arrays `names`: ``tensors["q"]`` is a `Tensor`, ``tensors["q"][3]`` an ndarray.
-
-    Errors as `readable`.
-    """
+    """A safetensors file with arrays `names`: ``tensors["q"][3]`` is read when asked for; errors as `readable`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

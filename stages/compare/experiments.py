@@ -40,10 +40,7 @@ def show(runs: list[Experiment], notes: list[str]) -> None:
 
 
 def collect() -> tuple[list[Experiment], list[str]]:
-    """List the workspace, HEAD, and the experiments that are done, of whichever commit; and what is to be noted.
-
-    A `UserError` if there is no commit, or DVC cannot read the repository.
-    """
+    """List the workspace, HEAD and all experiments that are done, and notes; a `UserError` without a commit."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.scm import SCMError

@@ -21,10 +21,7 @@ FEWEST_WORDS = 4
 
 
 def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
-    """Compare runs `a` and `b`: print a table, write `compare.csv` and `compare.png` to `out`.
-
-    Of embeddings, which have no layers, it prints one number.
-    """
+    """Compare two runs: print a table (of embeddings one number), write `compare.csv` and `compare.png` to `out`."""
     with open_run(a) as first, open_run(b) as second:
         chosen = match(first, second)
         for run, name in ((run, name) for run in (first, second) for name in matrices):

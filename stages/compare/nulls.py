@@ -27,10 +27,7 @@ ROW, MOST = 0.4, 150.0
 
 
 def draw(runs: Sequence[Experiment], path: Path, theme: str) -> None:
-    """Draw all runs that have nulls, and name those that have none.
-
-    A `UserError` if no run has nulls, or the figure cannot be written.
-    """
+    """Draw all runs that have nulls, and name the others; a `UserError` if none has, or it cannot be written."""
     tables = [(run.name, nulls_of(run.revision)) for run in runs]
     drawn = [(name, nulls) for name, nulls in tables if nulls]
     if not drawn:

@@ -94,10 +94,7 @@ def in_short(some: Sequence[tuple[str, str]], choices: Mapping[tuple[str, str], 
 
 
 def verdicts(ladder: Scores, alpha: float) -> dict[tuple[str, str, str, str, str], Beyond]:
-    """Return the rows of `metrics/verdicts.csv`: `beyond` of each matrix or pair, and of all, as `ASKED`.
-
-    By measure, matrix or pair or "every", rung, transform and comparison.
-    """
+    """Return the rows of `metrics/verdicts.csv`, as `ASKED`: `beyond` of each matrix or pair, and of "every"."""
     return {
         (measure, of, rung, *choice): counts
         for measure, rungs in (ASKED if ladder else {}).items()

@@ -63,19 +63,13 @@ def anisotropy(
 
 
 def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
-    """Return the number of the unit with the largest sum of squares over words, and its share of that of all units.
-
-    `vectors` are of shape (words, units).
-    """
+    """Return the unit with the largest sum of squares, and its share of all, of vectors, shape (words, units)."""
     squares = np.square(vectors).sum(axis=0)
     return int(squares.argmax()), float(squares.max() / squares.sum())
 
 
 def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
-    """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary.
-
-    `vectors` are of shape (words, units).
-    """
+    """Return a unit's share, as `anisotropy` tells, of the cosines of (words, units); NaN if they do not vary."""
     rows = directions(vectors)
     cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
     cosines -= cosines.mean()
@@ -84,10 +78,7 @@ def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
 
 
 def mean_cosine(vectors: np.ndarray) -> float:
-    r"""Return the mean cosine of different words: of n unit vectors, :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`.
-
-    `vectors` are of shape (words, units).
-    """
+    r"""Mean cosine of different words, shape (words, units): :math:`(|\sum_i \hat{x}_i|^2 - n) / (n(n-1))`."""
     rows = directions(vectors)
     return float((np.square(rows.sum(axis=0)).sum() - len(rows)) / (len(rows) * (len(rows) - 1)))
 

@@ -89,10 +89,7 @@ def lay_over(maps: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
 
 
 def word_maps(similarity: np.ndarray, metric: MetricName) -> tuple[np.ndarray, np.ndarray]:
-    """Return maps of the words, (..., words, 2), all laid over each other, and the stress of each, (...).
-
-    Of similarities, shape (..., pairs).
-    """
+    """Map similarities, (..., pairs), to points, (..., words, 2), all laid over each other, and stress, shape (...)."""
     apart = distances(similarity, metric)
     maps = classical_scaling(apart)
     return lay_over(maps), stress(maps, apart)

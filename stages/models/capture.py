@@ -21,10 +21,7 @@ TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 2**-7, to
 
 
 def shapes(projections: Sequence[Projection], words: int, positions: int) -> dict[str, tuple[int, int, int]]:
-    """Return what `capture` fills: ``attn_{layer}_{q,k,v,x}`` → shape (words, positions, units).
-
-    Layers are numbered as the model numbers them.
-    """
+    """Return what `capture` fills: ``attn_{the layer's number}_{q,k,v,x}`` → shape (words, positions, units)."""
     return {
         f"attn_{projection.layer}_{name}": (words, positions, units)
         for projection in projections

@@ -166,10 +166,7 @@ def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: 
 
 
 def _spans(reads: Sequence[_Read]) -> list[range]:
-    """Return which tokens are each word's: those that cover it, and a space before them if it is a token of its own.
-
-    Such a space is the word's where other words' tokens begin with it.
-    """
+    """Return which tokens are each word's: also a space before them, if other words' tokens begin with theirs."""
     firsts = [read.covering[0] for read in reads]
     alone = [
         first - 1 in read.own and read.tokens[first - 1] in _SPACES and read.tokens[first][:1] not in _SPACES

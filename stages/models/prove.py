@@ -157,10 +157,7 @@ def compare(
 
 
 def same(own: torch.Tensor, other: torch.Tensor, tolerance: float) -> str | None:
-    """Return up to what two tensors of shape (heads, tokens, units) are the same, or None.
-
-    `other` may repeat each head for the queries that share it.
-    """
+    """Return up to what two tensors, (heads, tokens, units), are the same, or None; `other` may repeat each head."""
     heads, tokens, units = own.shape
     if other.ndim != 3 or other.shape[0] % heads or other.shape[1:] != (tokens, units):
         return None

@@ -22,10 +22,7 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
 
 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
-    """Raise a `UserError` if x W is not what was captured, the bias taken off: the model is another one by now.
-
-    Of shapes (words, units of x), (units of x, units) and (words, units).
-    """
+    """Raise a `UserError` if x W, (words, units of x) @ (units of x, units), is not what was captured, unbiased."""
     for name, captured in unbiased.items():
         made = (torch.from_numpy(x).to(matrices[name]) @ matrices[name]).cpu().numpy()
         # Half precision rounds to three digits; another model's vectors are no more alike than chance.

@@ -23,10 +23,7 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read a YAML file as DVC does (YAML 1.2: a bare ``no`` is text, a bare ``7`` is not).
-
-    A `UserError`, which names the line, if the file cannot be read or is not YAML.
-    """
+    """Read a YAML file as DVC does (1.2: a bare ``no`` is text); a `UserError` names the line where it is not YAML."""
     for pure in (False, True):  # the parser in C is five times as fast, the one in Python names the right line
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -75,20 +72,14 @@ def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this
 
 
 def find_token(token: int, length: int, setting: str) -> int:
-    """Return the place of a token in a prompt of `length` tokens, counted from 0.
-
-    A `UserError` if the prompt has no such token; `setting` is the key of params.yaml that chose it.
-    """
+    """Return a token's place in a prompt of `length` tokens, from 0; the `UserError` names the `setting`."""
     if not -length <= token < length:
         raise UserError(mistakes.NO_TOKEN.format(setting, token, length, -length, length - 1))
     return token % length
 
 
 def check_ahead(ahead: Callable[[str], Any], layers: Sequence[int], length: int) -> None:
-    """Refuse settings of later stages that do not fit a model's layers and its prompt of `length` tokens.
-
-    `ahead` returns the value of a key; errors as `check_layer` and `find_token`.
-    """
+    """Refuse later stages' settings, told by `ahead`, that do not fit the layers, or a prompt of `length` tokens."""
     check_layer("focus_layer", ahead("focus_layer"), layers)
     for key in ("tokens.context", "tokens.target"):
         if (token := ahead(key)) != "word":

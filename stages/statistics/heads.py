@@ -62,10 +62,7 @@ def head_draws(
 
 
 def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, dict[str, np.ndarray]]:
-    """Return mean and range of the draws of all blocks of `head_draws`, by matrix and pair, each of shape (heads,).
-
-    As `ranges`; NaN where a head's vectors or similarities do not vary.
-    """
+    """Return the `ranges` of the draws of all blocks of `head_draws`, by matrix and pair, each of shape (heads,)."""
     return {name: ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha) for name in blocks[0]}
 
 

@@ -72,10 +72,7 @@ def permute_words(similarity: Mapping[str, np.ndarray], orders: Orders, progress
 def permute_candidates(
     similarity: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray], orders: Orders, progress: Progress = iter
 ) -> Scores:
-    """Test every layer's RSA with candidate geometries, shape (1, pairs): their words are permuted.
-
-    As `permute_words`; ``rsa`` by matrix and candidate.
-    """
+    """Permute the words of other geometries, shape (1, pairs): as `permute_words`; ``rsa`` by matrix and candidate."""
     asked = [(("rsa", matrix, name), matrix, name) for matrix in similarity for name in others]
     return _test(similarity, others, asked, orders, progress)
 

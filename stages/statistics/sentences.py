@@ -43,10 +43,7 @@ def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, s
 
 
 def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw two or more sentences with replacement: how often each was drawn, shape (resamples, sentences).
-
-    A resample of one sentence alone, which cannot be compared, is drawn again.
-    """
+    """Draw two or more different sentences with replacement: how often each was drawn, shape (resamples, sentences)."""
     counts = np.zeros((resamples, sentences), dtype=np.int16)
     open_rows = np.arange(resamples)
     while len(open_rows):
