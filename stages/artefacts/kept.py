@@ -26,13 +26,10 @@ PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "ve
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files.
-
-    `about` is its provenance, the number of its words, and the settings that make it anew.
-    """
+    """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files."""
 
     name: str
-    about: Mapping[str, Any]
+    about: Mapping[str, Any]  # its provenance, the number of its words, and the settings that make it anew
     rsa: Mapping[str, np.ndarray]
     separability: Mapping[str, np.ndarray]
     nulls: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]

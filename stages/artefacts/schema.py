@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from stages.geometry.comparison import robust
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS
 
 OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
@@ -67,7 +67,7 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 #: What heads are scored by, by matrix or pair.
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
-RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
+RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name, some in COMPARISONS.items() if some.robust}
 #: Measures of `rdms.csv` that have no test.
 UNTESTED = ("unique *", "explained *", "shared *", "rsa_*")
 DRAWN: Mapping[str, Any] = {

@@ -60,10 +60,7 @@ class TensorWriter:
 
 
 class Tensor:
-    """An array in a file, read when it is indexed: to functions that go through layers in blocks, an array.
-
-    The file is opened anew for every read: what was read of one that stays open counts as the process's memory.
-    """
+    """An array in a file, opened anew for every read: what was read of an open one counts as the process's memory."""
 
     def __init__(self, path: Path, name: str) -> None:
         self._path, self._name = path, name

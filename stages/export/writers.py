@@ -21,10 +21,7 @@ MARGIN = 1 << 20
 
 
 def write_rdms(path: Path, run: Run, matrices: list[str], layers: list[int]) -> None:
-    """Write an RDMs file of rsatoolbox: a group for each kind of descriptor, a row of dissimilarities for each RDM.
-
-    Texts are attributes of their group, not arrays: rsatoolbox reads text in arrays as ASCII.
-    """
+    """Write a row for each RDM, as rsatoolbox does; texts are attributes, as it reads those in arrays as ASCII."""
     import h5py
 
     names, pairs = [(layer, matrix) for layer in layers for matrix in matrices], run.similarity["q"].shape[1]

@@ -42,10 +42,7 @@ def unit_norm(values: np.ndarray) -> np.ndarray:
 
 
 def product_sum(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Sum the products of two arrays over their last axis: shapes (..., n), broadcast, to shape (...).
-
-    By einsum, not by BLAS's dot product, which wakes threads for every row: many times slower on a busy machine.
-    """
+    """Sum products over the last axis, (..., n) to (...), by einsum: BLAS's dot product wakes threads for every row."""
     return np.einsum("...n,...n->...", first, second)
 
 
@@ -140,10 +137,8 @@ class Comparison:
     name: str
     short: str
     symbol: str
-    #: Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
-    robust: bool
-    #: Whether random maps are scored by it as well.
-    nulls: bool
+    robust: bool  # whether `metrics/robustness.csv` holds it beside the others: if it is on their scale
+    nulls: bool  # whether random maps are scored by it as well
     #: Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
     #: ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all its
     #: similarities on one side).
@@ -180,11 +175,6 @@ COMPARISONS: dict[ComparisonName, Comparison] = {
         frozenset({"word order"}),
     ),
 }  # fmt: skip
-
-
-def robust() -> list[ComparisonName]:
-    """Return the comparisons that `metrics/robustness.csv` holds beside each other."""
-    return [name for name, comparison in COMPARISONS.items() if comparison.robust]
 
 
 def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:
@@ -258,9 +248,6 @@ def fisher_z(r: np.ndarray) -> np.ndarray:
 
 
 def same_rows(vectors: np.ndarray) -> bool:
-    """Return whether all words have the same vectors, shape (..., words, units), up to the rounding of float32.
-
-    Behind a causal mask they do at every token before the word: the model has seen the same text.
-    """
+    """Return whether all words' vectors, (..., words, units), are the same, as before the word behind a causal mask."""
     largest = np.abs(vectors).max(initial=0)
     return bool(np.abs(vectors - vectors[..., :1, :]).max(initial=0) <= 1e-4 * largest)

@@ -24,10 +24,7 @@ def condense(matrices: np.ndarray) -> np.ndarray:
 
 
 def square(condensed: np.ndarray, diagonal: float) -> np.ndarray:
-    """Lay condensed pairs out as symmetric matrices, the inverse of `condense`: (..., pairs) to (..., words, words).
-
-    On the diagonal stands a word's similarity with itself; ValueError as `words_of`.
-    """
+    """Lay condensed pairs, (..., pairs), out as symmetric matrices, (..., words, words): the inverse of `condense`."""
     words = words_of(condensed.shape[-1])
     matrices = np.full((*condensed.shape[:-1], words, words), diagonal, dtype=condensed.dtype)
     for row, place in rows_of(words):

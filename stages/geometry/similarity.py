@@ -23,10 +23,8 @@ class Metric:
 
     #: Takes vectors, shape (..., words, units), and returns what dot products are taken of, of the same shape.
     rows: Callable[[np.ndarray], np.ndarray]
-    #: Of the similarities: the second is a word's with itself.
-    range: tuple[float, float]
-    #: What it is called on an axis, and in short.
-    long: str
+    range: tuple[float, float]  # of the similarities: the second is a word's with itself
+    long: str  # what it is called on an axis
     short: str
     #: Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
     #: words, and ``translation`` (the same vector added to all words).
@@ -140,18 +138,16 @@ class Similar:
     #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
     #: without any, of the words themselves.
     words: int
-    #: Keys of `METRICS` and `TRANSFORMS`.
     metric: MetricName
     transform: TransformName
-    #: Whether single precision is enough for `similarities`, where it is.
-    single: bool = False
+    single: bool = False  # whether single precision is enough for `similarities`, where it is
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return float64: (..., words + reference words, units) to (..., pairs), condensed; errors as the metric's."""
         return METRICS[self.metric](self._transformed(vectors))
 
     def _transformed(self, vectors: np.ndarray) -> np.ndarray:
-        own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
+        own, reference = np.split(vectors, [self.words], axis=-2)
         return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
     def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:

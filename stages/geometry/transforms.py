@@ -17,10 +17,7 @@ ROUNDING = 1e-14
 
 
 def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = None) -> np.ndarray:
-    """Subtract the mean over an axis, of the vectors themselves or of a reference; float64 of the vectors' shape.
-
-    What rounding alone leaves is set to 0: as a direction it would be noise.
-    """
+    """Subtract the mean over an axis, their own or a reference's: float64, 0 where rounding alone would be left."""
     vectors = np.asarray(vectors, dtype=np.float64)
     reference = vectors if reference is None else np.asarray(reference, dtype=np.float64)
     left = vectors - reference.mean(axis=axis, keepdims=True)
@@ -71,9 +68,8 @@ class Transform:
     #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
     #: vectors themselves or those of other words. Gives float64 of the shape of the vectors.
     apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    #: What vectors are then, in a legend and in a list of choices.
-    label: str
-    short: str
+    label: str  # what vectors are then, in a legend
+    short: str  # and in a list of choices
     #: Of ``shift`` (of single units, the same in all words and reference words) and ``scale`` (of single units).
     invariant_to: frozenset[str]
 

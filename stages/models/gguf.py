@@ -19,10 +19,7 @@ from stages.pipeline.errors import UserError, some_of
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Let transformers read a file once, not three times, and list the names of tensors once, not for every module.
-
-    Its bar appears after two seconds, in a terminal only.
-    """
+    """Let transformers read a file once, not three times, and names once; its bar shows after two seconds."""
     with ExitStack() as stack:
         for module, name, other in (
             (gguf, "GGUFReader", cache(gguf.GGUFReader)),

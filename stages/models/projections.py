@@ -42,10 +42,7 @@ class Projection:
 
     @property
     def linear(self) -> bool:
-        """Whether q, k and v are each a linear map of x (plus a bias), which `modules` hold.
-
-        Not so where a bottleneck with a normalisation lies between, or where values are made of another input.
-        """
+        """Whether `modules` hold linear maps of x (plus a bias): no bottleneck is normalised, no other input read."""
         return not self.layout.source and len({_units(module)[0] for module in self.modules.values()}) == 1
 
     @property
@@ -64,10 +61,7 @@ class Projection:
         return {part: output[..., units.to(output.device)] for part, units in self.columns[name].items()}
 
     def weights(self) -> dict[str, torch.Tensor]:
-        """Return W of "q", "k" and "v", shape (units of x, units), by which x is multiplied: x W, and the bias.
-
-        In float32, or float64 where the model computes in it, on the model's device.
-        """
+        """Return W of "q", "k" and "v", shape (units of x, units), of x W: float32, or float64 as the model."""
         found = {}
         for name, module in self.modules.items():
             with align_module_device(module), torch.inference_mode():  # brings offloaded weights in, for the moment
@@ -160,10 +154,8 @@ def _linear(attention: nn.Module, name: str) -> nn.Module:
     for some in (module, *module.children()):
         if isinstance(some, (nn.Linear, Conv1D)):
             return some
-    raise UserError(
-        f"model.name: {name} of {type(attention).__name__} is a {type(module).__name__}, not a linear map of its "
-        "input's units"
-    )
+    found = f"{name} of {type(attention).__name__} is a {type(module).__name__}"
+    raise UserError(f"model.name: {found}, not a linear map of its input's units")
 
 
 def _units(module: nn.Module) -> tuple[int, int]:

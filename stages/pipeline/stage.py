@@ -134,10 +134,7 @@ atexit.register(gc.freeze)
 
 
 def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
-    """Run the stage `name` of dvc.yaml as a command, which ends with exit code 1 after what the user can mend.
-
-    `recipe` takes the `Stage`, reads its inputs and writes its outputs; `--help` shows the `description`.
-    """
+    """Run the stage `name` of dvc.yaml as a command: `recipe` takes the `Stage`, `--help` shows the `description`."""
     with command.plain_errors(name, interrupted=mistakes.INTERRUPTED, before="\n"):
         declared = _declaration(name)
         listed = {
