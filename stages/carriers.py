@@ -1,6 +1,5 @@
 """Find the single words and units that carry a score: leave each word out, and the largest unit and direction."""
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from stages.artefacts.tensors import Tensors
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.influence import influence, strongest
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -39,7 +38,7 @@ def main(stage: Stage) -> None:
         print(line)
 
 
-def most_influential(similarity: Mapping[str, np.ndarray], within: np.ndarray, words: list[str]) -> dict:
+def most_influential(similarity: Arrays, within: np.ndarray, words: list[str]) -> dict:
     """Return of each score of a layer the words that change it most, and by how much."""
     changes = influence(similarity, within)
     places = {key: strongest(change) for key, change in changes.items()}

@@ -1,6 +1,5 @@
 """Correlate the activations of Q, K and V unit by unit in every layer, at the context token and at the target token."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import head_by_head, pairwise
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
@@ -39,7 +38,7 @@ def main(stage: Stage) -> None:
     write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers, why=f" ({units})")
 
 
-def correlate(context: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def correlate(context: Arrays, target: Arrays) -> dict[str, np.ndarray]:
     """Return the correlations of one layer's units at two tokens; vectors of shape (words, units)."""
     r = [pairwise({name: values.ravel() for name, values in vectors.items()}) for vectors in (context, target)]
     return r[0] | {f"{pair}_target": value for pair, value in r[1].items()}

@@ -1,6 +1,6 @@
 """Estimate how much of the geometries, and of their agreement, is due to the words and how much to the sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from stages.artefacts.layerwise import each_layer
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
-from stages.geometry.names import WITH_INPUT, Scores
+from stages.geometry.names import WITH_INPUT, Arrays, Scores
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -66,7 +66,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
 
 
 def of_layer(
-    vectors: Mapping[str, np.ndarray], compare: Callable[[np.ndarray], np.ndarray], asked: Sequence[Callable]
+    vectors: Arrays, compare: Callable[[np.ndarray], np.ndarray], asked: Sequence[Callable]
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """Return what is asked of one layer's similarities, and by matrix their mean over sentences."""
     similarity = {name: compare(values) for name, values in vectors.items()}

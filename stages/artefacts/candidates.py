@@ -46,13 +46,9 @@ class Known(NamedTuple):
 def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], dict[str, np.ndarray]]:
     """Read all candidates, and print what is left out.
 
-    Returns
-    -------
-    places : list of int
-        Which of the run's words all candidates have: tests and regression need the same in all of them.
-    candidates : dict of str to ndarray, shape (pairs,)
-        Their similarities of these words. A `UserError` if a file or run is not what it should be, two candidates are
-        the same, or one does not tell words apart.
+    Returns which of the run's words all of them have, as tests and regression need the same in all, and their
+    similarities of these words, shape (pairs,). A `UserError` if a file or run is not what it should be, or a candidate
+    does not tell words apart.
     """
     words, found = known.captured["words"], {}
     for name, what in asked.items():

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import read_table
-from stages.geometry.names import Scores
+from stages.geometry.names import Arrays, Scores
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, read_yaml
 
@@ -30,9 +29,9 @@ class Kept:
 
     name: str
     about: Mapping[str, Any]  # its provenance, the number of its words, and the settings that make it anew
-    rsa: Mapping[str, np.ndarray]
-    separability: Mapping[str, np.ndarray]
-    nulls: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+    rsa: Arrays
+    separability: Arrays
+    nulls: Scores
     summary: Mapping[str, Any]
     claims: Mapping[str, Any]
     verdicts: pd.DataFrame

@@ -1,12 +1,12 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from stages.geometry.moments import CONSTANT, moments, varies
-from stages.geometry.names import MATRICES, PAIRS, ComparisonName
+from stages.geometry.names import MATRICES, PAIRS, Arrays, ComparisonName
 from stages.geometry.pairs import rows_of, square, words_of
 
 
@@ -177,7 +177,7 @@ COMPARISONS: dict[ComparisonName, Comparison] = {
 }  # fmt: skip
 
 
-def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:
+def head_by_head(vectors: Arrays, heads: int, kv_heads: int) -> dict[str, np.ndarray]:
     """Repeat keys and values over the query heads that share them, so that each unit of Q has its own beside it.
 
     Under grouped-query attention query head h attends with key and value head ``h // (heads / kv_heads)``. Attention
@@ -207,9 +207,7 @@ def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -
     return {"q": vectors["q"], "k": repeated(vectors["k"]), "v": repeated(vectors["v"])}
 
 
-def pairwise(
-    matrices: Mapping[str, np.ndarray], features: Callable[[np.ndarray], np.ndarray] = np.asarray
-) -> dict[str, np.ndarray]:
+def pairwise(matrices: Arrays, features: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dict[str, np.ndarray]:
     """Correlate Q with K, Q with V and K with V, in every layer: shapes (layers, n) to (layers,), float64, by pair.
 
     On activations, flattened over words and units, this is the unit-by-unit correlation of the post; on condensed

@@ -8,14 +8,14 @@ Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the prod
 left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.names import LABELS, PAIRS, PLACES
+from stages.geometry.names import LABELS, PAIRS, PLACES, Arrays
 from stages.geometry.similarity import METRICS, Similar
 
 #: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
@@ -194,7 +194,7 @@ def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[s
     return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)
 
 
-def named(r: Mapping[str, np.ndarray], d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these.
 
     From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.

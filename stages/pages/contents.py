@@ -24,15 +24,10 @@ def layer_by_layer(
     `similarity` are of "q", "k" and "v", shape (layers, pairs), by a `metric` of `stages.geometry.similarity.METRICS`.
     The mean over the matrices at place `focus` orders the words.
 
-    Returns
-    -------
-    similarity : dict
-        ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of each
-        layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
-        ``limits`` (by matrix, of all layers).
-    maps : dict
-        ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
-        ``clustered`` (places of words, alike ones together).
+    Of matrices ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of
+    each layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
+    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards),
+    ``stress`` (by matrix, by layer) and ``clustered`` (places of words, alike ones together).
     """
     chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
     layers = zip(*(similarity[name] for name in MATRICES), strict=True)

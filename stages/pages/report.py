@@ -17,7 +17,7 @@ from stages.findings.claims import CLAIMS, Claim
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
 from stages.pages.charts import library, matrix_spec, profile_spec
 from stages.pages.contents import layer_by_layer
@@ -150,9 +150,7 @@ def _verdicts(run: Results, asked: Mapping[str, Claim]) -> list[dict[str, Any]]:
     ]
 
 
-def _profile(
-    name: str, title: str, measure: str, table: Mapping[str, np.ndarray], names: Sequence[str], run: Results
-) -> dict[str, Any]:
+def _profile(name: str, title: str, measure: str, table: Arrays, names: Sequence[str], run: Results) -> dict[str, Any]:
     # Tests and intervals are always of Pearson's r.
     shown = run.inference and (measure != "rsa" or run.comparison == "pearson")
     intervals = {name: run.inference[measure, name] for name in names} if shown else {}

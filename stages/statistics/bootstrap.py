@@ -5,13 +5,13 @@ copies are left out). Every statistic here is a function of weighted sums over p
 are a few matrix products: features (layers, pairs) times weights (pairs, resamples).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from stages.geometry.moments import Moments, named, scores
-from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Scores
+from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Arrays, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
@@ -126,7 +126,7 @@ def of_the_post(draws: Statistics) -> Statistics:
 
 
 def bootstrap(
-    similarity: Mapping[str, np.ndarray],
+    similarity: Arrays,
     categories: Sequence[str],
     counts: np.ndarray,
     alpha: float,
@@ -139,26 +139,14 @@ def bootstrap(
     Correlations, means and variances are frequency-weighted (n = sum of the weights, n - 1 in the denominator), in
     float64, and always Pearson's.
 
-    Parameters
-    ----------
-    similarity : mapping of str to ndarray, shape (layers, pairs)
-        By name; `statistics` gets the moments of Q, K, V and x, and of others behind them.
-    counts : ndarray of int, shape (samples, words)
-        How often each word was drawn, as `resample_words` gives them.
-    alpha : float
-        The intervals hold 1 - alpha of the resamples, as much left out above as below.
-    statistics : callable
-        Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
-    later : callable
-        Takes what `statistics` gave, of all layers, gives more of it: differences.
-    progress : callable
-        Takes the list of steps, gives them one by one: for a bar.
+    From similarities by name, shape (layers, pairs), and `counts`, how often each word was drawn, shape (samples,
+    words), of `resample_words`. `statistics` takes the moments over all pairs and within categories, of Q, K, V and x
+    and of others behind them, and gives arrays of shape (samples, layers); `later` takes all of these and gives more:
+    differences. The intervals hold 1 - alpha of the resamples, as much left out above as below. `progress` takes the
+    list of steps and gives them one by one: for a bar.
 
-    Returns
-    -------
-    Scores
-        By measure and matrix or pair: ``value``, ``low``, ``high``, of shape (layers,). FloatingPointError if the
-        similarities within or across do not vary, as they are or in a resample.
+    By measure and matrix or pair: ``value``, ``low``, ``high``, of shape (layers,). FloatingPointError if the
+    similarities within or across do not vary, as they are or in a resample.
 
     References
     ----------

@@ -1,13 +1,13 @@
 """Geometries against candidates for what they hold: tests, intervals, and what each candidate alone explains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import combinations, product
 
 import numpy as np
 
 from stages.geometry.moments import Moments
-from stages.geometry.names import MATRIX_DIFFERENCES, Scores
+from stages.geometry.names import MATRIX_DIFFERENCES, Arrays, Scores
 from stages.geometry.partition import partition
 from stages.pipeline.progress import Progress
 from stages.statistics.bootstrap import Statistics, bootstrap, differences
@@ -20,8 +20,8 @@ TOGETHER = "all"
 
 
 def against_candidates(
-    similarity: Mapping[str, np.ndarray],
-    candidates: Mapping[str, np.ndarray],
+    similarity: Arrays,
+    candidates: Arrays,
     categories: Sequence[str],
     orders: Orders,
     counts: np.ndarray,
@@ -85,7 +85,7 @@ def _contrasts(draws: Statistics, of: Sequence[str], names: Sequence[str]) -> St
     return found
 
 
-def _squared(cells: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _squared(cells: Arrays) -> dict[str, np.ndarray]:
     """Square a semipartial correlation: of an interval that holds 0, the lower end is 0."""
     ends = np.square([cells["low"], cells["high"]])
     low = np.where(cells["low"] * cells["high"] <= 0, 0, ends.min(axis=0))

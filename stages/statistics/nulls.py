@@ -22,7 +22,7 @@ import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
 from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.names import MATRICES, PAIRS, PLACES, Arrays
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
@@ -93,7 +93,7 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
     return found | {(measure, pair): table[:, *place] for pair, place in places for measure, table in r.items()}
 
 
-def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
+def observed(vectors: Arrays, x: np.ndarray, choices: Choices) -> dict:
     """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
     (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
     return {key: values[0] for key, values in draws.items()}
@@ -101,11 +101,11 @@ def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices)
 
 def draw_rungs(
     x: np.ndarray,
-    projected: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    projected: Callable[[np.ndarray], Arrays],
     choices: Choices,
     draws: int,
     rng: np.random.Generator,
-    look: Callable[[Mapping[str, np.ndarray]], Any] = lambda vectors: None,
+    look: Callable[[Arrays], Any] = lambda vectors: None,
 ) -> tuple[dict[str, Draws], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 

@@ -20,14 +20,14 @@ statistic). Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585 (the 1
 doi:10.1007/s11749-017-0571-1 (which sets of permutations give exact tests).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, product
 
 import numpy as np
 
 from stages.geometry.comparison import unit_norm
 from stages.geometry.moments import varies
-from stages.geometry.names import PAIRS, Scores
+from stages.geometry.names import PAIRS, Arrays, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
 
@@ -59,7 +59,7 @@ def draw_orders(words: int, permutations: int, rng: np.random.Generator, crossed
     return np.concatenate([own, drawn[columns - 1 :]]), np.concatenate([own, drawn[: columns - 1]])
 
 
-def permute_words(similarity: Mapping[str, np.ndarray], orders: Orders, progress: Progress = iter) -> Scores:
+def permute_words(similarity: Arrays, orders: Orders, progress: Progress = iter) -> Scores:
     """Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
     From the similarities of "q", "k" and "v", shape (layers, pairs), and the orders of `draw_orders`, the words as they
@@ -69,17 +69,13 @@ def permute_words(similarity: Mapping[str, np.ndarray], orders: Orders, progress
     return _test(similarity, similarity, [(("rsa", pair), *pair) for pair in PAIRS], orders, progress)
 
 
-def permute_candidates(
-    similarity: Mapping[str, np.ndarray], others: Mapping[str, np.ndarray], orders: Orders, progress: Progress = iter
-) -> Scores:
+def permute_candidates(similarity: Arrays, others: Arrays, orders: Orders, progress: Progress = iter) -> Scores:
     """Permute the words of other geometries, shape (1, pairs): as `permute_words`; ``rsa`` by matrix and candidate."""
     asked = [(("rsa", matrix, name), matrix, name) for matrix in similarity for name in others]
     return _test(similarity, others, asked, orders, progress)
 
 
-def permute_labels(
-    similarity: Mapping[str, np.ndarray], categories: Sequence[str], orders: Orders, progress: Progress = iter
-) -> Scores:
+def permute_labels(similarity: Arrays, categories: Sequence[str], orders: Orders, progress: Progress = iter) -> Scores:
     r"""Test every layer's separability: category labels, one a word, are permuted over the words.
 
     Similarities are correlated with a matrix that is 1 within categories and 0 across. Of :math:`n_w` pairs within and
@@ -104,8 +100,8 @@ def permute_labels(
 
 
 def _test(
-    firsts: Mapping[str, np.ndarray],
-    seconds: Mapping[str, np.ndarray],
+    firsts: Arrays,
+    seconds: Arrays,
     asked: Sequence[tuple[tuple[str, ...], str, str]],
     orders: Orders,
     progress: Progress,

@@ -5,7 +5,7 @@ of the similarities of each matrix in each sentence. A resample of words changes
 changes how often each sentence counts. So the moments of all resamples of words are one matrix product a layer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from stages.geometry.comparison import fisher_z, pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.moments import Moments
-from stages.geometry.names import MATRICES, Scores
+from stages.geometry.names import MATRICES, Arrays, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.reliability import CORRELATIONS, SHARES, reliability
 from stages.pipeline.schema import ALL_SENTENCES
@@ -58,9 +58,7 @@ def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(np.tile(first, (splits, 1)), axis=1)
 
 
-def moments(
-    similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray
-) -> tuple[Moments, Moments]:
+def moments(similarity: Arrays, categories: Sequence[str], counts: np.ndarray) -> tuple[Moments, Moments]:
     """Sum over word pairs the similarities of one layer in all sentences, weighted by resamples of words.
 
     Similarities of shape (sentences, pairs) and counts, (resamples, words), to moments over all pairs and within, shape
@@ -70,7 +68,7 @@ def moments(
     return resampled(values, within_category(categories), counts, inside=False)
 
 
-def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
+def two_way(similarity: Arrays, categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
     """Return the statistics of one layer over sentences, with intervals over words and sentences together.
 
     Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
@@ -123,7 +121,7 @@ def combine(words: float, sentences: float, both: float, of_words: float, of_sen
     return sum(alone) - np.clip(of_words * of_sentences * (both - words - sentences), 0, np.minimum(*alone))
 
 
-def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
+def by_sentence(similarity: Arrays, within: np.ndarray, names: Sequence[str]) -> Scores:
     """Return the RSA and Cohen's d of every sentence of a layer by itself, and the lowest and highest of them.
 
     Similarities of shape (sentences, pairs) to a ``value``, a float, by measure, matrix or pair, and sentence.
