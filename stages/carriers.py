@@ -1,7 +1,6 @@
 """Find the single words and units that carry a score: leave each word out, and the largest unit and direction."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -25,15 +24,12 @@ def main(stage: Stage) -> None:
     record, layers, vectors = similarity.record, layers_of(similarity, MATRICES), vectors_at_target(stage)
     within = within_category(record["categories"])
     similar = Similar(len(record["words"]), record["metric"], record["transform"])
-    words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
-    units = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
-    tables: dict[str, Any] = {
-        "influence": stack(words),
-        "anisotropy": {key: {"value": values} for key, values in units.items()},
-    }
-    for name, content in tables.items():
+    words = stack(each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers))
+    found = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
+    units = {key: {"value": values} for key, values in found.items()}
+    for name, content in {"influence": words, "anisotropy": units}.items():
         write_table(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
-    results = Results(stage.input, record=record, numbers=vectors.numbers, **tables)
+    results = Results(stage.input, record=record, numbers=vectors.numbers, influence=words, anisotropy=units)
     for line in (*words_that_carry(results), *units_that_carry(results)):
         print(line)
 
