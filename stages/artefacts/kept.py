@@ -2,9 +2,8 @@
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -23,8 +22,7 @@ NULLS = {"transform": ["none"], "comparison": ["pearson"], "measure": ["rsa", "d
 PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantization")
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files."""
 
     name: str

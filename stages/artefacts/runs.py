@@ -5,9 +5,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
@@ -18,8 +17,7 @@ from stages.pipeline.errors import UserError
 SIMILARITY = "data/similarity.safetensors"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run's similarities, read when asked for."""
 
     name: str  # as the user gave it

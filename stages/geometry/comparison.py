@@ -1,7 +1,7 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -123,8 +123,7 @@ def whitened_about_mean(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
     return whitened(condensed - condensed.mean(axis=-1, keepdims=True), 0.0)
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
     Scores within and across categories, tests, intervals and controls are Pearson's r of the similarities themselves.

@@ -1,8 +1,8 @@
 """Similarities of all word pairs; larger is always more alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +17,7 @@ BLOCK = 2**19
 COARSE, FINE = 26, 20
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """How alike two words' vectors are: a function of the dot products of rows that are made of them."""
 
     #: Takes vectors, shape (..., words, units), and returns what dot products are taken of, of the same shape.
@@ -131,8 +130,7 @@ euclidean = Metric(
 METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlation, "euclidean": euclidean}
 
 
-@dataclass(frozen=True)
-class Similar:
+class Similar(NamedTuple):
     """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
 
     #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;

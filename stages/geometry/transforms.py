@@ -6,7 +6,7 @@ Ethayarajh, K. (2019), arXiv:1909.00512. Timkey, W. & van Schijndel, M. (2021), 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -61,8 +61,7 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return centred / np.where(varies, sd, np.inf)
 
 
-@dataclass(frozen=True)
-class Transform:
+class Transform(NamedTuple):
     """What is done to vectors before they are compared."""
 
     #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from huggingface_hub import errors, model_info, snapshot_download
 
@@ -17,8 +17,7 @@ _SMALL_FILES = [
 _WEIGHT_FILES = ["model*.safetensors", "model.safetensors.index.json"]
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Where a model is: its folder, its weights where they are not random, its commit on the hub, its .gguf file."""
 
     folder: Path

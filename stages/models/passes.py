@@ -4,8 +4,7 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +16,7 @@ from stages.models.prompts import Prompts
 TOKENS = 384
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """One forward pass: what the model is given, and where what it gives belongs."""
 
     inputs: dict[str, Any]  # keyword arguments of the model

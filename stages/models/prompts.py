@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,8 +94,7 @@ def tokenise(
     return Prompts(words, ids, tokens, own, before, after, multi_token == "mean")
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """A text as a tokenizer reads it: which of its tokens are the text's `own`, and which of these cover the word."""
 
     word: str
