@@ -17,8 +17,7 @@ def main(stage: Stage) -> None:
     prompt, sentences, loaded = stage.settings.prompt, stage.settings.sentences, load_chosen(stage.settings.model)
     model, projections = loaded.model, find_projections(loaded.model)
     shape, added = overview(model, projections), biases(projections)
-    print(model)
-    print(*(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
+    print(model, *(f"{name:18} {value}" for name, value in shape.items()), sep="\n")
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
     how = (prompt.multi_token, getattr(model, "start", None), most_tokens(model))
@@ -67,12 +66,9 @@ def main(stage: Stage) -> None:
             "overview": shape,
             "attention": attention,
             "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
-            "words": words,
-            "reference_words": listed,
-            "categories": categories,
+            **{"words": words, "reference_words": listed, "categories": categories},
             **record,
-            "token_ids": prompts.ids,
-            "tokens": prompts.tokens,
+            **{"token_ids": prompts.ids, "tokens": prompts.tokens},
         },
     )
 

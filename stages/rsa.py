@@ -18,8 +18,9 @@ from stages.pipeline.stage import Stage, run
 
 def main(stage: Stage) -> None:
     tensors = Tensors(stage.input("data/similarity.safetensors"))
-    features = partial(COMPARISONS[stage.settings.rsa.comparison].features, own=METRICS[tensors.record["metric"]].own)
-    compare = partial(rsa_scores, within=within_category(tensors.record["categories"]), features=features)
+    within, own = within_category(tensors.record["categories"]), METRICS[tensors.record["metric"]].own
+    features = partial(COMPARISONS[stage.settings.rsa.comparison].features, own=own)
+    compare = partial(rsa_scores, within=within, features=features)
     layers = layers_of(tensors, MATRICES)
     columns = stack(each_layer("rsa", compare, layers))
     write_table(stage.output("metrics/rsa.csv"), "rsa.csv", columns, layers.numbers)

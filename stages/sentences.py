@@ -7,7 +7,7 @@ import numpy as np
 
 from stages.artefacts.activations import embedding_similarity, vectors_at, vectors_in_sentences
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.layerwise import each_layer, each_matrix
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
@@ -69,7 +69,7 @@ def of_layer(
     vectors: Arrays, compare: Callable[[np.ndarray], np.ndarray], asked: Sequence[Callable]
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """Return what is asked of one layer's similarities, and by matrix their mean over sentences."""
-    similarity = {name: compare(values) for name, values in vectors.items()}
+    similarity = each_matrix(compare)(vectors)
     scores = {key: cells for ask in asked for key, cells in ask(similarity).items()}
     return scores, {name: values.mean(axis=0) for name, values in similarity.items()}
 

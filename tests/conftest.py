@@ -21,6 +21,7 @@ from types import ModuleType
 
 import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
 import pytest
+import vl_convert
 from filelock import FileLock
 from PIL import Image
 from ruamel.yaml import YAML
@@ -35,8 +36,9 @@ def subject() -> Path:
     if "TESTS_SUBJECT" not in os.environ:
         folder = Path(tempfile.mkdtemp(prefix="subject"))
         root = str(folder / "repository")
-        if subprocess.run(["git", "clone", "-qn", str(WORKSPACE), root], capture_output=True).returncode:
-            pytest.exit("the tests need a commit: git init && git add -A && git commit -m start", 1)
+        cloned = subprocess.run(["git", "clone", "-qn", str(WORKSPACE), root], capture_output=True).returncode == 0
+        if not cloned or subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True).returncode:
+            sys.exit("the tests need a commit: git init && git add -A && git commit -m start")
         from_workspace = (f"--git-dir={root}/.git", f"--work-tree={WORKSPACE}", "-C", str(WORKSPACE))
         kept = [f":(exclude,glob){pattern}" for pattern in OF_THE_COMMIT]
         for command in (
@@ -133,8 +135,8 @@ class Project:
         """Run a command; `sys.executable` stands for the `python` on the path, real from its start if `cold`."""
         if command[0] == sys.executable and not cold and WARM in os.environ:
             command = (str(Path(os.environ[WARM]) / "python"), *command[1:])
-        kwargs = {"capture_output": True, "text": True, **kwargs}
-        done = subprocess.run(command, cwd=self.root, env=self._env(cold), **kwargs)
+        kwargs = {"capture_output": True, "text": True, "env": self._env(cold), **kwargs}
+        done = subprocess.run(command, cwd=self.root, **kwargs)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
@@ -260,16 +262,58 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return once(tmp_path_factory, "embedded", make)
 
 
+#: What the tiny run does without: stages in the tests' own process need the files as they are.
+EASED = ("stages/plotting/parallel.py", "stages/pages/charts.py")
+#: A sheet in the place of each figure, at once, unless $DRAWN names it or is "all". It tells what would be drawn: it
+#: changes when the figure would.
+UNDRAWN = """
+import hashlib
+import os
+import pickle
+import re
+import time
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+draw_all = share_out
+
+
+def share_out(tasks, name, unit):
+    drawn = os.environ.get("DRAWN", "") if name == "figures" else "all"
+    blank = [] if drawn == "all" else [task for task in tasks if task.args[2].stem not in drawn]
+    for theme, draw, path, dpi in (task.args for task in blank):
+        style = Path(__file__).with_name(f"{theme}.mplstyle").read_text()
+        source = PngImagePlugin.PngInfo()
+        source.add_text("source", hashlib.sha256(pickle.dumps((style, dpi, draw))).hexdigest())
+        colour = re.search(r"figure.facecolor: *(\\w+)", style)[1]
+        Image.new("RGB", (600, 200), f"#{colour}").save(path, "png", pnginfo=source)
+        time.sleep(float(os.environ.get("SECONDS_A_FIGURE", 0)))
+    if len(blank) < len(tasks):
+        draw_all([task for task in tasks if task not in blank], name, unit)
+"""
+
+
+bundle = functools.cache(vl_convert.javascript_bundle)  # the charts' library: a second
+
+
 @pytest.fixture(scope="session")
 def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A run on a two-layer random model and six words, with few draws, committed; to look at only."""
+    """A run on a two-layer random model and six words, few draws and no figure drawn, committed; to look at only."""
 
     def make(root: Path) -> None:
         project = copy_repository(root)
+        shutil.rmtree(root / "tests")  # what is copied often is small
         tiny_model(root / "data/models/tiny", layers=2)
         project.set(model__name="data/models/tiny", model__weights="random", words=TINY_WORDS, focus_layer=1)
         project.set(inference__permutations=999, inference__bootstraps=500, nulls__draws=40, sentences__bootstraps=100)
         project.set(figures__dpi=50)
+        with (root / EASED[0]).open("a", encoding="utf-8") as drawing:
+            drawing.write(UNDRAWN)
+        library = root.with_name("library.js")
+        library.write_text(bundle(), encoding="utf-8")
+        bundled = f"__import__('pathlib').Path({str(library)!r}).read_text('utf-8')"
+        project.replace(EASED[1], "vl_convert.javascript_bundle()", bundled)
         project.repro()
         commit(project, pack=True)
 
@@ -285,56 +329,17 @@ def tiny_model(folder: Path, layers: int) -> None:
         shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
 
 
-#: In the place of each figure a dot that names what it would be drawn from: it changes when the figure would, at once.
-UNDRAWN = """
-import hashlib
-import os
-import pickle
-import time
-from pathlib import Path
-
-from PIL import Image, PngImagePlugin
-
-
-def share_out(tasks, name, unit):
-    for task in tasks:
-        if name != "figures":
-            task()
-            continue
-        theme, draw, path, dpi = task.args
-        sheet = Path(__file__).with_name(f"{theme}.mplstyle").read_bytes()
-        source = PngImagePlugin.PngInfo()
-        source.add_text("source", hashlib.sha256(pickle.dumps((sheet, dpi, draw))).hexdigest())
-        Image.new("L", (1, 1)).save(path, "png", pnginfo=source)
-        time.sleep(float(os.environ.get("SECONDS_A_FIGURE", 0)))
-"""
-
-
-@pytest.fixture(scope="session")
-def undrawn_template(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The tiny run without the seconds that drawing takes, for where figures are not the point; to look at only."""
-
-    def make(root: Path) -> None:
-        project = copy(tiny_template, root)
-        with (root / "stages/plotting/parallel.py").open("a", encoding="utf-8") as drawing:
-            drawing.write(UNDRAWN)
-        # Nor is the charts' library bundled, which takes a second.
-        project.replace("stages/pages/charts.py", "{vl_convert.javascript_bundle()}", "")
-        assert project.repro() == ["figures", "matrices", "report"]
-        commit(project, pack=True)
-
-    return once(tmp_path_factory, "undrawn", make)
+#: Files that are replaced, never changed in place: in copies of a project they are links, ten times as fast.
+REPLACED = re.compile(r"[/\\](__pycache__|plots|\.git[/\\]objects|\.dvc[/\\]cache)[/\\]")
 
 
 def copy(project: Project, root: Path) -> Project:
     """Copy a project with its outputs and their cache."""
-    return Project(shutil.copytree(project.root, root, symlinks=True))
 
+    def place(source: str, target: str) -> None:
+        (os.link if REPLACED.search(source) else shutil.copy2)(source, target)
 
-@pytest.fixture
-def undrawn(undrawn_template: Project, tmp_path: Path) -> Project:
-    """A copy of the tiny run without drawings, to change at will."""
-    return copy(undrawn_template, tmp_path / "repository")
+    return Project(shutil.copytree(project.root, root, symlinks=True, copy_function=place))
 
 
 @pytest.fixture
@@ -343,19 +348,22 @@ def tiny(tiny_template: Project, tmp_path: Path) -> Project:
     return copy(tiny_template, tmp_path / "repository")
 
 
+undrawn = tiny  # as no figure is drawn
+
+
 class InProcess:
     """Runs stages of a project in this process: fast, and no less real (`stages.stage.run` is the command)."""
 
     def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        self.project, self._capsys = project, capsys
+        self.project, self._monkeypatch, self._capsys = project, monkeypatch, capsys
         monkeypatch.chdir(project.root)
-        monkeypatch.setattr(sys, "argv", ["stage"])
 
     def run(self, stage: str) -> tuple[int, str]:
         """Return the exit code and what the stage wrote to stderr; what it wrote to stdout is in `log`."""
         from stages.pipeline.stage import run
 
         module = importlib.import_module(f"stages.{stage}")
+        self._monkeypatch.setattr(sys, "argv", ["stage"])
         self._capsys.readouterr()
         code = 0
         try:
@@ -397,6 +405,9 @@ def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.fixture
 def tiny_stage(tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> InProcess:
     """Run stages of a tiny project in this process."""
+    for path in EASED:
+        shutil.copyfile(ROOT / path, tiny.root / path)
+    monkeypatch.setattr(vl_convert, "javascript_bundle", bundle)
     return InProcess(tiny, monkeypatch, capsys)
 
 

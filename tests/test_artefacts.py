@@ -70,6 +70,7 @@ def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> 
     found = load_file(tmp_path / "a")
     np.testing.assert_array_equal(found["b"], values.astype(np.float32))
     np.testing.assert_array_equal(found["a"], [0, 1, 2, 0])
+    np.testing.assert_array_equal(np.asarray(Tensors(tmp_path / "a")["b"]), found["b"])  # as for one layer
     header = (tmp_path / "a").read_bytes()
     size = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"metric": "m", "words": ["b", "é"]}'}

@@ -243,7 +243,8 @@ def test_on_a_phone_and_in_dark_and_light(browser, scheme: str) -> None:
     )
     assert {"light": "31,35,40", "dark": "221,226,244"}[scheme] in drawn  # the axes' text
     corner = browser.execute_script(
-        """const image = document.querySelector('#fig0_paradox img'), canvas = document.createElement('canvas');
+        """const images = [...document.querySelectorAll('#fig0_paradox img')];
+        const image = images.find(one => one.offsetParent), canvas = document.createElement('canvas');
         const context = canvas.getContext('2d');
         context.drawImage(image, 0, 0);
         return [...context.getImageData(1, 1, 1, 1).data.slice(0, 3)]"""

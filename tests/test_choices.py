@@ -118,6 +118,7 @@ def test_what_the_readme_adds_runs_through_the_pipeline(tiny: Project) -> None:
             file.write(f"\n\n{block}")
         tiny.replace("stages/geometry/names.py", f"{kind}Name = Literal[", f'{kind}Name = Literal["{name}", ')
     tiny.set(similarity__metric="angle", similarity__transform="without_top", rsa__comparison="quadrant")
+    tiny.env["DRAWN"] = "fig4_similarity_matrices fig10_ladder fig12_robustness"
     tiny.repro()
     found = load_file(tiny.root / "data/activations.safetensors")
     features = {}

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -118,11 +117,14 @@ def test_what_it_cannot_take_is_told(tmp_path: Path, run) -> None:
     assert "cannot be written" in said
 
 
-def call(project: Project, *arguments: str) -> subprocess.CompletedProcess:
-    return project.run(sys.executable, "-m", "stages.compare", *arguments, check=False)
+@pytest.fixture
+def call(tiny: Project, run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in the tiny run's folder."""
+    monkeypatch.chdir(tiny.root)
+    return run
 
 
-def test_revisions_experiments_and_files(tiny: Project) -> None:
+def test_revisions_experiments_and_files(tiny: Project, call) -> None:
     """The committed run, one more as an experiment, and the files of both; then without DVC's cache."""
     first = (tiny.root / "data/similarity.safetensors").read_bytes()
     tiny.set(model__seed=1)
@@ -131,24 +133,24 @@ def test_revisions_experiments_and_files(tiny: Project) -> None:
     (tiny.root / "first").write_bytes(first)
     found = set()
     for names in (("HEAD", "other"), ("first", "data/similarity.safetensors")):
-        assert call(tiny, *names).stderr == ""
+        assert call(*names)[2] == ""
         found.add((tiny.root / "plots/compare/compare.csv").read_bytes())
     assert len(found) == 1
-    assert call(tiny, "HEAD", "first", "--out", "elsewhere").returncode == 0
+    assert call("HEAD", "first", "--out", "elsewhere")[0] == 0
     table = pd.read_csv(tiny.root / "elsewhere/compare.csv")
     assert (table.loc[table["layer_a"] == table["layer_b"], ["q", "k", "v"]] == 1).all(axis=None)
     assert "plots/compare" not in tiny.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     remove(tiny.root / ".dvc/cache/files/md5")
     unknown = "compare: {} is neither a file nor a Git revision or experiment"
-    for name in ("nosuch", "HEAD:params.yaml", "HEAD"):
-        done = call(tiny, "first", name)
-        assert done.returncode == 1
+    for name in ("nosuch", "HEAD:params.yaml", "HEAD", ""):
+        code, _, said = call(*(("first", name) if name else ("", "")))
+        assert code == 1
         gone = "compare: data/similarity.safetensors of HEAD is neither in DVC's cache nor in a remote"
-        assert done.stderr.startswith(gone if name == "HEAD" else unknown.format(name))
+        assert said.startswith(gone if name == "HEAD" else unknown.format(name or "an empty name"))
 
 
-def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project) -> None:
-    assert call(tiny).stdout.startswith("no experiments yet: `dvc exp run ")
+def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project, call) -> None:
+    assert call()[1].startswith("no experiments yet: `dvc exp run ")
     summary = tiny.root / "metrics/summary.json"
     base = json.loads(summary.read_text(encoding="utf-8"))
     tiny.set(rsa__comparison="spearman", similarity__reference_words=["sofa", "lamp"])
@@ -161,11 +163,11 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     tiny.run("git", "checkout", "-q", ".")
     tiny.dvc("exp", "run", "--queue", "--name", "queued", "-S", "focus_layer=0")
     tiny.set(figures__dpi=60)
-    done = call(tiny)
-    assert (done.returncode, done.stderr) == (0, "")
-    numbers, settings, *_ = tables(done.stdout)
+    code, said, errors = call()
+    assert (code, errors) == (0, "")
+    numbers, settings, *_ = tables(said)
     runs = ["workspace", "HEAD", "debiased", "ranks"]
-    assert "\nqueued: queued; `dvc queue start` runs them, unless it does already\n" in done.stdout
+    assert "\nqueued: queued; `dvc queue start` runs them, unless it does already\n" in said
     assert [row.split()[0] for row in numbers[-4:]] == runs
     assert max(map(len, numbers)) <= 84  # with the minus signs of random weights; trained models fit into 80
     expected = [value for value in base.values() if isinstance(value, int | float)]
@@ -180,7 +182,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     ]
 
 
-def test_experiments_are_drawn_beside_their_nulls(tiny: Project) -> None:
+def test_experiments_are_drawn_beside_their_nulls(tiny: Project, call) -> None:
     """Those without nulls are named; where none has any, or the name is no picture's, nothing is written."""
     table = tiny.root / "metrics/nulls.csv"
     write_table(table, "nulls.csv", OFF)
@@ -188,15 +190,15 @@ def test_experiments_are_drawn_beside_their_nulls(tiny: Project) -> None:
     tiny.run("git", "checkout", "-q", ".")
     tiny.set(focus_layer=0)
     table.unlink()
-    done = call(tiny, "--figure", "new/grid.png")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("not in the figure, as they have no nulls: workspace, without\nnew/grid.png written\n")
+    code, said, errors = call("--figure", "new/grid.png")
+    assert (code, errors) == (0, "")
+    assert said.endswith("not in the figure, as they have no nulls: workspace, without\nnew/grid.png written\n")
     assert (tiny.root / "new/grid.png").read_bytes().startswith(b"\x89PNG")
-    refused = call(tiny, "--figure", "grid.png/x.pdf"), call(tiny, "HEAD", "without", "--figure", "x.png")
-    assert [done.returncode for done in refused] == [2, 2]
-    under = call(tiny, "--figure", "params.yaml/grid.png")
-    assert (under.returncode, under.stderr.count("\n")) == (1, 1)
-    assert "compare: --figure params.yaml/grid.png: cannot be written" in under.stderr
+    refused = call("--figure", "grid.png/x.pdf"), call("HEAD", "without", "--figure", "x.png")
+    assert [code for code, *_ in refused] == [2, 2]
+    code, _, errors = call("--figure", "params.yaml/grid.png")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "compare: --figure params.yaml/grid.png: cannot be written" in errors
 
 
 def test_nulls_of_a_hybrid_are_found_and_that_no_run_has_any_is_told(tmp_path: Path, monkeypatch) -> None:
@@ -264,11 +266,12 @@ def test_experiments_outside_a_repository(tmp_path: Path, run, monkeypatch) -> N
     assert "compare: DVC cannot list experiments: " in run()[2]
 
 
-def test_in_a_shallow_clone_it_says_what_experiments_need(tiny: Project, tmp_path: Path) -> None:
+def test_in_a_shallow_clone_it_says_what_experiments_need(tiny: Project, tmp_path: Path, run, monkeypatch) -> None:
     tiny.run("git", "commit", "-q", "--allow-empty", "-m", "next")  # of a single commit nothing is cut off
     tiny.run("git", "clone", "-q", "--depth", "1", f"file://{tiny.root}", str(tmp_path / "shallow"))
     clone = Project(tmp_path / "shallow")
+    monkeypatch.chdir(clone.root)
     note = "in a shallow clone `--temp` and `--queue` lose experiments: `git fetch --unshallow` first"
-    assert f"\n{note}\n" in call(clone).stdout
+    assert f"\n{note}\n" in run()[1]
     clone.run("git", "fetch", "-q", "--unshallow")
-    assert "shallow" not in call(clone).stdout
+    assert "shallow" not in run()[1]

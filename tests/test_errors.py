@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, InProcess, Project
+from torch import nn
 
 from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import Tensors
@@ -65,6 +66,12 @@ ACTIVATIONS, SIMILARITY = "data/activations.safetensors", "data/similarity.safet
 MISTAKES = [
     ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
     ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
+    ("check", setting(words_file="data"), "words_file: data is a folder or a pipe, not a file"),
+    (
+        "check",
+        setting(words_file="plots/../data/word_list.csv"),
+        "word_list.csv is what this stage writes: name",
+    ),
     ("check", both(replaced("own.csv", "a\n"), setting(words_file="own.csv")), "own.csv, line 1: no column word: the"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
     ("capture", spread({"gpu": "1GB"}), "model.max_memory: there is no device gpu on this machine, which has "),
@@ -73,7 +80,6 @@ MISTAKES = [
     ("capture", setting(prompt__template="{word} is"), 'space before {word}: prompt.template: " {word} is"; or choose'),
     ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "words of several tokens: zyzzyva0 = "),
     ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "; and 900 more\nchoose other words"),
-    ("rsa", replaced("dvc.yaml", "stages: {}\n"), "dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back"),
     ("capture", setting(similarity__reference_words=["sofa", "zyzzyva"]), "reference_words of several tokens: zyzzyva"),
     ("capture", cut("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
@@ -143,24 +149,47 @@ def test_activations_that_are_not_finite_are_not_written(tiny_stage: InProcess, 
     assert tiny_stage.project.outputs() == before
 
 
-def test_a_layer_of_zeros_is_named_with_its_matrix(tiny_stage: InProcess, spoil: Callable) -> None:
-    spoil(lambda model: model.h[1].attn.c_attn.weight.data[:, 16:32].fill_(0))
-    assert tiny_stage.run("capture")[0] == 0
-    told = "a vector is zero, and has no direction to compare; euclidean distances need none"
-    assert tiny_stage.run("similarity") == (1, f"\nsimilarity: layer 1: k: {told}\n")
+@pytest.mark.parametrize(
+    ("bias", "stages", "told"),
+    [
+        (
+            0,
+            ("sentences", "similarity"),
+            "k: a vector is zero, and has no direction to compare; euclidean distances need",
+        ),
+        (1, ("sentences", "rsa"), "a correlation is undefined: K does not vary; are its weights damaged?"),
+    ],
+)
+def test_a_layer_of_zeros_is_named_with_its_matrix(
+    tiny_stage: InProcess, spoil: Callable, bias: int, stages: tuple[str, str], told: str
+) -> None:
+    def empty(attention: nn.Module) -> None:
+        attention.c_attn.weight.data[:, 16:32] = 0
+        attention.c_attn.bias.data[16:32] = bias
+
+    spoil(lambda model: empty(model.h[1].attn))
+    tiny_stage.log_of("capture", *(["similarity"] if bias else []))
+    for stage in stages:
+        code, said = tiny_stage.run(stage)
+        assert (code, said[: len(told) + len(stage) + 12]) == (1, f"\n{stage}: layer 1: {told}")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows limits no file's size")
 @pytest.mark.parametrize("stage", ["capture", "similarity", "inference", "figures", "report"])
-def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny: Project, stage: str) -> None:
+def test_a_disk_that_is_full_is_told_and_nothing_is_lost(tiny_stage: InProcess, stage: str) -> None:
     """A limit on a file's size is another error than a full disk, raised at the same place: where a file is written."""
-    before = tiny.outputs()
-    done = tiny.run("sh", "-c", f"ulimit -f 1; exec '{sys.executable}' -m stages.{stage}", check=False)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"{stage}: File too large"
-    assert "Traceback" not in done.stderr
-    assert tiny.outputs() == before
-    assert not list(tiny.root.rglob(".*.tmp"))
+    from resource import RLIMIT_FSIZE, getrlimit, setrlimit
+
+    before, limits = tiny_stage.project.outputs(), getrlimit(RLIMIT_FSIZE)
+    setrlimit(RLIMIT_FSIZE, (99, limits[1]))
+    try:
+        code, said = tiny_stage.run(stage)
+    finally:
+        setrlimit(RLIMIT_FSIZE, limits)
+    assert (code, said.splitlines()[-1]) == (1, f"{stage}: File too large")
+    assert "Traceback" not in said
+    assert tiny_stage.project.outputs() == before
+    assert not list(tiny_stage.project.root.rglob(".*.tmp"))
 
 
 @pytest.mark.parametrize(
@@ -206,9 +235,8 @@ def tools(folder: Path) -> str:
 @pytest.mark.parametrize("said", BEFORE_ANY_STAGE)
 def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
     BEFORE_ANY_STAGE[said](tiny)
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "repro", "--force"], cwd=tiny.root, env=tiny.env, capture_output=True, text=True
-    )
+    pathless = {"env": tiny.env} if "127" in said else {}
+    done = tiny.dvc("repro", "--force", check=False, **pathless)
     assert done.returncode == 255
     assert said in done.stderr
     assert f"| `{said}` |" in (ROOT / "data/README.md").read_text(encoding="utf-8")
@@ -223,7 +251,7 @@ def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dic
 
 def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
     told = "\nrsa: dvc.yaml has no stage rsa: `git restore dvc.yaml` brings it back\n"
-    for text in ("", "stages: [rsa]", "stages: {rsa: 5}"):
+    for text in ("", "stages: {}", "stages: [rsa]", "stages: {rsa: 5}"):
         replaced("dvc.yaml", text)(tiny_stage.project)
         assert tiny_stage.run("rsa") == (1, told)
 
@@ -245,6 +273,17 @@ def test_help_says_what_a_stage_does_and_touches(tiny: Project, stage: str) -> N
         assert path in said
     assert "${" not in said
     assert ("the words_file" in said) == (stage == "check")
+
+
+def test_tests_without_a_commit_say_so(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "tests", tmp_path / "tests")
+    env = {name: value for name, value in os.environ.items() if name != "TESTS_SUBJECT"}
+    for prepare in (["git", "--version"], ["git", "init", "-q"]):
+        subprocess.run(prepare, cwd=tmp_path, check=True, capture_output=True)
+        command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/test_pairs.py")
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        told = "the tests need a commit: git init && git add -A && git commit -m start\n"
+        assert (done.returncode, done.stderr) == (1, told)
 
 
 def test_an_unknown_option_and_another_folder_are_refused(tiny: Project) -> None:

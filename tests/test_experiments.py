@@ -15,10 +15,10 @@ from stages.pipeline.settings import load
 
 
 @pytest.fixture(scope="module")
-def clone(undrawn_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def clone(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """What someone else gets: only what Git tracks, no cache; quick settings are committed."""
     root = tmp_path_factory.mktemp("experiments") / "repository"
-    undrawn_template.run("git", "clone", "-q", str(undrawn_template.root), str(root))
+    tiny_template.run("git", "clone", "-q", str(tiny_template.root), str(root))
     project = Project(root)
     off = ("inference", "controls", "heads", "nulls", "sentences")
     project.set(**{f"{section}__enabled": False for section in off})
@@ -65,6 +65,7 @@ def test_beside_the_workspace_and_from_the_queue(clone: Project) -> None:
     clone.dvc("queue", "start", "-j", "2", capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 240
     names = {"ranks", "grid-1", "grid-2"}
+    # First what costs little to ask.
     while not names <= dict(refs(clone)).keys() or "Failed" not in clone.dvc("queue", "status").stdout:
         assert time.monotonic() < deadline, clone.dvc("queue", "logs", "grid-1", check=False).stdout
         time.sleep(0.5)

@@ -95,6 +95,13 @@ def test_a_finding_fails_when_its_number_goes_wrong(name: str) -> None:
         assert judge(run)[name].holds is False
 
 
+def test_one_token_is_no_nearer_to_zero_than_itself() -> None:
+    run = as_in_the_post()
+    run.correlation |= {f"{pair}_target": run.correlation[pair] for pair in PAIRS}
+    expected = Verdict(None, None, "tokens.context and tokens.target are one token")
+    assert judge(run)["target_closer_to_zero"] == expected
+
+
 def test_measured_values_are_those_of_the_definition() -> None:
     run = as_in_the_post()
     verdicts = judge(run)

@@ -171,10 +171,10 @@ def test_revisions(gated: Gate) -> None:
         code, said, _ = gated("--base", name)
         assert code == 1
         assert "rsa.csv layer 0 q 0.5 0.6 0.1" in said
-    for name in ("nosuch", "HEAD^{tree}"):
+    for name in ("nosuch", "HEAD^{tree}", ""):
         code, said, errors = gated("--base", name)
         assert (code, said, errors.count("\n")) == (2, "", 2)
-        assert errors.startswith(f"gate: {name} is no Git revision or experiment of this repository\n")
+        assert errors.startswith(f"gate: {name or 'an empty name'} is no Git revision or experiment of this")
 
 
 def test_a_base_without_metrics_cannot_be_judged(gated: Gate) -> None:

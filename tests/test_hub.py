@@ -22,18 +22,19 @@ FILES["modeling_mini.py"] = b"code: must never be fetched"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """Serves one repository, org/mini, at one commit."""
+    """Serves one repository, org/mini, at one commit, and org/bare, the same without weights in safetensors format."""
 
     def do_GET(self) -> None:
-        path = self.path.split("?")[0]
+        path = self.path.split("?")[0].replace("/org/bare", "/org/mini")
+        files = {name: FILES[name] for name in FILES if not ("/org/bare" in self.path and name.endswith("safetensors"))}
         name = path.rpartition("/")[2]
         if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
-            listed = [{"rfilename": name} for name in FILES]
+            listed = [{"rfilename": name} for name in files]
             self.send(json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode())
         elif path == f"/api/models/org/mini/tree/{COMMIT}":
-            listed = [{"type": "file", "path": n, "size": len(c), "oid": n} for n, c in FILES.items()]
+            listed = [{"type": "file", "path": n, "size": len(c), "oid": n} for n, c in files.items()]
             self.send(json.dumps(listed).encode())
-        elif path == f"/org/mini/resolve/{COMMIT}/{name}" and name in FILES:
+        elif path == f"/org/mini/resolve/{COMMIT}/{name}" and name in files:
             self.server.fetched.add(name)
             etag = f'"{hashlib.sha256(FILES[name]).hexdigest()}"'
             self.send(FILES[name], {"ETag": etag, "X-Repo-Commit": COMMIT})
@@ -109,6 +110,7 @@ def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_i
         assert found["weights"] == {"model.safetensors": hashlib.sha256(FILES["model.safetensors"]).hexdigest()}
         assert found["tokens"] == 5
         assert hub.fetched == {"config.json", "model.safetensors", "tokenizer.json"}
+        assert "org/bare has no weights in safetensors format" in load("org/bare", "main")["error"]
         assert "org/none here, and no model of that name" in load("org/none", "main")["error"]
         assert "model.revision: org/mini has no revision 'v9'" in load("org/mini", "v9")["error"]
         hub.shutdown()
@@ -127,11 +129,3 @@ def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_i
                 "org/mini is in the cache without all its files, and the Hugging Face hub cannot be reached\n" in said
             )
             assert "hf download org/mini --revision main" in said
-
-
-def test_a_hub_model_without_safetensors_is_told(
-    hub: ThreadingHTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(FILES, "model.safetensors")
-    with loading(hub.server_address[1], tmp_path) as load:
-        assert "org/mini has no weights in safetensors format" in load("org/mini", "main")["error"]

@@ -2,15 +2,17 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT, InProcess
 
 from stages.artefacts.kept import FOLDER, keep, read_kept
 from stages.artefacts.tables import read_table
+from stages.compare import __main__ as compare
 from stages.findings.beyond import EVERY
 from stages.findings.claims import CLAIMS
 from stages.findings.shelf import shelf
@@ -18,34 +20,43 @@ from stages.pipeline.errors import UserError
 from stages.plotting.models import models
 
 
-def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny: Project) -> None:
-    for run in (tiny.root / FOLDER).glob("*/"):
+def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny_stage: InProcess, in_process: Callable) -> None:
+    """That the next run of DVC shows it, test_rerun proves."""
+    root = tiny_stage.project.root
+    for run in (root / FOLDER).glob("*/"):
         shutil.rmtree(run)
-    tiny.set(model__seed=3)
-    tiny.repro("claims")
+    tiny_stage.project.set(model__seed=3)
+    stages = tiny_stage.project.pipeline
+    tiny_stage.log_of(*(name for name in stages if name not in ("figures", "matrices", "report")))
     for _ in range(2):  # again: replaced
-        said = tiny.run(sys.executable, "-m", "stages.compare", "--keep", "tiny-3").stdout
-        assert said == "metrics/models/tiny-3: kept; `dvc repro` shows it beside the others\n"
-    (one,) = read_kept(tiny.root / FOLDER)
+        said = "metrics/models/tiny-3: kept; `dvc repro` shows it beside the others\n"
+        assert in_process(compare, "--keep", "tiny-3") == (0, said, "")
+    (one,) = read_kept(root / FOLDER)
     assert one.about["settings"] == {"model.seed": 3}
     assert (one.about["words"], one.about["overview"]["layers"]) == (6, 2)
-    full = read_table(tiny.root / "metrics/nulls.csv")
+    full = read_table(root / "metrics/nulls.csv")
     for (measure, of, rung), cells in one.nulls.items():
         for column, values in full[measure, of, "none", "pearson", rung].items():
             np.testing.assert_array_equal(cells[column], values)
     assert {names[0] for names in one.nulls} == {"rsa", "d"}
-    tiny.set(nulls__enabled=False)
-    assert set(tiny.repro()) >= {"claims", "figures", "report"}
-    (row,) = pd.read_csv(tiny.root / "metrics/models.csv").to_dict("records")
+    before = {path: path.read_bytes() for path in (root / FOLDER).rglob("*.*")}
+    for name in ("tiny-3", "tiny-4"):  # as on a disk that is full
+        keeping = f"ulimit -f 1; exec {sys.executable} -m stages.compare --keep {name}"
+        done = tiny_stage.project.run("sh", "-c", keeping, check=False)
+        assert (done.returncode, done.stderr) == (1, "compare: File too large\n")
+        assert {path: path.read_bytes() for path in (root / FOLDER).rglob("*.*")} == before
+    tiny_stage.project.set(nulls__enabled=False)
+    tiny_stage.log_of("nulls", "claims")
+    (row,) = pd.read_csv(root / "metrics/models.csv").to_dict("records")
     assert [row[key] for key in ("model", "rsa", "d_v", "held")] == [
         "tiny-3",
         *(one.summary[key] for key in ("rsa", "d_v", "claims")),
     ]
     assert row["above"] + row["inside"] + row["below"] == 6
-    tiny.run(sys.executable, "-m", "stages.compare", "--keep", "without")
-    assert [len(other.nulls) > 0 for other in read_kept(tiny.root / FOLDER)] == [True, False]
-    tiny.run(sys.executable, "-m", "stages.claims")
-    rows = pd.read_csv(tiny.root / "metrics/models.csv")
+    in_process(compare, "--keep", "without")
+    assert [len(other.nulls) > 0 for other in read_kept(root / FOLDER)] == [True, False]
+    tiny_stage.log_of("claims")
+    rows = pd.read_csv(root / "metrics/models.csv")
     assert list(rows["above"].isna()) == [False, True]
 
 

@@ -61,6 +61,7 @@ NO_PLACE = r"no place in the model: h\.6\..*; and 19 more\nits config.json names
         ("config.json", {"n_positions": 7}, "weights of another shape than config.json says: wpe.weight"),
         ("config.json", {"n_layer": "two"}, "n_layer"),
         ("config.json", {"n_embd": 64_000}, r"needs [0-9.]+ GiB .* has [0-9.]+ GiB free: take a smaller model"),
+        ("config.json", {"quantization_config": {"quant_method": "new"}}, r"is quantised \(new\), .*does not know how"),
         ("model.safetensors", None, "no weights in safetensors format"),
         ("model.safetensors", b"cut", "cannot be loaded, a file of it is missing or damaged"),
         ("model.safetensors", (MINI / "model.safetensors").read_bytes()[:-1000], "missing or damaged"),
@@ -97,10 +98,14 @@ def test_a_model_must_fit_into_the_memory_that_is_free(
         load(weights=weights)
 
 
-def test_no_folder_of_that_name() -> None:
+def test_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slash behind a name is no part of it."""
     assert loading.load(f"{MINI}/").provenance["model"] == str(MINI)
     with pytest.raises(UserError, match=r"there is no folder data/models/none$"):
+        load("data/models/none/")
+    (beside := tmp_path / ".dvc/tmp/exps/standalone/tmp1").mkdir(parents=True)
+    monkeypatch.chdir(beside)
+    with pytest.raises(UserError, match=r"there is no folder data/models/none\nwith --temp .* what Git tracks"):
         load("data/models/none/")
 
 
@@ -175,7 +180,7 @@ def test_quantised_weights_are_themselves_or_refused(tmp_path: Path, method: str
         return
     with pytest.raises(UserError) as error:
         load(tmp_path)
-    assert ("is quantised (gptq), and cannot be" if method == "gptq" else "no place in the model") in str(error.value)
+    assert (f"is quantised ({method}), and cannot be" if method else "no place in the model") in str(error.value)
     assert len(str(error.value).splitlines()) <= 2
 
 

@@ -11,6 +11,7 @@ from scipy.spatial.distance import pdist, squareform
 from stages.geometry.scaling import classical_scaling, clustered, distances, lay_over, stress
 from stages.geometry.similarity import METRICS
 from stages.plotting import word_map
+from stages.plotting.style import sheet
 
 
 @pytest.fixture
@@ -94,7 +95,7 @@ def test_words_on_a_line_are_drawn(rng: np.random.Generator) -> None:
 
 def test_of_many_words_the_extremes_are_named_and_of_very_many_some_are_drawn(rng: np.random.Generator) -> None:
     figure = drawn(rng, 1000)
-    assert figure.get_suptitle().endswith("layer 3, 300 of 1,000 words")
+    assert " ".join(figure.get_suptitle().split()).endswith("(layer 3, 300 of 1,000 words)")
     for axis in figure.axes[:3]:
         assert 4 <= len(axis.texts) <= word_map.EXTREMES
         assert sum(len(line.get_xdata()) for line in axis.lines if line.get_marker() != "None") == 300
@@ -119,7 +120,8 @@ def test_legends_stay_on_the_page(rng: np.random.Generator, categories: int, let
 
 def test_categories_are_told_apart_by_colour_marker_and_filling() -> None:
     for categories in (3, 17, 35, 70):
-        looks = word_map.looks_of(categories)
+        with sheet("dark"):
+            looks = word_map.looks_of(categories)
         assert len({tuple(sorted(look.items())) for look in looks}) == categories
         for key in ("color", "marker"):
             assert all(one[key] != other[key] for one, other in pairwise(looks))

@@ -16,12 +16,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_page import read_page
 
-from stages.artefacts.results import Results
 from stages.artefacts.schema import HEADS
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS, Scores
 from stages.geometry.pairs import category_masks, within_category
-from stages.geometry.transforms import TRANSFORMS
+from stages.geometry.similarity import METRICS
 from stages.pipeline.schema import Figures
 from stages.plotting import (
     controls,
@@ -74,22 +73,24 @@ LAYER = "Transformer layer"
 
 
 def test_masks() -> None:
-    drawn = words.masks(category_masks(CATEGORIES))
+    drawn = words.masks(category_masks(CATEGORIES), CATEGORIES)
     assert [int(axes.images[0].get_array().sum()) for axes in drawn.axes] == [25, 21, 9, 12]
+    assert titles(drawn)[1:] == ["B) each pair once: 21", "C) within: 9", "D) across: 12"]
 
 
 @pytest.mark.parametrize(
     ("metric", "comparison", "said", "axes"),
     [
-        ("cosine", "pearson", "r", "cossim"),
-        ("euclidean", "spearman", "ρ", "−distance"),
-        ("cosine", "cka_debiased", "CKA", "cossim"),
+        ("cosine", "pearson", "r", "Cosine similarity"),
+        ("euclidean", "spearman", "ρ", METRICS["euclidean"].long),
+        ("cosine", "cka_debiased", "CKA", "Cosine similarity"),
     ],
 )
 def test_scores_and_similarities_are_called_what_they_are(metric: str, comparison: str, said: str, axes: str) -> None:
-    drawn = scatter.rsa_scatter(SIMILARITY, R, metric, 6, comparison)
-    assert titles(drawn)[::2] == [f"Q and K ({said} = −0.12)", f"K and V ({said} = −0.12)"]
-    assert labels(drawn)[0] == (f"Q {axes}", f"K {axes}")
+    drawn = scatter.rsa_scatter(SIMILARITY, R, metric, 6, comparison, within=WITHIN)
+    assert titles(drawn)[::2] == [f"Q–K: {said} = −0.12", f"K–V: {said} = −0.12"]
+    assert labels(drawn)[0] == (f"{axes} in Q", f"{axes} in K")
+    assert [len(line.get_xdata()) for line in drawn.axes[0].lines] == [(~WITHIN).sum(), WITHIN.sum()]
     drawn = profiles.rsa_profile(RSA, LAYERS, comparison)
     assert labels(drawn) == [(LAYER, COMPARISONS[comparison].axis)]
     assert markers(drawn.axes[0]) == ["s", "o", "^"]
@@ -103,40 +104,36 @@ def test_units_are_points_counted_where_they_can_be_paired() -> None:
         units = {name: RNG.normal(size=width) for name, width in zip("qkv", widths, strict=True)}
         return scatter.activation_scatter(units, r, 6, 1)
 
-    drawn = draw((16, 16, 16), R)
-    assert titles(drawn) == ["Q by K (r = −0.12)", "Q by V (r = −0.12)", "K by V (r = −0.12)"]
-    assert [markers(axes) for axes in drawn.axes] == [["s"], ["o"], ["^"]]
-    assert len(drawn.axes[0].lines[0].get_xdata()) == 16
+    assert titles(draw((16, 16, 16), R)) == ["Q–K: r = −0.12", "Q–V: r = −0.12", "K–V: r = −0.12"]
     cases = {
-        (16, 16, 16): (R, ", n = 16 units"),
-        (576, 192, 192): ({"kv": 0.1}, ", n = 192 units"),
-        (9, 8, 7): ({}, ""),
+        (16, 16, 16): (R, "Unit by unit, r from −0.12 to −0.12 (layer 6, token 1 of the prompt, 16 units)"),
+        (576, 192, 192): ({"kv": 0.1}, "Unit by unit, r from 0.10 to 0.10 (layer 6, token 1 of the prompt, 192 units)"),
+        (9, 8, 7): ({}, "Units cannot be paired (layer 6, token 1 of the prompt)"),
     }
-    for widths, (r, n) in cases.items():
-        assert draw(widths, r).get_suptitle() == f"Layer 6, token 1 of the prompt{n}"
+    for widths, (r, said) in cases.items():
+        assert draw(widths, r).get_suptitle() == said
 
 
 def test_too_many_points_are_shown_as_their_density() -> None:
     many = scatter.MOST_POINTS + 1
-    for points, shown in ((many - 1, "n = 6,000 word pairs"), (many, "n = 6,001 word pairs, log density")):
+    for points, shown in ((many - 1, "6,000 pairs of words)"), (many, "6,001 pairs of words, log density)")):
         drawn = scatter.rsa_scatter({name: RNG.uniform(size=points) for name in "qkv"}, R, "cosine", 6)
-        assert drawn.get_suptitle().endswith(shown)
-        assert [len(axes.lines) for axes in drawn.axes] == [points < many] * 3
+        assert " ".join(drawn.get_suptitle().split()).endswith(shown)
+        assert [bool(axes.lines) for axes in drawn.axes] == [points < many] * 3
     assert drawn.axes[0].collections[0].get_array().sum() == many
 
 
-@pytest.mark.parametrize(("categories", "named"), [(3, 3), (17, 17), (73, 25), (400, 28)])
+@pytest.mark.parametrize(("categories", "named"), [(3, 3), (17, 17), (73, 22), (400, 22)])
 def test_names_of_categories_do_not_run_into_each_other(categories: int, named: int) -> None:
     """As many as have room are named; the first is always among them."""
     listed = [f"name {i:03d}" for i in range(categories) for _ in range(2)]
     drawn = words.similarity_matrices(dict.fromkeys("qkv", np.eye(len(listed))), listed, "cosine", 6)
     drawn.draw_without_rendering()
-    axis = drawn.axes[0]
-    for texts, side in ((axis.get_xticklabels(), 0), (axis.get_yticklabels(), 1)):
-        assert 0.7 * named <= len(texts) <= named
-        assert texts[0].get_text() == "name 000"
-        spans = sorted(tuple(text.get_window_extent().get_points()[:, side]) for text in texts)
-        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    texts = drawn.axes[0].get_yticklabels()
+    assert 0.7 * named <= len(texts) <= named
+    assert texts[0].get_text() == "name 000"
+    spans = sorted(tuple(text.get_window_extent().get_points()[:, 1]) for text in texts)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
@@ -204,11 +201,10 @@ def test_limits_widen_rather_than_clip() -> None:
 def test_category_distributions_are_densities_over_common_bins() -> None:
     drawn = scatter.category_distributions(SIMILARITY, WITHIN, dict.fromkeys("qkv", 2.5), "cosine", 6)
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in drawn.axes}) == 1
-    lines = [line for axes in drawn.axes for line in axes.lines]
-    for line in lines:
-        np.testing.assert_array_equal(line.get_xdata(), lines[0].get_xdata())
-        assert line.get_ydata()[[0, -1]].tolist() == [0, 0]
-        assert np.trapezoid(*line.get_data()[::-1]) == pytest.approx(1)
+    outlines = [patch.get_xy() for axes in drawn.axes for patch in axes.patches]
+    for x, y in map(np.transpose, outlines):
+        np.testing.assert_allclose(x, outlines[0][:, 0])
+        assert abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2 == pytest.approx(1)
 
 
 def test_distances_of_other_sizes_have_bins_of_their_own() -> None:
@@ -224,61 +220,48 @@ def test_bins_are_those_of_freedman_and_diaconis() -> None:
     assert len(scatter._bins(np.append(values, 1e6))) <= 103
 
 
-def choices(value: float) -> tuple[dict, dict, pd.DataFrame]:
-    """Make what Figure 12 draws: K–V above random maps in the last layer, under every choice or that of raw vectors."""
-    measures = [("rsa", pair) for pair in PAIRS] + [("d", name) for name in "qkv"]
-    scores = {(*m, t): {"value": np.full(5, value)} for m in measures for t in TRANSFORMS}
-    null = {**cells(0.5), "p_familywise": np.array([1, 1, 1, 1, 0.05])}
-    nulls = {(*m, t, "pearson", rung): null for m in measures for t in TRANSFORMS for rung in ("spectrum", "unbiased")}
-    rows = [(*m, "spectrum", t, "pearson", 0, 5, 0, "") for m in measures for t in TRANSFORMS]
-    rows[6] = ("rsa", "kv", "spectrum", "none", "pearson", 1, 4, 0, "")
-    rows += [(m, "every", "spectrum", "none", "pearson", int(m == "rsa"), 14, 0, "") for m in ("rsa", "d")]
-    rows += [("d", "every", "spectrum", "every", "every", 0, 15, 0, "not decided")]
-    rows += [("rsa", "every", "spectrum", "every", "every", 0, 15, 0, "only raw: above")]
+def choices() -> tuple[dict, pd.DataFrame]:
+    """Make what Figure 12 draws: in the last layer K–V's RSA above random maps by one choice of two, V's d below."""
+    nulls = {}
+    for measure, name in [("rsa", pair) for pair in PAIRS] + [("d", name) for name in "qkv"]:
+        for transform in ("none", "center"):
+            beyond = (measure, name, transform) == ("rsa", "kv", "none") or (measure, name) == ("d", "v")
+            null = {**cells(0.5), "p_familywise": np.array([1, 1, 1, 1, 0.05 if beyond else 1])}
+            nulls[measure, name, transform, "pearson", "spectrum"] = null
+            nulls[measure, name, transform, "pearson", "unbiased"] = cells(0.7 if measure == "rsa" else 0.2)
+    rows = [("rsa", "none", "pearson", 1, 14, 0, ""), ("rsa", "every", "every", 0, 15, 0, "only raw: above")]
+    rows += [("d", "none", "pearson", 0, 14, 1, ""), ("d", "every", "every", 0, 14, 1, "robust: below")]
     names = ["measure", "of", "rung", "transform", "comparison", "above", "inside", "below", "verdict"]
-    return scores, nulls, pd.DataFrame(rows, columns=names).set_index(names[:5]).sort_index()
+    verdicts = pd.DataFrame([(m, "every", "spectrum", *row) for m, *row in rows], columns=names)
+    return nulls, verdicts.set_index(names[:5]).sort_index()
 
 
-def test_other_choices_are_shown_among_random_maps_and_the_title_says_the_verdict() -> None:
-    scores, nulls, verdicts = choices(0.7)
-    drawn = controls.robustness(scores, nulls, verdicts, 0.05, LAYERS)
-    assert titles(drawn)[2:4] == ["vectors z-scored\n0 above, 5 among, 0 below", "0 above, 5 among, 0 below"]
-    assert titles(drawn)[6] == "1 above, 4 among, 0 below"
-    assert [axes.get_ylabel() for axes in drawn.axes[::3]][2:4] == ["RSA of K–V", "Cohen's d of Q"]
-    assert [len(axes.collections) for axes in drawn.axes] == [1] * 18
-    assert list(drawn.axes[0].lines[-1].get_xdata()) == [0, 1, 2, 3]  # hollow
-    assert "95 % of draws" in keys(drawn)[0]
+def test_other_choices_are_counted_and_the_title_says_the_verdict() -> None:
+    nulls, verdicts = choices()
+    drawn = controls.robustness(nulls, verdicts, 0.05, LAYERS)
+    shares = np.zeros((6, 5))
+    shares[[2, 5], 4] = 0.5, -1
+    np.testing.assert_allclose(drawn.axes[0].images[0].get_array(), shares)
+    assert [list(points) for points in drawn.axes[0].lines[0].get_data()] == [[4], [5]]
     assert drawn.get_suptitle() == (
-        "RSA: of 15 scores, none beyond random maps under every choice (only raw: above)\n"
-        "Cohen's d: all 15 scores among random maps, whatever the choice"
+        "Beyond random maps under every choice?\nRSA: none of 15 (only raw: above). Cohen's d: 1 below of 15"
     )
-    verdicts.loc[("d", "every", "spectrum", "every", "every"), ["above", "inside", "below"]] = [2, 12, 1]
+    verdicts[["above", "below"]] = 0
     said = controls.in_words("d", verdicts.loc["d", "every", "spectrum"])
-    assert said == "Cohen's d: of 15 scores, 2 above and 1 below random maps under every choice"
-
-
-def test_other_choices_without_random_maps() -> None:
-    scores, *_ = choices(0.7)
-    drawn = controls.robustness(scores, {}, Results(null_choices={}).verdicts, 0.05, LAYERS)
-    assert titles(drawn) == [f"vectors {t.label}" for t in TRANSFORMS.values()]
-    assert [list(axes.lines[0].get_ydata()) for axes in drawn.axes] == [[0.7] * 5] * 18
-    scores |= {("rsa_spearman", *key[1:]): cells for key, cells in scores.items()}
-    run = SimpleNamespace(robustness=scores, nulls={}, reasons={"nulls": "nulls.enabled is false"})
-    assert figures()["fig12_robustness"].caption(run).endswith("Random maps: not computed, nulls.enabled is false.")
+    assert said == "Cohen's d: none of 14, whatever the choice"
 
 
 def test_layers_are_named_by_the_models_own_numbers() -> None:
     heads = {name: RNG.uniform(0, 1, (5, 3)) for name in (*"qkv", *PAIRS)}
-    robust = controls.robustness(*choices(0.7), 0.05, LAYERS)
+    robust = controls.robustness(*choices(), 0.05, LAYERS)
     drawn = profiles.rsa_profile(RSA, LAYERS), robust, maps.heads(heads, {}, LAYERS)
     axes = [(axes.xaxis, axes.get_xlabel()) for one in drawn for axes in one.axes]
-    within = profiles.within_vs_across(RSA, LAYERS)
     compared = maps.layer_maps({"q": RNG.uniform(0, 1, (5, 4))}, ("a", "b"), (LAYERS, [0, 2, 4, 6]))
-    axes += [(within.axes[1].yaxis, LAYER), (compared.axes[0].yaxis, LAYER)]
-    for one in (*drawn, within, compared):
+    axes += [(compared.axes[0].yaxis, LAYER)]
+    for one in (*drawn, compared):
         one.draw_without_rendering()
     shown = [ticks(axis) for axis, label in axes if label == LAYER]
-    assert shown == [dict(enumerate(map(str, LAYERS)))] * (1 + 3 + 3 + 2)
+    assert shown == [dict(enumerate(map(str, LAYERS)))] * (1 + 1 + 3 + 1)
     assert ticks(compared.axes[0].xaxis) == {0: "0", 1: "2", 2: "4", 3: "6"}
 
 
@@ -287,13 +270,25 @@ def ticks(axis: Axis) -> dict[float, str]:
     return {place: label.get_text() for place, label in shown if label.get_text()}
 
 
-def test_within_vs_across_has_across_on_x_within_on_y_and_is_square() -> None:
-    axes = profiles.within_vs_across(RSA, LAYERS).axes[0]
-    assert axes.get_xlim() == axes.get_ylim()
-    assert axes.get_aspect() == 1
-    for points, pair in zip(axes.collections, PAIRS, strict=True):
-        expected = np.transpose([RSA[f"{pair}_across"], RSA[f"{pair}_within"]])
-        np.testing.assert_allclose(points.get_offsets(), expected)
+@pytest.mark.parametrize("known", [True, False])
+def test_within_vs_across_is_hollow_where_nothing_is_decided_and_shows_the_line(known: bool) -> None:
+    decided = {pair: np.array([True, False, True, True, True]) for pair in PAIRS if known}
+    for shift in (-1.0, 0.0, 1.0):
+        rsa = {name: values + shift * name.endswith("across") for name, values in RSA.items()}
+        drawn = profiles.within_vs_across(rsa, decided, "90 %")
+        axes = drawn.axes[0]
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        assert left < high  # the line y = x enters
+        assert low < right
+        for place, pair in enumerate(PAIRS):
+            full, hollow = axes.lines[2 * place : 2 * place + 2]
+            for points, some in ((full, [0, 2, 3, 4] if known else slice(None)), (hollow, [1] if known else [])):
+                expected = rsa[f"{pair}_across"][some], rsa[f"{pair}_within"][some]
+                np.testing.assert_allclose(points.get_data(), expected)
+            assert hollow.get_markerfacecolor() == "none"
+        assert ("hollow: 90 % interval of the difference holds 0" in keys(drawn)) == known
+        above = sum(int((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum()) for pair in PAIRS)
+        assert drawn.get_suptitle().startswith(f"Within above across in {above} of 15 scores")
 
 
 @pytest.mark.parametrize("bands", [True, False])
@@ -305,7 +300,7 @@ def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
     assert len(axis.collections) == 3 * bands
     assert (axis.get_ylim()[0] < -0.31) == bands
     hollow = [line for line in axis.lines if line.get_linestyle() == "None"]
-    assert [list(line.get_xdata()) for line in hollow] == [[0, 3]] * 3 * marks
+    assert [list(line.get_xdata().round()) for line in hollow] == [[0, 3]] * 3 * marks
     assert ("95 % interval" in keys(drawn)) == bands
     assert ("family-wise p > 0.05" in keys(drawn)) == marks
 
@@ -316,7 +311,7 @@ def test_intervals_and_tests_of_the_category_figures_and_marks_that_occur() -> N
     assert [len(axes.collections) for axes in drawn.axes] == [3, 3, 3]
     hollow = [[line for line in axes.lines if line.get_linestyle() == "None"] for axes in drawn.axes]
     assert [len(lines) for lines in hollow] == [3, 0, 0]
-    assert keys(drawn) == ["90 % interval", "Cohen's d: family-wise p ≤ 0.1", "Cohen's d: family-wise p > 0.1"]
+    assert keys(drawn)[6:] == ["90 % interval", "Cohen's d: family-wise p ≤ 0.1", "Cohen's d: family-wise p > 0.1"]
     sure = {("rsa", pair): {"p_familywise": np.zeros(5)} for pair in PAIRS}
     drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", sure)
     assert keys(drawn)[3:] == ["family-wise p ≤ 0.05"]
@@ -326,13 +321,12 @@ def test_controls_profile() -> None:
     values = {("rsa", pair): 0.7 for pair in PAIRS} | {("d", matrix): 2.0 for matrix in "qkv"}
     values |= {("rsa_to_input", matrix): 0.8 for matrix in "qkv"} | {("partial_rsa", pair): -0.5 for pair in PAIRS}
     given = {names: cells(value) for names, value in (values | {("d_of_input", "x"): 4}).items()}
-    nulls = {("d", name, rung): cells(1.0) for name in "qkv" for rung in ("gaussian", "spectrum", "unbiased")}
-    drawn = controls.controls(given, nulls, 0.05, LAYERS)
-    assert [len(axes.collections) for axes in drawn.axes] == [1, 1, 1, 2, 2, 2]  # partial RSA's interval; two nulls
-    assert drawn.axes[1].get_ylim()[0] < -0.6
-    assert drawn.axes[4].get_ylim()[1] > 4
-    lines = [list(line.get_ydata()) for line in drawn.axes[0].lines]
-    assert all([value] * 5 in lines for value in (0.7, 0.8, -0.5))
+    for nulls in ({}, {("partial_rsa", pair, "spectrum"): cells(0.1) for pair in PAIRS}):
+        left, right = controls.controls(given, nulls, 0.05, LAYERS).axes
+        assert left.get_ylim()[0] < -0.5
+        assert right.get_ylim()[1] > 4
+        lines = [list(np.round(line.get_ydata(), 9)) for line in left.lines]
+        assert [[0.7] * 5 in lines, [-0.5] * 5 in lines, [0.2] * 5 in lines] == [True, True, bool(nulls)]
 
 
 RUNGS = {"gaussian": 0.9, "spectrum": 0.8, "orientation": 0.82, "unbiased": 0.7, "trained": 0.75}
@@ -340,20 +334,22 @@ STEPS = {"narrow spectrum": -0.1, "shared directions": 0.02, "alignment": -0.12,
 
 
 @pytest.mark.parametrize("bias", [0.0, 0.05])
-def test_ladder_stacks_steps_both_ways_and_names_no_bias_of_a_model_without(bias: float) -> None:
+def test_ladder_goes_from_rung_to_rung_and_names_no_bias_of_a_model_without(bias: float) -> None:
     nulls = {("rsa", pair, rung): cells(value) for pair in PAIRS for rung, value in RUNGS.items()}
-    steps = {**STEPS, "bias": bias}
-    nulls |= {("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in steps.items()}
-    drawn = ladder.ladder(nulls, 0.05, LAYERS)
-    assert [len(axes.collections) for axes in drawn.axes] == [3, 3, 3, 0, 0, 0]
-    bars = [bar for bar in drawn.axes[3].patches if bar.get_height()]
-    ends = {tuple(sorted(np.round((bar.get_y(), bar.get_y() + bar.get_height()), 6))) for bar in bars}
-    assert ends - {(0.02, 0.07)} == {(0.0, 0.02), (-0.1, 0.0), (-0.22, -0.1)}
-    total = next(line for line in drawn.axes[3].lines if len(line.get_ydata()) == 5)
-    np.testing.assert_allclose(total.get_ydata(), bias - 0.2)
-    assert ((0.02, 0.07) in ends) == ("trained, without bias" in keys(drawn)) == ("bias" in keys(drawn)) == (bias > 0)
-    hollow = [line for line in drawn.axes[0].lines if line.get_markerfacecolor() == "none"]
-    assert len(hollow) == (bias > 0)
+    nulls["rsa", "kv", "gaussian"]["value"] = np.array([0.9, 0.9, 0.9, 0.9, 0.1])
+    nulls |= {
+        ("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in (STEPS | {"bias": bias}).items()
+    }
+    drawn = ladder.ladder(nulls, LAYERS)
+    *layers, mean, end = drawn.axes[2].lines
+    expected = [*RUNGS.values()][: 5 if bias else 4]
+    assert [list(line.get_ydata()) for line in layers] == [expected] * 4 + [[0.1, *expected[1:]]]
+    np.testing.assert_allclose(mean.get_ydata(), [0.74, *expected[1:]])
+    assert list(end.get_ydata()) == [expected[-1]] * 5
+    said = ["+0.06", "+0.02", "−0.12", "+0.05"]
+    assert [text.get_text() for text in drawn.axes[2].texts] == said[: len(expected) - 1]
+    assert drawn.axes[0].get_xticklabels()[-1].get_text() == "trained"
+    assert drawn.get_suptitle().endswith("alignment changes RSA most (−0.12 on average)")
 
 
 def of_heads(scores: dict[str, np.ndarray]) -> Scores:
@@ -382,18 +378,19 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
     drawn = maps.heads(scores, null_heads((5, 3), -1.0, 0.97), LAYERS)
-    assert "1 above their null, 0 below" in [text.get_text() for text in drawn.axes[5].texts]
     panels = [axes for axes in drawn.axes if axes.images]
-    assert [title.strip() for title in titles(drawn)[2::3]] == ["V (L19H2: 3.17)", "K–V (L7H0: 0.98)"]
+    counted = "1 above their null, 0 below"
+    assert titles(drawn)[5] == f"K–V: 0.98 in L7H0\n{counted}"
     for axes, name in zip(panels, scores, strict=True):
         np.testing.assert_array_equal(axes.images[0].get_array(), scores[name].T)
         assert axes.images[0].origin == "lower"
         ring = np.unravel_index(scores[name].argmax(), (5, 3))
-        assert all((line.get_xdata()[0], line.get_ydata()[0]) == ring for line in axes.lines)
+        assert all((line.get_xdata()[0], line.get_ydata()[0]) == ring for line in axes.lines[:2])
+        assert [line.get_marker() for line in axes.lines] == ["o"] * 2 + ["^"] * int(2 * (scores[name] > 0.97).any())
+        for line in axes.lines[2:]:
+            np.testing.assert_array_equal(line.get_data(), np.argwhere(scores[name] > 0.97).T)
     assert [{axes.images[0].get_clim()[1] for axes in row} for row in (panels[:3], panels[3:])] == [{3.2}, {1.0}]
-    biased = maps.heads(scores, null_heads((5, 3), 0.5, 0.5), LAYERS, biased=True)  # the nulls have no bias
-    assert not any(axes.texts for axes in biased.axes)
-    assert "which have no bias" in biased.get_suptitle()
+    assert not any("null" in title for title in titles(maps.heads(scores, {}, LAYERS)))
 
 
 def test_a_head_that_query_heads_share_counts_once() -> None:
@@ -403,7 +400,7 @@ def test_a_head_that_query_heads_share_counts_once() -> None:
     scores["k"][:, 0:3] = np.nan
     drawn = maps.heads(scores, null_heads((5, 6), 0.5, 0.5), LAYERS)
     panels = [axes for axes in drawn.axes if axes.images]
-    said = {name: axes.texts[0].get_text() for name, axes in zip(scores, panels, strict=True)}
+    said = {name: axes.get_title().split("\n")[1] for name, axes in zip(scores, panels, strict=True)}
     above = {"q": 30, "k": 5, "v": 10, "qk": 30, "qv": 30, "kv": 10}
     assert said == {name: f"{count} above their null, 0 below" for name, count in above.items()}
     assert drawn.get_suptitle().startswith("30 heads of Q, 10 of K and V")
@@ -428,22 +425,21 @@ def test_the_largest_head_is_named_beside_a_dead_one() -> None:
 
 
 def test_sentences_where_nothing_is_reliable() -> None:
-    """Nothing to correct by, and reliabilities below 0, which are seen."""
-    values = dict.fromkeys(("rsa", "rsa_across", "d", *sentences.RELIABILITY), 0.6)
-    values |= {"rsa_corrected": np.nan, "reliability": -0.34}
+    values = {"rsa": 0.6, "rsa_across": 0.6, "d": 0.6, "rsa_corrected": np.nan, "reliability": -0.34}
     scores = {
         (measure, name, sentence): {end: np.full(5, value) for end in ("value", "low", "high")}
         for measure, value in values.items()
         for name in (PAIRS if measure.startswith("rsa") else "qkv")
         for sentence in ("all", "one", "two")
     }
-    assert sentences.sentences(scores, 0.05, LAYERS).axes[3].get_ylim()[0] < -0.34
+    drawn = sentences.sentences(scores, LAYERS)
+    assert drawn.get_suptitle() == "Between 2 sentences scores differ: RSA by up to 0.00, Cohen's d by up to 0.00"
     caption = figures()["fig15_sentences"].caption(SimpleNamespace(sentences=scores))
     assert caption.endswith("corrected for attenuation not defined, as no matrix is reliable.")
 
 
 def test_matrices_of_three_widths_have_no_correlations() -> None:
-    assert titles(profiles.activation_correlation({}, LAYERS)) == ["Correlations of Q, K and V activations"]
+    assert profiles.activation_correlation({}, LAYERS).get_suptitle() == "Units cannot be paired"
     run = SimpleNamespace(correlation={}, context=1, units=SIMILARITY)
     for name in ("fig2_activation_scatter", "fig3_activation_correlation"):
         said = "Q–K, Q–V and K–V cannot be paired unit by unit: their numbers of units differ."
@@ -512,7 +508,7 @@ def test_a_figure_is_added_by_one_function_in_one_file(undrawn: Project) -> None
     (undrawn.root / "stages/plotting/new.py").write_text(text, encoding="utf-8")
     assert undrawn.repro("report") == ["figures", "report"]
     *_, (name, caption) = read_page(undrawn).captions.items()
-    assert name == "fig19_spread"
+    assert name == "fig20_spread"
     assert re.fullmatch(r"Largest: 0\.\d\d\.", caption)
 
 
@@ -535,7 +531,7 @@ def test_themes(theme: str, background: str, tmp_path: Path) -> None:
     axes = drawn[0].axes[0]
     assert {to_hex(drawn[0].get_facecolor()), to_hex(axes.get_facecolor())} == {background}
     assert not any(axes.spines[side].get_visible() for side in ("top", "right"))
-    assert axes.title.get_fontweight() == axes.xaxis.label.get_fontweight() == "bold"
+    assert drawn[0]._suptitle.get_fontweight() == axes.xaxis.label.get_fontweight() == "bold"
     sheets = {path.stem for path in Path(style.__file__).parent.glob("*.mplstyle")}
     assert {*Figures.model_json_schema()["properties"]["theme"]["enum"]} == sheets - {"base"}
 
@@ -543,5 +539,5 @@ def test_themes(theme: str, background: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("layers", [1, 2, 48])
 def test_any_number_of_layers(layers: int, tmp_path: Path) -> None:
     rsa = {name: np.resize(values, layers) for name, values in RSA.items()}
-    for draw in (profiles.rsa_profile, profiles.within_vs_across):
-        style.themed("dark", partial(draw, rsa, range(layers)), tmp_path / "a.png", 50)
+    for draw, *more in ((profiles.rsa_profile, range(layers)), (profiles.within_vs_across, {}, "95 %")):
+        style.themed("dark", partial(draw, rsa, *more), tmp_path / "a.png", 50)

@@ -10,6 +10,7 @@ import pandas as pd
 import processors
 import pytest
 from conftest import InProcess, Project
+from torch.backends.cpu import get_cpu_capability
 
 from stages.artefacts.tensors import Tensor
 
@@ -61,18 +62,11 @@ def test_an_old_processor_gives_the_same_bytes(embedded: Project, tmp_path: Path
     """Everything but what is only drawn; `python tests/processors.py` runs all of it with three instruction sets."""
     made = shutil.ignore_patterns(".git", ".dvc", "plots", *(Path(path).name for path in embedded.outputs()))
     shutil.copytree(embedded.root, tmp_path / "run", symlinks=True, ignore=made)
-    stages = ("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability", "inference", "nulls")
-    stages += ("heads", "carriers")
-    running = processors.start(tmp_path / "run", "SSE4.2", stages)
-    errors = running.communicate()[1]
+    running = processors.start(tmp_path / "run", "SSE4.2", ("check", "capture", *NUMERIC))
+    said, errors = running.communicate()
     assert running.returncode == 0, errors
     found, expected = (processors.outputs(root) for root in (tmp_path / "run", embedded.root))
     assert len(found) >= 14
     assert [path for path, content in found.items() if content != expected[path]] == []
-
-
-def test_the_sets_leave_out_what_they_say() -> None:
-    """Otherwise the test above would prove nothing."""
-    if (here := processors.capability("as it comes")) not in ("AVX2", "AVX512"):
-        pytest.skip(f"PyTorch uses no newer instructions on this processor: {here}")
-    assert [processors.capability(name) for name in ("AVX2", "SSE4.2")] == ["AVX2", "DEFAULT"]
+    # Otherwise this would prove nothing. Elsewhere than on x86-64 there is nothing to leave out.
+    assert said.splitlines()[-1] == "DEFAULT" or get_cpu_capability() not in ("AVX2", "AVX512")

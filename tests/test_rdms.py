@@ -55,14 +55,15 @@ def test_shares_of_variance_are_those_of_least_squares() -> None:
 
 
 def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[str]]:
-    """Draw words whose geometry is .6 categories, .4 frequency and noise of their own, standardised."""
+    """Draw words whose geometry is .6 categories, .4 frequency and .5 noise of their own, in units of their SDs."""
     categories = rng.permutation(np.arange(words) % 3).astype(str).tolist()
     count, noise = rng.normal(size=words), rng.normal(size=(words, 4))
     candidates = {
         "categories": within_category(categories).astype(float),
         "frequency": condense(-np.abs(count[:, None] - count)),
     }
-    parts = [standardised(candidates[name]) for name in candidates] + [standardised(condense(noise @ noise.T))]
+    sds = np.sqrt([2 / 9, 2 - 4 / np.pi, 4])
+    parts = np.array([*candidates.values(), condense(noise @ noise.T)]) / sds[:, None]
     return {"q": (np.array([0.6, 0.4, 0.5]) @ parts)[None]}, candidates, categories
 
 

@@ -8,6 +8,10 @@ from conftest import ROOT, TINY_WORDS, Project, copy, digest
 
 #: What stands between the settings and the similarities.
 LEADING = {"check", "capture", "sentences", "similarity"}
+ACTIVATIONS = ["data/activations.safetensors"]
+#: What shows the claims, and the changes after which it runs together.
+SHOWING = {"figures", "report"}
+OF_CLAIMS = ("`heads.enabled`", "`tokens.context`", "`rsa.comparison`", "`inference.seed`", "`nulls.seed`")
 
 
 def reorder(project: Project) -> None:
@@ -32,7 +36,7 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
         lambda p: (p.replace("params.yaml", "# How the figures look.", "# Looks."), reorder(p))
     ],
     "`figures.theme`": [lambda p: p.set(figures__theme="light")],
-    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "1f8a3b", "1f8a3c")],
+    "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "009988", "009989")],
     "`focus_layer`": [lambda p: p.set(focus_layer=0)],
     "`heads.enabled`": [lambda p: p.set(heads__enabled=False)],
     "`tokens.context`": [lambda p: p.set(tokens__context=2)],
@@ -82,29 +86,40 @@ def test_the_readme_names_the_changes_that_are_tested() -> None:
 
 
 @pytest.fixture(scope="module")
-def project(undrawn_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def project(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """One project for all rows: each leaves it up to date for the next, whose exact list of stages says so."""
-    return copy(undrawn_template, tmp_path_factory.mktemp("rerun") / "repository")
+    return copy(tiny_template, tmp_path_factory.mktemp("rerun") / "repository")
 
 
 @pytest.mark.parametrize(("change", "step"), [(name, i) for name, steps in CHANGES.items() for i in range(len(steps))])
 def test_a_change_reruns_what_the_readme_says(project: Project, change: str, step: int) -> None:
-    """All that follows changed similarities runs once, at the end of the table: every time would take minutes."""
+    """What follows changed similarities runs once, at the end of the table: every time would take minutes.
+
+    So do figures and report after changed claims, before sentences are next to change.
+    """
     params = (project.root / "params.yaml").read_bytes()
     CHANGES[change][step](project)
     stages, targets, leading = promised(project, change), (), [name for name in CHANGES if moves_all(project, name)]
-    before = [digest(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")]
+    goal = "similarity" if change in leading else "claims"
+    before = digests(project, goal)
     later = stages - LEADING
     if list(CHANGES).index(change) >= list(CHANGES).index(leading[0]):
         stages, targets = stages & LEADING, ("similarity",)
+    elif change in OF_CLAIMS:
+        stages, later, targets = stages - SHOWING, stages & SHOWING, ("claims", "rdms")
     ran = project.repro(*targets)
-    if change in leading:
-        after = [digest(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")]
-        assert after[1] != before[1]
-        assert later == following(project, "similarity") | (set() if after[0] == before[0] else {"correlation"})
+    if change in (*leading, *OF_CLAIMS):
+        (captured, made), (earlier, before_it) = digests(project, goal), before
+        assert made != before_it
+        assert later == following(project, goal) | (set() if captured == earlier else {"correlation"})
     expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
     assert set(ran) == expected
     assert len(ran) == len(expected)
+
+
+def digests(project: Project, stage: str) -> list[list[str | None]]:
+    """Digest the words' activations, and the outputs of a stage."""
+    return [[digest(project.root / path) for path in paths] for paths in (ACTIVATIONS, project.paths(stage, "outs"))]
 
 
 def promised(project: Project, change: str) -> set[str]:

@@ -73,7 +73,10 @@ MISTAKES = [
     ({"model.max_memory": "8GB"}, "model.max_memory: write a mapping such as {0: 20GB, cpu: 8GB}"),
     ({"model.weights": "random", "model.device_map": "auto"}, "model: device_map: auto spreads weights as it reads"),
     ({"similarity.reference_words": ["sofa"]}, "similarity.reference_words: a single word has no spread"),
-    ({"similarity.reference_words": ["sofa", "sofa"]}, "similarity.reference_words: 'sofa' is listed twice"),
+    (
+        {"similarity.reference_words": ["sof\u00e1", "sofa\u0301"]},
+        "reference_words: 'sof\u00e1' is listed twice",
+    ),
     ({"sentences.templates": {"all": "a {word}", "b": "b {word}"}}, "templates: a sentence cannot be called all"),
     ({"sentences.templates": {"a": "a {word}", "b": "a {word}"}}, "templates: 'a {word}' is listed twice"),
     ({"inference.permutations": 5}, "inference.permutations: 5 is not a whole number from 19 to 1000000"),

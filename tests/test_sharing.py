@@ -59,12 +59,12 @@ def test_data_go_through_a_folder_and_come_back(tiny: Project, tmp_path: Path) -
     assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
 
 
-def test_a_grid_split_over_machines_is_collected(undrawn: Project) -> None:
+def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
     """Two clones without the model run an experiment each and push it; a third pulls both and sees their numbers."""
-    home = undrawn.root.parent
+    home = tiny.root.parent
     bare, store = home / "bare.git", home / "store"
-    undrawn.run("git", "clone", "-q", "--bare", str(undrawn.root), str(bare))
-    push(undrawn, store)
+    tiny.run("git", "clone", "-q", "--bare", str(tiny.root), str(bare))
+    push(tiny, store)
     found = {}
     for measure in ("spearman", "cka_debiased"):
         machine = without_model(clone(bare, home / measure, store))

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT, TINY_WORDS, InProcess, Project
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -83,6 +84,11 @@ MISTAKES = [
     (GOOD.replace("hammer,tools\n", ""), "own.csv: 2 word pairs within categories, a correlation needs three"),
     (GOOD + "\npear,fruit\n", r"own.csv: 'pear' is listed twice in fruit \(lines 2 and 8\)"),
     (GOOD + "pear,tools\n", r"'pear' is listed in fruit and in tools \(lines 2 and 7\)"),
+    (GOOD + "fig\u00e9,fruit\nfige\u0301,tools\n", r"'fig\u00e9' is listed in fruit and in tools \(lines 7 and 8\)"),
+    (
+        GOOD + "fig,\u00e9\nsow,e\u0301\n",
+        "own.csv: the category \u00e9 is there twice, in other characters",
+    ),
     (GOOD + " ,tools\n", "own.csv, line 7: the word is empty"),
     (GOOD + "fig\n", "line 7: 1 cells, the first line names 2 columns"),
     (GOOD + "x,y,fruit\n", "line 7: 3 cells, .*text with a comma in it goes in quotes"),
@@ -171,6 +177,8 @@ def test_figures_and_report_say_where_words_are_compared(
             Image.new("L", (1, 1)).save(path, "png")
 
     monkeypatch.setattr("stages.figures.share_out", note_titles)
+    for entry in figures().values():
+        monkeypatch.setattr(entry, "draw", lambda *_: Figure())
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)
     aside = "words compared at token 6, not at their own, 3"
     tiny_stage.project.set(prompt__template=AFTER)

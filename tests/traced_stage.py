@@ -32,6 +32,7 @@ def main(name: str, report: str) -> None:
         if (key == "stages" or key.startswith("stages.")) and module.__file__  # none: its docstring is no dep
     }
     found = {**{key: sorted(value) for key, value in taken.items()}, "modules": sorted({*modules, f"{name}.py"})}
+    found["torch"] = "torch" in sys.modules
     Path(report).write_text(json.dumps(found), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import read_table
 from stages.geometry.names import Arrays, Scores
+from stages.pipeline import outputs
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, read_yaml
 
@@ -45,20 +46,25 @@ def keep(name: str) -> Path:
     captured = read_json(Path("data/capture.json"))
     about = {key: captured[key] for key in PROVENANCE if key in captured}
     about |= {"words": len(captured["words"]), "categories": len(set(captured["categories"])), "settings": _changed()}
-    folder = FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in COPIED:
-        (folder / file).write_bytes((Path("metrics") / file).read_bytes())
     rows = pd.read_csv("metrics/nulls.csv", dtype=str, keep_default_na=False)
     rows = rows[rows.isin(NULLS)[[*NULLS]].all(axis=1)]
-    rows.to_csv(folder / "nulls.csv", index=False, lineterminator="\n")
-    write_json(folder / "run.json", about)
-    return folder
+    path = (FOLDER / name).as_posix()
+    outputs.sweep([path])
+    try:
+        (folder := outputs.temporary(path)).mkdir(parents=True)
+        for file in COPIED:
+            (folder / file).write_bytes((Path("metrics") / file).read_bytes())
+        rows.to_csv(folder / "nulls.csv", index=False, lineterminator="\n")
+        write_json(folder / "run.json", about)
+        outputs.publish(path)
+    finally:  # of a run that could not be written nothing stays, and the earlier one of that name does
+        outputs.sweep([path])
+    return Path(path)
 
 
 def read_kept(folder: Path = FOLDER) -> list[Kept]:
     """Read all kept runs, by name."""
-    return [_read(path) for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    return [_read(path) for path in sorted(folder.glob("[!.]*/"))]
 
 
 def _read(path: Path) -> Kept:

@@ -13,6 +13,7 @@ from stages.geometry.names import MATRICES
 from stages.geometry.pairs import pairs_of
 from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
+from stages.pipeline.mistakes import NO_RUN
 
 SIMILARITY = "data/similarity.safetensors"
 
@@ -78,6 +79,9 @@ def _fetch(revision: str, copy: Path) -> None:
 
     if revision.endswith(".safetensors"):
         raise UserError(f"there is no file {revision}")
+    unknown = f"{revision.strip() or 'an empty name'} is neither a file nor a Git revision or experiment"
+    if not revision.strip():  # DVC would take the workspace
+        raise UserError(NO_RUN.format(unknown))
     bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1, "disable": None}
     try:
         files = DVCFileSystem(rev=revision)
@@ -85,10 +89,7 @@ def _fetch(revision: str, copy: Path) -> None:
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
     except (SCMError, AttributeError):  # which is raised for a name of Git's that is no commit, as HEAD:params.yaml
         need_commit()
-        raise UserError(
-            f"{revision} is neither a file nor a Git revision or experiment of this repository\n"
-            "`git log --oneline` and `dvc exp list` name those that there are"
-        ) from None
+        raise UserError(NO_RUN.format(unknown)) from None
     except (DvcException, OSError):
         raise UserError(
             f"{SIMILARITY} of {revision} is neither in DVC's cache nor in a remote that can be reached\n"

@@ -28,20 +28,20 @@ def main() -> None:
     options.add_argument("--figure", metavar="FILE.png", type=Path, help="without A and B: draw all experiments")
     options.add_argument("--keep", metavar="NAME", help="without A and B: keep this folder's run")
     chosen = options.parse_args()
-    if chosen.A and not chosen.B:
+    if chosen.A is not None and chosen.B is None:
         options.error("give two runs to compare, or none to list the experiments")
     if EMBEDDING in chosen.matrix and len(chosen.matrix) > 1:
         options.error("--matrix embedding, which has no layers, goes alone")
-    if chosen.figure and (chosen.A or chosen.figure.suffix.lower() != ".png"):
+    if chosen.figure and (chosen.A is not None or chosen.figure.suffix.lower() != ".png"):
         options.error("--figure FILE.png shows all experiments: give no runs, and a name that ends with .png")
-    if chosen.keep is not None and chosen.A:
+    if chosen.keep is not None and chosen.A is not None:
         options.error("--keep NAME keeps this folder's run: give no runs")
     with plain_errors("compare"):
         if chosen.keep is not None:
             from stages.artefacts.kept import keep
 
             print(f"{keep(chosen.keep)}: kept; `dvc repro` shows it beside the others")
-        elif chosen.A:
+        elif chosen.A is not None:
             from stages.compare.layers import compare  # matplotlib and scipy, which the list need not wait for
 
             compare(chosen.A, chosen.B, chosen.matrix, chosen.out, chosen.theme)

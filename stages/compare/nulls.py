@@ -14,7 +14,6 @@ from stages.compare.experiments import Experiment
 from stages.geometry.names import LABELS, PAIRS, Scores
 from stages.pipeline.command import writing
 from stages.pipeline.errors import UserError
-from stages.plotting.ladder import RUNGS
 from stages.plotting.style import MARKS, line_key, panels, show_limits, themed, widened
 
 NULLS = Path("metrics/nulls.csv")
@@ -60,7 +59,7 @@ def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:
     A tick is a layer, a mark the mean over layers. Takes each run's name, and what `read_nulls` returns of it.
     """
     figure, axes = panels(3, width=13, height=2 + min(ROW * len(runs), MOST))
-    colour = RUNGS["spectrum"][1]
+    colour = "grey"
     drawn = []
     for axis, pair in zip(axes, PAIRS, strict=True):
         looks = {"trained": (MARKS[pair].colour, MARKS[pair].marker), "spectrum": (colour, "D")}

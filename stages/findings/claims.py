@@ -108,6 +108,8 @@ def v_correlations_near_zero(run: Results) -> tuple:
 def target_closer_to_zero(run: Results) -> tuple:
     pairs = [pair for pair in PAIRS if pair in run.correlation] or PAIRS
     context, target = (_r(run, *(f"{pair}{token}" for pair in pairs)) for token in ("", "_target"))
+    if np.array_equal(context, target):
+        raise Undefined("tokens.context and tokens.target are one token")
     shift = {p: np.abs(b).mean() - np.abs(a).mean() for p, a, b in zip(pairs, context, target, strict=True)}
     return shift, min(shift.values()) < 0
 

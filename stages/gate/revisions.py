@@ -6,6 +6,7 @@ from typing import Any
 
 from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
+from stages.pipeline.mistakes import NO_RUN
 
 #: The main branch, in a clone that has it and in one that knows it from the remote only.
 MAIN = ("main", "origin/main")
@@ -20,7 +21,7 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
     from dvc.scm import SCM, SCMError, resolve_rev  # a third of a second, which --help need not wait for
 
     need_commit()
-    for name in (revision,) if revision else MAIN:
+    for name in MAIN if revision is None else filter(str.strip, [revision]):
         try:
             git = SCM(".")
             commit = resolve_rev(git, name)
@@ -29,11 +30,9 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
             continue
         paths = files.ls(folder, detail=False) if files.exists(folder) else []
         return f"{name} ({commit[:7]})", {Path(p).name: files.cat_file(p) for p in sorted(paths) if p.endswith(endings)}
-    if revision:
-        raise UserError(
-            f"{revision} is no Git revision or experiment of this repository\n"
-            "`git log --oneline` and `dvc exp list` name those that there are; a shallow clone lacks most of them"
-        )
+    if revision is not None:
+        said = NO_RUN.format(f"{revision.strip() or 'an empty name'} is no Git revision or experiment")
+        raise UserError(f"{said}; a shallow clone lacks most of them")
     raise UserError(f"there is neither {' nor '.join(MAIN)} here: `git fetch origin main`, or name another with --base")
 
 

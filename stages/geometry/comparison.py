@@ -1,6 +1,7 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,19 +11,20 @@ from stages.geometry.names import MATRICES, PAIRS, Arrays, ComparisonName
 from stages.geometry.pairs import rows_of, square, words_of
 
 
-def pearson(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def pearson(first: np.ndarray, second: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
     r"""Pearson correlation over the last axis, from -1 to 1: shapes (..., n), broadcast, to float64 of shape (...).
 
     .. math:: r = \frac{\sum (x - \bar{x})(y - \bar{y})}{\sqrt{\sum (x - \bar{x})^2 \sum (y - \bar{y})^2}}
 
-    FloatingPointError if a row is constant, so that its correlation is undefined.
+    FloatingPointError if a row is constant, so that its correlation is undefined; it says which of the two `names`.
 
     Examples
     --------
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    return moments(np.stack(np.broadcast_arrays(first, second), axis=-2)).correlations()[..., 0, 1]
+    both = moments(np.stack(np.broadcast_arrays(first, second), axis=-2))
+    return replace(both, names=names).correlations()[..., 0, 1]
 
 
 def unit_norm(values: np.ndarray) -> np.ndarray:
@@ -215,7 +217,7 @@ def pairwise(matrices: Arrays, features: Callable[[np.ndarray], np.ndarray] = np
     not defined, are left out: heads of V may have another size than those of Q and K.
     """
     values = {name: features(matrices[name]) for name in MATRICES}
-    return {a + b: pearson(values[a], values[b]) for a, b in PAIRS if values[a].shape[-1] == values[b].shape[-1]}
+    return {a + b: pearson(values[a], values[b], a + b) for a, b in PAIRS if values[a].shape[-1] == values[b].shape[-1]}
 
 
 def every_layer(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -95,7 +95,7 @@ class Moments:
         if strict and not self.varies.all():
             flat = np.flatnonzero(~self.varies.reshape(-1, self.varies.shape[-1]).all(axis=0))
             name = self.names[flat[0]] if self.names else ""
-            which = f"the similarities of {LABELS.get(name, name)} do not vary" if name else CONSTANT
+            which = f"{LABELS.get(name, name)} does not vary; are its weights damaged?" if name else CONSTANT
             raise FloatingPointError(f"a correlation is undefined: {which}")
         norms = np.sqrt(np.where(self.varies, np.diagonal(self.scatter, axis1=-2, axis2=-1), np.nan))
         return np.clip(self.scatter / (norms[..., :, None] * norms[..., None, :]), -1, 1)

@@ -24,7 +24,6 @@ class Metric(NamedTuple):
     rows: Callable[[np.ndarray], np.ndarray]
     range: tuple[float, float]  # of the similarities: the second is a word's with itself
     long: str  # what it is called on an axis
-    short: str
     #: Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
     #: words, and ``translation`` (the same vector added to all words).
     invariant_to: frozenset[str]
@@ -112,16 +111,15 @@ def _negated_distance(products: np.ndarray, own: np.ndarray, others: np.ndarray)
 
 
 #: x . y / (|x| |y|)
-cosine = Metric(np.asarray, (-1.0, 1.0), "Cosine similarity", "cossim", frozenset({"rotation", "scale"}))
+cosine = Metric(np.asarray, (-1.0, 1.0), "Cosine similarity", frozenset({"rotation", "scale"}))
 #: Pearson's r over units: the cosine of the vectors less their means over units.
-correlation = Metric(partial(deviations, axis=-1), (-1.0, 1.0), "Correlation", "corr", frozenset({"scale", "shift"}))
+correlation = Metric(partial(deviations, axis=-1), (-1.0, 1.0), "Correlation", frozenset({"scale", "shift"}))
 #: -|x - y|, in the units of the vectors. The words' mean is taken away: distances stay, and |x|^2 + |y|^2 - 2xy loses
 #: fewer digits to cancellation.
 euclidean = Metric(
     partial(deviations, axis=-2),
     (-np.inf, 0.0),
     "Negated distance",
-    "−distance",
     frozenset({"rotation", "translation"}),
     _negated_distance,
 )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from huggingface_hub import errors, model_info, snapshot_download
 
 from stages.pipeline.errors import UserError
+from stages.pipeline.mistakes import beside
 
 #: Files of a hub repository besides the weights: configuration and tokenizer.
 _SMALL_FILES = [
@@ -55,13 +56,13 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except errors.HFValidationError:
-        said = f"model.name: there is no folder {name}"
+        said = f"model.name: there is no folder {name}{beside()}"
     except errors.RevisionNotFoundError:
         said = f"model.revision: {name} has no revision {revision!r} on the hub"
     except errors.GatedRepoError:
         said = f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`"
     except errors.RepositoryNotFoundError:
-        said = f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub"
+        said = f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub{beside()}"
     except errors.IncompleteSnapshotError:
         said = _unreached(f"{name} is in the cache without all its files", name, revision)
     except (OSError, errors.HfHubHTTPError) as error:

@@ -19,6 +19,7 @@ import transformers
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
+from transformers.quantizers.auto import AutoHfQuantizer
 
 from stages.models.attentions import text_part
 from stages.models.find import Files, find
@@ -150,6 +151,8 @@ def _build(
             torch.manual_seed(seed)
             model = _maker(config).from_config(config, trust_remote_code=False, dtype=torch.float64)
         return text_part(model, part).to(dtype)
+    if (how := getattr(config, "quantization_config", None)) and not AutoHfQuantizer.supports_quant_method(how):
+        raise ValueError("transformers does not know how")  # and would take the weights as they are
     offload = tempfile.TemporaryDirectory(prefix="offload-", ignore_cleanup_errors=True) if spread else None
     model, info = _maker(config).from_pretrained(
         files.folder,

@@ -6,7 +6,7 @@ from typing import Any
 import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
-from stages.geometry.names import LABELS, Arrays
+from stages.geometry.names import LABELS, PAIRS, Arrays
 
 
 def library() -> str:
@@ -83,8 +83,10 @@ def profile_spec(
     # The same domain and legend, so that colour and shape share one.
     legend = {"orient": "top", "symbolSize": 90, "symbolOpacity": 1}
     named = {"field": "name", "type": "nominal", "title": None, "legend": legend}
-    colour = {**named, "scale": {"domain": labels}}
-    shape = {**named, "scale": {"domain": labels, "range": ["square", "circle", "triangle-up"]}}
+    kind = "pairs" if names[0] in PAIRS else "matrices"
+    shapes = ["square", "circle", "triangle-up"] if names[0] in PAIRS else ["diamond", "cross", "triangle-down"]
+    colour = {**named, "scale": {"domain": labels, "range": kind}}  # the page's style has its colours
+    shape = {**named, "scale": {"domain": labels, "range": shapes}}
     line = {"x": x, "y": y, "color": colour}
     between = {**line, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     point = {"type": "point", "filled": True, "size": 60, "opacity": 1}

@@ -171,7 +171,7 @@
       axis: {labelColor: text, titleColor: text, tickColor: faint, domainColor: faint, gridColor: faint,
              gridOpacity: 0.4, labelFontSize: 12, titleFontSize: 12},
       legend: {labelColor: text, titleColor: text, labelFontSize: 12},
-      range: {category: [colour("--first"), colour("--second"), colour("--third")]},
+      range: {pairs: colour("--pairs").split(", "), matrices: colour("--matrices").split(", ")},
       rule: {color: text},
     };
   }

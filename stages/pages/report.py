@@ -53,7 +53,8 @@ def page(
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **options)
     environment.filters["number"] = number
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
-    shown = [_figure(entry, run, *images[name]) for name, entry in figures().items()]
+    theme = settings["figures.theme"]
+    shown = [_figure(entry, run, (theme, OTHER_THEME[theme]), images[name]) for name, entry in figures().items()]
     pairs = zip(captured["words"], captured["categories"], strict=True)
     blocks = [(category, [word for word, _ in block]) for category, block in groupby(pairs, key=itemgetter(1))]
     return environment.get_template("report.html").render(
@@ -76,7 +77,6 @@ def page(
         answer=answer(run),
         lead=next(figure for figure in shown if figure["name"] == LEAD),
         figures=[figure for figure in shown if figure["name"] != LEAD],
-        other_theme=OTHER_THEME[settings["figures.theme"]],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
         settings={key: _written(value) for key, value in settings.items()},
@@ -163,11 +163,11 @@ def _profile(name: str, title: str, measure: str, table: Arrays, names: Sequence
     }
 
 
-def _figure(entry: figure, run: Results, *images: bytes) -> dict[str, Any]:
+def _figure(entry: figure, run: Results, themes: Sequence[str], images: tuple[bytes, bytes]) -> dict[str, Any]:
     width, height = struct.unpack(">II", images[0][16:24])  # of the PNG's first chunk
-    image, other = (base64.b64encode(png).decode("ascii") for png in images)
+    encoded = dict(zip(themes, (base64.b64encode(png).decode("ascii") for png in images), strict=True))
     said = {"title": entry.title(run), "caption": entry.text(run), "alternative": entry.alternative}
-    return {"name": entry.name, **said, "image": image, "other": other, "width": width, "height": height}
+    return {"name": entry.name, **said, "images": encoded, "width": width, "height": height}
 
 
 def _scores(run: Results, place: int) -> str:

@@ -5,7 +5,8 @@ What ends a command before this module is imported stands in `stages/__init__.py
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from math import ceil
 from operator import attrgetter, getitem
@@ -23,7 +24,7 @@ NO_MEMORY = "not enough memory"
 NO_MEMORY_OF_TORCH = f"{NO_MEMORY}: take fewer words at a time, model.device_map: auto, or a smaller model"
 NO_COMMIT = "this is no Git repository with a commit: `git init && git add -A && git commit -m start`"
 NO_STAGE = "dvc.yaml has no stage {}: `git restore dvc.yaml` brings it back"
-NO_FILE = "{}: there is no file {}"
+NO_RUN = "{} of this repository\n`git log --oneline` and `dvc exp list` name those that there are"
 NOT_THERE = "{} is not there: run `dvc repro`, which makes it or names what is missing"
 CHANGED = "changed while the stage ran: {}; nothing was written\nrun `dvc repro` again"
 # What only a captured run can check: of `settings.py`.
@@ -45,6 +46,24 @@ NO_TEXT = re.compile(
     r"|[\ud800-\udfff\ufeff\uffa0\ufff0-\uffff]|[\u200c\u200d](?![^\x00-\x7f])"
     r"|(?<![^\x00-\x7f])[\ufe00-\ufe0f\U000e0000-\U000e0fff](?!\u20e3)"
 )
+
+
+def in_path(key: str, path: str, written: Iterable[str]) -> str:
+    """Return what is wrong with the file that a setting names, if anything; those `written` are the stage's own."""
+    if not Path(path).exists():
+        return f"{key}: there is no file {path}{beside()}"
+    if not Path(path).is_file():
+        return f"{key}: {path} is a folder or a pipe, not a file"
+    if Path(path).resolve() in {Path(own).resolve() for own in written}:
+        return f"{key}: {path} is what this stage writes: name another file"
+    return ""
+
+
+def beside() -> str:
+    """Return why a file of the user's is not there in an experiment beside the workspace; nothing elsewhere."""
+    if ".dvc/tmp/exps/" not in Path.cwd().as_posix():
+        return ""
+    return "\nwith --temp and --queue there is only what Git tracks: `git add` it, or give an absolute path"
 
 
 def of_file(path: str | Path, error: Exception, line: int = 0) -> UserError:
@@ -92,18 +111,20 @@ def in_word_list(
 ) -> None:
     """Raise a `ValueError` if a list of words (category → its words) cannot be analysed.
 
-    `source` names it: the key of params.yaml, or a file, of which `lines` are those that hold each word.
+    `source` names it: the key of params.yaml, or a file, of which `lines` are those that hold each word `as_seen`.
     """
     if len(words) < 2:
         found = f"{len(words)} categor{'y' if words else 'ies'}"
         raise ValueError(f"{source}: {found}, at least two are compared: add words of another")
+    if same := _twice([*words]):
+        raise ValueError(f"{source}: the category {same[0]} is there twice, in other characters that look the same")
     first: dict[str, str] = {}
     for category, word in ((category, word) for category, listed in words.items() for word in listed):
-        if word in first:
-            where = f"twice in {category}" if first[word] == category else f"in {first[word]} and in {category}"
-            where += f" (lines {' and '.join(map(str, lines[word]))})" if lines else ""
-            raise ValueError(f"{source}: {word!r} is listed {where}: each word counts once")
-        first[word] = category
+        if (seen := as_seen(word)) in first:
+            where = f"twice in {category}" if first[seen] == category else f"in {first[seen]} and in {category}"
+            where += f" (lines {' and '.join(map(str, lines[seen]))})" if lines else ""
+            raise ValueError(f"{source}: {seen!r} is listed {where}: each word counts once")
+        first[seen] = category
     for category, listed in words.items():
         if len(listed) < 2:
             found = "is empty" if not listed else "has a single word"
@@ -125,8 +146,13 @@ def _rule(broken: Callable[[Any], Any], said: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def as_seen(text: str) -> str:
+    """Return the same of all texts that look the same: an é is one character, or two."""
+    return unicodedata.normalize("NFC", text)
+
+
 def _twice(listed: Sequence[str] | Mapping[str, str]) -> list[str]:
-    texts = list(listed.values() if isinstance(listed, Mapping) else listed)
+    texts = [as_seen(text) for text in (listed.values() if isinstance(listed, Mapping) else listed)]
     return sorted({text for text in texts if texts.count(text) > 1})
 
 

@@ -57,8 +57,8 @@ class Stage:
         """Replace ``${key}`` by that setting: DVC's way to depend on a file that the user names."""
         if not (key := _template(path)):
             return path
-        if not Path(self._all[key]).is_file():
-            raise UserError(mistakes.NO_FILE.format(key, self._all[key]))
+        if mistake := mistakes.in_path(key, self._all[key], self._outs):
+            raise UserError(mistake)
         return self._all[key]
 
     def _chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def read_words(path: Path) -> dict[str, list[str]]:
             found += [f"line {line}: {mistake}" for mistake in wrong]
             continue
         words.setdefault(cells["category"], []).append(cells["word"])
-        lines.setdefault(cells["word"], []).append(line)
+        lines.setdefault(mistakes.as_seen(cells["word"]), []).append(line)
     if found:
         raise UserError(f"{path}, {some_of(found, 5)}")
     try:

@@ -10,15 +10,13 @@ from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, WITH_INPUT, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import listed
-from stages.plotting.layers import band, layer_axis, limit, marker_size, zero
+from stages.plotting.layers import layer_axis, limit, marker_size, zero
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import area_key, line_key, panels, percent, shortened
+from stages.plotting.style import explain, line_key, panels, percent, shortened
 
-#: Told apart by colour (a set that pairs and matrices do not use) and by marker.
-LOOKS = list(
-    zip(("C3", "C4", "#d76fb5", "#2fa6a6", "#9a9a9a", "#b8763e", "#7f8fff", "#a0a03c"), "DovXPhp*", strict=True)
-)
+#: Told apart by colour (those of categories first, as pairs and matrices do not use them) and by marker.
+LOOKS = [*zip(("C6", "C7", "C8", "C9", "C10", "#2fa6a6", "#9a9a9a", "#a0a03c"), "*hX<>dP8", strict=True)]
 
 
 def _names(scores: Scores) -> list[str]:
@@ -36,9 +34,12 @@ def _caption(run: Results) -> str:
             run.rdms[measure, matrix, name]["value"][place]
             for measure, name in (("unique", most), ("explained", "all"))
         )
+        words = run.sentences["reliability", matrix, ALL_SENTENCES]["value"][place] if run.sentences else np.nan
+        most_there_is = f", of at most {number(words)} that words explain in any sentence" if words > 0 else ""
         said.append(
             f"{LABELS[matrix]} follows {most} most in layer {run.numbers[place]} ({number(rsa[most][place])}): "
-            f"{number(alone)} of its variance is explained by that alone, {number(together)} by all together."
+            f"{number(alone)} of its variance is explained by that alone, {number(together)} by all "
+            f"together{most_there_is}."
         )
     for name in _names(run.rdms)[:1]:
         apart = [clear_differences(run.rdms, of, name) for of in ("v-q", "v-k")]
@@ -76,32 +77,34 @@ def candidates(
 
     `ceilings` are the lower and upper noise ceiling by matrix, shape (layers,), where they are known.
     """
-    figure, axes = panels(4, width=14, height=4.6)
+    figure, axes = panels(2, rows=2, height=6.8)
     names, size = _names(scores), marker_size(len(layers))
     short = dict(zip(names, shortened(names, 20), strict=True))
     for axis, matrix in zip(axes, WITH_INPUT, strict=True):
         if matrix in ceilings:
             lower, upper = ceilings[matrix]
-            axis.fill_between(range(len(layers)), lower, upper, color=rcParams["text.color"], alpha=0.35, linewidth=0)
+            axis.fill_between(range(len(layers)), lower, upper, color="grey", alpha=0.35, linewidth=0)
         for name, (colour, marker) in zip(names, LOOKS, strict=False):
             cells = scores["rsa", matrix, name]
             chance = np.flatnonzero(cells["p_familywise"] > alpha)
             axis.plot(cells["value"], color=colour, marker=marker, markersize=size, label=short[name])
             axis.plot(chance, cells["value"][chance], marker, color=colour, mfc=rcParams["axes.facecolor"], ms=size)
             if bands:
-                band(axis, cells, colour, 0.1)
+                axis.vlines(range(len(layers)), cells["low"], cells["high"], color=colour, linewidth=0.8, alpha=0.6)
+        axis.set(ylabel="RSA score")
         axis.set_title("Input x" if matrix not in MATRICES else LABELS[matrix])
         layer_axis(axis, layers)
-    axes[0].set_ylabel("RSA score")
+    for axis in axes[:2]:
+        axis.set_xlabel("")
     zero(axes)
     limit(axes, [values for (measure, *_), cells in scores.items() if measure == "rsa" for values in cells.values()])
     keys = [*axes[0].get_legend_handles_labels()[0]]
     keys += [line_key(f"family-wise p > {alpha:g}", marker="o", line="", markerfacecolor="none")]
-    keys += [area_key(f"{percent(alpha)} interval")] * bands
-    keys += [area_key("noise ceiling over sentences", rcParams["text.color"], 0.35)] * bool(ceilings)
-    figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=10)
+    keys += [line_key(f"{percent(alpha)} interval", marker="|", line="", markersize=14)] * bands
+    keys += [line_key("noise ceiling over sentences", linewidth=8, alpha=0.35)] * bool(ceilings)
     best = {m: max(names, key=lambda name, m=m: scores["rsa", m, name]["value"].mean()) for m in MATRICES}
-    figure.suptitle(f"On average over layers, {_followed({LABELS[m]: short[name] for m, name in best.items()})}")
+    said = _followed({LABELS[m]: short[name] for m, name in best.items()})
+    explain(figure, f"On average over layers, {said}", keys)
     return figure
 
 

@@ -26,6 +26,12 @@ def numbers(values: Mapping[str, float]) -> str:
     return ", ".join(f"{LABELS[name]} {number(value)}" for name, value in values.items())
 
 
+def span(values: Iterable[np.ndarray]) -> str:
+    """Write from where to where values reach, but for NaN."""
+    known = np.concatenate([np.ravel(one) for one in values])
+    return f"from {number(np.nanmin(known))} to {number(np.nanmax(known))}"
+
+
 def at_focus(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> dict[str, float]:
     """Return the focus layer's values of those names that a table has."""
     return {name: float(table[name][run.place]) for name in names if name in table}

@@ -11,13 +11,13 @@ from stages.artefacts.results import Results
 from stages.geometry.influence import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
 from stages.plotting.captions import counts, numbers
-from stages.plotting.layers import layer_axis, legend_below, limit, marker_size, over_layers, profile, zero
+from stages.plotting.layers import layer_axis, limit, marker_size, over_layers, profile, zero
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import MARKS, line_key, panels, shortened, widened
+from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, shortened, widened
 
 #: Letters of a word that are shown, and how many names fit side by side.
-LETTERS, SIDE_BY_SIDE = 10, 4
+LETTERS, SIDE_BY_SIDE = 10, 3
 SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
@@ -51,19 +51,21 @@ def influence(changes: Mapping[tuple[str, str], Mapping[str, np.ndarray]], layer
     `changes`, of `metrics/influence.csv`, are "value" and "word" by measure and matrix or pair, shape (layers, ranks).
     """
     rows = (("Change of RSA", PAIRS), ("Change of Cohen's d", MATRICES))
-    figure, grid = over_layers(rows, layers, height=7)
+    figure, grid = over_layers(rows, layers, height=6)
+    said = []
     for row, measure in zip(grid, SCORED, strict=True):
         low, high = widened([changes[measure, of]["value"][:, 0] for of in row], (-MUCH, MUCH))
         room = 0.15 * (high - low)  # for the names
         for of, axis in row.items():
             _words(axis, changes[measure, of]["word"][:, 0], changes[measure, of]["value"][:, 0], of)
             axis.set_ylim(low - room, high + room)
+        largest = max(np.nanmax(np.abs(changes[measure, of]["value"][:, 0]), initial=0) for of in row)
+        said.append(f"{rows[len(said)][0].removeprefix('Change of ')} by up to {number(largest)}")
     keys = [
         line_key(f"by more than {MUCH:g} (the largest are named)", marker="o", line=""),
         line_key("by less", marker="o", line="", mfc="none"),
     ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=2, fontsize=10)
-    figure.suptitle("Scores without the one word that changes them most")
+    explain(figure, f"Without one word scores change: {', '.join(said)}", keys)
     return figure
 
 
@@ -127,12 +129,12 @@ def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
 
     `scores` are those of `metrics/anisotropy.csv`, by measure, matrix or pair, and variant.
     """
-    figure, axes = panels(2, width=12)
+    figure, axes = panels(2)
     shares = {name: scores["unit_share", name, "all"]["value"] for name in WITH_INPUT}
     for name in MATRICES:
         profile(axes[0], name, shares[name])
     size, text = marker_size(len(layers)), rcParams["text.color"]
-    axes[0].plot(shares[INPUT], color=text, marker="D", markersize=size, label=f"{LABELS[INPUT]}, the input")
+    axes[0].plot(shares[INPUT], color=text, marker="*", markersize=size)
     axes[0].set(title="Largest unit", ylabel="Share of the squared length")
     limit(axes[:1], shares.values(), (0.0, 0.2))
     values = {variant: [scores["rsa", pair, variant]["value"] for pair in PAIRS] for variant in ("all", "without_unit")}
@@ -141,7 +143,15 @@ def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
         axes[1].plot(without, color=MARKS[pair].colour, linestyle="--", linewidth=1)
     axes[1].set(title="RSA with and without it", ylabel="RSA score")
     limit(axes[1:], [*values["all"], *values["without_unit"]])
-    for axis, more in zip(axes, ([], [line_key("without the largest unit", line="--", linewidth=1)]), strict=True):
+    for axis in axes:
         layer_axis(axis, layers)
-        legend_below(axis, more)
+    change = np.nanmax(np.abs(np.subtract(*values.values())), initial=0)
+    said = f"One unit holds up to {number(shares[INPUT].max())} of the input; without the largest RSA moves by up to "
+    keys = [
+        *mark_keys(MATRICES),
+        line_key(f"{LABELS[INPUT]}, the input", text, "*"),
+        *mark_keys(PAIRS),
+        line_key("without the largest unit", line="--", linewidth=1),
+    ]
+    explain(figure, said + number(change), keys)
     return figure

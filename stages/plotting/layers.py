@@ -1,10 +1,9 @@
-"""What figures over layers share: rows of panels, axes, limits, lines with their marks and bands."""
+"""What figures over layers share: rows of panels, axes, limits, lines with their marks and intervals."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -18,12 +17,14 @@ def over_layers(
     rows: Sequence[tuple[str, Sequence[str]]], layers: Sequence[int], height: float
 ) -> tuple[Figure, list[dict[str, Axes]]]:
     """Make rows of three panels over layers: of each its vertical axis's label, and the matrices or pairs in it."""
-    figure, axes = panels(3, rows=len(rows), width=13, height=height)
+    figure, axes = panels(3, rows=len(rows), height=height)
     found = [dict(zip(names, axes[3 * row :], strict=False)) for row, (_, names) in enumerate(rows)]
     for row, (label, names) in zip(found, rows, strict=True):
         for name, axis in row.items():
             axis.set_title(LABELS[name])
             layer_axis(axis, layers)
+            if row is not found[-1]:
+                axis.set_xlabel("")
         row[names[0]].set_ylabel(label)
     return figure, found
 
@@ -47,41 +48,39 @@ def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
     axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
 
 
-def legend_below(axis: Axes, more: Iterable[Artist] = ()) -> None:
-    """Place the legend below the panel, where it hides no line."""
-    handles, _ = axis.get_legend_handles_labels()
-    axis.legend(handles=[*handles, *more], loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=4, fontsize=10)
-
-
 def profile(
     axes: Axes,
     name: str,
     values: np.ndarray,
     known: Mapping[str, np.ndarray] | None = None,
     alpha: float | None = None,
-    size: float = 1,
 ) -> None:
     """Draw a matrix or pair, a key of `MARKS`, over layers: values of shape (layers,).
 
-    What is `known` of it may have "low" and "high", drawn as a band, and "p_familywise": with a level `alpha`, marks
-    are hollow where it is larger. `size` is that of the marks, relative to others'.
+    What is `known` of it may have "low" and "high", drawn as thin lines, side by side with those of others; and
+    "p_familywise": with a level `alpha`, marks are hollow where it is larger.
     """
-    label, colour, marker = MARKS[name]
-    points = size * marker_size(len(values))
-    axes.plot(values, color=colour, marker=marker, markersize=points, label=label)
-    if known and "low" in known:
-        band(axes, known, colour)
-    if known and "p_familywise" in known and alpha is not None:
-        hollow = np.flatnonzero(known["p_familywise"] > alpha)
-        axes.plot(hollow, values[hollow], marker, color=colour, mfc=rcParams["axes.facecolor"], ms=points)
+    (label, colour, marker), known = MARKS[name], known or {}
+    look = {"color": colour, "marker": marker, "markersize": marker_size(len(values))}
+    layers = np.arange(len(values)) + (0.15 * ([*MARKS].index(name) % 3 - 1) if "low" in known else 0)
+    axes.plot(layers, values, label=label, **look)
+    if "low" in known:
+        thin = 1 if len(values) <= 24 else 0.5
+        axes.vlines(layers, known["low"], known["high"], color=colour, linewidth=thin, alpha=0.7)
+    if alpha is not None and "p_familywise" in known:
+        hollow = known["p_familywise"] > alpha
+        axes.plot(layers[hollow], values[hollow], mfc=rcParams["axes.facecolor"], linestyle="", **look)
 
 
-def band(axes: Axes, interval: Mapping[str, np.ndarray], colour: str, alpha: float = 0.14) -> None:
-    """Shade between "low" and "high", shape (layers,)."""
-    layers = np.arange(len(interval["low"]))
-    axes.fill_between(layers, interval["low"], interval["high"], color=colour, alpha=alpha, linewidth=0)
-    for end in ("low", "high"):
-        axes.plot(layers, interval[end], color=colour, alpha=0.5, linewidth=0.7)
+def dashed(axis: Axes, ends: Iterable[np.ndarray]) -> None:
+    """Draw where random maps lie: the ends of a range, shape (layers,) each."""
+    for end in ends:
+        axis.plot(end, marker=lone(end), color="grey", linestyle="--", zorder=1)
+
+
+def lone(values: np.ndarray) -> str:
+    """Return the marker without which a line over a single layer is not seen."""
+    return "_" if len(values) == 1 else ""
 
 
 def marker_size(layers: int) -> int:
@@ -89,7 +88,7 @@ def marker_size(layers: int) -> int:
     return 4 if layers > 24 else 7
 
 
-def zero(axes: Iterable[Axes], width: float = 0.8, style: str = "-") -> None:
+def zero(axes: Iterable[Axes]) -> None:
     """Draw a grey line at 0."""
     for axis in axes:
-        axis.axhline(0, color="grey", linestyle=style, linewidth=width)
+        axis.axhline(0, color="grey", linewidth=0.8, zorder=1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -15,7 +16,7 @@ from stages.plotting.ladder import has_bias
 from stages.plotting.layers import number_layers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import panels, widened
+from stages.plotting.style import explain, line_key, panels, widened
 
 
 def _largest(scores: np.ndarray) -> tuple[int, int] | None:
@@ -47,36 +48,37 @@ def _caption(run: Results) -> str:
 @figure(
     13,
     "Every attention head",
-    values=lambda run: (_by_name(run), run.head_nulls, run.numbers, has_bias(run.nulls)),
+    values=lambda run: (_by_name(run), {} if has_bias(run.nulls) else run.head_nulls, run.numbers),
     caption=_caption,
     alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
     table="heads",
 )
-def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int], biased: bool = False) -> Figure:
+def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     `scores` are of shape (layers, heads), by matrix and pair; NaN is shown as a gap. So are `nulls`, the ranges of what
-    a head's own spectrum gives in random orientation, by measure as well; titles say how many heads lie above and
-    below. They may be empty, and are of no use where the model is `biased`, as they have no bias.
+    a head's own spectrum gives in random orientation, by measure as well: triangles point up at heads that lie above,
+    down at those below. They are empty where the model has biases, as they have none.
     """
-    figure, axes = panels(3, rows=2, width=13, height=8)
+    figure, axes = panels(3, rows=2, height=6.4)
+    text = rcParams["text.color"]
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
     for row, names, colours, label in rows:
         images = _on_one_scale(row, [scores[name].T for name in names], colours)
         figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
-            title = LABELS[name]
+            title = [LABELS[name]]
             if best := _largest(scores[name]):
-                title += f" (L{layers[best[0]]}H{best[1]}: {number(scores[name][best])})"
-                _ring(axis, *best)
-            if nulls and not biased:
-                different, null = _different(scores[name]), nulls[HEADS[name]]
-                above = int((scores[name] > null["high"])[:, different].sum())
-                below = int((scores[name] < null["low"])[:, different].sum())
-                counts = f"{above} above their null, {below} below"
-                axis.text(0.5, 1.02, counts, transform=axis.transAxes, ha="center", va="bottom", fontsize="small")
-                title += "\n"
-            axis.set_title(title)
+                title[0] += f": {number(scores[name][best])} in L{layers[best[0]]}H{best[1]}"
+                _mark(axis, *best)
+            if nulls:
+                null, different = nulls[HEADS[name]], _different(scores[name])
+                beyond = {"^": scores[name] > null["high"], "v": scores[name] < null["low"]}
+                for marker, there in beyond.items():
+                    if there.any():
+                        _mark(axis, *np.nonzero(there), marker, 0.5)
+                title.append("{} above their null, {} below".format(*(b[:, different].sum() for b in beyond.values())))
+            axis.set_title("\n".join(title), fontsize=11)
             number_layers(axis.xaxis, layers)
     for axis in axes[3:]:
         axis.set_xlabel("Transformer layer")
@@ -84,10 +86,13 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
         axis.set_ylabel("Head")
     queries, keys = (len(layers) * len(_different(scores[name])) for name in "qk")
     counted = f"{queries} heads" if keys == queries else f"{queries} heads of Q, {keys} of K and V"
-    null = "; null: a head's own spectrum in random directions"
-    if biased:
-        null = " (not compared with their nulls, which have no bias)"
-    figure.suptitle(counted + (null if nulls else ""), fontsize=11)
+    highest = [np.nanmax([scores[name] for name in names], initial=-1) for _, names, *_ in rows]
+    said = f"{counted}, each by itself: Cohen's d up to {number(highest[0])}, RSA up to {number(highest[1])}"
+    keys = [line_key("largest", text, "o", "", mfc="none")]
+    if nulls:
+        beyond = ("^", "above what its own spectrum gives in random directions"), ("v", "below")
+        keys += [line_key(label, text, marker, "", markersize=5) for marker, label in beyond]
+    explain(figure, said, keys)
     return figure
 
 
@@ -109,7 +114,7 @@ def layer_maps(
     figure.colorbar(images[0], ax=axes, label="RSA score", pad=0.01)
     for axis, (name, scores) in zip(axes, rsa.items(), strict=True):
         axis.set(title=LABELS[name], xlabel="Layer of B")
-        _ring(axis, scores.argmax(axis=1), np.arange(len(scores)))
+        _mark(axis, scores.argmax(axis=1), np.arange(len(scores)))
         for side, numbers in zip((axis.yaxis, axis.xaxis), layers, strict=True):
             number_layers(side, numbers)
     axes[0].set_ylabel("Layer of A")
@@ -130,8 +135,8 @@ def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str
     return images
 
 
-def _ring(axis: Axes, x: int | np.ndarray, y: int | np.ndarray) -> None:
-    """Mark cells by rings that show on any colour."""
-    cells = max(axis.images[0].get_array().shape)
+def _mark(axis: Axes, x: int | np.ndarray, y: int | np.ndarray, marker: str = "o", size: float = 1) -> None:
+    """Mark cells by rings, or another marker, that show on any colour."""
+    look = {"mfc": "none", "ms": size * np.clip(150 / max(axis.images[0].get_array().shape), 5, 11), "clip_on": False}
     for colour, width in (("black", 2.4), ("white", 1.2)):
-        axis.plot(x, y, "o", mfc="none", mec=colour, mew=width, ms=np.clip(150 / cells, 5, 11), clip_on=False)
+        axis.plot(x, y, marker, linestyle="", mec=colour, mew=width, **look)

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from stages.artefacts.kept import Kept
 from stages.artefacts.results import Results
-from stages.geometry.names import LABELS, MATRICES, PAIRS
-from stages.plotting.captions import listed
+from stages.geometry.names import MATRICES, PAIRS
+from stages.plotting.captions import listed, span
 from stages.plotting.names import number
 from stages.plotting.registry import figure, without_values
-from stages.plotting.style import MARKS, area_key, line_key, panels
+from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, shortened
 
 #: Models side by side; more go into further rows.
 ACROSS = 3
@@ -42,25 +42,24 @@ def models(kept: Sequence[Kept]) -> Figure:
     if not kept:
         return without_values("no run is kept in metrics/models")
     rows, across = -(-len(kept) // ACROSS), min(len(kept), ACROSS)
-    drawn, axes = panels(across, rows=2 * rows, width=1.5 + 3 * across, height=5 * rows)
+    drawn, axes = panels(across, rows=2 * rows, height=4.6 * rows + 0.8)
     grid = np.reshape(axes, (rows, 2, across)).swapaxes(1, 2).reshape(-1, 2)
     for place, (one, (above, below)) in enumerate(zip(kept, grid, strict=False)):
         first = place % across == 0
         _panel(above, one, "rsa", PAIRS, one.rsa)
         _panel(below, one, "d", MATRICES, one.separability)
-        above.set(title=one.name, ylim=(0, 1), ylabel="RSA score" if first else "")
+        above.set(ylim=(0, 1), ylabel="RSA score" if first else "")
+        above.set_title(shortened([one.name], 27)[0], fontsize=11)
         below.set(xlabel="Relative depth", ylabel="Cohen's d" if first else "")
     for empty in grid[len(kept) :].ravel():
         empty.axis("off")
     limits = [axis.get_ylim() for axis in grid[: len(kept), 1]]
     for axis in grid[:, 1]:
         axis.set_ylim(min(0, *(low for low, _ in limits)), max(high for _, high in limits))
-    keys = [
-        line_key(f"{LABELS[pair]}; below {LABELS[name]}", MARKS[pair].colour, MARKS[pair].marker)
-        for pair, name in zip(PAIRS, MATRICES, strict=True)
-    ]
-    band = area_key("maps with the trained spectra", linewidth=1)
-    drawn.legend(handles=[*keys, band], loc="outside lower center", ncols=4)
+    keys = [*mark_keys((*PAIRS, *MATRICES)), line_key("random maps with the trained spectra", linewidth=8, alpha=0.4)]
+    more = [one.summary["rsa"] - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
+    said = f"{len(kept)} runs" + (f": mean RSA less that of random maps {span([more])}" if more else "")
+    explain(drawn, said, keys)
     return drawn
 
 

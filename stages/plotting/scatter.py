@@ -12,10 +12,10 @@ from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 from stages.geometry.similarity import METRICS
-from stages.plotting.captions import at_focus, numbers, of_units
+from stages.plotting.captions import at_focus, numbers, of_units, span
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import MARKS, Mark, panels
+from stages.plotting.style import MARKS, Mark, explain, line_key, panels
 
 #: More points than this hide each other: their density is shown instead.
 MOST_POINTS = 6000
@@ -23,6 +23,8 @@ MOST_POINTS = 6000
 SIZES = {"s": 5.5, "o": 6, "^": 7}
 #: Where words are compared, unless `tokens.target` says otherwise.
 OWN_TOKEN = "the word's own token"
+#: What is in a colour, and what is grey.
+WITHIN, ACROSS = "within categories", "across"
 
 
 def _of_units(run: Results) -> str:
@@ -49,12 +51,12 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     A point is a unit; where the words differ at this token, a word and unit. `r` are Pearson correlations by pair. One
     that is not defined, as its matrices differ in width, is left out, and its panel says so.
     """
-    titles = {a + b: f"{LABELS[a]} by {LABELS[b]}" for a, b in PAIRS}
-    titles |= {pair: f"{titles[pair]} (r = {number(value)})" for pair, value in r.items() if pair in titles}
-    figure = _scatter(activations, titles, "activations")
+    titles = {pair: LABELS[pair] + (f": r = {number(r[pair])}" if pair in r else "") for pair in PAIRS}
+    figure = _scatter(activations, titles, "{} activations")
     drawn = [activations[a] for a, b in PAIRS if len(activations[a]) == len(activations[b])]
-    counted = f", n = {_counted(drawn[0], 'units')}" if drawn else ""
-    figure.suptitle(f"Layer {layer}, token {token} of the prompt{counted}")
+    counted = f", {_counted(drawn[0], 'units')}" if drawn else ""
+    said = f"Unit by unit, r {span([[*r.values()]])}" if r else "Units cannot be paired"
+    explain(figure, f"{said} (layer {layer}, token {token} of the prompt{counted})")
     return figure
 
 
@@ -68,12 +70,14 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
         run.focus,
         run.comparison,
         f"token {run.record['target']}" if run.aside else OWN_TOKEN,
+        run.within,
     ),
     caption=lambda run: (
         f"RSA score ({COMPARISONS[run.comparison].name}) over {len(run.within)} pairs of words: "
         f"{numbers(at_focus(PAIRS, run.rsa, run))}."
     ),
-    alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair",
+    alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair, those across "
+    "categories in grey",
     one_layer=True,
 )
 def rsa_scatter(
@@ -83,21 +87,28 @@ def rsa_scatter(
     layer: int,
     comparison: str = "pearson",
     token: str = OWN_TOKEN,
+    within: np.ndarray | None = None,
 ) -> Figure:
     """Draw Figure 5: the similarities of each matrix, shape (pairs,), against those of each other; scores by pair.
 
-    `metric` is a key of `METRICS`, `comparison` of `COMPARISONS`; `token` says where words are compared.
+    `metric` is a key of `METRICS`, `comparison` of `COMPARISONS`; `token` says where words are compared; the pairs that
+    are not `within` a category are grey.
     """
     symbol = COMPARISONS[comparison].symbol
-    titles = {a + b: f"{LABELS[a]} and {LABELS[b]} ({symbol} = {number(scores[a + b])})" for a, b in PAIRS}
-    figure = _scatter(similarity, titles, METRICS[metric].short)
-    figure.suptitle(f"Layer {layer}, {token}, n = {_counted(similarity['q'], 'word pairs')}")
+    titles = {pair: f"{LABELS[pair]}: {symbol} = {number(scores[pair])}" for pair in PAIRS}
+    figure = _scatter(similarity, titles, f"{METRICS[metric].long} in {{}}", within)
+    what = f"layer {layer}, {token}, {_counted(similarity['q'], 'pairs of words')}"
+    keys = [line_key(f"{MARKS[p].label}, {WITHIN}", MARKS[p].colour, MARKS[p].marker, "") for p in PAIRS]
+    keys = [] if within is None or len(within) > MOST_POINTS else [*keys, line_key(ACROSS, marker="o", line="")]
+    explain(figure, f"Pair by pair, {symbol} {span([[*scores.values()]])} ({what})", keys)
     return figure
 
 
-def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: str) -> Figure:
+def _scatter(
+    values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: str, within: np.ndarray | None = None
+) -> Figure:
     """Draw each matrix against each other; where they differ in their number of values, say so."""
-    figure, axes = panels(3)
+    figure, axes = panels(3, height=3.9)
     for axis, (x, y) in zip(axes, PAIRS, strict=True):
         axis.set_title(titles[x + y])
         if len(values[x]) != len(values[y]):
@@ -105,8 +116,8 @@ def _scatter(values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: 
             axis.text(0.5, 0.5, reason, ha="center", va="center", transform=axis.transAxes)
             axis.set(xticks=[], yticks=[])
             continue
-        _cloud(axis, values[x], values[y], MARKS[x + y])
-        axis.set(xlabel=f"{LABELS[x]} {what}", ylabel=f"{LABELS[y]} {what}")
+        _cloud(axis, values[x], values[y], MARKS[x + y], within)
+        axis.set(xlabel=what.format(LABELS[x]), ylabel=what.format(LABELS[y]))
     return figure
 
 
@@ -131,31 +142,32 @@ def category_distributions(
 
     `within` says of which pairs both words are of a category; `metric` is a key of `METRICS`.
     """
-    label, figure, axes = METRICS[metric], *panels(3, width=12)
+    label, figure, axes = METRICS[metric], *panels(3, height=4.2)
     # Distances of Q, K and V may differ by orders.
     shared = _bins(*similarity.values()) if label.bounded else None
     for axis, (name, values) in zip(axes, similarity.items(), strict=True):
         edges = _bins(values) if shared is None else shared
-        for kind, pairs, colour, line in (("Within", within, "C0", "-"), ("Across", ~within, "C2", "--")):
-            centres, density = _density(values[pairs], edges)
-            axis.plot(centres, density, color=colour, linestyle=line, label=kind)
-            axis.fill_between(centres, density, color=colour, alpha=0.2, linewidth=0)
-        axis.set(title=f"{LABELS[name]} (d = {number(d[name])})", xlabel=label.long, xlim=(edges[0], edges[-1]))
+        for pairs, colour in ((~within, "grey"), (within, MARKS[name].colour)):
+            axis.hist(values[pairs], edges, density=True, histtype="stepfilled", ec=colour, fc=(colour, 0.45))
+        axis.set(title=f"{LABELS[name]}: d = {number(d[name])}", xlabel=label.long, xlim=(edges[0], edges[-1]))
         axis.locator_params(axis="x", nbins=6)
     highest = max(axis.get_ylim()[1] for axis in axes)
     for axis in axes:
         axis.set_ylim(0, highest if label.bounded else None)
     axes[0].set_ylabel("Density")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper")
-    figure.suptitle(f"Category-specific similarity distributions, layer {layer}")
+    keys = [line_key(f"{LABELS[name]}, {WITHIN}", MARKS[name].colour, linewidth=8) for name in MATRICES]
+    said = f"Pairs within categories less pairs across: Cohen's d {span([[*d.values()]])} (layer {layer})"
+    explain(figure, said, [*keys, line_key(ACROSS, linewidth=8)])
     return figure
 
 
-def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark) -> None:
+def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark, within: np.ndarray | None) -> None:
     """Draw each point; where there are too many, cells coloured by the logarithm of how many points they hold."""
     if len(x) <= MOST_POINTS:
         size = SIZES[mark.marker] * (1 if len(x) < 300 else 0.8)
-        axis.plot(x, y, mark.marker, color=mark.colour, alpha=0.5, markersize=size, mew=0)
+        within = np.full(len(x), True) if within is None else within
+        for some, colour in ((~within, "grey"), (within, mark.colour)):
+            axis.plot(x[some], y[some], mark.marker, color=colour, alpha=0.6, markersize=size, mew=0)
         return
     few, many = to_rgba(mark.colour, 0.15), to_rgba(mark.colour)
     colours = LinearSegmentedColormap.from_list(mark.label, [few, many, to_rgba(rcParams["text.color"])])
@@ -175,8 +187,3 @@ def _bins(*groups: np.ndarray) -> np.ndarray:
     count = min(100, max(1, round((high - low) / np.mean([e[1] - e[0] for e in edges]))))
     width = (high - low) / count
     return np.concatenate([[low - width], np.linspace(low, high, count + 1), [high + width]])
-
-
-def _density(values: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a histogram as a line: the centres of bins, and densities."""
-    return (edges[:-1] + edges[1:]) / 2, np.pad(np.histogram(values, bins=edges[1:-1], density=True)[0], 1)

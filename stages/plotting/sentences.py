@@ -4,21 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rcParams
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.geometry.names import MATRICES, PAIRS, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import numbers
-from stages.plotting.layers import limit, marker_size, over_layers, profile, zero
+from stages.plotting.layers import limit, over_layers, profile
+from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import area_key, line_key, percent
-
-CORRECTED, WORDS, SENTENCE = "C3", "C3", "C4"
-#: The measures of the middle row.
-RELIABILITY = ("reliability", "ceiling_lower", "ceiling_upper", "share_words", "share_sentence")
+from stages.plotting.style import explain, line_key
 
 
 def _caption(run: Results) -> str:
@@ -30,74 +25,49 @@ def _caption(run: Results) -> str:
         return numbers(known) or "not defined, as no matrix is reliable"
 
     return (
-        f"Means over layers. Correlation of the similarities in two of {_how_many(run.sentences)} sentences: "
+        f"Means over layers. Correlation of the similarities in two of {len(_single(run.sentences))} sentences: "
         f"{means_of('reliability', MATRICES)}. RSA within a sentence {means_of('rsa', PAIRS)}; across sentences "
         f"{means_of('rsa_across', PAIRS)}; corrected for attenuation {means_of('rsa_corrected', PAIRS)}."
     )
 
 
-def _how_many(scores: Scores) -> int:
-    return len({sentence for *_, sentence in scores} - {ALL_SENTENCES})
+def _single(scores: Scores) -> list[str]:
+    """List the sentences, the run's own first."""
+    return list(dict.fromkeys(sentence for *_, sentence in scores if sentence != ALL_SENTENCES))
 
 
 @figure(
     15,
     "The same words in other sentences",
-    values=lambda run: (run.sentences, run.alpha, run.numbers),
+    values=lambda run: (run.sentences, run.numbers),
     caption=_caption,
-    alternative="Lines over layers, one a sentence, and means: RSA of pairs, reliability and Cohen's d of matrices",
+    alternative="Lines over layers, one a sentence, the run's own with marks: RSA of pairs, Cohen's d of matrices",
     table="sentences",
     at_target=False,  # sentences are read at the word's own token
 )
-def sentences(scores: Scores, alpha: float, layers: Sequence[int]) -> Figure:
-    """Draw Figure 15: RSA, reliability and Cohen's d over layers, in every sentence and over all of them.
+def sentences(scores: Scores, layers: Sequence[int]) -> Figure:
+    """Draw Figure 15: RSA and Cohen's d over layers in every sentence, and RSA across sentences.
 
-    `scores` are those of `metrics/sentences.csv`, by measure, matrix or pair, and sentence; intervals hold 1 - alpha.
+    `scores` are those of `metrics/sentences.csv`, by measure, matrix or pair, and sentence.
     """
-    rows = (("RSA score", PAIRS), ("Reliability; share of variance", MATRICES), ("Cohen's d", MATRICES))
-    figure, grid = over_layers(rows, layers, height=11)
-    for pair, axis in grid[0].items():
-        _every_sentence(axis, scores, "rsa", pair)
-        axis.plot(scores["rsa_across", pair, ALL_SENTENCES]["value"], color=rcParams["text.color"], linestyle="--")
-        corrected = scores["rsa_corrected", pair, ALL_SENTENCES]["value"]
-        axis.plot(corrected, "D-", color=CORRECTED, linewidth=1, markersize=0.5 * marker_size(len(corrected)))
-    for name in MATRICES:
-        _reliability(grid[1][name], scores, name)
-        _every_sentence(grid[2][name], scores, "d", name)
-    for row, measures in zip(grid, (("rsa", "rsa_across", "rsa_corrected"), RELIABILITY, ("d",)), strict=True):
-        zero(row.values())
-        drawn = [v for (measure, *_), cells in scores.items() if measure in measures for v in cells.values()]
-        limit(row.values(), drawn, (0.0, 1.0))
-    text = rcParams["text.color"]
-    keys: list[Artist] = [
-        line_key("mean over sentences", marker="s"),
-        line_key("single sentences", linewidth=0.8),
-        area_key(f"{percent(alpha)} interval over\nwords and sentences"),
-        line_key("across sentences", text, line="--"),
-        line_key("corrected for\nattenuation", CORRECTED, "D"),
-        area_key("noise ceiling,\nlower to upper", text, 0.35),
-        line_key("share of variance:\nthe words'", WORDS, line=":"),
-        line_key("the sentence's", SENTENCE, line="-."),
+    own, *others = _single(scores)
+    figure, grid = over_layers((("RSA score", PAIRS), ("Cohen's d", MATRICES)), layers, height=6)
+    said, text = [], rcParams["text.color"]
+    for row, measure, label in zip(grid, ("rsa", "d"), ("RSA", "Cohen's d"), strict=True):
+        for name, axis in row.items():
+            for sentence in others:
+                axis.plot(scores[measure, name, sentence]["value"], color="grey", linewidth=0.8)
+            profile(axis, name, scores[measure, name, own]["value"])
+            if measure == "rsa":
+                axis.plot(scores["rsa_across", name, ALL_SENTENCES]["value"], color=text, linestyle="--")
+        limit(row.values(), [line.get_ydata() for axis in row.values() for line in axis.lines], (0.4, 1.0))
+        every = np.array([[scores[measure, name, one]["value"] for name in row] for one in (own, *others)])
+        spread = np.nanmax(np.ptp(every, axis=0), initial=0)
+        said.append(f"{label} by up to {number(spread)}")
+    keys = [
+        line_key("the run's own sentence", marker="s"),
+        line_key("other sentences", linewidth=0.8),
+        line_key("across: one matrix in one sentence, one in another", text, line="--"),
     ]
-    figure.legend(handles=keys, loc="outside right center", fontsize=10)
-    figure.suptitle(f"The same words in {_how_many(scores)} sentences")
+    explain(figure, f"Between {len(others) + 1} sentences scores differ: {', '.join(said)}", keys)
     return figure
-
-
-def _every_sentence(axis: Axes, scores: Scores, measure: str, name: str) -> None:
-    """Draw a score in single sentences, and over them its mean with its interval."""
-    for (other, of, sentence), cells in scores.items():
-        if (other, of) == (measure, name) and sentence != ALL_SENTENCES:
-            axis.plot(cells["value"], color="grey", linewidth=0.8)
-    mean = scores[measure, name, ALL_SENTENCES]
-    profile(axis, name, mean["value"], mean)
-
-
-def _reliability(axis: Axes, scores: Scores, name: str) -> None:
-    """Draw the reliability of one matrix, its noise ceiling, and what is the words' and the sentence's."""
-    lower, upper = (scores[f"ceiling_{end}", name, ALL_SENTENCES]["value"] for end in ("lower", "upper"))
-    axis.fill_between(np.arange(len(lower)), lower, upper, color=rcParams["text.color"], alpha=0.35, linewidth=0)
-    reliability = scores["reliability", name, ALL_SENTENCES]
-    profile(axis, name, reliability["value"], reliability)
-    for share, colour, line in (("share_words", WORDS, ":"), ("share_sentence", SENTENCE, "-.")):
-        axis.plot(scores[share, name, ALL_SENTENCES]["value"], color=colour, linestyle=line, linewidth=2)

@@ -4,17 +4,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import matplotlib.style
 import numpy as np
 from matplotlib import rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from PIL import Image
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
@@ -31,11 +32,10 @@ class Mark(NamedTuple):
     marker: str
 
 
-#: Pairs of matrices, and single ones: told apart by colour and by marker.
+#: Pairs of matrices, and single ones: no two alike in colour or in marker.
 MARKS = {
-    name: Mark(LABELS[name], colour, marker)
-    for names in (PAIRS, MATRICES)
-    for name, colour, marker in zip(names, ("C0", "C1", "C2"), "so^", strict=True)
+    name: Mark(LABELS[name], f"C{place}", marker)
+    for place, (name, marker) in enumerate(zip((*PAIRS, *MATRICES), "so^Dpv", strict=True))
 }
 
 
@@ -93,7 +93,7 @@ def shortened(names: Sequence[str], most: int) -> list[str]:
     return [name if len(name) <= most else f"{name[: most - 5]}… {places[name]}" for name in names]
 
 
-def panels(columns: int, rows: int = 1, width: float = 10.5, height: float = 4.0) -> tuple[Figure, list[Axes]]:
+def panels(columns: int, rows: int = 1, width: float = 10.0, height: float = 4.0) -> tuple[Figure, list[Axes]]:
     """Make a figure of `rows` × `columns` axes, sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
@@ -121,9 +121,16 @@ def line_key(label: str, colour: str = "grey", marker: str = "", line: str = "-"
     return Line2D([], [], color=colour, marker=marker, linestyle=line, label=label, **look)
 
 
-def area_key(label: str, colour: str = "grey", alpha: float = 0.3, linewidth: float = 0) -> Patch:
-    """Return a legend's entry for a band."""
-    return Patch(color=colour, alpha=alpha, linewidth=linewidth, label=label)
+def mark_keys(names: Iterable[str], **look: Any) -> list[Line2D]:
+    """Return a legend's entries for matrices or pairs."""
+    return [line_key(MARKS[name].label, MARKS[name].colour, MARKS[name].marker, **look) for name in names]
+
+
+def explain(figure: Figure, title: str, keys: Sequence[Artist] = (), columns: int = 4) -> None:
+    """Put a title above the panels, in lines that fit, and a legend below them."""
+    figure.suptitle("\n".join(fill(line, 86) for line in title.splitlines()))
+    if keys:
+        figure.legend(handles=keys, loc="outside lower center", ncols=min(columns, len(keys)))
 
 
 def percent(alpha: float) -> str:

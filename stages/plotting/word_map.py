@@ -13,7 +13,7 @@ from stages.geometry.scaling import MANY_WORDS
 from stages.plotting.captions import numbers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import panels, shortened
+from stages.plotting.style import MARKS, explain, panels, shortened
 
 #: How many words are named where only extremes are.
 EXTREMES = 12
@@ -26,11 +26,11 @@ SPOTS = np.array(
     + [(x, y) for x in (1, -1) for y in (0.5, -0.5)]
 )
 RINGS, STEP = 6, 6.0
-MARKERS = "os^DvPX"
+MARKERS = "*hX<>dP"
 #: More points hide each other: so many are drawn, evenly spaced through the list.
 MOST_WORDS = 300
 #: Letters of a category's name, and of a line of the legend; its lines.
-LONGEST, LINE, MOST_ROWS = 24, 150, 8
+LONGEST, LINE, MOST_ROWS = 24, 115, 8
 
 
 @figure(
@@ -61,17 +61,19 @@ def word_map(
     reach = np.maximum(reach, 0.4 * reach.max())  # words on a line
     columns, keys = legend(order, looks)
     lines = -(-len(keys) // columns)
-    figure, axes = panels(3, width=13, height=4.1 * min(reach[1] / reach[0], 1) + 1.3 + 0.2 * lines)
+    figure, axes = panels(3, height=3.2 * min(reach[1] / reach[0], 1) + 1.2 + 0.2 * lines)
     (left, low), (right, high) = centre - reach, centre + reach
     for axis, (name, values) in zip(axes, points.items(), strict=True):
         for place, look in enumerate(looks):
-            axis.plot(*values[places == place].T, **look, markersize=5 if len(words) < MANY_WORDS else 4, alpha=0.9)
+            axis.plot(*values[places == place].T, **look, markersize=6 if len(words) < MANY_WORDS else 5, alpha=0.9)
         axis.spines[:].set_visible(False)
         axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
         axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
     figure.legend(keys, [key.get_label() for key in keys], loc="outside lower center", ncols=columns, fontsize=10)
     some = f", {len(words)} of {len(categories):,} words" if len(words) < len(categories) else ""
-    figure.suptitle(f"Which words are near each other, layer {layer}{some}")
+    alike = {name: _same_nearest(values, places) for name, values in points.items()}
+    said = ", ".join(f"{LABELS[name]} {share:.0%}" for name, share in alike.items())
+    explain(figure, f"Words whose nearest neighbour is of their category: {said} (layer {layer}{some})")
     figure.draw_without_rendering()  # where the names go depends on where the axes have come to lie
     figure.set_layout_engine("none")
     for axis, values in zip(axes, points.values(), strict=True):
@@ -80,9 +82,16 @@ def word_map(
     return figure
 
 
+def _same_nearest(points: np.ndarray, places: np.ndarray) -> float:
+    """Return the share of words whose nearest neighbour in the plane is of the same category."""
+    away = np.linalg.norm(points[:, None] - points, axis=-1)
+    np.fill_diagonal(away, np.inf)
+    return float(np.mean(places[away.argmin(axis=1)] == places))
+
+
 def looks_of(categories: int) -> list[dict[str, str]]:
     """Return how each category's points are drawn: no two of seventy alike, by colour, marker and filling."""
-    colours = rcParams["axes.prop_cycle"].by_key()["color"]
+    colours = rcParams["axes.prop_cycle"].by_key()["color"][len(MARKS) :]
     looks = len(colours) * len(MARKERS)  # their numbers have no common divisor: both change from one to the next
     return [
         {

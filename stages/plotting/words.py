@@ -10,18 +10,18 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from stages.geometry.names import LABELS
-from stages.geometry.pairs import category_masks, square
+from stages.geometry.pairs import category_masks, square, within_category
 from stages.geometry.similarity import METRICS
 from stages.plotting.captions import numbers
 from stages.plotting.names import number
 from stages.plotting.registry import figure
-from stages.plotting.style import POST_LIMITS, panels, shortened, widened
+from stages.plotting.style import POST_LIMITS, explain, panels, shortened, widened
 
 
 @figure(
     1,
     "Pairs within and across categories",
-    values=lambda run: (category_masks(run.record["categories"]),),
+    values=lambda run: (category_masks(run.record["categories"]), run.record["categories"]),
     caption=lambda run: (
         f"{len(run.record['words'])} words make {len(run.within)} pairs: {run.within.sum()} within a category, "
         f"{(~run.within).sum()} across."
@@ -29,14 +29,18 @@ from stages.plotting.style import POST_LIMITS, panels, shortened, widened
     alternative="Four square masks over the words: same category, upper triangle, within and across categories",
     at_target=False,
 )
-def masks(masks: Mapping[str, np.ndarray]) -> Figure:
+def masks(masks: Mapping[str, np.ndarray], categories: Sequence[str]) -> Figure:
     """Draw Figure 1: the `category_masks`, which word pairs count as within a category and which as across."""
-    figure, axes = panels(2, rows=2, width=8, height=8)
-    colours = ListedColormap([rcParams["grid.color"], rcParams["axes.prop_cycle"].by_key()["color"][2]])
-    for axis, panel, (name, mask) in zip(axes, "ABCD", masks.items(), strict=True):
+    figure, axes = panels(4, height=2.9)
+    colours = ListedColormap([rcParams["grid.color"], rcParams["text.color"]])
+    counts = {name: f"{masks[name].sum():,}" for name in ("upper", "within", "across")}
+    titles = ["same category", f"each pair once: {counts['upper']}"]
+    titles += [f"{name}: {counts[name]}" for name in ("within", "across")]
+    for axis, panel, title, mask in zip(axes, "ABCD", titles, masks.values(), strict=True):
         axis.imshow(mask, cmap=colours, vmin=0, vmax=1)
-        said = "Upper-triangular" if name == "upper" else f"{name.capitalize()}-category"
-        axis.set(title=f"{panel}) {said} mask", xlabel="Words", ylabel="Words")
+        _mark_categories(axis, categories, 140)
+        axis.set_title(f"{panel}) {title}", fontsize=11)
+    explain(figure, "Of {upper} pairs of words {within} are within a category, {across} across".format(**counts))
     return figure
 
 
@@ -63,14 +67,15 @@ def similarity_matrices(
     label = METRICS[metric]
     pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
     low, high = widened(pairs, POST_LIMITS if label.bounded else None)
-    figure, axes = panels(3, width=13, height=4.8 if _names_fit(categories) else 5.8)
+    figure, axes = panels(3, height=3.9)
     for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
         image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
-        axis.set(title=f"{panel}) {LABELS[name]} {label.long.lower()}", xlabel="Words")
+        axis.set_title(f"{panel}) {LABELS[name]}")
         _mark_categories(axis, categories)
-    figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01)
-    axes[0].set_ylabel("Words")
-    figure.suptitle(f"Layer {layer}")
+    figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01, label=label.long)
+    within = within_category(categories)
+    less = {name: one[within].mean() - one[~within].mean() for name, one in zip(matrices, pairs, strict=True)}
+    explain(figure, f"{label.long} within less across categories, layer {layer}: {numbers(less)}")
     return figure
 
 
@@ -103,39 +108,23 @@ def similarity_series(
         figure.set_layout_engine("none")  # keep what it laid out for the first layer
 
 
-def _blocks(categories: Sequence[str]) -> list[tuple[str, int]]:
-    """List the categories that follow each other, with their numbers of words."""
-    return [(name, len(list(run))) for name, run in groupby(categories)]
+def _mark_categories(axis: Axes, categories: Sequence[str], room: float = 190) -> None:
+    """Draw dashed lines between categories and write their names at the blocks; the matrix is `room` points wide.
 
-
-def _names_fit(categories: Sequence[str]) -> bool:
-    """Return whether each category's name is shorter than its block in Figure 4; letters are 0.6 of the font's size."""
-    letter, word = 0.6 * rcParams["font.size"], 210 / len(categories)  # points
-    return all(letter * len(name) < word * size for name, size in _blocks(categories))
-
-
-def _mark_categories(axis: Axes, categories: Sequence[str]) -> None:
-    """Draw dashed lines between categories and write their names at the blocks.
-
-    Names that do not fit stand in small type, side by side, and some of categories too small for that are left out.
+    Names that do not fit stand in small type beside the first matrix, some of too small categories left out.
     """
-    blocks = _blocks(categories)
+    blocks = [(name, len(list(run))) for name, run in groupby(categories)]
     edges = np.cumsum([0] + [size for _, size in blocks]) - 0.5
-    width = min(1.0, 12 / len(blocks))
     for edge in edges[1:-1]:
-        axis.axhline(edge, color="white", linestyle="--", linewidth=width)
-        axis.axvline(edge, color="white", linestyle="--", linewidth=width)
+        for line in (axis.axhline, axis.axvline):
+            line(edge, color="white", linestyle="--", linewidth=min(1.0, 12 / len(blocks)))
     axis.tick_params(length=0)
     centres, names = (edges[:-1] + edges[1:]) / 2, shortened([name for name, _ in blocks], 16)
-    if _names_fit(categories):
-        axis.set_yticks(centres, names, rotation=90, va="center")
-        axis.set_xticks(centres, names)
-        return
-    room, shown = edges[-1] / 28, []  # 28 lines of small type are as high as the matrix
-    for place, centre in enumerate(centres):
-        if not shown or centre - centres[shown[-1]] >= room:
+    word, letter = room / len(categories), 0.62 * rcParams["font.size"]  # points
+    fit, shown = all(letter * len(name) < word * size for name, size in blocks), [0]
+    for place in range(1, len(blocks)):
+        if fit or (centres[place] - centres[shown[-1]]) * word >= 9:
             shown.append(place)
-    named = [names[place] for place in shown]
-    first = axis.get_subplotspec().is_first_col()
-    axis.set_yticks(centres[shown], named if first else [""] * len(named), fontsize=7)
-    axis.set_xticks(centres[shown], named, fontsize=7, rotation=90)
+    first, small = axis.get_subplotspec().is_first_col(), {} if fit else {"fontsize": 8}
+    axis.set_yticks(centres[shown], [names[place] if first else "" for place in shown], **small)
+    axis.set_xticks(centres if fit else [], names if fit else [])

@@ -65,7 +65,8 @@ def moments(similarity: Arrays, categories: Sequence[str], counts: np.ndarray) -
     (resamples, 1), of Q in every sentence, then K, then V; no products within categories.
     """
     values = np.concatenate([similarity[name] for name in MATRICES])[None]
-    return resampled(values, within_category(categories), counts, inside=False)
+    names = [name for name in MATRICES for _ in similarity[name]]
+    return resampled(values, within_category(categories), counts, inside=False, names=names)
 
 
 def two_way(similarity: Arrays, categories: Sequence[str], draws: Draws, alpha: float) -> Scores:

@@ -1,45 +1,42 @@
 """The recipes for clusters, run: a Slurm controller and node, an SSH server and an S3 server on the loopback interface.
 
-    python tests/cluster               # run; what is missing is named
-    python tests/cluster --install     # install what is missing first: on a machine to throw away
-
-Needs root on Debian; elsewhere it says that it was skipped. Every server has its own port, key and folder, and is
-stopped at the end, after a failure and after Ctrl-C.
+Needs root on Debian, and what the README lists; elsewhere it says that it was skipped. Every server has its own port,
+key and folder, and is stopped at the end, after a failure and after Ctrl-C.
 """
 
-import argparse
+import importlib.util
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from pathlib import Path
 
 from checks import Checks
-from install import NotInstalled, require
 
+PROGRAMS = ("slurmctld", "slurmd", "sbatch", "munged", "sshd", "ssh", "git")
+MODULES = ("boto3", "dvc_s3", "dvc_ssh", "flask", "flask_cors", "moto")
 LIMIT = 900  # seconds for everything
 
 
 def main() -> int:
     """Run every check; return the exit code."""
-    parser = argparse.ArgumentParser(prog="tests/cluster", description=__doc__.splitlines()[0])
-    parser.add_argument("--install", action="store_true", help="install what is missing, with apt-get and pip")
-    options = parser.parse_args()
     if not Path("/etc/debian_version").exists() or os.geteuid():
         print("tests/cluster: skipped, it needs root on Debian")
+        return 0
+    missing = [name for name in PROGRAMS if not shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
+    missing += [name for name in MODULES if importlib.util.find_spec(name) is None]
+    if missing:
+        print(f"tests/cluster: skipped, {', '.join(missing)} missing: tests/cluster/README.md says where from")
         return 0
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
         signal.signal(name, _interrupt)
     signal.alarm(LIMIT)
     checks = Checks()
     try:
-        require(options.install)
         with checks.part("Servers"), tempfile.TemporaryDirectory(prefix="cluster-", dir="/tmp") as folder:
             Path(folder).chmod(0o755)  # munge wants everyone to reach its socket
             run(checks, Path(folder))
-    except NotInstalled as error:
-        print(f"tests/cluster: skipped, {error}")
-        return 0
     except KeyboardInterrupt as error:
         checks.that(False, "runs to its end", error)
     print(f"\n{checks.passed} passed, {checks.failed} failed")
