@@ -103,7 +103,7 @@ MISTAKES = [
     ("sentences", swapped("data/sentences.safetensors", NOT_THE_WORDS), "its record lacks templates"),
     ("rsa", cut(SIMILARITY, 0), f"{SIMILARITY} is cut short or not a safetensors"),
     ("rsa", folder(SIMILARITY), f"{SIMILARITY} cannot be read: it is a folder"),
-    ("rsa", swapped(SIMILARITY, NOT_THE_WORDS), "its record lacks metric"),
+    ("rsa", swapped(SIMILARITY, NOT_THE_WORDS), "its record lacks categories"),
     ("separability", without(SIMILARITY), f"{SIMILARITY} is not there: run `dvc repro`, which makes it or names what"),
     ("figures", cut("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),

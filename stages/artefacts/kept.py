@@ -37,7 +37,7 @@ class Kept(NamedTuple):
 
 
 def keep(name: str) -> Path:
-    """Keep this folder's run, in place of any of that name; a `UserError` if that names no folder, or without run."""
+    """Keep this folder's run, in place of any of that name; a `UserError` if that names no folder, or there is none."""
     if not name or Path(name).name != name or name.startswith("."):
         raise UserError(f"{name!r} cannot name a folder")
     needed = [Path("metrics") / file for file in (*COPIED, "nulls.csv")] + [Path("data/capture.json")]

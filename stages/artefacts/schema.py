@@ -1,6 +1,6 @@
 """What each table in metrics/ holds: its keys, its numbers, and why cells may be empty."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -108,9 +108,3 @@ TABLES = {
         empty={"rsa_corrected *": UNDEFINED, "*": NOT_APPLICABLE},  # single sentences and ends have no interval
     ),
 }
-
-
-def check_declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> None:
-    """Check that columns are a table's, and all that it needs: others would vanish."""
-    if wrong := (set(given) - set(known)) | (set(needed) - set(given)):
-        raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")
