@@ -38,9 +38,11 @@ def units_that_carry(run: Results) -> list[str]:
         variant: [np.nanmean(run.anisotropy["rsa", pair, variant]["value"]) for pair in PAIRS]
         for variant in ("all", "without_unit")
     }
-    left = ", ".join(f"{LABELS[p]} {a:.2f} to {b:.2f}" for p, a, b in zip(PAIRS, *mean.values(), strict=True))
+    ends = [(LABELS[pair], f"{a:.2f}", f"{b:.2f}") for pair, a, b in zip(PAIRS, *mean.values(), strict=True)]
+    moved = ", ".join(f"{pair} {a} to {b}" for pair, a, b in ends if a != b)
+    left = f"moves: {moved}" if moved else "stays"
     most_of_all = f"{share[most]:.2f} (unit {unit[most]:.0f}, layer {run.numbers[most]})"
     return [
         f"anisotropy.csv: one unit holds more than {LARGE:g} of the squared length of x in {large} of {len(share)} "
-        f"layers, at most {most_of_all}; without the largest unit of each matrix, mean RSA moves: {left}"
+        f"layers, at most {most_of_all}; without the largest unit of each matrix, mean RSA {left}"
     ]
