@@ -1,8 +1,6 @@
 """Find the single words and units that carry a score: leave each word out, and the largest unit and direction."""
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from stages.artefacts.tensors import Tensors
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.influence import influence, strongest
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -26,20 +24,17 @@ def main(stage: Stage) -> None:
     record, layers, vectors = similarity.record, layers_of(similarity, MATRICES), vectors_at_target(stage)
     within = within_category(record["categories"])
     similar = Similar(len(record["words"]), record["metric"], record["transform"])
-    words = each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers)
-    units = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
-    tables: dict[str, Any] = {
-        "influence": stack(words),
-        "anisotropy": {key: {"value": values} for key, values in units.items()},
-    }
-    for name, content in tables.items():
+    words = stack(each_layer("influence", partial(most_influential, within=within, words=record["words"]), layers))
+    found = stack(each_layer("anisotropy", partial(anisotropy, similar=similar, within=within), vectors))
+    units = {key: {"value": values} for key, values in found.items()}
+    for name, content in {"influence": words, "anisotropy": units}.items():
         write_table(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
-    results = Results(stage.input, record=record, numbers=vectors.numbers, **tables)
+    results = Results(stage.input, record=record, numbers=vectors.numbers, influence=words, anisotropy=units)
     for line in (*words_that_carry(results), *units_that_carry(results)):
         print(line)
 
 
-def most_influential(similarity: Mapping[str, np.ndarray], within: np.ndarray, words: list[str]) -> dict:
+def most_influential(similarity: Arrays, within: np.ndarray, words: list[str]) -> dict:
     """Return of each score of a layer the words that change it most, and by how much."""
     changes = influence(similarity, within)
     places = {key: strongest(change) for key, change in changes.items()}

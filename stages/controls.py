@@ -1,9 +1,7 @@
 """Compare RSA and separability with those of the input and with other choices of transform and comparison."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-
-import numpy as np
 
 from stages.artefacts.activations import vectors_at_target
 from stages.artefacts.schema import OFF, RSA_BY
@@ -11,7 +9,7 @@ from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d
-from stages.geometry.names import MATRICES, WITH_INPUT, Scores
+from stages.geometry.names import MATRICES, WITH_INPUT, Arrays, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar
 from stages.geometry.transforms import TRANSFORMS
@@ -52,7 +50,7 @@ def compute(stage: Stage) -> tuple[dict, dict, Sequence[int]]:
     return scores, join(choices), vectors.numbers
 
 
-def robustness(vectors: Mapping[str, np.ndarray], categories: Sequence[str], metric: str) -> Scores:
+def robustness(vectors: Arrays, categories: Sequence[str], metric: str) -> Scores:
     """Return RSA over all pairs under every transform and comparison, and Cohen's d under every transform."""
     within, found = within_category(categories), {}
     for transform in TRANSFORMS:

@@ -1,6 +1,5 @@
 """Correlate the activations of Q, K and V unit by unit in every layer, at the context token and at the target token."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -11,7 +10,7 @@ from stages.artefacts.layerwise import Layers, each_layer
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import head_by_head, pairwise
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 
@@ -20,13 +19,12 @@ def main(stage: Stage) -> None:
     tokens, overview = stage.settings.tokens, read_json(stage.input("data/capture.json"))["overview"]
     paired = partial(head_by_head, heads=overview["heads"], kv_heads=overview["key_value_heads"])
     tensors = Tensors(stage.input("data/activations.safetensors"))
-    context, target = (
-        Layers(some.numbers, lambda place, some=some: paired(some.read(place)))
-        for some in (
-            vectors_at(tokens.context, "tokens.context", tensors, names=MATRICES),
-            vectors_at(tokens.target, "tokens.target", tensors, names=MATRICES),
-        )
-    )
+
+    def layers_at(token: int | str, setting: str) -> Layers:
+        vectors = vectors_at(token, setting, tensors, names=MATRICES)
+        return Layers(vectors.numbers, lambda place: paired(vectors.read(place)))
+
+    context, target = layers_at(tokens.context, "tokens.context"), layers_at(tokens.target, "tokens.target")
     position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]
     if position >= word:
         print(f"tokens.context: token {position} is the word's own, {word}, or behind it: prompts do not share it")
@@ -40,12 +38,10 @@ def main(stage: Stage) -> None:
     write_table(stage.output("metrics/correlation.csv"), "correlation.csv", columns, context.numbers, why=f" ({units})")
 
 
-def correlate(context: Mapping[str, np.ndarray], target: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def correlate(context: Arrays, target: Arrays) -> dict[str, np.ndarray]:
     """Return the correlations of one layer's units at two tokens; vectors of shape (words, units)."""
-    r_context, r_target = (
-        pairwise({name: values.ravel() for name, values in vectors.items()}) for vectors in (context, target)
-    )
-    return r_context | {f"{pair}_target": r for pair, r in r_target.items()}
+    r = [pairwise({name: values.ravel() for name, values in vectors.items()}) for vectors in (context, target)]
+    return r[0] | {f"{pair}_target": value for pair, value in r[1].items()}
 
 
 if __name__ == "__main__":

@@ -12,25 +12,15 @@ from stages.plotting.style import missing_letters, themed
 
 def main(stage: Stage) -> None:
     settings, look = stage.settings, stage.settings.figures
-    results = Results(
-        stage.input,
-        settings.focus_layer,
-        settings.inference.alpha,
-        settings.rsa.comparison,
-        context=settings.tokens.context,
-        bands=look.bands,
-        marks=look.marks,
-    )
+    given = settings.focus_layer, settings.inference.alpha, settings.rsa.comparison
+    results = Results(stage.input, *given, context=settings.tokens.context, bands=look.bands, marks=look.marks)
     if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
         print(said)
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
     own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")
-    looks = (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI))
-    tasks = [
-        partial(themed, theme, draw, folder / f"{name}.png", dpi)
-        for theme, folder, dpi in looks
-        for name, draw in drawings.items()
-    ]
+    tasks = []
+    for theme, folder, dpi in (look.theme, own, look.dpi), (OTHER_THEME[look.theme], other, min(look.dpi, OTHER_DPI)):
+        tasks += [partial(themed, theme, draw, folder / f"{name}.png", dpi) for name, draw in drawings.items()]
     share_out(tasks, "figures", "figure")
 
 

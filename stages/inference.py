@@ -28,7 +28,9 @@ def main(stage: Stage) -> None:
         scores = intervals(similarity, categories, chosen)
         for names, cells in permutation_tests(similarity, categories, chosen).items():
             scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
-        scores |= effects(tensors, categories)
+        work = each_matrix(partial(common_language, within=within_category(categories)))
+        cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
+        scores |= {("cles", matrix): {"value": values} for matrix, values in cles.items()}
     write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
@@ -51,13 +53,6 @@ def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], 
         for name in ("words", "labels")
     )
     return permute_words(similarity, **words) | permute_labels(similarity, categories, **labels)
-
-
-def effects(tensors: Tensors, categories: Sequence[str]) -> Scores:
-    """Return the common-language effect size."""
-    work = each_matrix(partial(common_language, within=within_category(categories)))
-    cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
-    return {("cles", matrix): {"value": values} for matrix, values in cles.items()}
 
 
 if __name__ == "__main__":

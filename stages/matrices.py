@@ -27,8 +27,7 @@ def main(stage: Stage) -> None:
     least = POST_LIMITS if METRICS[similarity.record["metric"]].bounded else None
     for name in MATRICES:
         (folder / name).mkdir()
-        layers = (similarity[name][place] for place in range(len(similarity.layers)))
-        limits = widened([end(values) for values in layers for end in (np.min, np.max)], least)
+        limits = widened([end(values) for values in similarity[name] for end in (np.min, np.max)], least)
         draw = partial(draw_layers, path, folder / name, name, limits)
         tasks += [partial(draw, part) for part in blocks(len(similarity.layers), LAYERS)]
     share_out(tasks, "matrices", "part")

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from stages.artefacts.files import read_json, readable
 from stages.artefacts.results import Results
-from stages.pages.charts import library
-from stages.pages.contents import layer_by_layer
 from stages.pages.report import page
 from stages.pipeline.stage import Stage, run
 from stages.plotting.registry import figures
@@ -15,25 +13,9 @@ def main(stage: Stage) -> None:
     settings = dict(stage.values)
     given = (settings[key] for key in ("focus_layer", "inference.alpha", "rsa.comparison"))
     results = Results(stage.input, *given, context=settings["tokens.context"])
-    words, categories = results.record["words"], results.record["categories"]
-    similarity, word_map = layer_by_layer(
-        lambda name, layer: results.similarity[name][layer],
-        results.layers,
-        words,
-        categories,
-        results.record["metric"],
-        results.place,
-    )
     folders = stage.input("plots/figures"), stage.input("plots/other_theme")
-    text = page(
-        results,
-        read_json(stage.input("data/capture.json")),
-        similarity,
-        word_map,
-        settings,
-        {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in figures()},
-        library(),
-    )
+    images = {name: tuple(read_image(folder / f"{name}.png") for folder in folders) for name in figures()}
+    text = page(results, read_json(stage.input("data/capture.json")), settings, images)
     stage.output("plots/report.html").write_text(text, encoding="utf-8", newline="\n")
 
 

@@ -1,6 +1,6 @@
 """Compare the similarities of Q, K and V in every layer: over all word pairs, and within and across categories."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -9,7 +9,7 @@ from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS, pairwise
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.progress import stack
@@ -27,7 +27,7 @@ def main(stage: Stage) -> None:
 
 
 def rsa_scores(
-    similarity: Mapping[str, np.ndarray], within: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
+    similarity: Arrays, within: np.ndarray, features: Callable[[np.ndarray], np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return the RSA scores of one layer: over all pairs those of `features`, within and across Pearson's r."""
     columns = pairwise(similarity, features)

@@ -1,8 +1,7 @@
 """Estimate how much of the geometries, and of their agreement, is due to the words and how much to the sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from stages.artefacts.layerwise import each_layer, each_matrix
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
-from stages.geometry.names import WITH_INPUT, Scores
+from stages.geometry.names import WITH_INPUT, Arrays, Scores
 from stages.geometry.pairs import pairs_of, within_category
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -40,7 +39,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     activations, reference, further = (
         Tensors(stage.input(f"data/{name}.safetensors")) for name in ("activations", "reference", "sentences")
     )
-    own, position = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
+    own, place = vectors_at("word", "tokens.target", activations, reference), activations.record["word_position"]
     names, vectors = vectors_in_sentences(own, captured["prompt"]["template"], further)
     resamples = amount("sentences.bootstraps", stage.settings.sentences.bootstraps, len(words), inference.alpha)
     draws = draw(categories, len(names), resamples, inference.seed)
@@ -48,12 +47,13 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     singly = partial(by_sentence, within=within_category(categories), names=names)
     similar = Similar(len(words), **choices)
     work = partial(of_layer, compare=similar, asked=(statistics, singly))
-    averaged = WITH_INPUT if chosen.average_sentences else ()
-    first = embedding_similarity(similar, activations, reference) if averaged else {}
+    averaged, first, record = (), {}, {}
+    if chosen.average_sentences:
+        averaged, first = WITH_INPUT, embedding_similarity(similar, activations, reference)
+        record = {"words": words, "categories": categories, "target": place, "word_position": place, **choices}
+        record |= {**vectors.record, "sentences": names}
     shapes = dict.fromkeys(averaged, (len(vectors), pairs_of(len(words))))
     shapes |= {name: values.shape for name, values in first.items()}
-    record = {"words": words, "categories": categories, "target": position, "word_position": position, **choices}
-    record = {**record, **vectors.record, "sentences": names} if averaged else {}
     scores = []
     with TensorWriter(stage.output(MEAN), shapes, record, np.float64) as file:
         for name, values in first.items():
@@ -66,9 +66,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
 
 
 def of_layer(
-    vectors: Mapping[str, np.ndarray],
-    compare: Callable[[np.ndarray], np.ndarray],
-    asked: tuple[Callable[..., Any], ...],
+    vectors: Arrays, compare: Callable[[np.ndarray], np.ndarray], asked: Sequence[Callable]
 ) -> tuple[Scores, dict[str, np.ndarray]]:
     """Return what is asked of one layer's similarities, and by matrix their mean over sentences."""
     similarity = each_matrix(compare)(vectors)

@@ -1,6 +1,5 @@
 """Measure by Cohen's d how far similarities within categories stand above those across them, in every layer."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -10,7 +9,7 @@ from stages.artefacts.layerwise import each_layer, layers_of
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.effects import cohens_d
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
@@ -24,7 +23,7 @@ def main(stage: Stage) -> None:
     write_table(stage.output("metrics/separability.csv"), "separability.csv", columns, layers.numbers)
 
 
-def separability(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[str, float]:
+def separability(similarity: Arrays, within: np.ndarray) -> dict[str, float]:
     """Return Cohen's d of every matrix of one layer, as the post takes it, and the means and SDs behind it."""
     kinds = {name: {"within": values[within], "across": values[~within]} for name, values in similarity.items()}
     for name in kinds:

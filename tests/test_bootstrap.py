@@ -74,12 +74,14 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
         assert {key: cell[column][layer] for key, cell in found.items()} == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("limits", [{}, {"chunk": 1, "block": 1}])
-def test_intervals_are_percentiles_of_the_resamples(limits: dict) -> None:
+@pytest.mark.parametrize("limits", [{}, {"CHUNK": 1, "BLOCK": 1}])
+def test_intervals_are_percentiles_of_the_resamples(limits: dict, monkeypatch) -> None:
     similarity = similarities(2, layers=5)
     counts, _ = resample_words(CATEGORIES, 200, np.random.default_rng(0))
     each = [bootstrap(similarity, CATEGORIES, row[None], 0.1)["rsa", "qv"]["low"] for row in counts]
-    cell = bootstrap(similarity, CATEGORIES, counts, 0.1, **limits)["rsa", "qv"]
+    for name, limit in limits.items():
+        monkeypatch.setattr(f"stages.statistics.bootstrap.{name}", limit)
+    cell = bootstrap(similarity, CATEGORIES, counts, 0.1)["rsa", "qv"]
     np.testing.assert_allclose(cell["low"], np.quantile(each, 0.05, axis=0), atol=1e-12)
     np.testing.assert_allclose(cell["high"], np.quantile(each, 0.95, axis=0), atol=1e-12)
 

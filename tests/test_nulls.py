@@ -61,8 +61,14 @@ def through(weights: dict[str, np.ndarray]) -> Callable[[np.ndarray], dict[str, 
     return lambda rows: {name: rows @ w for name, w in weights.items()}
 
 
-def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0, **options: int) -> dict:
-    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed), **options)
+@pytest.fixture
+def in_blocks(monkeypatch) -> None:
+    """Draws that are held at a time are fewer than all of them."""
+    monkeypatch.setattr("stages.statistics.nulls.CHUNK", 2**20)
+
+
+def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int = 0) -> dict:
+    found, _ = draw_rungs(x, through(weights), RAW, draws, np.random.default_rng(seed))
     return {rung: own(values) for rung, values in found.items()}
 
 
@@ -115,11 +121,12 @@ def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None
                 assert draws["rsa", "qv", transform, "cka_debiased"][i] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.usefixtures("in_blocks")
 def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices() -> None:
     """400 draws against rotations of the whole input, one by one; blocks of draws change nothing but the order."""
     rng = np.random.default_rng(3)
     x, weights = words(rng), {name: with_spectrum(0.15, rng) for name in MATRICES}
-    found = drawn(x, weights, 400, chunk=2**20)
+    found = drawn(x, weights, 400)
     brute = {"spectrum": [], "orientation": []}
     for _ in range(400):
         brute["orientation"].append(scores_of(x @ rotation(UNITS, rng), weights))
@@ -288,6 +295,7 @@ def test_steps_add_up_from_the_first_rung_to_the_last() -> None:
             np.testing.assert_allclose(first + steps, last)
 
 
+@pytest.mark.usefixtures("in_blocks")
 @pytest.mark.parametrize("model_type", ["gpt2", "gpt_neox", "gpt_bigcode", "llama", "bert"])
 def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type: str) -> None:
     """Fused, interleaved, multi-query, grouped and separate: rungs against what the model's own modules make of x R.
@@ -310,7 +318,7 @@ def test_the_ladder_of_an_architecture_is_that_of_its_own_projections(model_type
 
     for name, values in made(x).items():
         np.testing.assert_allclose(x @ matrices[name].numpy(), values, rtol=1e-4, atol=1e-5)
-    found, _ = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng, chunk=2**20)
+    found, _ = draw_rungs(x, partial(project_turned, matrices), RAW, 200, rng)
     plain: dict[str, list] = {"orientation": [], "spectrum": []}
     for _ in range(200):
         turned = [made(x @ rotation(units, rng)) for _ in range(3)]

@@ -32,10 +32,12 @@ def reordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     return condense(squareform(values)[np.ix_(order, order)])
 
 
-@pytest.mark.parametrize("limits", [{}, {"chunk": 400, "block": 2000}], ids=["at once", "uneven blocks"])
+@pytest.mark.parametrize("limits", [{}, {"CHUNK": 400, "BLOCK": 2000}], ids=["at once", "uneven blocks"])
 @pytest.mark.parametrize("crossed", [False, True])
-def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, limits: dict) -> None:
+def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, limits: dict, monkeypatch) -> None:
     """Both tests, by plain loops over all orders of one side and of the other."""
+    for name, limit in limits.items():
+        monkeypatch.setattr(f"stages.statistics.permutation.{name}", limit)
     layers, words = 3, len(CATEGORIES)
     similarity, orders = unrelated(1, layers, words), draw_orders(words, 60, np.random.default_rng(5), crossed)
     cells = [(first, second) for first in orders[0] for second in orders[1]]
@@ -51,8 +53,8 @@ def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, lim
             rsa[cell, layer] = [np.corrcoef(firsts[a], seconds[b])[0, 1] for a, b in PAIRS]
             d[cell, layer] = [pingouin.compute_effsize(s[within], s[~within], eftype="cohen") for s in firsts.values()]
     for tested, expected in (
-        (permute_words(similarity, orders, **limits), rsa),
-        (permute_labels(similarity, CATEGORIES, orders, **limits), d),
+        (permute_words(similarity, orders), rsa),
+        (permute_labels(similarity, CATEGORIES, orders), d),
     ):
         for place, cell in enumerate(tested.values()):
             value = expected[0, :, place]

@@ -49,17 +49,13 @@ def vectors_at(
     kept, length = activations.record["positions"], activations.record["length"]
     place, numbers = find_position(activations, token, setting), layer_numbers(activations)
     if place not in kept:
-        listed = ", ".join(map(str, kept))
-        raise UserError(
-            f"{setting}: token {place} is not among those that capture.positions kept of {length}: {listed}"
-        )
+        found = f"{length}: {', '.join(map(str, kept))}"
+        raise UserError(f"{setting}: token {place} is not among those that capture.positions kept of {found}")
 
     def read(layer: int) -> dict[str, np.ndarray]:
-        # The reference words have been kept at the same positions.
-        parts = {
-            name: [file[f"attn_{numbers[layer]}_{name}"][:, kept.index(place)] for file in files] for name in names
-        }
-        return {name: np.concatenate(both) for name, both in parts.items()}
+        at = kept.index(place)  # where the reference words have been kept, too
+        keys = {name: f"attn_{numbers[layer]}_{name}" for name in names}
+        return {name: np.concatenate([file[key][:, at] for file in files]) for name, key in keys.items()}
 
     return Layers(numbers, read)
 

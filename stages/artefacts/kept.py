@@ -2,16 +2,14 @@
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import read_table
-from stages.geometry.names import Scores
+from stages.geometry.names import Arrays, Scores
 from stages.pipeline import outputs
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, read_yaml
@@ -25,18 +23,17 @@ NULLS = {"transform": ["none"], "comparison": ["pearson"], "measure": ["rsa", "d
 PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantization")
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files.
 
     `about` is its provenance, the number of its words, and the settings that make it anew.
     """
 
     name: str
-    about: Mapping[str, Any]
-    rsa: Mapping[str, np.ndarray]
-    separability: Mapping[str, np.ndarray]
-    nulls: Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+    about: Mapping[str, Any]  # its provenance, the number of its words, and the settings that make it anew
+    rsa: Arrays
+    separability: Arrays
+    nulls: Scores
     summary: Mapping[str, Any]
     claims: Mapping[str, Any]
     verdicts: pd.DataFrame

@@ -1,12 +1,13 @@
 """Layer by layer: what a stage holds in memory does not grow with the number of layers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from stages.artefacts.tensors import Tensors
+from stages.geometry.names import Arrays
 from stages.pipeline.progress import progress, stack
 
 
@@ -51,7 +52,7 @@ def each_layer(name: str, work: Callable[..., Any], *layers: Layers) -> Iterator
         yield found
 
 
-def each_matrix(work: Callable[[np.ndarray], Any]) -> Callable[[Mapping[str, np.ndarray]], dict[str, Any]]:
+def each_matrix(work: Callable[[np.ndarray], Any]) -> Callable[[Arrays], dict[str, Any]]:
     """Return a function for `each_layer` that does `work` with every matrix of a layer, by name."""
 
     def named(name: str, values: np.ndarray) -> Any:

@@ -26,7 +26,7 @@ def _table(name: str) -> Any:
 
 
 class _Reasons(dict):
-    """Why tables are empty, by name, read when asked for."""
+    """Why tables are empty, by name, read when asked for: "nulls.enabled is false"."""
 
     def __init__(self, find: Callable[[str], Path]) -> None:
         self._find = find
@@ -70,6 +70,11 @@ class Results:
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
     #: The runs of other models in `metrics/models/`.
     kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))
+    similarity = cached_property(lambda run: Tensors(run.find("data/similarity.safetensors")))
+    #: What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``.
+    record = cached_property(lambda run: run.similarity.record)
+    #: Whether both words of a pair are of one category: ndarray of bool, shape (pairs,).
+    within = cached_property(lambda run: within_category(run.record["categories"]))
 
     def __init__(
         self,
@@ -102,16 +107,6 @@ class Results:
         if self.comparison == "pearson":
             return {pair: self.rsa[pair] for pair in PAIRS}
         return stack(map(pairwise, layers_of(self.similarity, MATRICES)))
-
-    @cached_property
-    def similarity(self) -> Tensors:
-        """The similarities, as `data/similarity.safetensors` has them."""
-        return Tensors(self.find("data/similarity.safetensors"))
-
-    @cached_property
-    def record(self) -> dict[str, Any]:
-        """What the similarities are of: ``words``, ``categories``, ``metric``, ``transform``; a hybrid's ``layers``."""
-        return self.similarity.record
 
     @property
     def aside(self) -> str:
@@ -160,11 +155,6 @@ class Results:
     def mean_similarity(self) -> dict[str, float]:
         """Mean similarity over all word pairs at the focus layer, by matrix."""
         return {name: float(values.mean()) for name, values in self.at_focus.items()}
-
-    @cached_property
-    def within(self) -> np.ndarray:
-        """Whether both words of a pair are of one category: ndarray of bool, shape (pairs,)."""
-        return within_category(self.record["categories"])
 
     @property
     def focus(self) -> int:

@@ -5,9 +5,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
@@ -19,8 +18,7 @@ from stages.pipeline.mistakes import NO_RUN
 SIMILARITY = "data/similarity.safetensors"
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A run's similarities, read when asked for."""
 
     name: str  # as the user gave it

@@ -1,11 +1,11 @@
 """What each table in metrics/ holds: its keys, its numbers, and why cells may be empty."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from stages.geometry.comparison import robust
+from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS
 
 OFF, NOT_APPLICABLE, NOT_DRAWN, UNDEFINED = "off", "not applicable", "not drawn", "undefined"
@@ -67,7 +67,7 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 #: What heads are scored by, by matrix or pair.
 HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
-RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name in robust()}
+RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name, some in COMPARISONS.items() if some.robust}
 #: Measures of `rdms.csv` that have no test.
 UNTESTED = ("unique *", "explained *", "shared *", "rsa_*")
 DRAWN: Mapping[str, Any] = {
@@ -108,9 +108,3 @@ TABLES = {
         empty={"rsa_corrected *": UNDEFINED, "*": NOT_APPLICABLE},  # single sentences and ends have no interval
     ),
 }
-
-
-def check_declared(given: Iterable[str], known: Iterable[str], needed: Iterable[str] = ()) -> None:
-    """Check that columns are a table's, and all that it needs: others would vanish."""
-    if wrong := (set(given) - set(known)) | (set(needed) - set(given)):
-        raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")

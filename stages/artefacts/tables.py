@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import readable, rounded
-from stages.artefacts.schema import SINGLE, STATUS, TABLES, Table, check_declared
+from stages.artefacts.schema import SINGLE, STATUS, TABLES, Table
 from stages.geometry.names import PAIRS
 from stages.pipeline.settings import in_short
 
@@ -72,7 +72,8 @@ def _rows(
     """Return the rows of some names, column by column: a row a place, in NumPy's order."""
     labels = {label: np.ravel(cells[label]) for label in table.labels}
     arrays = {column: np.asarray(values, dtype=float) for column, values in cells.items() if column not in labels}
-    check_declared(arrays, table.columns, table.needed(names))
+    if wrong := (arrays.keys() - table.columns) | (table.needed(names) - arrays.keys()):  # others would vanish
+        raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")
     status = table.status(names)
     gaps = status in SINGLE
     if bad := [c for c, values in arrays.items() if not (np.isfinite(values) | (gaps & np.isnan(values))).all()]:

@@ -21,9 +21,8 @@ def main() -> None:
     options = parser("compare", __doc__)
     options.add_argument("A", nargs="?", help="data/similarity.safetensors, HEAD~1, the name of an experiment, ...")
     options.add_argument("B", nargs="?", help="likewise")
-    options.add_argument(
-        "--matrix", choices=(*MATRICES, INPUT, EMBEDDING), nargs="+", default=MATRICES, help="default: q k v"
-    )
+    every = (*MATRICES, INPUT, EMBEDDING)
+    options.add_argument("--matrix", choices=every, nargs="+", default=MATRICES, help="default: q k v")
     options.add_argument("--out", type=Path, default=Path("plots/compare"), help="folder; default: plots/compare")
     options.add_argument("--theme", choices=("dark", "light"), default="dark", help="of the figure; default: dark")
     options.add_argument("--figure", metavar="FILE.png", type=Path, help="without A and B: draw all experiments")

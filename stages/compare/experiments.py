@@ -1,7 +1,6 @@
 """The experiments of this repository: the numbers of each, and the settings in which they differ."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.pipeline.command import need_commit, print_table, width
 from stages.pipeline.errors import UserError
@@ -12,8 +11,7 @@ SUMMARY = "metrics/summary.json"
 WIDEST = 36
 
 
-@dataclass(frozen=True)
-class Experiment:
+class Experiment(NamedTuple):
     """A run: its name, the numbers of its summary, its settings by key (`rsa.comparison`), and its commit."""
 
     name: str

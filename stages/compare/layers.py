@@ -30,13 +30,10 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         for run, name in ((run, name) for run in (first, second) for name in matrices):
             if name not in run.similarity.names:
                 raise UserError(f"{run.name} holds no {name}: its model has none, or the run is older")
-        rsa = {
-            name: every_layer(
-                *(choose_words(run.similarity[name][:], len(run.record["words"]), words) for run, words in chosen)
-            )
-            for name in matrices
-        }
-        layers = first.layers, second.layers
+        rsa, layers = {}, (first.layers, second.layers)
+        for name in matrices:
+            both = (choose_words(run.similarity[name][:], len(run.record["words"]), words) for run, words in chosen)
+            rsa[name] = every_layer(*both)
     if EMBEDDING in matrices:
         print(f"RSA of the input embeddings: {rsa[EMBEDDING].item():.2f}")
         return

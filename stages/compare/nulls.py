@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from stages.artefacts.kept import read_nulls
 from stages.compare.experiments import Experiment
 from stages.geometry.names import LABELS, PAIRS, Scores
 from stages.pipeline.command import writing
 from stages.pipeline.errors import UserError
-from stages.plotting.style import MARKS, panels, show_limits, themed, widened
+from stages.plotting.style import MARKS, line_key, panels, show_limits, themed, widened
 
 NULLS = Path("metrics/nulls.csv")
 WORKSPACE = "workspace"
@@ -75,16 +74,15 @@ def against_nulls(runs: Sequence[tuple[str, Scores]]) -> Figure:
                 drawn.append(values)
         axis.set(title=LABELS[pair], xlabel="RSA score", ylim=(len(runs) - 0.5, -0.5))
         axis.set_yticks(range(len(runs)), [name for name, _ in runs] if pair == PAIRS[0] else [])
-        axis.hlines(
-            np.arange(len(runs) - 1) + 0.5, 0, 1, colors="grey", linewidth=0.4, transform=axis.get_yaxis_transform()
-        )
+        for place in range(len(runs) - 1):
+            axis.axhline(place + 0.5, color="grey", linewidth=0.4)
     for axis in axes:
         axis.set_xlim(show_limits(widened(drawn, (0.4, 1.0))))
     text = rcParams["text.color"]
     handles = [
-        Line2D([], [], color=text, marker="s", linestyle="", label="the run's own maps"),
-        Line2D([], [], color=colour, marker="D", linestyle="", label="their spectra in random directions"),
-        Line2D([], [], color=text, marker="|", linestyle="", label="one layer (marks: mean of all)"),
+        line_key("the run's own maps", text, "s", ""),
+        line_key("their spectra in random directions", colour, "D", ""),
+        line_key("one layer (marks: mean of all)", text, "|", ""),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=10)
     figure.suptitle("RSA, and what spectra alone would give")

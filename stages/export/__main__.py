@@ -22,9 +22,8 @@ def main() -> None:
     """Run the command."""
     options = parser("export", __doc__)
     options.add_argument("OUT", type=Path, help=f"file to write: {', '.join(WRITERS)}")
-    options.add_argument(
-        "--run", default=SIMILARITY, help="revision, experiment or file as for stages.compare; default: the workspace"
-    )
+    given = "revision, experiment or file as for stages.compare; default: the workspace"
+    options.add_argument("--run", default=SIMILARITY, help=given)
     options.add_argument("--matrix", choices=MATRICES, nargs="+", default=MATRICES, help="default: all; x is the input")
     options.add_argument("--layer", type=int, nargs="+", help="as the model numbers them, from 0; default: all")
     options.add_argument("--force", action="store_true", help="replace OUT if it is there")

@@ -187,8 +187,5 @@ def within_above_across(run: Results) -> tuple:
 @claim("within less across after Fisher z", "the same", "mean above its SD over layers and pairs", null="rsa_gap_z")
 def within_above_across_z(run: Results) -> tuple:
     """Fisher's z keeps the order of scores, and so the sign of every gap: it can change their size alone."""
-    within, across = (
-        fisher_z(np.array([run.rsa[f"{pair}_{kind}"] for pair in PAIRS])) for kind in ("within", "across")
-    )
-    gaps = within - across
+    gaps = np.array([np.subtract(*(fisher_z(run.rsa[f"{p}_{kind}"]) for kind in ("within", "across"))) for p in PAIRS])
     return {"smallest": gaps.min(), "mean": gaps.mean(), "sd": gaps.std(ddof=1)}, gaps.mean() > gaps.std(ddof=1)

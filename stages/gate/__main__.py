@@ -25,24 +25,18 @@ def main() -> None:
     """Run the command."""
     options = parser("gate", __doc__, EXITS)
     options.add_argument("--base", metavar="REV", help="Git revision or DVC experiment; default: main or origin/main")
-    options.add_argument(
-        "--all", action="store_true", help=f"list every metric, not only what fails and {FEW} of what differs"
-    )
-    options.add_argument(
-        "--allow-new", action="store_true", help="let files, rows and columns pass that the base lacks"
-    )
-    options.add_argument(
-        "--markdown", metavar="FILE", type=Path, help="also add the tables to FILE, such as $GITHUB_STEP_SUMMARY"
-    )
+    every = f"list every metric, not only what fails and {FEW} of what differs"
+    options.add_argument("--all", action="store_true", help=every)
+    new = "let files, rows and columns pass that the base lacks"
+    options.add_argument("--allow-new", action="store_true", help=new)
+    added = "also add the tables to FILE, such as $GITHUB_STEP_SUMMARY"
+    options.add_argument("--markdown", metavar="FILE", type=Path, help=added)
     chosen = options.parse_args()
     with plain_errors("gate", code=2):
         report = judge(chosen.base, {Verdict.NEW} if chosen.allow_new else set())
         show(report, chosen.all)
-        if chosen.markdown:
-            with (
-                writing(f"--markdown {chosen.markdown}:"),
-                chosen.markdown.open("a", encoding="utf-8", newline="\n") as file,
-            ):
+        if path := chosen.markdown:
+            with writing(f"--markdown {path}:"), path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(markdown(report, chosen.all))
     (warn if report.code else print)(f"gate: {report.sentence}")
     sys.exit(report.code)

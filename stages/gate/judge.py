@@ -1,8 +1,8 @@
 """Compare the workspace with another revision: what the gate found, and its exit code."""
 
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.gate import revisions, verdicts
 from stages.gate.verdicts import FAILED, UNJUDGED, Judgement, Verdict
@@ -13,8 +13,7 @@ ENDINGS = (".json", ".csv")
 TOLERANCES = METRICS / "tolerances.yaml"
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What the gate found: judgements by file, what else to note, the exit code, and the verdict on the whole."""
 
     base: str  # the revision that the workspace is compared with

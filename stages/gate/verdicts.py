@@ -91,7 +91,8 @@ def parse(name: str, text: str) -> Cells:
     lines = pd.read_csv(io.StringIO(text), header=None, dtype=str, keep_default_na=False)  # its errors are ValueErrors
     header, rows = pd.Index(lines.iloc[0]), lines[1:].set_axis(lines.iloc[0], axis=1)
     keys = [column for column in header if column in KEY_COLUMNS]
-    names = [_row(row) for row in rows[keys].to_dict("records")] if keys else [f"row {i}" for i in range(len(rows))]
+    named = [" ".join(filter(None, map(_key, keys, cells))) for cells in rows[keys].to_numpy()]
+    names = named if keys else [f"row {i}" for i in range(len(rows))]
     for what, listed in {"row": pd.Index(names), "column": header}.items():
         if not listed.is_unique:
             raise ValueError(f"{what} {listed[listed.duplicated()][0]} is there twice")
@@ -153,9 +154,9 @@ def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Value]]:
         yield path, float(content) if isinstance(content, int) else content
 
 
-def _row(keys: Mapping[str, str]) -> str:
-    """Name a row: a number goes with its column's name, text says by itself what it is."""
-    return " ".join(f"{column} {value}" if value.isdigit() else value for column, value in keys.items() if value)
+def _key(column: str, value: str) -> str:
+    """Name a part of a row: a number goes with its column's name, text says by itself what it is."""
+    return f"{column} {value}" if value.isdigit() else value
 
 
 def _value(text: str) -> Value:

@@ -1,11 +1,9 @@
 """What single units and directions carry: their share of the vectors, and every score without them."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from stages.geometry.moments import cohens_d, moments_of_sets, named, similarities
-from stages.geometry.names import WITH_INPUT
+from stages.geometry.names import WITH_INPUT, Arrays
 from stages.geometry.pairs import condense
 from stages.geometry.similarity import Similar, directions
 from stages.geometry.transforms import deviations
@@ -14,9 +12,7 @@ from stages.geometry.transforms import deviations
 VARIANTS = ("all", "without_unit", "without_component")
 
 
-def anisotropy(
-    vectors: Mapping[str, np.ndarray], similar: Similar, within: np.ndarray
-) -> dict[tuple[str, str, str], float]:
+def anisotropy(vectors: Arrays, similar: Similar, within: np.ndarray) -> dict[tuple[str, str, str], float]:
     r"""Return how evenly the vectors of a layer use their space, and what depends on one unit or direction.
 
     Vectors are of shape (words + reference words, units). By measure, matrix or pair, and variant, floats. Of the

@@ -1,12 +1,13 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from stages.geometry.moments import CONSTANT, moments, varies
-from stages.geometry.names import MATRICES, PAIRS, ComparisonName
+from stages.geometry.names import MATRICES, PAIRS, Arrays, ComparisonName
 from stages.geometry.pairs import rows_of, square, words_of
 
 
@@ -127,8 +128,7 @@ def whitened_about_mean(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
     return whitened(condensed - condensed.mean(axis=-1, keepdims=True), 0.0)
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """A score of how alike two geometries are: Pearson's r of something of either, larger being more alike.
 
     Scores within and across categories, tests, intervals and controls are Pearson's r of the similarities themselves.
@@ -141,10 +141,8 @@ class Comparison:
     name: str
     short: str
     symbol: str
-    #: Whether `metrics/robustness.csv` holds it beside the others: if it is on their scale.
-    robust: bool
-    #: Whether random maps are scored by it as well.
-    nulls: bool
+    robust: bool  # whether `metrics/robustness.csv` holds it beside the others: if it is on their scale
+    nulls: bool  # whether random maps are scored by it as well
     #: Of ``word order`` (the same reordering of the words on both sides), ``shift``, ``positive scale`` and
     #: ``increasing function`` (of all similarities of one side), ``word effects`` (one number a word, added to all its
     #: similarities on one side).
@@ -183,12 +181,7 @@ COMPARISONS: dict[ComparisonName, Comparison] = {
 }  # fmt: skip
 
 
-def robust() -> list[ComparisonName]:
-    """Return the comparisons that `metrics/robustness.csv` holds beside each other."""
-    return [name for name, comparison in COMPARISONS.items() if comparison.robust]
-
-
-def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -> dict[str, np.ndarray]:
+def head_by_head(vectors: Arrays, heads: int, kv_heads: int) -> dict[str, np.ndarray]:
     """Repeat keys and values over the query heads that share them, so that each unit of Q has its own beside it.
 
     Under grouped-query attention query head h attends with key and value head ``h // (heads / kv_heads)``. Attention
@@ -218,9 +211,7 @@ def head_by_head(vectors: Mapping[str, np.ndarray], heads: int, kv_heads: int) -
     return {"q": vectors["q"], "k": repeated(vectors["k"]), "v": repeated(vectors["v"])}
 
 
-def pairwise(
-    matrices: Mapping[str, np.ndarray], features: Callable[[np.ndarray], np.ndarray] = np.asarray
-) -> dict[str, np.ndarray]:
+def pairwise(matrices: Arrays, features: Callable[[np.ndarray], np.ndarray] = np.asarray) -> dict[str, np.ndarray]:
     """Correlate Q with K, Q with V and K with V, in every layer: shapes (layers, n) to (layers,), float64, by pair.
 
     On activations, flattened over words and units, this is the unit-by-unit correlation of the post; on condensed

@@ -1,11 +1,9 @@
 """What single words carry: every score with one word left out, from sums over pairs."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from stages.geometry.moments import Moments, cohens_d, moments, named
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import square
 
 #: By more than this a word changes a score much.
@@ -16,7 +14,7 @@ MOST = 3
 DECIMALS = 9
 
 
-def influence(similarity: Mapping[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def influence(similarity: Arrays, within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
     r"""Return by how much scores change when a word is left out, for every word of a layer.
 
     A word's own pairs are taken out of the sums over all pairs (`stages.geometry.moments`):

@@ -8,14 +8,14 @@ Measured once, every pair weighs 1. In a bootstrap sample a pair weighs the prod
 left out, its pairs weigh 0. RSA, Cohen's d, means and SDs are functions of these sums alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.names import LABELS, PAIRS, PLACES
+from stages.geometry.names import LABELS, PAIRS, PLACES, Arrays
 from stages.geometry.similarity import METRICS, Similar
 
 #: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
@@ -43,18 +43,12 @@ def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precis
 class Moments:
     """Sums over word pairs of g geometries, with any axes before them."""
 
-    #: Sum of the weights, shape (...): how many pairs, copies counted.
-    n: np.ndarray
-    #: Of the similarities less `centre`, shape (..., g).
-    sums: np.ndarray
-    #: Of products of two similarities, each less its centre, shape (..., g, g).
-    products: np.ndarray
-    #: Near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits.
-    centre: np.ndarray
-    #: Of the similarities.
-    precision: np.dtype = DOUBLE
-    #: Of the geometries, if they have any, for messages.
-    names: Sequence[str] = ()
+    n: np.ndarray  # sum of the weights, shape (...): how many pairs, copies counted
+    sums: np.ndarray  # of the similarities less `centre`, shape (..., g)
+    products: np.ndarray  # of two similarities, each less its centre, shape (..., g, g)
+    centre: np.ndarray  # near each geometry's mean, shape (..., g): far from 0, sums of squares lose digits
+    precision: np.dtype = DOUBLE  # of the similarities
+    names: Sequence[str] = ()  # of the geometries, if they have any, for messages
 
     def __sub__(self, other: "Moments") -> "Moments":
         """Leave out a part of the pairs, about the same centre."""
@@ -208,7 +202,7 @@ def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[s
     return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)
 
 
-def named(r: Mapping[str, np.ndarray], d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
     """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these.
 
     From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.

@@ -41,6 +41,8 @@ ComparisonName = Literal["pearson", "spearman", "cka_debiased", "whitened_correl
 #: Geometries of words that need no file.
 CandidateName = Literal["categories", "frequency", "spelling", "length", "tokens", "embeddings"]
 
+#: Arrays by name, such as "q", "k" and "v".
+Arrays = Mapping[str, np.ndarray]
 #: Scores over layers, by measure and by matrix or pair (``scores["rsa", "qk"]``): columns such as "value", "low" and
 #: "high", each of shape (layers,).
-Scores = Mapping[tuple[str, ...], Mapping[str, np.ndarray]]
+Scores = Mapping[tuple[str, ...], Arrays]

@@ -70,8 +70,7 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
         scores |= {("ceiling_lower", name): lower, ("ceiling_upper", name): upper}
         scores["d", name] = (own * d[:, at]).sum(axis=1)
     for pair in PAIRS:
-        first, second = pair
-        between = r[:, places[first], places[second]]
+        between = r[:, places[pair[0]], places[pair[1]]]
         scores["rsa", pair] = (own * np.diagonal(between, axis1=1, axis2=2)).sum(axis=1)
         scores["rsa_across", pair] = (two * between).sum(axis=(1, 2))
         reliable = [scores["reliability", name] for name in pair]

@@ -1,8 +1,8 @@
 """Similarities of all word pairs; larger is always more alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,13 @@ BLOCK = 2**19
 COARSE, FINE = 26, 20
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(NamedTuple):
     """How alike two words' vectors are: a function of the dot products of rows that are made of them."""
 
     #: Takes vectors, shape (..., words, units), and returns what dot products are taken of, of the same shape.
     rows: Callable[[np.ndarray], np.ndarray]
-    #: Of the similarities: the second is a word's with itself.
-    range: tuple[float, float]
-    #: What it is called on an axis.
-    long: str
+    range: tuple[float, float]  # of the similarities: the second is a word's with itself
+    long: str  # what it is called on an axis
     #: Of ``rotation`` of the units, ``scale`` (positive) and ``shift`` (the same number added to every unit) of single
     #: words, and ``translation`` (the same vector added to all words).
     invariant_to: frozenset[str]
@@ -131,25 +128,22 @@ euclidean = Metric(
 METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlation, "euclidean": euclidean}
 
 
-@dataclass(frozen=True)
-class Similar:
+class Similar(NamedTuple):
     """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
 
     #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
     #: without any, of the words themselves.
     words: int
-    #: Keys of `METRICS` and `TRANSFORMS`.
     metric: MetricName
     transform: TransformName
-    #: Whether single precision is enough for `similarities`, where it is.
-    single: bool = False
+    single: bool = False  # whether single precision is enough for `similarities`, where it is
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return float64: (..., words + reference words, units) to (..., pairs), condensed; errors as the metric's."""
         return METRICS[self.metric](self._transformed(vectors))
 
     def _transformed(self, vectors: np.ndarray) -> np.ndarray:
-        own, reference = vectors[..., : self.words, :], vectors[..., self.words :, :]
+        own, reference = np.split(vectors, [self.words], axis=-2)
         return TRANSFORMS[self.transform].apply(own, reference if reference.shape[-2] else own)
 
     def many(self, vectors: Sequence[np.ndarray], strict: bool = True, dtype: type = np.float64) -> np.ndarray:

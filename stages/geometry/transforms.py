@@ -6,7 +6,7 @@ Ethayarajh, K. (2019), arXiv:1909.00512. Timkey, W. & van Schijndel, M. (2021), 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -64,16 +64,14 @@ def zscore(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return centred / np.where(varies, sd, np.inf)
 
 
-@dataclass(frozen=True)
-class Transform:
+class Transform(NamedTuple):
     """What is done to vectors before they are compared."""
 
     #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
     #: vectors themselves or those of other words. Gives float64 of the shape of the vectors.
     apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    #: What vectors are then, in a legend and in a list of choices.
-    label: str
-    short: str
+    label: str  # what vectors are then, in a legend
+    short: str  # and in a list of choices
     #: Of ``shift`` (of single units, the same in all words and reference words) and ``scale`` (of single units).
     invariant_to: frozenset[str]
 

@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from huggingface_hub import errors, model_info, snapshot_download
 
@@ -18,8 +18,7 @@ _SMALL_FILES = [
 _WEIGHT_FILES = ["model*.safetensors", "model.safetensors.index.json"]
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(NamedTuple):
     """Where a model is: its folder, its weights where they are not random, its commit on the hub, its .gguf file."""
 
     folder: Path
@@ -46,7 +45,10 @@ def find(name: str, revision: str, weights: str) -> Files:
     files = sorted(folder.glob("model*.safetensors")) if pretrained else []
     if pretrained and not files:
         if commit:
-            _check_reached(name, revision)
+            try:  # where the hub does not answer, a cache that lacks files looks like a model without them
+                model_info(name, revision=revision)
+            except (OSError, errors.HfHubHTTPError):
+                raise UserError(_unreached(f"{name} is in the cache without all its files", name, revision)) from None
         raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
     return Files(folder, files, commit)
 
@@ -78,11 +80,3 @@ def _unreached(found: str, name: str, revision: str, why: str = "") -> str:
         f"model.name: {found}, and the Hugging Face hub cannot be reached{why}\n"
         f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
     )
-
-
-def _check_reached(name: str, revision: str) -> None:
-    """Raise a `UserError` if the hub does not answer: a cache that lacks files then looks like a model without them."""
-    try:
-        model_info(name, revision=revision)
-    except (OSError, errors.HfHubHTTPError):
-        raise UserError(_unreached(f"{name} is in the cache without all its files", name, revision)) from None

@@ -4,8 +4,7 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +16,7 @@ from stages.models.prompts import Prompts
 TOKENS = 384
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """One forward pass: what the model is given, and where what it gives belongs."""
 
     inputs: dict[str, Any]  # keyword arguments of the model
@@ -100,11 +98,8 @@ def make_pass(model: nn.Module, prompts: Prompts, positions: Sequence[int], way:
     tokens = np.where(sources < shared, sources, sources + offsets[:, None])
     means = []
     if prompts.mean and prompts.word_position in positions:
-        place = positions.index(prompts.word_position)
-        means = [
-            (word, place, slice(span.start + offset, span.stop + offset))
-            for word, (span, offset) in enumerate(zip(spans, offsets.tolist(), strict=True))
-        ]
+        place, moved = positions.index(prompts.word_position), zip(spans, offsets.tolist(), strict=True)
+        means = [(word, place, slice(s.start + offset, s.stop + offset)) for word, (s, offset) in enumerate(moved)]
     return Pass({**inputs, "use_cache": False}, rows.start, torch.from_numpy(tokens), means)
 
 
@@ -115,12 +110,8 @@ def _pack(dtype: torch.dtype, shared: Sequence[int], own: Sequence[Sequence[int]
     place = [*range(len(shared)), *(len(shared) + i for part in own for i in range(len(part)))]
     seen = ((owner == -1) | (owner == owner[:, None])).tril()
     mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
-    ids = [*shared, *(token for part in own for token in part)]
-    return {
-        "input_ids": torch.tensor([ids]),
-        "position_ids": torch.tensor([place]),
-        "attention_mask": mask[None, None],
-    }
+    ids = torch.tensor([[*shared, *(token for part in own for token in part)]])
+    return {"input_ids": ids, "position_ids": torch.tensor([place]), "attention_mask": mask[None, None]}
 
 
 def _takes_positions(model: nn.Module) -> bool:

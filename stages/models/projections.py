@@ -164,10 +164,8 @@ def _linear(attention: nn.Module, name: str) -> nn.Module:
     for some in (module, *module.children()):
         if isinstance(some, (nn.Linear, Conv1D)):
             return some
-    raise UserError(
-        f"model.name: {name} of {type(attention).__name__} is a {type(module).__name__}, not a linear map of its "
-        "input's units"
-    )
+    found = f"{name} of {type(attention).__name__} is a {type(module).__name__}"
+    raise UserError(f"model.name: {found}, not a linear map of its input's units")
 
 
 def _units(module: nn.Module) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,12 +51,8 @@ class Prompts:
 
     def sources(self) -> np.ndarray:
         """Which token each position is read from, shape (words, positions): at the word, its last token."""
-        return np.array(
-            [
-                [*self.before, word[-1], *(len(ids) + i for i in self.after)]
-                for ids, word in zip(self.ids, self.words, strict=True)
-            ]
-        )
+        both = zip(self.ids, self.words, strict=True)
+        return np.array([[*self.before, word[-1], *(len(ids) + i for i in self.after)] for ids, word in both])
 
 
 def tokenise(
@@ -93,11 +89,8 @@ def tokenise(
     reads = _read(tokenizer, words, template, start)
     _check_read(tokenizer, reads, template, setting)
     own = _spans(reads)
-    several = [
-        f"{read.word} = {' '.join(read.tokens[span.start : span.stop])}"
-        for read, span in zip(reads, own, strict=True)
-        if len(span) > 1
-    ]
+    both = [(read, span) for read, span in zip(reads, own, strict=True) if len(span) > 1]
+    several = [f"{read.word} = {' '.join(read.tokens[span.start : span.stop])}" for read, span in both]
     if several and multi_token == "error":
         raise UserError(
             f"{setting} of several tokens: {some_of(several, 100)}\n"
@@ -113,8 +106,7 @@ def tokenise(
     return Prompts(words, ids, tokens, own, before, after, multi_token == "mean")
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """A text as a tokenizer reads it: which of its tokens are the text's `own`, and which of these cover the word."""
 
     word: str
@@ -128,9 +120,7 @@ class _Read:
 def _read(tokenizer: Any, words: Sequence[str], template: str, start: int | None) -> list[_Read]:
     """Read every word in the template, behind the token `start`, if any."""
     if not tokenizer.is_fast:
-        raise UserError(
-            "model.name: its tokenizer cannot tell which characters a token covers (it has no fast version)"
-        )
+        raise UserError("model.name: its tokenizer, which has no fast version, cannot tell what a token covers")
     head, tail = template.split("{word}")
     texts, begun = [head + word + tail for word in words], [] if start is None else [start]
     reads = []

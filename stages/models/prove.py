@@ -28,8 +28,7 @@ STEPS = 3
 class _Use:
     """What was seen of one layer's attention at work."""
 
-    #: "x", "q", "k", "v" → what `hooked` gives, shape (1, tokens, units).
-    captured: dict[str, torch.Tensor] = field(default_factory=dict)
+    captured: dict[str, torch.Tensor] = field(default_factory=dict)  # what `hooked` gives, shape (1, tokens, units)
     #: "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
     received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
     #: Name, input and output of each module inside the attention that is no projection.

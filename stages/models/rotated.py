@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from stages.geometry.names import Arrays
 from stages.pipeline.errors import UserError
 
 
@@ -21,7 +22,7 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
         return {n: (rows @ w.to(dtype)).unflatten(0, turned.shape[:2]).cpu().numpy() for n, w in matrices.items()}
 
 
-def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Mapping[str, np.ndarray]) -> None:
+def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Arrays) -> None:
     """Raise a `UserError` if x W is not what was captured, the bias taken off: the model is another one by now.
 
     Of shapes (words, units of x), (units of x, units) and (words, units).

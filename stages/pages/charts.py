@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
-from stages.geometry.names import LABELS, PAIRS
+from stages.geometry.names import LABELS, PAIRS, Arrays
 
 
 def library() -> str:
@@ -64,11 +63,7 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
 
 
 def profile_spec(
-    title: str,
-    columns: Mapping[str, np.ndarray],
-    layers: Sequence[int],
-    names: Sequence[str],
-    intervals: Mapping[str, Mapping[str, np.ndarray]],
+    title: str, columns: Arrays, layers: Sequence[int], names: Sequence[str], intervals: Mapping[str, Arrays]
 ) -> dict[str, Any]:
     """Specify lines over layers, whose values at the nearest layer show on pointing.
 

@@ -1,7 +1,7 @@
 """The numbers that the report holds for its slider: similarities and maps of every layer."""
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,43 +17,32 @@ MOST_WORDS = 100
 
 
 def layer_by_layer(
-    read: Callable[[str, int], np.ndarray],
-    layers: int,
-    words: Sequence[str],
-    categories: Sequence[str],
-    metric: str,
-    focus: int,
+    similarity: Mapping[str, Any], words: Sequence[str], categories: Sequence[str], metric: str, focus: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Gather what the layer slider shows, of all words or of `MOST_WORDS`, evenly spaced through the list.
 
-    `read` takes "q", "k" or "v" and a layer's place, and returns similarities, shape (pairs,), by a `metric` of
-    `stages.geometry.similarity.METRICS`. The mean over the matrices at place `focus` orders the words.
+    `similarity` are of "q", "k" and "v", shape (layers, pairs), by a `metric` of `stages.geometry.similarity.METRICS`.
+    The mean over the matrices at place `focus` orders the words.
 
-    Returns
-    -------
-    similarity : dict
-        ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of each
-        layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
-        ``limits`` (by matrix, of all layers).
-    maps : dict
-        ``points`` (by matrix, by layer, x and y of each word, y upwards), ``stress`` (by matrix, by layer) and
-        ``clustered`` (places of words, alike ones together).
+    Of matrices ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of
+    each layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
+    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards),
+    ``stress`` (by matrix, by layer) and ``clustered`` (places of words, alike ones together).
     """
     chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
-    values = np.array(
-        [[choose_words(read(name, layer), len(words), chosen) for name in MATRICES] for layer in range(layers)]
-    )
+    layers = zip(*(similarity[name] for name in MATRICES), strict=True)
+    values = np.array([[choose_words(pairs, len(words), chosen) for pairs in layer] for layer in layers])
     points, stress = word_maps(values, metric)
 
     def by_matrix(array: np.ndarray) -> dict[str, list]:
         return {name: array[:, place].tolist() for place, name in enumerate(MATRICES)}
 
     shown, blocks = [categories[place] for place in chosen], []
-    for category, run in groupby(range(len(shown)), key=shown.__getitem__):
-        places = list(run)
-        blocks.append({"category": category, "start": places[0], "end": places[-1] + 1})
+    for category, run in groupby(shown):
+        start = blocks[-1]["end"] if blocks else 0
+        blocks.append({"category": category, "start": start, "end": start + len([*run])})
     drawn = dict(zip(MATRICES, rounded(values).swapaxes(0, 1), strict=True))
-    similarity = {
+    matrices = {
         "words": [words[place] for place in chosen],
         "categories": shown,
         "blocks": blocks,
@@ -61,8 +50,5 @@ def layer_by_layer(
         "limits": {name: [float(rows.min()), float(rows.max())] for name, rows in drawn.items()},
     }
     order = clustered(distances(values[focus].mean(axis=0), metric)).tolist()
-    return similarity, {
-        "points": by_matrix(np.round(points, 3)),
-        "stress": by_matrix(np.round(stress, 2)),
-        "clustered": order,
-    }
+    maps = {"points": by_matrix(np.round(points, 3)), "stress": by_matrix(np.round(stress, 2)), "clustered": order}
+    return matrices, maps

@@ -17,9 +17,10 @@ from stages.findings.claims import CLAIMS, Claim, of_post
 from stages.findings.evidence import TESTS
 from stages.findings.words import in_words
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.pages.charts import matrix_spec, profile_spec
+from stages.pages.charts import library, matrix_spec, profile_spec
+from stages.pages.contents import layer_by_layer
 from stages.pipeline.settings import in_short
 from stages.plotting.names import OTHER_THEME, number
 from stages.plotting.registry import figure, figures
@@ -32,20 +33,15 @@ LEAD = "fig0_paradox"
 
 
 def page(
-    run: Results,
-    captured: Mapping[str, Any],
-    similarity: Mapping[str, Any],
-    word_map: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    images: Mapping[str, tuple[bytes, bytes]],
-    vega: str,
+    run: Results, captured: Mapping[str, Any], settings: Mapping[str, Any], images: Mapping[str, tuple[bytes, bytes]]
 ) -> str:
     """Return the report, one HTML page that loads nothing.
 
-    `captured` is `data/capture.json`; `similarity` and `word_map` are of `contents.layer_by_layer`; `settings` are all
-    of `params.yaml`, by key; `images` are the figures by name as PNG, in the theme of ``figures.theme`` and in the
-    other; `vega` is the plotting library, which stands in the page as it is.
+    `captured` is `data/capture.json`; `settings` are all of `params.yaml`, by key; `images` are the figures by name as
+    PNG, in the theme of ``figures.theme`` and in the other.
     """
+    of = run.record
+    similarity, word_map = layer_by_layer(run.similarity, of["words"], of["categories"], of["metric"], run.place)
     metric = METRICS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
     asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
@@ -65,7 +61,7 @@ def page(
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
-        vega=vega,
+        vega=library(),
         **asked,
         run=run,
         captured=captured,
@@ -116,9 +112,8 @@ def steps(
     if settings["model.weights"] == "pretrained" and settings["model.device_map"] == "none":
         found.insert(0, ("Hold it against the same architecture, untrained.", "model.weights=random"))
     if run.layers > 1:
-        found.insert(
-            0, (f"Layer {other} has the {extreme} mean RSA, {number(rsa[place])}: look at it.", f"focus_layer={other}")
-        )
+        why = f"Layer {other} has the {extreme} mean RSA, {number(rsa[place])}: look at it."
+        found.insert(0, (why, f"focus_layer={other}"))
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
@@ -128,13 +123,14 @@ def steps(
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
     """List where the numbers come from: model, commit, digests, versions."""
     overview, layers = captured["overview"], in_short(captured["attention"]["layers"])
+    weights = captured["weights"]  # in words, or the digest of each file
+    if not isinstance(weights, str):
+        weights = "; ".join(f"{file}, SHA-256 {digest}" for file, digest in weights.items())
     return {
         "Model": f"{captured['model']} ({overview['architecture']}, layers {layers}, "
         f"{overview['parameters']:,} parameters, {settings['model.weights']} weights)",
         "Commit": captured["revision"] or "none: a folder, not a model of the hub",
-        "Weights": weights
-        if isinstance(weights := captured["weights"], str)
-        else "; ".join(f"{file}, SHA-256 {digest}" for file, digest in weights.items()),
+        "Weights": weights,
         "Computed in": f"{captured['dtype']} on {captured['device']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in captured["versions"].items()),
     }
@@ -156,9 +152,7 @@ def _verdicts(run: Results, asked: Mapping[str, Claim]) -> list[dict[str, Any]]:
     ]
 
 
-def _profile(
-    name: str, title: str, measure: str, table: Mapping[str, np.ndarray], names: Sequence[str], run: Results
-) -> dict[str, Any]:
+def _profile(name: str, title: str, measure: str, table: Arrays, names: Sequence[str], run: Results) -> dict[str, Any]:
     # Tests and intervals are always of Pearson's r.
     shown = run.inference and (measure != "rsa" or run.comparison == "pearson")
     intervals = {name: run.inference[measure, name] for name in names} if shown else {}

@@ -5,13 +5,13 @@ copies are left out). Every statistic here is a function of weighted sums over p
 are a few matrix products: features (layers, pairs) times weights (pairs, resamples).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 
 from stages.geometry.moments import Moments, named, scores
-from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Scores
+from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Arrays, Scores
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
@@ -60,7 +60,6 @@ def resampled(
     counts: np.ndarray,
     names: Sequence[str] = (),
     inside: bool = True,
-    chunk: int = CHUNK,
     progress: Progress = iter,
 ) -> tuple[Moments, Moments]:
     """Sum over word pairs, weighted by the counts of every bootstrap sample: :math:`w_{ij} = w_i w_j`.
@@ -71,7 +70,7 @@ def resampled(
         Similarities of g geometries, called `names`.
     within : ndarray of bool, shape (pairs,)
         Which pairs lie within a category.
-    counts, chunk, progress
+    counts, progress
         As `bootstrap`.
     inside : bool
         Whether products within categories are needed; otherwise they are 0.
@@ -88,8 +87,8 @@ def resampled(
     features = 1 + layers * (g + len(one))
     kept = features if inside else 1 + layers * g
     sums, sums_inside = np.zeros((features, len(counts))), np.zeros((kept, len(counts)))
-    wide = max(1, min(1024, chunk // (8 * words)))
-    for first in progress(list(row_blocks(words, chunk // (8 * max(wide, features))))):
+    wide = max(1, min(1024, CHUNK // (8 * words)))
+    for first in progress(list(row_blocks(words, CHUNK // (8 * max(wide, features))))):
         start, stop = (pairs - pairs_of(words - row) for row in (first.start, first.stop))
         some = values[..., start:stop] - centre[..., None]
         parts = [some, some[:, one] * some[:, other]]
@@ -111,9 +110,8 @@ def _as_moments(found: np.ndarray, layers: int, g: int, centre: np.ndarray, name
     n, sums, upper = np.split(found, [1, 1 + layers * g])
     products = np.zeros((found.shape[1], layers, g, g))
     if len(upper):
-        products[..., one, other] = products[..., other, one] = upper.reshape(layers, -1, found.shape[1]).transpose(
-            2, 0, 1
-        )
+        upper = upper.reshape(layers, -1, found.shape[1]).transpose(2, 0, 1)
+        products[..., one, other] = products[..., other, one] = upper
     return Moments(n.T, sums.reshape(layers, g, -1).transpose(2, 0, 1), products, centre, names=names)
 
 
@@ -140,14 +138,12 @@ def of_the_post(draws: Statistics) -> Statistics:
 
 
 def bootstrap(
-    similarity: Mapping[str, np.ndarray],
+    similarity: Arrays,
     categories: Sequence[str],
     counts: np.ndarray,
     alpha: float,
     statistics: Callable[[Moments, Moments], Statistics] = rsa_and_separability,
     later: Callable[[Statistics], Statistics] = lambda _: {},
-    chunk: int = CHUNK,
-    block: int = BLOCK,
     progress: Progress = iter,
 ) -> Scores:
     """Return statistics of the words as they are, and percentile intervals over resamples of the words.
@@ -167,8 +163,6 @@ def bootstrap(
         Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
     later : callable
         Takes what `statistics` gave, of all layers, gives more of it: differences.
-    chunk, block : int
-        Bytes of pair weights, and of similarities, held at a time: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
 
@@ -188,15 +182,12 @@ def bootstrap(
     weigh = np.concatenate([np.ones((1, counts.shape[1]), dtype=counts.dtype), counts])  # row 0: the words as they are
     numbers = pairs * len(names) + 8 * len(weigh) * len(names) ** 2
     parts = []
-    for part in blocks(layers, block // (8 * numbers)):
+    for part in blocks(layers, BLOCK // (8 * numbers)):
         values = np.stack([similarity[name][part] for name in names], axis=1)
-        sums = resampled(values, within, weigh, names, chunk=chunk, progress=progress)
-        parts.append(statistics(*sums))
+        parts.append(statistics(*resampled(values, within, weigh, names, progress=progress)))
     draws = join(parts, partial(np.concatenate, axis=1))
-    return {key: _interval(found, alpha) for key, found in (draws | later(draws)).items()}
-
-
-def _interval(values: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
-    """Return the value of the words as they are, in row 0, and the percentiles of the other resamples."""
-    low, high = np.quantile(values[1:], [alpha / 2, 1 - alpha / 2], axis=0)
-    return {"value": values[0], "low": low, "high": high}
+    scores = {}
+    for key, found in (draws | later(draws)).items():
+        low, high = np.quantile(found[1:], [alpha / 2, 1 - alpha / 2], axis=0)
+        scores[key] = {"value": found[0], "low": low, "high": high}
+    return scores

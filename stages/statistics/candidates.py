@@ -1,13 +1,13 @@
 """Geometries against candidates for what they hold: tests, intervals, and what each candidate alone explains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
 from stages.geometry.moments import Moments
-from stages.geometry.names import MATRIX_DIFFERENCES, Scores
+from stages.geometry.names import MATRIX_DIFFERENCES, Arrays, Scores
 from stages.geometry.partition import partition
 from stages.pipeline.progress import Progress
 from stages.statistics.bootstrap import Statistics, bootstrap, differences
@@ -20,8 +20,8 @@ TOGETHER = "all"
 
 
 def against_candidates(
-    similarity: Mapping[str, np.ndarray],
-    candidates: Mapping[str, np.ndarray],
+    similarity: Arrays,
+    candidates: Arrays,
     categories: Sequence[str],
     orders: Orders,
     counts: np.ndarray,
@@ -55,22 +55,17 @@ def against_candidates(
         follows from the others.
     """
     of, names = [*similarity], [*candidates]
-    both = dict(similarity) | {_CANDIDATE + name: values[None] for name, values in candidates.items()}
-    tested = permute_candidates(similarity, {name: both[_CANDIDATE + name] for name in names}, orders, bars[0])
-    layers = len(similarity[of[0]])
-    both = {name: np.broadcast_to(values, (layers, values.shape[-1])) for name, values in both.items()}
+    tested = permute_candidates(similarity, {name: candidates[name][None] for name in names}, orders, bars[0])
+    # Each behind a word that sets it off from the matrices: one may be called "v".
+    shape = similarity["q"].shape
+    both = {f"candidate {name}": np.broadcast_to(values, shape) for name, values in candidates.items()}
     statistics = partial(_statistics, of=of, names=names, nonnegative=nonnegative)
     later = partial(_contrasts, of=of, names=names)
-    scores = bootstrap(both, categories, counts, alpha, statistics, later, progress=bars[1])
-    return {key: (_squared(cells) if key[0] == "unique" else cells | _p(tested, key)) for key, cells in scores.items()}
-
-
-#: Before the names of candidates among those of matrices: one may be called "v".
-_CANDIDATE = "candidate "
-
-
-def _p(tested: Scores, key: tuple[str, ...]) -> dict[str, np.ndarray]:
-    return {column: values for column, values in tested.get(key, {}).items() if column != "value"}
+    scores = bootstrap({**similarity, **both}, categories, counts, alpha, statistics, later, progress=bars[1])
+    return {
+        key: _squared(cells) if key[0] == "unique" else {**tested.get(key, {}), **cells}
+        for key, cells in scores.items()
+    }
 
 
 def _statistics(
@@ -95,19 +90,16 @@ def _statistics(
 
 def _contrasts(draws: Statistics, of: Sequence[str], names: Sequence[str]) -> Statistics:
     """Return differences of two matrices, and of a layer and the first."""
-    found = {
-        ("rsa_since_first", matrix, name): draws["rsa", matrix, name] - draws["rsa", matrix, name][:, :1]
-        for matrix in of
-        for name in names
-    }
-    return found | {
-        key: values for name in names for key, values in differences(draws, "rsa", MATRIX_DIFFERENCES, name)
-    }
+    found = {}
+    for matrix, name in product(of, names):
+        found["rsa_since_first", matrix, name] = draws["rsa", matrix, name] - draws["rsa", matrix, name][:, :1]
+    for name in names:
+        found |= differences(draws, "rsa", MATRIX_DIFFERENCES, name)
+    return found
 
 
-def _squared(cells: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _squared(cells: Arrays) -> dict[str, np.ndarray]:
     """Square a semipartial correlation: of an interval that holds 0, the lower end is 0."""
     ends = np.square([cells["low"], cells["high"]])
-    spans = cells["low"] * cells["high"] <= 0
-    low, high = np.where(spans, 0, ends.min(axis=0)), ends.max(axis=0)
-    return {"value": np.square(cells["value"]), "low": low, "high": high}
+    low = np.where(cells["low"] * cells["high"] <= 0, 0, ends.min(axis=0))
+    return {"value": np.square(cells["value"]), "low": low, "high": ends.max(axis=0)}

@@ -1,11 +1,11 @@
 """The geometry of single attention heads: each has its own slice of the units of Q, K and V."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from stages.geometry.moments import cohens_d, moments_of_sets, similarities
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.names import MATRICES, PAIRS, PLACES, Arrays
 from stages.geometry.similarity import Similar
 from stages.statistics.projections import ranges
 
@@ -29,9 +29,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
     return np.moveaxis(vectors.reshape(*lead, groups, -1, head_units), (-3, -2), (0, 1))
 
 
-def head_scores(
-    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
-) -> dict[str, np.ndarray]:
+def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
     """Return separability and RSA of every head of a layer that has so many query `heads`.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
@@ -55,21 +53,18 @@ def head_scores(
     return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
 
 
-def head_draws(
-    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
-) -> dict[str, np.ndarray]:
+def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
     """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
 
     As `head_scores`, of vectors of shape (draws, words + reference words, units), a block of the ladder's rung
     ``spectrum``: d of shape (heads, draws); r of each draw of one matrix with every other draw of the second, which are
     independent, of shape (heads, draws * (draws - 1)).
     """
-    other = ~np.eye(len(vectors["q"]), dtype=bool)
-    found = _scores(vectors, heads, similar, within)
+    found, other = _scores(vectors, heads, similar, within), ~np.eye(len(vectors["q"]), dtype=bool)
     return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
 
 
-def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dict[str, dict[str, np.ndarray]]:
+def head_ranges(blocks: Sequence[Arrays], alpha: float) -> dict[str, dict[str, np.ndarray]]:
     """Return mean and range of the draws of all blocks of `head_draws`, by matrix and pair, each of shape (heads,).
 
     As `ranges`; NaN where a head's vectors or similarities do not vary.
@@ -77,9 +72,7 @@ def head_ranges(blocks: Sequence[Mapping[str, np.ndarray]], alpha: float) -> dic
     return {name: ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha) for name in blocks[0]}
 
 
-def _scores(
-    vectors: Mapping[str, np.ndarray], heads: int, similar: Similar, within: np.ndarray
-) -> dict[str, np.ndarray]:
+def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
     """Score every head of many draws: d of shape (heads, draws), r of each with each of shape (heads, draws, draws)."""
     draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)

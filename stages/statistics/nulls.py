@@ -15,15 +15,14 @@ x has at most as many dimensions as there are words: :math:`x = L F_0` with orth
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
 from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
-from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PAIRS, PLACES, RUNGS
+from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PAIRS, PLACES, RUNGS, Arrays
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
@@ -42,8 +41,7 @@ FEWEST = 8
 Draws = Mapping[tuple[str, str, str, str], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(NamedTuple):
     """Under what the scores of draws are taken."""
 
     similar: Mapping[str, Similar]  # by transform
@@ -81,18 +79,17 @@ def score(
 def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
     """Return every measure of sets of Q, K, V and their input, by measure and matrix or pair."""
     r, d = scores(every, within)
+    r["rsa_gap"] = r["rsa_within"] - r["rsa_across"]
+    r["rsa_gap_z"] = fisher_z(r["rsa_within"]) - fisher_z(r["rsa_across"])
+    x = r["rsa"][..., 3]
+    r["partial_rsa"] = partial_correlation(r["rsa"], x[..., :, None], x[..., None, :], strict=False)
     found = {("d", name): d[:, place] for place, name in enumerate(MATRICES)}
-    found |= {("rsa_to_input", name): r["rsa"][:, place, 3] for place, name in enumerate(MATRICES)}
-    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
-        own = {measure: table[:, a, b] for measure, table in r.items()}
-        own["rsa_gap"] = own["rsa_within"] - own["rsa_across"]
-        own["rsa_gap_z"] = fisher_z(own["rsa_within"]) - fisher_z(own["rsa_across"])
-        own["partial_rsa"] = partial_correlation(own["rsa"], r["rsa"][:, a, 3], r["rsa"][:, b, 3], strict=False)
-        found |= {(measure, pair): values for measure, values in own.items()}
-    return found
+    found |= {("rsa_to_input", name): x[:, place] for place, name in enumerate(MATRICES)}
+    places = zip(PAIRS, PLACES, strict=True)
+    return found | {(measure, pair): table[:, *place] for pair, place in places for measure, table in r.items()}
 
 
-def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices) -> dict:
+def observed(vectors: Arrays, x: np.ndarray, choices: Choices) -> dict:
     """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
     (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
     return {key: values[0] for key, values in draws.items()}
@@ -100,12 +97,11 @@ def observed(vectors: Mapping[str, np.ndarray], x: np.ndarray, choices: Choices)
 
 def draw_rungs(
     x: np.ndarray,
-    projected: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    projected: Callable[[np.ndarray], Arrays],
     choices: Choices,
     draws: int,
     rng: np.random.Generator,
-    look: Callable[[Mapping[str, np.ndarray]], Any] = lambda vectors: None,
-    chunk: int = CHUNK,
+    look: Callable[[Arrays], Any] = lambda vectors: None,
 ) -> tuple[dict[str, Draws], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
@@ -117,8 +113,6 @@ def draw_rungs(
         Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
     look : callable
         Is shown each block's x R W.
-    chunk : int
-        Decides how many draws make a block.
 
     Returns
     -------
@@ -132,7 +126,7 @@ def draw_rungs(
     blocks, seen = [], []
     # Blocks of about equal size, none smaller than `FEWEST`.
     needed = 8 * draws * (24 * len(choices.within) + 4 * root.shape[1] * x.shape[1])
-    parts = max(1, min(-(-needed // chunk), draws // FEWEST))
+    parts = max(1, min(-(-needed // CHUNK), draws // FEWEST))
     for size in map(len, np.array_split(np.arange(draws), parts)):
         frames = haar_frames(size, root.shape[1], x.shape[1], rng, root.dtype)
         turned = projected(root.astype(frames.dtype) @ frames)

@@ -20,14 +20,14 @@ statistic). Phipson, B. & Smyth, G. K. (2010), doi:10.2202/1544-6115.1585 (the 1
 doi:10.1007/s11749-017-0571-1 (which sets of permutations give exact tests).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby, product
 
 import numpy as np
 
 from stages.geometry.comparison import unit_norm
 from stages.geometry.moments import varies
-from stages.geometry.names import PAIRS, Scores
+from stages.geometry.names import PAIRS, Arrays, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
 
@@ -59,13 +59,7 @@ def draw_orders(words: int, permutations: int, rng: np.random.Generator, crossed
     return np.concatenate([own, drawn[columns - 1 :]]), np.concatenate([own, drawn[: columns - 1]])
 
 
-def permute_words(
-    similarity: Mapping[str, np.ndarray],
-    orders: Orders,
-    chunk: int = CHUNK,
-    block: int = BLOCK,
-    progress: Progress = iter,
-) -> Scores:
+def permute_words(similarity: Arrays, orders: Orders, progress: Progress = iter) -> Scores:
     """Test every layer's RSA scores: the words of the second matrix of each pair are permuted against the first.
 
     Parameters
@@ -73,8 +67,6 @@ def permute_words(
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
     orders : Orders
         As `draw_orders` gives them: the words as they are, and P permutations.
-    chunk, block : int
-        Bytes of working memory: they change the speed, not the result.
     progress : callable
         Takes the list of steps, gives them one by one: for a bar.
 
@@ -84,32 +76,16 @@ def permute_words(
         ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1. FloatingPointError
         if the similarities of a layer are constant.
     """
-    asked = [(("rsa", pair), *pair) for pair in PAIRS]
-    return _test(similarity, similarity, asked, orders, chunk, block, progress)
+    return _test(similarity, similarity, [(("rsa", pair), *pair) for pair in PAIRS], orders, progress)
 
 
-def permute_candidates(
-    similarity: Mapping[str, np.ndarray],
-    candidates: Mapping[str, np.ndarray],
-    orders: Orders,
-    progress: Progress = iter,
-) -> Scores:
-    """Test every layer's RSA with candidate geometries, shape (1, pairs): their words are permuted.
-
-    Parameters and errors as `permute_words`; ``rsa`` by matrix and candidate.
-    """
-    asked = [(("rsa", matrix, name), matrix, name) for matrix in similarity for name in candidates]
-    return _test(similarity, candidates, asked, orders, CHUNK, BLOCK, progress)
+def permute_candidates(similarity: Arrays, others: Arrays, orders: Orders, progress: Progress = iter) -> Scores:
+    """Permute the words of other geometries, shape (1, pairs): as `permute_words`; ``rsa`` by matrix and candidate."""
+    asked = [(("rsa", matrix, name), matrix, name) for matrix in similarity for name in others]
+    return _test(similarity, others, asked, orders, progress)
 
 
-def permute_labels(
-    similarity: Mapping[str, np.ndarray],
-    categories: Sequence[str],
-    orders: Orders,
-    chunk: int = CHUNK,
-    block: int = BLOCK,
-    progress: Progress = iter,
-) -> Scores:
+def permute_labels(similarity: Arrays, categories: Sequence[str], orders: Orders, progress: Progress = iter) -> Scores:
     r"""Test every layer's separability: category labels, one a word, are permuted over the words.
 
     Similarities are correlated with a matrix that is 1 within categories and 0 across. Of :math:`n_w` pairs within and
@@ -118,13 +94,12 @@ def permute_labels(
     .. math:: d = r \sqrt{\frac{(1/n_w + 1/n_a)(n_w + n_a - 2)}{1 - r^2}}
 
     With ranks instead of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
-    doi:10.1111/j.1442-9993.1993.tb00438.x). Parameters and errors as `permute_words`; ``d`` by matrix: ``value``
-    (Cohen's d), ``p`` and ``p_familywise``.
+    doi:10.1111/j.1442-9993.1993.tb00438.x). As `permute_words`; ``d`` by matrix: ``value`` (Cohen's d), ``p`` and
+    ``p_familywise``.
     """
     within = within_category(categories)
     model = {"": within[None].astype(np.float64)}
-    asked = [(("d", name), name, "") for name in similarity]
-    tested = _test(similarity, model, asked, orders, chunk, block, progress)
+    tested = _test(similarity, model, [(("d", name), name, "") for name in similarity], orders, progress)
     scale = (1 / within.sum() + 1 / (~within).sum()) * (len(within) - 2)
     for cells in tested.values():
         rest = 1 - np.square(cells["value"])
@@ -135,23 +110,24 @@ def permute_labels(
 
 
 def _test(
-    firsts: Mapping[str, np.ndarray],
-    seconds: Mapping[str, np.ndarray],
+    firsts: Arrays,
+    seconds: Arrays,
     asked: Sequence[tuple[tuple[str, ...], str, str]],
     orders: Orders,
-    chunk: int,
-    block: int,
     progress: Progress,
 ) -> Scores:
     """Test correlations, each its key and what of `firsts` and of `seconds` is correlated, some layers at a time."""
     layers, pairs = next(iter(firsts.values())).shape
-    wide = max(1, min(pairs, chunk // (8 * FEWEST)))
-    of_layers = blocks(layers, block // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
-    steps = list(product(of_layers, blocks(len(orders[1]), chunk // (8 * wide)), blocks(pairs, wide)))
+    wide = max(1, min(pairs, CHUNK // (8 * FEWEST)))
+    of_layers = blocks(layers, BLOCK // (8 * (4 * words_of(pairs) ** 2 + 7 * pairs)))
+    steps = list(product(of_layers, blocks(len(orders[1]), CHUNK // (8 * wide)), blocks(pairs, wide)))
     names = [sorted({entry[side] for entry in asked}) for side in (1, 2)]
     found = []
     for part, own in groupby(progress(steps), key=lambda step: step[0]):
-        sides = (_units(some, needed, part) for some, needed in zip((firsts, seconds), names, strict=True))
+        sides = (  # a single layer goes with all of the other side
+            np.stack([unit_norm(some[name] if len(some[name]) == 1 else some[name][part]) for name in needed], axis=1)
+            for some, needed in zip((firsts, seconds), names, strict=True)
+        )
         sums = sums_of_products(*sides, orders, (step[1:] for step in own))
         found.append(np.stack([sums[..., names[0].index(a), names[1].index(b)] for _, a, b in asked], axis=-1))
     permuted = np.concatenate(found, axis=2).reshape(-1, layers, len(asked))
@@ -160,12 +136,6 @@ def _test(
     reached_by_largest = len(largest) - np.searchsorted(largest, value - TIE)
     columns = {"value": value, "p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
     return {key: {name: column[:, i] for name, column in columns.items()} for i, (key, *_) in enumerate(asked)}
-
-
-def _units(matrices: Mapping[str, np.ndarray], names: Sequence[str], part: slice) -> np.ndarray:
-    """Centre and scale some layers of some matrices; a single layer goes with all of them."""
-    some = (matrices[name] for name in names)
-    return np.stack([unit_norm(values if len(values) == 1 else values[part]) for values in some], axis=1)
 
 
 def sums_of_products(

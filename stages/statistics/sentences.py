@@ -5,8 +5,8 @@ of the similarities of each matrix in each sentence. A resample of words changes
 changes how often each sentence counts. So the moments of all resamples of words are one matrix product a layer.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -14,7 +14,7 @@ from scipy.special import stdtrit
 from stages.geometry.comparison import fisher_z, pairwise
 from stages.geometry.effects import cohens_d
 from stages.geometry.moments import Moments
-from stages.geometry.names import MATRICES, Scores
+from stages.geometry.names import MATRICES, Arrays, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.reliability import CORRELATIONS, SHARES, reliability
 from stages.pipeline.schema import ALL_SENTENCES
@@ -27,16 +27,12 @@ ALIKE = 1e-12
 SPLITS = 50
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """What is drawn for the statistics over sentences, the same in every layer."""
 
-    #: How often each word was drawn, in its category, shape (resamples, words).
-    words: np.ndarray
-    #: How often each sentence was drawn, shape (resamples, sentences).
-    sentences: np.ndarray
-    #: Which sentences are in the first half, shape (splits, sentences).
-    halves: np.ndarray
+    words: np.ndarray  # how often each word was drawn, in its category, shape (resamples, words)
+    sentences: np.ndarray  # how often each sentence was drawn, shape (resamples, sentences)
+    halves: np.ndarray  # which sentences are in the first half, shape (splits, sentences)
 
 
 def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, splits: int = SPLITS) -> Draws:
@@ -65,9 +61,7 @@ def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
     return rng.permuted(np.tile(first, (splits, 1)), axis=1)
 
 
-def moments(
-    similarity: Mapping[str, np.ndarray], categories: Sequence[str], counts: np.ndarray
-) -> tuple[Moments, Moments]:
+def moments(similarity: Arrays, categories: Sequence[str], counts: np.ndarray) -> tuple[Moments, Moments]:
     """Sum over word pairs the similarities of one layer in all sentences, weighted by resamples of words.
 
     Similarities of shape (sentences, pairs) and counts, (resamples, words), to moments over all pairs and within, shape
@@ -78,7 +72,7 @@ def moments(
     return resampled(values, within_category(categories), counts, inside=False, names=names)
 
 
-def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
+def two_way(similarity: Arrays, categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
     """Return the statistics of one layer over sentences, with intervals over words and sentences together.
 
     Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
@@ -93,24 +87,18 @@ def two_way(similarity: Mapping[str, np.ndarray], categories: Sequence[str], dra
     ----------
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
     """
-    once = {name: np.ones((1, counts.shape[1]), dtype=int) for name, counts in vars(draws).items()}
-    observed, resamples = (moments(similarity, categories, words) for words in (once["words"], draws.words))
-    values = reliability(*observed, once["sentences"], draws.halves)
-    spreads = [
-        {names: _variance(names[0], drawn) for names, drawn in found.items()}
-        for found in (
-            reliability(*resamples, once["sentences"], draws.halves),
-            reliability(*observed, draws.sentences, draws.halves),
-            reliability(*resamples, draws.sentences, draws.halves),
-        )
-    ]
     words, sentences = draws.words.shape[1], draws.sentences.shape[1]
+    each_word, each_sentence = (np.ones((1, count), dtype=int) for count in (words, sentences))
+    observed, resamples = (moments(similarity, categories, counts) for counts in (each_word, draws.words))
+    values = reliability(*observed, each_sentence, draws.halves)
+    spreads = [
+        {names: _variance(names[0], drawn) for names, drawn in reliability(*sums, counts, draws.halves).items()}
+        for sums, counts in ((resamples, each_sentence), (observed, draws.sentences), (resamples, draws.sentences))
+    ]
     freedom = words - len(set(categories)), sentences - 1
     t, factors = stdtrit(min(freedom), 1 - alpha / 2), (words / freedom[0], sentences / freedom[1])
     errors = {names: np.sqrt(combine(*(of[names] for of in spreads), *factors)) for names in values}
-    return {
-        (*names, ALL_SENTENCES): _interval(names[0], value[0], t * errors[names]) for names, value in values.items()
-    }
+    return {(*of, ALL_SENTENCES): _interval(of[0], value[0], t * errors[of]) for of, value in values.items()}
 
 
 def combine(words: float, sentences: float, both: float, of_words: float, of_sentences: float) -> float:
@@ -137,7 +125,7 @@ def combine(words: float, sentences: float, both: float, of_words: float, of_sen
     return sum(alone) - np.clip(of_words * of_sentences * (both - words - sentences), 0, np.minimum(*alone))
 
 
-def by_sentence(similarity: Mapping[str, np.ndarray], within: np.ndarray, names: Sequence[str]) -> Scores:
+def by_sentence(similarity: Arrays, within: np.ndarray, names: Sequence[str]) -> Scores:
     """Return the RSA and Cohen's d of every sentence of a layer by itself, and the lowest and highest of them.
 
     Similarities of shape (sentences, pairs) to a ``value``, a float, by measure, matrix or pair, and sentence.
