@@ -44,7 +44,8 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     try:
         with _interrupted_by_signals():
             yield
-            sys.stdout.flush()
+            if sys.stdout:  # a shell may have closed it
+                sys.stdout.flush()
         return
     except (UserError, FloatingPointError) as error:
         said = str(error)

@@ -101,7 +101,8 @@ def candidates(
     keys += [area_key("noise ceiling over sentences", rcParams["text.color"], 0.35)] * bool(ceilings)
     figure.legend(handles=keys, loc="outside lower center", ncols=4, fontsize=10)
     best = {m: max(names, key=lambda name, m=m: scores["rsa", m, name]["value"].mean()) for m in MATRICES}
-    figure.suptitle(f"On average over layers, {_followed({LABELS[m]: short[name] for m, name in best.items()})}")
+    followed = f"On average over layers, {_followed({LABELS[m]: short[name] for m, name in best.items()})}"
+    figure.suptitle(followed if names[1:] else f"Q, K and V beside {short[names[0]]}")
     return figure
 
 
