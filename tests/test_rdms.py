@@ -31,10 +31,11 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
 
 
-def test_shares_of_variance_are_those_of_least_squares() -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_shares_of_variance_are_those_of_least_squares(given: bool) -> None:
     """R² and its fall without each candidate, by NumPy; semipartial r, by pingouin; weights ≥ 0, by SciPy."""
     x = standardised(np.random.default_rng(0).normal(size=(3, 200)))
-    x[2] = standardised(x[2] + x[0])
+    x[2] = -x[0] if given else standardised(x[2] + x[0])
     y = standardised(np.stack([x[0] - 0.3 * x[1], x[1] - x[2]]) + np.random.default_rng(1).normal(size=(2, 200)))
     r = np.corrcoef([*y, *x])
 
@@ -51,6 +52,8 @@ def test_shares_of_variance_are_those_of_least_squares() -> None:
             for one, others in ((0, [1, 2]), (1, [0, 2]), (2, [0, 1])):
                 fall = fit([0, 1, 2], target, nonnegative) - fit(others, target, nonnegative)
                 assert np.square(semipartial[place, one]) == pytest.approx(fall, abs=1e-9)
+    if given:
+        return
     table = pd.DataFrame(dict(zip("yabc", [y[1], *x], strict=True)))
     found = pingouin.partial_corr(table, "b", "y", x_covar=["a", "c"])["r"].iloc[0]
     assert partition(r[:2, 2:], r[2:, 2:])[1][1, 1] == pytest.approx(found)
@@ -86,6 +89,23 @@ def test_planted_geometries_come_back_within_their_intervals() -> None:
         for key in asked:
             held[key].append(found[key]["low"][0] <= truth[key] <= found[key]["high"][0])
     assert min(map(np.mean, held.values())) > 0.87, {key: np.mean(some) for key, some in held.items()}
+
+
+def test_a_sample_of_words_in_which_candidates_are_the_same_or_flat() -> None:
+    """Categories of people who put one word elsewhere: as in a sample without it, it then explains nothing alone."""
+    rng = np.random.default_rng(5)
+    similarity, candidates, categories = population(rng, 12)
+    other = within_category(
+        [categories[1], *categories[1:]] if categories[0] != categories[1] else ["3", *categories[1:]]
+    )
+    counts, orders = resample_words(categories, 99, rng)[0], draw_orders(12, 99, rng, False)
+    both = {"own": candidates["categories"], "other": other.astype(float)}
+    found = against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+    assert all(np.isfinite(cells["high"]).all() for cells in found.values())
+    assert found["unique", "q", "other"]["low"][0] == 0
+    both["other"] = (np.arange(66) == 0).astype(float)
+    with pytest.raises(FloatingPointError, match="other tells too few words apart"):
+        against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
 
 
 def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories() -> None:

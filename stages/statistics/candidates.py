@@ -79,7 +79,10 @@ def _statistics(
     every: Moments, within: Moments, of: Sequence[str], names: Sequence[str], nonnegative: bool
 ) -> Statistics:
     """Return the scores of all bootstrap samples, shape (samples, layers); ``unique`` as a semipartial correlation."""
-    r, first = every.correlations(), len(of)
+    first = len(of)
+    if flat := [name for b, name in enumerate(names, first) if not every.varies[..., b].all()]:
+        raise FloatingPointError(f"{flat[0]} tells too few words apart: it does not vary in a bootstrap sample of them")
+    r = every.correlations()
     # The candidates are the same in every layer: what is made of them alone is made once.
     to, among = r[..., :first, first:], r[:, :1, first:, first:]
     least, directions = np.linalg.eigh(among[0, 0])
