@@ -14,7 +14,7 @@ from stages import __main__ as listing
 from stages.__main__ import POST
 from stages.pipeline.command import plain_errors, warn
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import NO_DOCSTRINGS
+from stages.pipeline.mistakes import NO_DOCSTRINGS, TWO_RUNS
 
 STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]
@@ -73,6 +73,7 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
         (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
         (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
         (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),
+        (FileNotFoundError(errno.ENOENT, "", "data/.x.tmp"), 3, f"\nrsa: {TWO_RUNS.format('data/.x.tmp')}\n"),
     ],
 )
 def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said: str, capsys) -> None:
@@ -91,7 +92,6 @@ def test_an_error_of_the_code_keeps_its_traceback(error: Exception) -> None:
 SIGNALS = """
 import os, signal, sys, time
 from stages.pipeline.command import plain_errors
-from stages.pipeline.mistakes import NO_DOCSTRINGS
 os.environ["NO_COLOR"] = "1"
 before = signal.getsignal(signal.SIGTERM)
 with plain_errors("rsa"):

@@ -15,6 +15,7 @@ from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import square, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.errors import UserError, shortened, some_of
+from stages.pipeline.mistakes import beside
 from stages.pipeline.settings import check_layer
 from stages.pipeline.word_lists import read_rows
 
@@ -168,7 +169,7 @@ def _given(key: str, what: Any, known: Known) -> Geometry:
         return _of_run(key, what)
     folder, path = known.folder, known.folder / what.file
     if path.parent != folder or not path.is_file():
-        raise UserError(f"{key}: there is no file {what.file} in {folder}")
+        raise UserError(f"{key}: there is no file {what.file} in {folder}{beside('')}")
     read = FORMATS.get(path.suffix.lower())
     if not read:
         raise UserError(f"{key}: {what.file} must end in one of {', '.join(FORMATS)}")

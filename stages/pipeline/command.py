@@ -61,9 +61,11 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
     except OSError as error:
-        if error.errno not in REFUSED:
+        said = ": ".join(filter(None, (str(error.filename or ""), os.strerror(error.errno or 0))))
+        if error.errno == errno.ENOENT and ".tmp" in said:  # of `outputs.py`
+            said = mistakes.TWO_RUNS.format(error.filename)
+        elif error.errno not in REFUSED:
             raise
-        said = ": ".join(filter(None, (error.filename, os.strerror(error.errno))))
     warn(f"{before}{name}: {said}")
     sys.exit(code)
 

@@ -25,6 +25,7 @@ NO_MEMORY_OF_TORCH = f"{NO_MEMORY}: take fewer words at a time, model.device_map
 NO_COMMIT = "this is no Git repository with a commit: `git init && git add -A && git commit -m start`"
 NO_DOCSTRINGS = "transformers reads docstrings of its own: unset PYTHONOPTIMIZE, and leave out -OO"
 NO_STAGE = "dvc.yaml has no stage {}: `git restore dvc.yaml` brings it back"
+TWO_RUNS = "{} was removed: does another run of this stage go on?"
 NO_RUN = "{} of this repository\n`git log --oneline` and `dvc exp list` name those that there are"
 NOT_THERE = "{} is not there: run `dvc repro`, which makes it or names what is missing"
 CHANGED = "changed while the stage ran: {}; nothing was written\nrun `dvc repro` again"
@@ -60,11 +61,11 @@ def in_path(key: str, path: str, written: Iterable[str]) -> str:
     return ""
 
 
-def beside() -> str:
+def beside(other: str = ", or give an absolute path") -> str:
     """Return why a file of the user's is not there in an experiment beside the workspace; nothing elsewhere."""
     if ".dvc/tmp/exps/" not in Path.cwd().as_posix():
         return ""
-    return "\nwith --temp and --queue there is only what Git tracks: `git add` it, or give an absolute path"
+    return f"\nwith --temp and --queue there is only what Git tracks: `git add` it{other}"
 
 
 def of_file(path: str | Path, error: Exception, line: int = 0) -> UserError:
