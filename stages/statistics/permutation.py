@@ -165,7 +165,7 @@ def _test(
 def _units(matrices: Mapping[str, np.ndarray], names: Sequence[str], part: slice) -> np.ndarray:
     """Centre and scale some layers of some matrices; a single layer goes with all of them."""
     some = (matrices[name] for name in names)
-    return np.stack([unit_norm(values if len(values) == 1 else values[part]) for values in some], axis=1)
+    return np.stack([unit_norm(values[:] if len(values) == 1 else values[part]) for values in some], axis=1)
 
 
 def sums_of_products(
