@@ -156,8 +156,13 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project, s
 @pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
 def test_a_closed_console_and_python_without_docstrings(tiny: Project) -> None:
     """`python -m stages.rsa >&-`, `python -OO -m stages.capture`."""
-    done = tiny.run("sh", "-c", '"$0" -m stages.check >&-', sys.executable, check=False, cold=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    for command, code in (
+        ("stages.check >&-", 0),
+        ("stages.compare HEAD HEAD >&-", 0),
+        ("stages.rsa --none >&- 2>&-", 2),
+    ):
+        done = tiny.run("sh", "-c", f'"$0" -m {command}', sys.executable, check=False, cold=True)
+        assert (done.returncode, done.stderr) == (code, ""), command
     done = tiny.run(sys.executable, "-OO", "-m", "stages.capture", check=False, cold=True)
     assert (done.returncode, done.stderr.strip()) == (1, f"capture: {NO_DOCSTRINGS}")
 

@@ -38,14 +38,16 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
     that the console lacks are printed as their codes.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # a shell has closed it: `>&-`
+            setattr(sys, stream, io.StringIO())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         with _interrupted_by_signals():
             yield
-            if sys.stdout:  # a shell may have closed it
-                sys.stdout.flush()
+            sys.stdout.flush()
         return
     except (UserError, FloatingPointError) as error:
         said = str(error)
