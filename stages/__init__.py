@@ -23,6 +23,8 @@ def _before_it_began(kind: type[BaseException], error: BaseException, trace: Tra
         print("not enough memory to begin, nothing was written", file=sys.stderr)
     elif isinstance(error, (PermissionError, IsADirectoryError)):
         print(f"{error.filename} cannot be read: {error.strerror}", file=sys.stderr)
+    elif isinstance(error, ValueError) and str(error).startswith("Key backend"):  # as Matplotlib is imported
+        print(f"the environment variable MPLBACKEND: {error}", file=sys.stderr)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "stages").startswith("stages"):
         said = f"{sys.executable} lacks {error.name}: run `. .venv/bin/activate` first, or install requirements.txt"
         print(said, file=sys.stderr)

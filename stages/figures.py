@@ -1,6 +1,7 @@
 """Draw the paradox, the post's nine figures, and those of what it does not show, from tables and similarities."""
 
 from functools import partial
+from itertools import chain
 
 from stages.artefacts.results import Results
 from stages.pipeline.stage import Stage, run
@@ -14,7 +15,8 @@ def main(stage: Stage) -> None:
     settings, look = stage.settings, stage.settings.figures
     given = settings.focus_layer, settings.inference.alpha, settings.rsa.comparison
     results = Results(stage.input, *given, context=settings.tokens.context, bands=look.bands, marks=look.marks)
-    if said := missing_letters([*results.record["words"], *dict.fromkeys(results.record["categories"])]):
+    named = [results.record["words"], results.record["categories"], [name for *_, name in results.rdms or ()]]
+    if said := missing_letters(dict.fromkeys(chain(*named))):
         print(said)
     drawings = {name: entry.drawing(results) for name, entry in figures().items()}
     own, other = stage.folder("plots/figures"), stage.folder("plots/other_theme")

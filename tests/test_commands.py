@@ -14,6 +14,7 @@ from stages import __main__ as listing
 from stages.__main__ import POST
 from stages.pipeline.command import plain_errors, warn
 from stages.pipeline.errors import UserError
+from stages.pipeline.mistakes import NO_DOCSTRINGS, TWO_RUNS
 
 STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]
@@ -72,6 +73,7 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
         (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
         (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
         (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),
+        (FileNotFoundError(errno.ENOENT, "", "data/.x.tmp"), 3, f"\nrsa: {TWO_RUNS.format('data/.x.tmp')}\n"),
     ],
 )
 def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said: str, capsys) -> None:
@@ -132,6 +134,7 @@ def test_what_is_ignored_stays_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 BEFORE_IT_BEGINS = {
     "interrupted, nothing was written": "import signal; signal.raise_signal(signal.SIGINT)",
     "not enough memory to begin, nothing was written": "raise MemoryError",
+    "MPLBACKEND: Key backend: 'x' is not": "import matplotlib; matplotlib.rcParams['backend'] = 'x'",
     "lacks none_such: run `. .venv/bin/activate` first, or": "import none_such",
     "stages/pipeline/none.py cannot be read: Is a directory": None,
 }
@@ -148,6 +151,20 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project, s
     done = tiny.run(sys.executable, "-m", "stages.rsa", check=False, cold=True)
     assert said in done.stderr
     assert (done.returncode, done.stderr.count("\n")) == (-signal.SIGINT if "interrupted" in said else 1, 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
+def test_a_closed_console_and_python_without_docstrings(tiny: Project) -> None:
+    """`python -m stages.rsa >&-`, `python -OO -m stages.capture`."""
+    for command, code in (
+        ("stages.check >&-", 0),
+        ("stages.compare HEAD HEAD >&-", 0),
+        ("stages.rsa --none >&- 2>&-", 2),
+    ):
+        done = tiny.run("sh", "-c", f'"$0" -m {command}', sys.executable, check=False, cold=True)
+        assert (done.returncode, done.stderr) == (code, ""), command
+    done = tiny.run(sys.executable, "-OO", "-m", "stages.capture", check=False, cold=True)
+    assert (done.returncode, done.stderr.strip()) == (1, f"capture: {NO_DOCSTRINGS}")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such pipes on Windows")

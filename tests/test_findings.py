@@ -233,6 +233,13 @@ def test_the_answer_never_puts_two_kinds_of_scores_side_by_side() -> None:
     assert f"0 of {3 * LAYERS} scores lie above them and {3 * LAYERS} below." in said
     assert "In other sentences the average lies between 0.75 and 0.77." in said  # the run's own is none of them
     assert "Pearson" not in said
+    run.influence = {("rsa", "kv"): {"word": np.full((LAYERS, 1), "sofa"), "value": np.full((LAYERS, 1), 0.4)}}
+    run.anisotropy = {("unit_share", "x", "all"): {"value": np.zeros(LAYERS)}} | {
+        ("unit", "x", "all"): {"value": np.zeros(LAYERS)}
+    }
+    run.sentences |= {("rsa", p, "ate"): run.sentences["rsa", p, "saw"] for p in PAIRS}
+    said = " ".join(answer(run))
+    assert "In other sentences the average is 0.75. RSA kv without a single word: sofa +0.40" in said
     run.comparison, run.pearson = "spearman", {pair: run.rsa[pair] for pair in PAIRS}
     run.rsa = run.rsa | {pair: np.full(LAYERS, 0.3) for pair in run.pearson}
     assert " ".join(answer(run)) == (

@@ -11,7 +11,7 @@ import pytest
 from conftest import InProcess
 from safetensors.numpy import load_file
 from tiny_models import saved, tiny_config
-from transformers import BartConfig, DeepseekV3Config, JambaConfig, MiMoV2FlashConfig, PreTrainedConfig
+from transformers import BartConfig, DeepseekV3Config, JambaConfig, LlamaConfig, MiMoV2FlashConfig, PreTrainedConfig
 
 from stages.artefacts.schema import TABLES
 from stages.plotting.registry import figures
@@ -87,6 +87,15 @@ def test_a_model_without_linear_maps_is_not_said_to_have_its_nulls_switched_off(
     page = html.unescape((root / "plots/report.html").read_text(encoding="utf-8"))
     assert f"Not computed: {why}." in page
     assert "nulls.enabled is false" not in page
+
+
+def test_a_model_of_one_layer_with_grouped_queries(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
+    """What goes through layers in blocks takes a single one, from a file as well."""
+    draw_only("fig6_rsa_profile", "fig19_candidates")
+    config = tiny_config(LlamaConfig, {"num_hidden_layers": 1, "num_key_value_heads": 2})
+    run_stages(tiny_stage, STAGES, config, focus_layer=0, nulls__draws=40)
+    for name in ("inference.csv", "rdms.csv", "nulls.csv"):
+        assert set(pd.read_csv(tiny_stage.project.root / "metrics" / name)["layer"]) == {0}, name
 
 
 def test_q_k_and_v_of_three_widths_have_no_pair_to_correlate(tiny_stage: InProcess) -> None:

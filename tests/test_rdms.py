@@ -1,7 +1,9 @@
 """Other geometries of the words: what they explain, how sure that is, where they come from, and mistakes in them."""
 
+import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,10 +32,11 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
 
 
-def test_shares_of_variance_are_those_of_least_squares() -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_shares_of_variance_are_those_of_least_squares(given: bool) -> None:
     """R² and its fall without each candidate, by NumPy; semipartial r, by pingouin; weights ≥ 0, by SciPy."""
     x = standardised(np.random.default_rng(0).normal(size=(3, 200)))
-    x[2] = standardised(x[2] + x[0])
+    x[2] = -x[0] if given else standardised(x[2] + x[0])
     y = standardised(np.stack([x[0] - 0.3 * x[1], x[1] - x[2]]) + np.random.default_rng(1).normal(size=(2, 200)))
     r = np.corrcoef([*y, *x])
 
@@ -50,6 +53,8 @@ def test_shares_of_variance_are_those_of_least_squares() -> None:
             for one, others in ((0, [1, 2]), (1, [0, 2]), (2, [0, 1])):
                 fall = fit([0, 1, 2], target, nonnegative) - fit(others, target, nonnegative)
                 assert np.square(semipartial[place, one]) == pytest.approx(fall, abs=1e-9)
+    if given:
+        return
     table = pd.DataFrame(dict(zip("yabc", [y[1], *x], strict=True)))
     found = pingouin.partial_corr(table, "b", "y", x_covar=["a", "c"])["r"].iloc[0]
     assert partition(r[:2, 2:], r[2:, 2:])[1][1, 1] == pytest.approx(found)
@@ -86,6 +91,23 @@ def test_planted_geometries_come_back_within_their_intervals() -> None:
         for key in asked:
             held[key].append(found[key]["low"][0] <= truth[key] <= found[key]["high"][0])
     assert min(map(np.mean, held.values())) > 0.87, {key: np.mean(some) for key, some in held.items()}
+
+
+def test_a_sample_of_words_in_which_candidates_are_the_same_or_flat() -> None:
+    """Categories of people who put one word elsewhere: as in a sample without it, it then explains nothing alone."""
+    rng = np.random.default_rng(5)
+    similarity, candidates, categories = population(rng, 12)
+    other = within_category(
+        [categories[1], *categories[1:]] if categories[0] != categories[1] else ["3", *categories[1:]]
+    )
+    counts, orders = resample_words(categories, 99, rng)[0], draw_orders(12, 99, rng, False)
+    both = {"own": candidates["categories"], "other": other.astype(float)}
+    found = against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+    assert all(np.isfinite(cells["high"]).all() for cells in found.values())
+    assert found["unique", "q", "other"]["low"][0] == 0
+    both["other"] = (np.arange(66) == 0).astype(float)
+    with pytest.raises(FloatingPointError, match="other tells too few words apart"):
+        against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
 
 
 def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories() -> None:
@@ -143,6 +165,11 @@ def long_csv(name: str = "dissimilarity", pairs: slice = slice(None), extra: str
     return "\n".join([f"a,b,{name}", *rows, extra]) + "\n"
 
 
+def saved(save: Callable, *arrays: np.ndarray, **named: np.ndarray) -> bytes:
+    save(file := io.BytesIO(), *arrays, **named)
+    return file.getvalue()
+
+
 def read(known: Known, file: str, holds: str = "auto") -> tuple[list[int], dict[str, np.ndarray]]:
     return read_candidates({"mine": SimpleNamespace(file=file, holds=holds)}, known)
 
@@ -152,7 +179,9 @@ def test_every_format_gives_the_same_geometry_whatever_its_order(known: Known) -
     (FOLDER / "long.csv").write_text(long_csv())
     np.savez(FOLDER / "file.npz", words=WORDS[::-1], distances=condense(DISTANCES[::-1, ::-1]))
     np.savez(FOLDER / "alike.npz", words=WORDS, similarities=5 - DISTANCES)
-    for file in ("square.csv", "long.csv", "file.npz", "alike.npz"):
+    (FOLDER / "excel.csv").write_bytes(square_csv(separator=", ").replace("\n", "\r\n").encode("utf-8-sig"))
+    (FOLDER / "more.csv").write_text(long_csv(extra="galaxy,zebra,9\nzebra,yak,1"))
+    for file in ("square.csv", "long.csv", "file.npz", "alike.npz", "excel.csv", "more.csv"):
         places, found = read(known, file)
         assert places == [*range(7)]
         assert np.ptp(found["mine"] + condense(DISTANCES)) == pytest.approx(0), file
@@ -173,7 +202,8 @@ def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known) -> None:
         ("no.csv", None, "there is no file no.csv in data/rdms"),
         ("a.txt", "", "must end in one of .csv, .npz, .h5, .hdf5"),
         ("a.csv", square_csv(separator=";"), "columns separated by commas are needed"),
-        ("a.csv", square_csv(words=[*"abcdefg"]), "0 of 7 words are in all of mine: too few"),
+        ("a.csv", square_csv(words=[*"abcdefg"]), "it holds none of the run's words, but 'a'; 'b'; 'c'; and 4 more"),
+        ("a.csv", square_csv(DISTANCES[:3, :3], WORDS[:3]), "3 of 7 words are in all of mine: too few"),
         ("a.csv", square_csv(DISTANCES + np.triu(np.ones((7, 7)))), "two different numbers for 'galaxy' and 'comet'"),
         ("a.csv", square_csv(np.where(DISTANCES[1, 2] == DISTANCES, np.nan, DISTANCES)), "no number for"),
         ("a.csv", square_csv(np.ones((7, 7)) - np.eye(7)), "all 21 pairs of words are alike"),
@@ -182,7 +212,17 @@ def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known) -> None:
         ("a.csv", long_csv("score"), "add holds: distances, or similarities"),
         ("a.csv", long_csv(pairs=slice(3, None)), "no number for"),
         ("a.csv", long_csv(extra="galaxy,comet,9"), "two different numbers for"),
+        ("a.csv", long_csv().replace(",", ",1,"), "neither a square, of which"),
+        ("a.csv", square_csv() + "1,2\n", "line 9 has 2 cells, the first line 8"),
+        ("a.csv", square_csv().encode("utf-16"), "a.csv, line 1: not UTF-8 text"),
+        ("a.csv", square_csv() + '"', "a.csv, line 9: not valid CSV"),
+        ("a.csv", square_csv(DISTANCES * 1e200), "no number for"),
+        ("a.csv", square_csv(1 + 1e-13 * DISTANCES), "all 21 pairs of words are alike"),
         ("a.npz", b"no archive", "is no RDM"),
+        ("a.npz", saved(np.save, DISTANCES), "is no RDM"),
+        ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES)[:900], "is no RDM"),
+        ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES + 1j), "distances are complex128, no real numbers"),
+        ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES, similarities=DISTANCES), "distances or simil"),
         ("a.h5", b"no file", "is no RDM"),
     ],
 )
@@ -213,9 +253,17 @@ def test_kinds_that_need_no_file(known: Known, capsys) -> None:
     known.counts.write_text("word,count\ngalaxy,1\n")
     with pytest.raises(Missing, match=r"lacks 6 of 7 words: comet; planet"):
         KINDS["frequency"](known)
-    known.counts.write_text("word,count\ngalaxy,0\n")
-    with pytest.raises(Exception, match=r"rdms\.counts: .* count of 'galaxy' is not above 0"):
-        KINDS["frequency"](known)
+    for rows, said in {
+        "galaxy,0": "count of 'galaxy' is '0', no number above 0",
+        "galaxy,inf": "count of 'galaxy' is 'inf'",
+        'galaxy,"1,000"': "count of 'galaxy' is '1,000'",
+        "galaxy,1\ngalaxy,2": "'galaxy' is in it twice",
+    }.items():
+        known.counts.write_text(f"word,count\nzebra,0\n{rows}\n")
+        with pytest.raises(Exception, match=rf"rdms\.counts: .* {said}"):
+            KINDS["frequency"](known)
+    with pytest.raises(Exception, match="all are left out: name another"):
+        read_candidates({"mine": "embeddings"}, known)
 
 
 def test_in_the_pipeline(tiny_stage: InProcess, tiny: Project) -> None:
@@ -234,11 +282,12 @@ def test_in_the_pipeline(tiny_stage: InProcess, tiny: Project) -> None:
     assert table["p"][0, "rsa", "q", "categories"] == pytest.approx(d["p"][0, "d", "q"], abs=0.05)
     assert (table["status"].isna() | (table["status"] == "not applicable")).all()
     for wrong, said in (
-        ({"a": "categories", "b": "categories"}, "one of a, b follows from the others: leave it out"),
+        ({"a": "categories", "s": "spelling", "b": "categories"}, "one of a, b follows from the others: leave it out"),
         ({"a": {**run, "run": "nowhere"}}, "nowhere is neither a file nor a Git revision"),
         ({"a": {**run, "layer": 7}}, "rdms.candidates.a.layer: 7 is not a layer of"),
         ({"a": "rhymes"}, "rdms.candidates.a: 'rhymes' is neither one of categories, frequency"),
-        ({"all": "categories"}, "cannot be called"),
+        ({"all": "categories"}, "nothing here can be called all"),
+        ({"é": "categories", "e\u0301": "spelling"}, "the name 'é' is there twice"),
     ):
         tiny.set(rdms__candidates=wrong)
         code, errors = tiny_stage.run("rdms")

@@ -258,7 +258,7 @@ SAW, ATE = "I saw {word}", "I ate {word}"
         ([SAW, ATE], "sentences.templates: write a name for each of two or more sentences, and behind it"),
         ({"saw": SAW}, "sentences.templates: write a name for each of two or more sentences"),
         ({"saw": SAW, "ate": SAW}, "sentences.templates: 'I saw {word}' is listed twice"),
-        ({"saw": SAW, "all": ATE}, "sentences.templates: a sentence cannot be called all"),
+        ({"saw": SAW, "all": ATE}, "sentences.templates: nothing here can be called all"),
         ({"sentences__enabled": False, "similarity__average_sentences": True}, "sentences.enabled is false"),
         ({"similarity__average_sentences": True, "tokens__target": -1}, "tokens.target: word"),
     ],

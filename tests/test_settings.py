@@ -77,7 +77,7 @@ MISTAKES = [
         {"similarity.reference_words": ["sof\u00e1", "sofa\u0301"]},
         "reference_words: 'sof\u00e1' is listed twice",
     ),
-    ({"sentences.templates": {"all": "a {word}", "b": "b {word}"}}, "templates: a sentence cannot be called all"),
+    ({"sentences.templates": {"all": "a {word}", "b": "b {word}"}}, "templates: nothing here can be called all"),
     ({"sentences.templates": {"a": "a {word}", "b": "a {word}"}}, "templates: 'a {word}' is listed twice"),
     ({"inference.permutations": 5}, "inference.permutations: 5 is not a whole number from 19 to 1000000"),
     ({"nulls.draws": 10**6}, "nulls.draws: 1000000 is neither auto nor a whole number from 20 to 10000"),
@@ -138,22 +138,23 @@ def test_whatever_stands_for_a_setting_no_phrase_of_pydantic_s_is_printed(key: s
 
 
 @pytest.mark.parametrize(
-    ("key", "too_few", "alpha", "least"),
+    ("key", "too_few", "alpha", "least", "users"),
     [
-        ("inference.permutations", 98, 0.01, 99),
-        ("nulls.draws", 38, 0.05, 39),
-        ("inference.bootstraps", 39, 0.05, 40),
-        ("sentences.bootstraps", 30, 0.05, 40),
+        ("inference.permutations", 98, 0.01, 99, ["inference", "rdms"]),
+        ("nulls.draws", 38, 0.05, 39, ["nulls"]),
+        ("inference.bootstraps", 39, 0.05, 40, ["inference", "controls", "rdms"]),
+        ("sentences.bootstraps", 30, 0.05, 40, ["sentences"]),
     ],
 )
 def test_draws_that_cannot_reach_the_level_are_told(
-    tmp_path: Path, key: str, too_few: int, alpha: float, least: int
+    tmp_path: Path, key: str, too_few: int, alpha: float, least: int, users: list[str]
 ) -> None:
     changes = {key: too_few, "inference.alpha": alpha}
     said = f"params.yaml: {key}: {too_few} is too few: inference.alpha: {alpha} needs at least {least}"
     assert message(tmp_path, changes) == said
     Settings.model_validate(changed({**changes, key: least}))
-    off = {f"{section}.enabled": False for section in {key.partition(".")[0], "controls"}}
+    off = {f"{section}.enabled": False for section in users}
+    assert message(tmp_path, {**changes, **off, f"{users[-1]}.enabled": True}) == said
     Settings.model_validate(changed({**changes, **off}))
     if "permutations" not in key:
         assert amount(key, "auto", 277, 0.0002) >= 9999  # auto is never too few

@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from stages.artefacts.files import readable
 from stages.artefacts.runs import open_run
 from stages.artefacts.tensors import Tensors
+from stages.geometry.comparison import unit_norm
 from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import square, within_category
 from stages.geometry.similarity import METRICS
-from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.errors import UserError, shortened, some_of
 from stages.pipeline.mistakes import beside
 from stages.pipeline.settings import check_layer
+from stages.pipeline.word_lists import read_rows
 
 #: Share of the words whose counts may be unknown.
 MOST_LACKING = 0.1
+#: Numbers beyond stand for a missing one, as infinity does; their squares are out of range.
+LARGEST = 1e100
 #: What text descriptors of patterns are called in RDM files of rsatoolbox, by this project and by others.
 DESCRIPTORS = ("word", "words", "label", "labels", "name", "conds", "conditions")
 
@@ -60,16 +63,18 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
     words, found = known.captured["words"], {}
     for name, what in asked.items():
         try:
-            given = f"rdms.candidates.{name}", what, known.folder
-            found[name] = KINDS[what](known) if isinstance(what, str) else _given(*given)
+            given = isinstance(what, str)
+            found[name] = KINDS[what](known) if given else _given(f"rdms.candidates.{name}", what, known)
         except Missing as reason:
             print(f"rdms.candidates.{name} is left out: {reason}")
+    if not found:
+        raise UserError("rdms.candidates: all are left out: name another, or write rdms.enabled: false")
     places = [place for place, word in enumerate(words) if all(word in one.words for one in found.values())]
     for name, one in found.items():
         if lacking := [word for word in words if word not in one.words]:
             print(f"rdms.candidates.{name} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
     kinds = within_category([known.captured["categories"][place] for place in places])
-    if found and min(kinds.sum(), (~kinds).sum()) < 3:
+    if min(kinds.sum(), (~kinds).sum()) < 3:
         raise UserError(
             f"rdms.candidates: {len(places)} of {len(words)} words are in all of {', '.join(found)}: too few to compare"
         )
@@ -79,10 +84,13 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
 def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
     """Return the similarities of these words' pairs, in the run's order."""
     at = [one.words.index(word) for word in words]
-    values = one.similarity[np.ix_(at, at)][np.triu_indices(len(at), 1)]
-    if not np.ptp(values):
-        raise UserError(f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare")
-    return values.astype(np.float64)
+    values = one.similarity[np.ix_(at, at)][np.triu_indices(len(at), 1)].astype(np.float64)
+    try:
+        unit_norm(values)
+    except FloatingPointError:
+        alike = f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare"
+        raise UserError(alike) from None
+    return values
 
 
 def _apart(values: np.ndarray) -> np.ndarray:
@@ -98,16 +106,20 @@ def _categories(known: Known) -> Geometry:
 def _frequency(known: Known) -> Geometry:
     r"""Compare words by :math:`-|\log c_i - \log c_j|`, of their counts in a text."""
     path = known.counts
-    with readable(path, "table", "rdms.counts"):
-        table = pd.read_csv(path, dtype={"word": str}, keep_default_na=False)
-        columns = [column for column in table if column.endswith("count")]
-        if "word" not in table or len(columns) != 1:
-            raise ValueError(f"columns word and one that ends in count are needed, found {', '.join(table)}")
-        counts = pd.to_numeric(table[columns[0]])
-        if not (counts > 0).all():
-            raise ValueError(f"{columns[0]} of {table['word'][(~(counts > 0)).idxmax()]!r} is not above 0")
     words = known.captured["words"]
-    own = {word: count for word, count in zip(table["word"], counts, strict=True) if word in words}
+    with readable(path, "table", "rdms.counts"):
+        header, *rows = _table(path)
+        columns = [column for column in header if column.endswith("count")]
+        if "word" not in header or len(columns) != 1:
+            found = shortened(", ".join(header))
+            raise ValueError(f"columns word and one that ends in count are needed, found {found}")
+        at, counted = header.index("word"), header.index(columns[0])
+        rows = [row for row in rows if row[at] in words]
+        _check_words([row[at] for row in rows])
+        for row, count in zip(rows, counts := _numbers_of([row[counted] for row in rows]), strict=True):
+            if not 0 < count < np.inf:
+                raise ValueError(f"{columns[0]} of {row[at]!r} is {row[counted]!r}, no number above 0")
+    own = {row[at]: count for row, count in zip(rows, counts, strict=True)}
     lacking = [word for word in words if word not in own]
     if len(lacking) > MOST_LACKING * len(words):  # all else would be compared by few words, too
         raise Missing(f"{path} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
@@ -134,7 +146,7 @@ def _numbers(of_word: Callable[[Known, int], int], what: str) -> Callable[[Known
     def read(known: Known) -> Geometry:
         numbers = np.array([of_word(known, place) for place in range(len(known.captured["words"]))])
         if not np.ptp(numbers):
-            raise Missing(f"all words have {numbers[0]} {what}")
+            raise Missing(f"all words have as many {what}")
         return Geometry(known.captured["words"], _apart(numbers.astype(float)))
 
     return read
@@ -151,18 +163,23 @@ KINDS: dict[str, Callable[[Known], Geometry]] = {
 }
 
 
-def _given(key: str, what: Any, folder: Path) -> Geometry:
+def _given(key: str, what: Any, known: Known) -> Geometry:
     """Read a layer of a run, or a file."""
     if hasattr(what, "run"):
         return _of_run(key, what)
-    path = folder / what.file
+    folder, path = known.folder, known.folder / what.file
     if path.parent != folder or not path.is_file():
-        raise UserError(f"{key}: there is no file {what.file} in {folder}{beside()}")
+        raise UserError(f"{key}: there is no file {what.file} in {folder}{beside('')}")
     read = FORMATS.get(path.suffix.lower())
     if not read:
         raise UserError(f"{key}: {what.file} must end in one of {', '.join(FORMATS)}")
     with readable(path, "RDM", key):
         words, values, holds = read(path)
+        if values.shape != (len(words), len(words)):
+            raise ValueError(f"{len(words)} words, and values of shape {values.shape}")
+        if not (kept := [place for place, word in enumerate(words) if word in known.captured["words"]]):
+            raise ValueError(f"it holds none of the run's words, but {some_of([*map(repr, words)], 3)}")
+        words, values = [words[place] for place in kept], values[np.ix_(kept, kept)]
         _check(words, values)
         own = np.diagonal(values)
         if what.holds == "auto" and not holds and (np.isnan(own).any() or np.ptp(own)):
@@ -183,10 +200,8 @@ def _of_run(key: str, what: Any) -> Geometry:
 
 def _check(words: Sequence[str], values: np.ndarray) -> None:
     """Raise a ValueError unless words differ and every pair has one finite number."""
-    if values.shape != (len(words), len(words)):
-        raise ValueError(f"{len(words)} words, and values of shape {values.shape}")
     _check_words(words)
-    gaps = ~np.isfinite(values) & ~np.eye(len(words), dtype=bool)
+    gaps = ~(np.abs(values) < LARGEST) & ~np.eye(len(words), dtype=bool)
     for wrong, said in ((gaps, "no number"), (~np.isclose(values, values.T, equal_nan=True), "two different numbers")):
         if wrong.any():
             a, b = (words[place] for place in np.argwhere(wrong)[0])
@@ -200,20 +215,23 @@ def _check_words(words: Sequence[str]) -> None:
 
 def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
     """Read a square table, words above and at the left; or a long one: two columns of words, and one of numbers."""
-    cells = pd.read_csv(path, header=None, keep_default_na=False, dtype=str).to_numpy()
-    if cells.shape[1] < 3:
-        raise ValueError(f"columns separated by commas are needed, found {cells[0, 0]!r}")
-    numbers = pd.to_numeric(pd.Series(cells[1:].ravel()), errors="coerce").to_numpy().reshape(cells[1:].shape)
-    above, left, name = cells[0, 1:].tolist(), cells[1:, 0].tolist(), cells[0, 2].lower()
-    if cells.shape[1] > 3 or set(above) == set(left):
+    header, *rows = _table(path)
+    if len(header) < 3:
+        raise ValueError(f"columns separated by commas are needed, found {shortened(','.join(header))!r}")
+    above, left, name = header[1:], [row[0] for row in rows], header[2].lower()
+    if len(header) > 3 or set(above) == set(left):
         if set(above) != set(left):
-            raise ValueError("its first row and its first column hold different words")
+            raise ValueError(
+                "neither a square, of which the first row and the first column hold the same words, nor three columns"
+            )
         _check_words(left)
-        return left, numbers[:, [1 + above.index(word) for word in left]], ""
-    words = list(dict.fromkeys(cells[1:, :2].ravel()))
+        at = {word: place for place, word in enumerate(above, 1)}
+        numbers = _numbers_of([row[at[word]] for row in rows for word in left])
+        return left, numbers.reshape(len(left), -1), ""
+    words = list(dict.fromkeys(word for row in rows for word in row[:2]))
     at = {word: place for place, word in enumerate(words)}
     values = np.full((len(words), len(words)), np.nan)
-    for one, other, number in zip(cells[1:, 0], cells[1:, 1], numbers[:, 2], strict=True):
+    for (one, other, _), number in zip(rows, _numbers_of([row[2] for row in rows]), strict=True):
         known = values[at[one], at[other]]
         if np.isfinite(known) and known != number:
             raise ValueError(f"two different numbers for {one!r} and {other!r}")
@@ -221,14 +239,33 @@ def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
     return words, values, {"sim": "similarities", "dis": "distances"}.get(name[:3], "")
 
 
+def _table(path: Path) -> list[list[str]]:
+    """Read the rows of a CSV file, all as long as the first."""
+    header, *rows = read_rows(path) or [(1, [])]
+    for line, row in rows:
+        if len(row) != len(header[1]):
+            raise ValueError(f"line {line} has {len(row)} cells, the first line {len(header[1])}")
+    return [header[1], *(row for _, row in rows)]
+
+
+def _numbers_of(cells: Sequence[str]) -> np.ndarray:
+    """Return the numbers in cells, NaN where there is none."""
+    from pandas import Series, to_numeric
+
+    return to_numeric(Series(cells, dtype=object), errors="coerce").to_numpy(float)
+
+
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray, str]:
     """Read NumPy arrays: `words`, and `distances` or `similarities`, square or of pairs."""
     with np.load(path, allow_pickle=False) as file:
-        kind = next((name for name in ("distances", "similarities") if name in file), "")
-        if "words" not in file or not kind:
+        kinds = [name for name in ("distances", "similarities") if name in file]
+        if "words" not in file or len(kinds) != 1:
             raise ValueError(f"arrays words, and distances or similarities, are needed; found {', '.join(file)}")
-        values = file[kind].astype(float)
-        return file["words"].astype(str).tolist(), square(values, 0) if values.ndim == 1 else values, kind
+        values = file[kinds[0]]
+        if not np.can_cast(values.dtype, float, "same_kind"):
+            raise ValueError(f"{kinds[0]} are {values.dtype}, no real numbers")
+        values = square(values.astype(float), 0) if values.ndim == 1 else values.astype(float)
+        return file["words"].astype(str).ravel().tolist(), values, kinds[0]
 
 
 def _read_h5(path: Path) -> tuple[list[str], np.ndarray, str]:

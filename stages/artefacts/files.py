@@ -14,6 +14,8 @@ from stages.pipeline.errors import UserError
 
 #: Decimals of every number in a table or summary.
 DECIMALS = 6
+#: What is raised of a file of this pipeline that is cut short.
+UNREADABLE = SafetensorError, ValueError, KeyError, OSError
 
 
 def rounded(values: Any) -> Any:
@@ -30,7 +32,10 @@ def readable(path: Path, kind: str, setting: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (SafetensorError, ValueError, KeyError, OSError) as error:
+    except Exception as error:
+        # Of a format that others write, its reader raises whatever it meets.
+        if isinstance(error, (UserError, MemoryError)) or not (setting or isinstance(error, UNREADABLE)):
+            raise
         if not path.exists():
             raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
         if path.is_dir() or not os.access(path, os.R_OK):  # safetensors says of both that there is no file

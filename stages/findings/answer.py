@@ -12,6 +12,8 @@ from stages.plotting.names import number
 
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))
+#: Measures at the beginning of a sentence.
+SPOKEN = {"rsa": "RSA", "d": "Cohen's d"}
 
 
 def answer(run: Results) -> list[str]:
@@ -35,17 +37,22 @@ def answer(run: Results) -> list[str]:
             f"{', under single ones more' if every.verdict.startswith('only') else ''}."
         )
     if run.sentences:
-        ends = [number(end(mean_by_sentence(run))) for end in (min, max)]
-        said.append(f"In other sentences the average lies between {' and '.join(ends)}.")
+        ends = dict.fromkeys(number(end(mean_by_sentence(run))) for end in (min, max))
+        said.append(f"In other sentences the average {'lies between' if len(ends) > 1 else 'is'} {' and '.join(ends)}.")
     if run.anisotropy:
         lines = [*units_that_carry(run), *words_that_carry(run)[:1]]
-        said += [f"{text[0].upper()}{text[1:]}." for text in (line.partition(": ")[2] for line in lines)]
+        said += [f"{SPOKEN.get(first, first.capitalize())} {rest}." for first, rest in map(_halves, lines)]
     if run.comparison != "pearson":
         label, other = COMPARISONS[run.comparison].name, number(run.rsa_by_layer().mean())
         said.append(
             f"All of this is Pearson's r, as random maps and other sentences are; {label} is {other} on average."
         )
     return said
+
+
+def _halves(line: str) -> list[str]:
+    """Return the first word of a line of the log, the name of its table left out, and what follows."""
+    return line.partition(": ")[2].split(" ", 1)
 
 
 def mean_by_sentence(run: Results) -> list[float]:

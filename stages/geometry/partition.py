@@ -4,6 +4,9 @@ from itertools import combinations
 
 import numpy as np
 
+#: Below, an eigenvalue of correlations is rounding.
+SINGULAR = 1e-9
+
 
 def partition(to: np.ndarray, among: np.ndarray, nonnegative: bool = False) -> tuple[np.ndarray, np.ndarray]:
     r"""Regress geometries on c candidates, all of them standardised, from their correlations alone.
@@ -13,14 +16,15 @@ def partition(to: np.ndarray, among: np.ndarray, nonnegative: bool = False) -> t
     .. math:: \beta = R^{-1} r, \qquad R^2 = \beta^\top r, \qquad s_i = \frac{\beta_i}{\sqrt{(R^{-1})_{ii}}}
 
     The square of the semipartial correlation :math:`s_i` is the unique variance of candidate i: by how much
-    :math:`R^2` falls without it.
+    :math:`R^2` falls without it: by nothing where the others give it, as in a bootstrap sample without the words in
+    which two candidates differ.
 
     Parameters
     ----------
     to : ndarray, shape (..., geometries, c)
         Pearson correlations of the geometries with the candidates.
     among : ndarray, shape (..., c, c)
-        Those of the candidates with each other, none of which the others explain as a whole.
+        Those of the candidates with each other.
     nonnegative : bool
         Whether weights must not be negative. Then :math:`s_i` is the root of the unique variance.
 
@@ -38,10 +42,18 @@ def partition(to: np.ndarray, among: np.ndarray, nonnegative: bool = False) -> t
     """
     if nonnegative:
         return _nonnegative(to, among)
-    inverse = np.linalg.inv(among)
+    inverse = _inverse(among)
     weights = to @ inverse
     own = np.sqrt(np.diagonal(inverse, axis1=-2, axis2=-1))[..., None, :]
-    return np.clip((weights * to).sum(axis=-1), 0, 1), np.clip(weights / own, -1, 1)
+    given = np.diagonal(inverse @ among, axis1=-2, axis2=-1)[..., None, :] < 1 - SINGULAR
+    return np.clip((weights * to).sum(axis=-1), 0, 1), np.where(given, 0, np.clip(weights / own, -1, 1))
+
+
+def _inverse(among: np.ndarray) -> np.ndarray:
+    """Invert correlations, shape (..., c, c); where candidates follow from each other, after Moore and Penrose."""
+    singular = (np.linalg.eigvalsh(among)[..., 0] < SINGULAR)[..., None, None]
+    regular = np.linalg.inv(np.where(singular, np.eye(among.shape[-1]), among))
+    return np.where(singular, np.linalg.pinv(among, SINGULAR, hermitian=True), regular) if singular.any() else regular
 
 
 def _nonnegative(to: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +62,7 @@ def _nonnegative(to: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndar
     whole, without = np.zeros(to.shape[:-1]), np.zeros(to.shape)
     for some in (some for size in candidates for some in combinations(candidates, size + 1)):
         rows = to[..., list(some)]
-        weights = rows @ np.linalg.inv(among[..., some, :][..., some])
+        weights = rows @ _inverse(among[..., some, :][..., some])
         fit = np.where((weights >= 0).all(axis=-1), (weights * rows).sum(axis=-1), 0)
         whole = np.maximum(whole, fit)
         for other in set(candidates) - set(some):

@@ -38,6 +38,9 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
     that the console lacks are printed as their codes.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # a shell has closed it: `>&-`
+            setattr(sys, stream, io.StringIO())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -60,9 +63,11 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
     except OSError as error:
-        if error.errno not in REFUSED:
+        said = ": ".join(filter(None, (str(error.filename or ""), os.strerror(error.errno or 0))))
+        if error.errno == errno.ENOENT and ".tmp" in said:  # of `outputs.py`
+            said = mistakes.TWO_RUNS.format(error.filename)
+        elif error.errno not in REFUSED:
             raise
-        said = ": ".join(filter(None, (error.filename, os.strerror(error.errno))))
     warn(f"{before}{name}: {said}")
     sys.exit(code)
 

@@ -23,7 +23,9 @@ ALL_WRITTEN = "interrupted just when all was written: run `dvc repro` again"
 NO_MEMORY = "not enough memory"
 NO_MEMORY_OF_TORCH = f"{NO_MEMORY}: take fewer words at a time, model.device_map: auto, or a smaller model"
 NO_COMMIT = "this is no Git repository with a commit: `git init && git add -A && git commit -m start`"
+NO_DOCSTRINGS = "transformers reads docstrings of its own: unset PYTHONOPTIMIZE, and leave out -OO"
 NO_STAGE = "dvc.yaml has no stage {}: `git restore dvc.yaml` brings it back"
+TWO_RUNS = "{} was removed: does another run of this stage go on?"
 NO_RUN = "{} of this repository\n`git log --oneline` and `dvc exp list` name those that there are"
 NOT_THERE = "{} is not there: run `dvc repro`, which makes it or names what is missing"
 CHANGED = "changed while the stage ran: {}; nothing was written\nrun `dvc repro` again"
@@ -34,8 +36,8 @@ NO_TOKEN = "{}: {} is outside the prompt of {} tokens: {} to {}"
 #: Setting → who uses it, t and m: fewer than t / alpha - m draws cannot reach the level alpha. The smallest
 #: p of P permutations is 1 / (P + 1), of D draws of nulls 2 / (D + 1); an interval leaves alpha / 2 out at either end.
 DRAWS = {
-    "inference.permutations": (("inference",), 1, 1),
-    "inference.bootstraps": (("inference", "controls"), 2, 0),
+    "inference.permutations": (("inference", "rdms"), 1, 1),
+    "inference.bootstraps": (("inference", "controls", "rdms"), 2, 0),
     "nulls.draws": (("nulls",), 2, 1),
     "sentences.bootstraps": (("sentences",), 2, 0),
 }
@@ -59,11 +61,11 @@ def in_path(key: str, path: str, written: Iterable[str]) -> str:
     return ""
 
 
-def beside() -> str:
+def beside(other: str = ", or give an absolute path") -> str:
     """Return why a file of the user's is not there in an experiment beside the workspace; nothing elsewhere."""
     if ".dvc/tmp/exps/" not in Path.cwd().as_posix():
         return ""
-    return "\nwith --temp and --queue there is only what Git tracks: `git add` it, or give an absolute path"
+    return f"\nwith --temp and --queue there is only what Git tracks: `git add` it{other}"
 
 
 def of_file(path: str | Path, error: Exception, line: int = 0) -> UserError:
@@ -157,8 +159,8 @@ def _twice(listed: Sequence[str] | Mapping[str, str]) -> list[str]:
 
 
 def not_called(*taken: str) -> AfterValidator:
-    """Return a check of sentences by name, of which the table of results uses those `taken` otherwise."""
-    said = "a sentence cannot be called {1[0]}: the table of results does so otherwise"
+    """Return a check of names, of which the table of results uses those `taken` otherwise."""
+    said = "nothing here can be called {1[0]}: in the table of results that is something else"
     return _rule(lambda named: sorted({*taken} & set(named)), said)
 
 
@@ -170,6 +172,9 @@ VISIBLE_LINES = _rule(
 ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")
 SPREAD = _rule(lambda words: len(words) == 1, "a single word has no spread: list more, or none to take those below")
 ONCE = _rule(_twice, "{1[0]!r} is listed twice")
+NAMED_ONCE = _rule(
+    lambda named: _twice([*named]), "the name {1[0]!r} is there twice, in other characters that look the same"
+)
 
 
 def in_model(model: Any) -> Any:

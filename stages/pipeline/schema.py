@@ -136,7 +136,7 @@ Candidate = Annotated[
 class Rdms(Switch):
     """Other geometries of the words."""
 
-    candidates: Annotated[dict[Text, Candidate], mistakes.not_called("all")] = Field(
+    candidates: Annotated[dict[Text, Candidate], mistakes.not_called("all"), mistakes.NAMED_ONCE] = Field(
         min_length=1, max_length=8, description="a name for each of one to eight geometries, and behind it what it is"
     )
     counts: Text

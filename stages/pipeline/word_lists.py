@@ -26,7 +26,7 @@ def read_words(path: Path) -> dict[str, list[str]]:
 
     A `UserError` that names the lines if the file is no such list, or its words cannot be analysed.
     """
-    (first, header), *rows = _rows(path) or [(1, [])]
+    (first, header), *rows = read_rows(path) or [(1, [])]
     if not header:
         raise UserError(f"{path} is empty: its first line must be {','.join(COLUMNS)}")
     if mistake := mistakes.in_header(header, COLUMNS):
@@ -58,8 +58,8 @@ def write_words(path: Path, words: Mapping[str, Sequence[str]]) -> None:
         writer.writerows((word, category) for category, listed in words.items() for word in listed)
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """Return each row that is not blank, cells stripped, with the line that it ends on."""
+def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """Return each row of a CSV file that is not blank, cells stripped, with the line that it ends on."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -103,8 +103,8 @@ def candidates(
     keys += [line_key(f"{percent(alpha)} interval", marker="|", line="", markersize=14)] * bands
     keys += [line_key("noise ceiling over sentences", linewidth=8, alpha=0.35)] * bool(ceilings)
     best = {m: max(names, key=lambda name, m=m: scores["rsa", m, name]["value"].mean()) for m in MATRICES}
-    said = _followed({LABELS[m]: short[name] for m, name in best.items()})
-    explain(figure, f"On average over layers, {said}", keys)
+    followed = f"On average over layers, {_followed({LABELS[m]: short[name] for m, name in best.items()})}"
+    explain(figure, followed if names[1:] else f"Q, K and V beside {short[names[0]]}", keys)
     return figure
 
 

@@ -15,6 +15,8 @@ from stages.statistics.permutation import Orders, permute_candidates
 
 #: Smallest share of a candidate that the others must leave unexplained.
 LEAST = 1e-6
+#: Largest share of a candidate in what follows from others that is none.
+ROUNDING = 1e-3
 #: Instead of one candidate's name: all of them together.
 TOGETHER = "all"
 
@@ -72,11 +74,16 @@ def _statistics(
     every: Moments, within: Moments, of: Sequence[str], names: Sequence[str], nonnegative: bool
 ) -> Statistics:
     """Return the scores of all bootstrap samples, shape (samples, layers); ``unique`` as a semipartial correlation."""
-    r, first = every.correlations(), len(of)
+    first = len(of)
+    if flat := [name for b, name in enumerate(names, first) if not every.varies[..., b].all()]:
+        raise FloatingPointError(f"{flat[0]} tells too few words apart: it does not vary in a bootstrap sample of them")
+    r = every.correlations()
     # The candidates are the same in every layer: what is made of them alone is made once.
     to, among = r[..., :first, first:], r[:, :1, first:, first:]
-    if np.linalg.eigvalsh(among[0, 0])[0] < LEAST:
-        raise FloatingPointError(f"one of {', '.join(names)} follows from the others: leave it out")
+    least, directions = np.linalg.eigh(among[0, 0])
+    if least[0] < LEAST:
+        tied = [name for name, share in zip(names, directions[:, 0], strict=True) if abs(share) > ROUNDING]
+        raise FloatingPointError(f"one of {', '.join(tied)} follows from the others: leave it out")
     explained, semipartial = partition(to, among, nonnegative)
     shared = explained - np.square(semipartial).sum(axis=-1)
     found = {}
