@@ -155,7 +155,7 @@ def test_what_ends_a_command_while_it_imports_is_told_in_a_line(tiny: Project, s
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of its own")
 def test_a_closed_console_and_python_without_docstrings(tiny: Project) -> None:
-    """`python -m stages.rsa >&-`, `python -OO -m stages.capture`."""
+    """`python -m stages.rsa >&-`, `python -OO -m stages.check`."""
     for command, code in (
         ("stages.check >&-", 0),
         ("stages.compare HEAD HEAD >&-", 0),
@@ -163,8 +163,8 @@ def test_a_closed_console_and_python_without_docstrings(tiny: Project) -> None:
     ):
         done = tiny.run("sh", "-c", f'"$0" -m {command}', sys.executable, check=False, cold=True)
         assert (done.returncode, done.stderr) == (code, ""), command
-    done = tiny.run(sys.executable, "-OO", "-m", "stages.capture", check=False, cold=True)
-    assert (done.returncode, done.stderr.strip()) == (1, f"capture: {NO_DOCSTRINGS}")
+    done = tiny.run(sys.executable, "-OO", "-m", "stages.check", check=False, cold=True)
+    assert (done.returncode, done.stderr.strip()) == (1, f"check: {NO_DOCSTRINGS}")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such pipes on Windows")

@@ -501,11 +501,8 @@ def test_layer_maps_have_b_across_and_mark_the_best_of_each_layer() -> None:
 def test_a_figure_is_added_by_one_function_in_one_file(undrawn: Project) -> None:
     """The one of the README."""
     page = (undrawn.root / "stages/README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(@figure.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    imported = {"layers": "layer_axis", "registry": "figure", "style": "panels"}
-    lines = [f"from stages.plotting.{module} import {name}" for module, name in imported.items()]
-    text = "\n".join(["from __future__ import annotations", *lines, example])
-    (undrawn.root / "stages/plotting/new.py").write_text(text, encoding="utf-8")
+    (example,) = (code for code in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if "@figure" in code)
+    (undrawn.root / "stages/plotting/new.py").write_text(example, encoding="utf-8")
     assert undrawn.repro("report") == ["figures", "report"]
     *_, (name, caption) = read_page(undrawn).captions.items()
     assert name == "fig20_spread"

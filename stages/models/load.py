@@ -27,7 +27,6 @@ from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
-from stages.pipeline.mistakes import NO_DOCSTRINGS
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 #: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
@@ -88,8 +87,6 @@ def load(
         If the model is not to be had, is damaged, incomplete or without attention over a text, is larger than memory,
         or there is no such device.
     """
-    if sys.flags.optimize > 1:
-        raise UserError(NO_DOCSTRINGS)
     transformers.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()

@@ -45,6 +45,8 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        if sys.flags.optimize > 1:
+            raise UserError(mistakes.NO_DOCSTRINGS)
         with _interrupted_by_signals():
             yield
             sys.stdout.flush()
