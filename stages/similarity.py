@@ -12,6 +12,7 @@ from stages.geometry.comparison import same_rows
 from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import pairs_of
 from stages.geometry.similarity import Similar
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage, run
 
@@ -32,9 +33,7 @@ def main(stage: Stage) -> None:
     pairs = zip(vectors.numbers, vectors, strict=True)
     if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
         other = f"choose word, its own token ({word})" if position != word else "the model reads none of the words"
-        raise UserError(
-            f"tokens.target: token {target} has the same vectors whatever the word in layer {same[0]}: {other}"
-        )
+        raise UserError(messages.SAME_VECTORS.format(target, same[0], other))
     similar, reference = Similar(len(words), **choices), Tensors(stage.input("data/reference.safetensors"))
     first = embedding_similarity(similar, activations, reference)
     shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}

@@ -14,7 +14,7 @@ from stages import __main__ as listing
 from stages.__main__ import POST
 from stages.pipeline.command import plain_errors, warn
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import NO_DOCSTRINGS, TWO_RUNS
+from stages.pipeline.messages import NO_DOCSTRINGS, TWO_RUNS
 
 STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]

@@ -7,6 +7,7 @@ import numpy as np
 from stages.artefacts.layerwise import Layers
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import EMBEDDING, MATRICES, WITH_INPUT
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
@@ -50,7 +51,7 @@ def vectors_at(
     place, numbers = find_position(activations, token, setting), layer_numbers(activations)
     if place not in kept:
         found = f"{length}: {', '.join(map(str, kept))}"
-        raise UserError(f"{setting}: token {place} is not among those that capture.positions kept of {found}")
+        raise UserError(messages.NOT_KEPT.format(setting, place, found))
 
     def read(layer: int) -> dict[str, np.ndarray]:
         at = kept.index(place)  # where the reference words have been kept, too

@@ -14,6 +14,7 @@ from stages.geometry.comparison import unit_norm
 from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import square, within_category
 from stages.geometry.similarity import METRICS
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError, shortened, some_of
 from stages.pipeline.mistakes import beside
 from stages.pipeline.settings import check_layer
@@ -68,16 +69,14 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
         except Missing as reason:
             print(f"rdms.candidates.{name} is left out: {reason}")
     if not found:
-        raise UserError("rdms.candidates: all are left out: name another, or write rdms.enabled: false")
+        raise UserError(messages.NONE_LEFT)
     places = [place for place, word in enumerate(words) if all(word in one.words for one in found.values())]
     for name, one in found.items():
         if lacking := [word for word in words if word not in one.words]:
             print(f"rdms.candidates.{name} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
     kinds = within_category([known.captured["categories"][place] for place in places])
     if min(kinds.sum(), (~kinds).sum()) < 3:
-        raise UserError(
-            f"rdms.candidates: {len(places)} of {len(words)} words are in all of {', '.join(found)}: too few to compare"
-        )
+        raise UserError(messages.FEW_IN_ALL.format(len(places), len(words), ", ".join(found)))
     return places, {name: _chosen(name, one, [words[place] for place in places]) for name, one in found.items()}
 
 
@@ -88,8 +87,7 @@ def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
     try:
         unit_norm(values)
     except FloatingPointError:
-        alike = f"rdms.candidates.{name}: all {len(values)} pairs of words are alike: nothing to compare"
-        raise UserError(alike) from None
+        raise UserError(messages.ALL_ALIKE.format(name, len(values))) from None
     return values
 
 
@@ -111,18 +109,17 @@ def _frequency(known: Known) -> Geometry:
         header, *rows = _table(path)
         columns = [column for column in header if column.endswith("count")]
         if "word" not in header or len(columns) != 1:
-            found = shortened(", ".join(header))
-            raise ValueError(f"columns word and one that ends in count are needed, found {found}")
+            raise ValueError(messages.NO_COUNTS.format(shortened(", ".join(header))))
         at, counted = header.index("word"), header.index(columns[0])
         rows = [row for row in rows if row[at] in words]
         _check_words([row[at] for row in rows])
         for row, count in zip(rows, counts := _numbers_of([row[counted] for row in rows]), strict=True):
             if not 0 < count < np.inf:
-                raise ValueError(f"{columns[0]} of {row[at]!r} is {row[counted]!r}, no number above 0")
+                raise ValueError(messages.NO_COUNT.format(columns[0], row[at], row[counted]))
     own = {row[at]: count for row, count in zip(rows, counts, strict=True)}
     lacking = [word for word in words if word not in own]
     if len(lacking) > MOST_LACKING * len(words):  # all else would be compared by few words, too
-        raise Missing(f"{path} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
+        raise Missing(messages.LACKS_WORDS.format(path, len(lacking), len(words), some_of(lacking, 10)))
     return Geometry([*own], _apart(np.log([*own.values()])))
 
 
@@ -136,7 +133,7 @@ def _spelling(known: Known) -> Geometry:
 
 def _embeddings(known: Known) -> Geometry:
     if EMBEDDING not in known.run.names:
-        raise Missing("the model has no input embeddings")
+        raise Missing(messages.NO_EMBEDDINGS)
     return Geometry(known.captured["words"], square(known.run[EMBEDDING][0], 0))
 
 
@@ -146,7 +143,7 @@ def _numbers(of_word: Callable[[Known, int], int], what: str) -> Callable[[Known
     def read(known: Known) -> Geometry:
         numbers = np.array([of_word(known, place) for place in range(len(known.captured["words"]))])
         if not np.ptp(numbers):
-            raise Missing(f"all words have as many {what}")
+            raise Missing(messages.ALL_THE_SAME.format(what))
         return Geometry(known.captured["words"], _apart(numbers.astype(float)))
 
     return read
@@ -169,21 +166,21 @@ def _given(key: str, what: Any, known: Known) -> Geometry:
         return _of_run(key, what)
     folder, path = known.folder, known.folder / what.file
     if path.parent != folder or not path.is_file():
-        raise UserError(f"{key}: there is no file {what.file} in {folder}{beside('')}")
+        raise UserError(messages.NO_GEOMETRY_FILE.format(key, what.file, folder, beside("")))
     read = FORMATS.get(path.suffix.lower())
     if not read:
-        raise UserError(f"{key}: {what.file} must end in one of {', '.join(FORMATS)}")
+        raise UserError(messages.NO_FORMAT.format(key, what.file, ", ".join(FORMATS)))
     with readable(path, "RDM", key):
         words, values, holds = read(path)
         if values.shape != (len(words), len(words)):
-            raise ValueError(f"{len(words)} words, and values of shape {values.shape}")
+            raise ValueError(messages.OTHER_NUMBER.format(len(words), values.shape))
         if not (kept := [place for place, word in enumerate(words) if word in known.captured["words"]]):
-            raise ValueError(f"it holds none of the run's words, but {some_of([*map(repr, words)], 3)}")
+            raise ValueError(messages.NONE_OF_THE_WORDS.format(some_of([*map(repr, words)], 3)))
         words, values = [words[place] for place in kept], values[np.ix_(kept, kept)]
         _check(words, values)
         own = np.diagonal(values)
         if what.holds == "auto" and not holds and (np.isnan(own).any() or np.ptp(own)):
-            raise ValueError("its diagonal does not say what it holds; add holds: distances, or similarities")
+            raise ValueError(messages.HOLDS_WHAT)
         holds = what.holds if what.holds != "auto" else holds or ("similarities" if own[0] else "distances")
     return Geometry(words, -values if holds == "distances" else values)
 
@@ -191,7 +188,8 @@ def _given(key: str, what: Any, known: Known) -> Geometry:
 def _of_run(key: str, what: Any) -> Geometry:
     with open_run(what.run) as run:
         if what.matrix not in run.similarity.names:
-            raise UserError(f"{key}: {what.run} has no {what.matrix}, only {', '.join(sorted(run.similarity.names))}")
+            known = ", ".join(sorted(run.similarity.names))
+            raise UserError(messages.NO_MATRIX.format(key, what.run, what.matrix, known))
         check_layer(f"{key}.layer", what.layer, [0] if what.matrix == EMBEDDING else run.layers, what.run)
         place = 0 if what.matrix == EMBEDDING else run.layers.index(what.layer)
         values = run.similarity[what.matrix][place]
@@ -202,28 +200,27 @@ def _check(words: Sequence[str], values: np.ndarray) -> None:
     """Raise a ValueError unless words differ and every pair has one finite number."""
     _check_words(words)
     gaps = ~(np.abs(values) < LARGEST) & ~np.eye(len(words), dtype=bool)
-    for wrong, said in ((gaps, "no number"), (~np.isclose(values, values.T, equal_nan=True), "two different numbers")):
+    unequal = ~np.isclose(values, values.T, equal_nan=True)
+    for wrong, said in ((gaps, messages.NO_NUMBER), (unequal, messages.TWO_NUMBERS)):
         if wrong.any():
             a, b = (words[place] for place in np.argwhere(wrong)[0])
-            raise ValueError(f"{said} for {a!r} and {b!r}")
+            raise ValueError(said.format(a, b))
 
 
 def _check_words(words: Sequence[str]) -> None:
     if twice := sorted({word for word in words if words.count(word) > 1}):
-        raise ValueError(f"{twice[0]!r} is in it twice")
+        raise ValueError(messages.WORD_TWICE.format(twice[0]))
 
 
 def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
     """Read a square table, words above and at the left; or a long one: two columns of words, and one of numbers."""
     header, *rows = _table(path)
     if len(header) < 3:
-        raise ValueError(f"columns separated by commas are needed, found {shortened(','.join(header))!r}")
+        raise ValueError(messages.NO_COMMAS.format(shortened(",".join(header))))
     above, left, name = header[1:], [row[0] for row in rows], header[2].lower()
     if len(header) > 3 or set(above) == set(left):
         if set(above) != set(left):
-            raise ValueError(
-                "neither a square, of which the first row and the first column hold the same words, nor three columns"
-            )
+            raise ValueError(messages.NO_LAYOUT)
         _check_words(left)
         at = {word: place for place, word in enumerate(above, 1)}
         numbers = _numbers_of([row[at[word]] for row in rows for word in left])
@@ -234,7 +231,7 @@ def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
     for (one, other, _), number in zip(rows, _numbers_of([row[2] for row in rows]), strict=True):
         known = values[at[one], at[other]]
         if np.isfinite(known) and known != number:
-            raise ValueError(f"two different numbers for {one!r} and {other!r}")
+            raise ValueError(messages.TWO_NUMBERS.format(one, other))
         values[at[one], at[other]] = values[at[other], at[one]] = number
     return words, values, {"sim": "similarities", "dis": "distances"}.get(name[:3], "")
 
@@ -244,7 +241,7 @@ def _table(path: Path) -> list[list[str]]:
     header, *rows = read_rows(path) or [(1, [])]
     for line, row in rows:
         if len(row) != len(header[1]):
-            raise ValueError(f"line {line} has {len(row)} cells, the first line {len(header[1])}")
+            raise ValueError(messages.UNEVEN_ROW.format(line, len(row), len(header[1])))
     return [header[1], *(row for _, row in rows)]
 
 
@@ -260,10 +257,10 @@ def _read_npz(path: Path) -> tuple[list[str], np.ndarray, str]:
     with np.load(path, allow_pickle=False) as file:
         kinds = [name for name in ("distances", "similarities") if name in file]
         if "words" not in file or len(kinds) != 1:
-            raise ValueError(f"arrays words, and distances or similarities, are needed; found {', '.join(file)}")
+            raise ValueError(messages.NO_ARRAYS.format(", ".join(file)))
         values = file[kinds[0]]
         if not np.can_cast(values.dtype, float, "same_kind"):
-            raise ValueError(f"{kinds[0]} are {values.dtype}, no real numbers")
+            raise ValueError(messages.NO_REAL_NUMBERS.format(kinds[0], values.dtype))
         values = square(values.astype(float), 0) if values.ndim == 1 else values.astype(float)
         return file["words"].astype(str).ravel().tolist(), values, kinds[0]
 
@@ -278,7 +275,7 @@ def _read_h5(path: Path) -> tuple[list[str], np.ndarray, str]:
         key = next((name for name in DESCRIPTORS if name in texts), None)
         if len(rows) != 1 or key is None:
             raise ValueError(
-                f"{len(rows)} RDMs, one is needed" if key else f"no descriptor of patterns such as {DESCRIPTORS[0]}"
+                messages.SEVERAL_RDMS.format(len(rows)) if key else messages.NO_DESCRIPTOR.format(DESCRIPTORS[0])
             )
         words = [word.decode() if isinstance(word, bytes) else str(word) for word in texts[key][:]]
         return words, square(rows[0], 0), "distances"

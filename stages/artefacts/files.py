@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError
 
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 #: Decimals of every number in a table or summary.
@@ -37,16 +38,13 @@ def readable(path: Path, kind: str, setting: str = "") -> Iterator[None]:
         if isinstance(error, (UserError, MemoryError)) or not (setting or isinstance(error, UNREADABLE)):
             raise
         if not path.exists():
-            raise UserError(f"{path} is not there: run `dvc repro`, which makes it") from None
+            raise UserError(messages.NOT_MADE.format(path)) from None
         if path.is_dir() or not os.access(path, os.R_OK):  # safetensors says of both that there is no file
-            why = "it is a folder" if path.is_dir() else "this user may not read it"
-            raise UserError(f"{path} cannot be read: {why}") from None
+            raise UserError((messages.IS_FOLDER if path.is_dir() else messages.FORBIDDEN).format(path)) from None
         reason = (str(error.args[0] if isinstance(error, KeyError) else error) or type(error).__name__).splitlines()[0]
         if setting:
-            raise UserError(f"{setting}: {path} is no {kind}: {reason}") from None
-        raise UserError(
-            f"{path} is cut short or not a {kind} of this pipeline ({reason}):\ndelete it and run `dvc repro`"
-        ) from None
+            raise UserError(messages.NO_SUCH_KIND.format(setting, path, kind, reason)) from None
+        raise UserError(messages.CUT_SHORT.format(path, kind, reason)) from None
 
 
 def write_json(path: Path, content: Any) -> None:

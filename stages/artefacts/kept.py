@@ -10,7 +10,7 @@ import pandas as pd
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.tables import read_table
 from stages.geometry.names import Arrays, Scores
-from stages.pipeline import outputs
+from stages.pipeline import messages, outputs
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, read_yaml
 
@@ -45,10 +45,10 @@ def keep(name: str) -> Path:
     A `UserError` if the name is no name of a folder, or there is no run.
     """
     if not name or Path(name).name != name or name.startswith("."):
-        raise UserError(f"{name!r} cannot name a folder")
+        raise UserError(messages.NO_FOLDER_NAME.format(name))
     needed = [Path("metrics") / file for file in (*COPIED, "nulls.csv")] + [Path("data/capture.json")]
     if missing := [path.as_posix() for path in needed if not path.is_file()]:
-        raise UserError(f"there is no run to keep, {missing[0]} is not there: run `dvc repro` first")
+        raise UserError(messages.NOTHING_TO_KEEP.format(missing[0]))
     captured = read_json(Path("data/capture.json"))
     about = {key: captured[key] for key in PROVENANCE if key in captured}
     about |= {"words": len(captured["words"]), "categories": len(set(captured["categories"])), "settings": _changed()}

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import pairs_of
+from stages.pipeline import messages
 from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import NO_RUN
 
 SIMILARITY = "data/similarity.safetensors"
 
@@ -63,10 +63,10 @@ def open_run(name: str) -> Iterator[Run]:
                 raise
             record = {}  # a file of the user's: it is not to be deleted, nor made by `dvc repro`
         if not {"words", "categories", "metric", "transform"} <= set(record):
-            raise UserError(f"{name} holds no similarities: name a run, or its {SIMILARITY}")
+            raise UserError(messages.NO_SIMILARITIES.format(name, SIMILARITY))
         words = len(record["words"])
         if any(tensors[matrix].shape[-1] != pairs_of(words) for matrix in tensors.names):
-            raise UserError(f"{name} does not hold a similarity for each pair of its {words} words")
+            raise UserError(messages.NOT_EACH_PAIR.format(name, words))
         yield Run(name, path, tensors, record)
 
 
@@ -78,10 +78,10 @@ def _fetch(revision: str, copy: Path) -> None:
     from fsspec.callbacks import TqdmCallback
 
     if revision.endswith(".safetensors"):
-        raise UserError(f"there is no file {revision}")
-    unknown = f"{revision.strip() or 'an empty name'} is neither a file nor a Git revision or experiment"
+        raise UserError(messages.NO_FILE.format(revision))
+    unknown = messages.NO_FILE_OR_REVISION.format(revision.strip() or "an empty name")
     if not revision.strip():  # DVC would take the workspace
-        raise UserError(NO_RUN.format(unknown))
+        raise UserError(messages.NO_RUN.format(unknown))
     bar = {"desc": f"similarities of {revision}", "unit": "B", "unit_scale": True, "delay": 1, "disable": None}
     try:
         files = DVCFileSystem(rev=revision)
@@ -89,9 +89,6 @@ def _fetch(revision: str, copy: Path) -> None:
         files.get_file(SIMILARITY, str(copy), callback=TqdmCallback(tqdm_kwargs=bar))
     except (SCMError, AttributeError):  # which is raised for a name of Git's that is no commit, as HEAD:params.yaml
         need_commit()
-        raise UserError(NO_RUN.format(unknown)) from None
+        raise UserError(messages.NO_RUN.format(unknown)) from None
     except (DvcException, OSError):
-        raise UserError(
-            f"{SIMILARITY} of {revision} is neither in DVC's cache nor in a remote that can be reached\n"
-            f"`dvc repro --force` in a checkout of {revision} makes it"
-        ) from None
+        raise UserError(messages.NOT_CACHED.format(SIMILARITY, revision)) from None

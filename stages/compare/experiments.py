@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from stages.pipeline import messages
 from stages.pipeline.command import need_commit, print_table, width
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS
@@ -53,7 +54,7 @@ def collect() -> tuple[list[Experiment], list[str]]:
             states = repo.experiments.show(revs=["HEAD", *commits])
             shallow = bool(repo.scm.dulwich.repo.get_shallow())
     except (DvcException, SCMError) as error:
-        raise UserError(f"DVC cannot list experiments: {error}") from None
+        raise UserError(messages.NO_EXPERIMENTS.format(error)) from None
     # Of commits, HEAD alone is listed, the first after the workspace.
     named, queue = list(zip(("workspace", "HEAD"), states, strict=False)), {}
     for part in (part for state in states for part in state.experiments or []):

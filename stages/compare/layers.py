@@ -11,6 +11,7 @@ from stages.artefacts.runs import Run, open_run
 from stages.geometry.comparison import every_layer
 from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import choose_words
+from stages.pipeline import messages
 from stages.pipeline.command import print_table, writing
 from stages.pipeline.errors import UserError
 from stages.plotting.maps import layer_maps
@@ -29,7 +30,7 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
         chosen = match(first, second)
         for run, name in ((run, name) for run in (first, second) for name in matrices):
             if name not in run.similarity.names:
-                raise UserError(f"{run.name} holds no {name}: its model has none, or the run is older")
+                raise UserError(messages.NO_MATRIX_IN_RUN.format(run.name, name))
         rsa, layers = {}, (first.layers, second.layers)
         for name in matrices:
             both = (choose_words(run.similarity[name][:], len(run.record["words"]), words) for run, words in chosen)
@@ -50,19 +51,14 @@ def compare(a: str, b: str, matrices: list[str], out: Path, theme: str) -> None:
 def match(a: Run, b: Run) -> list[tuple[Run, list[int]]]:
     """Find the words that both runs have: for each run their positions, in the same order."""
     if a.record["metric"] != b.record["metric"]:
-        raise UserError(
-            f"the metrics differ: {a.record['metric']} in {a.name}, {b.record['metric']} in {b.name}\n"
-            "run one of them again with the other's similarity.metric"
-        )
+        raise UserError(messages.OTHER_METRIC.format(a.record["metric"], a.name, b.record["metric"], b.name))
     if a.record["transform"] != b.record["transform"]:
         print(f"note: similarity.transform differs: {a.record['transform']} in A, {b.record['transform']} in B")
     places = [{word: place for place, word in enumerate(run.record["words"])} for run in (a, b)]
     common = [word for word in places[0] if word in places[1]]
     if len(common) < FEWEST_WORDS:
-        raise UserError(
-            f"{a.name} and {b.name} have {len(common)} words in common, a comparison needs {FEWEST_WORDS}: "
-            f"{len(places[0])} words in the one, {len(places[1])} in the other"
-        )
+        found = (len(common), FEWEST_WORDS, *map(len, places))
+        raise UserError(messages.FEW_IN_COMMON.format(a.name, b.name, *found))
     print(f"A: {a.name}\nB: {b.name}\n{len(common)} words in common, {len(places[0])} in A, {len(places[1])} in B")
     return [(run, [at[word] for word in common]) for run, at in zip((a, b), places, strict=True)]
 

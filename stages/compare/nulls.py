@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from stages.artefacts.kept import read_nulls
 from stages.compare.experiments import Experiment
 from stages.geometry.names import LABELS, PAIRS, Scores
+from stages.pipeline import messages
 from stages.pipeline.command import writing
 from stages.pipeline.errors import UserError
 from stages.plotting.style import MARKS, line_key, panels, show_limits, themed, widened
@@ -32,7 +33,7 @@ def draw(runs: Sequence[Experiment], path: Path, theme: str) -> None:
     tables = [(run.name, nulls_of(run.revision)) for run in runs]
     drawn = [(name, nulls) for name, nulls in tables if nulls]
     if not drawn:
-        raise UserError("there is nothing to draw: none of these runs has nulls (nulls.enabled)")
+        raise UserError(messages.NO_NULLS)
     if left := [name for name, nulls in tables if not nulls]:
         print(f"not in the figure, as they have no nulls: {', '.join(left)}")
     with writing(f"--figure {path}:"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from stages.artefacts.runs import SIMILARITY, open_run
 from stages.export.writers import WRITERS
 from stages.geometry.names import WITH_INPUT as MATRICES
+from stages.pipeline import messages
 from stages.pipeline.command import parser, plain_errors, writing
 from stages.pipeline.errors import UserError
 from stages.pipeline.outputs import temporary
@@ -28,7 +29,7 @@ def main() -> None:
     options.add_argument("--layer", type=int, nargs="+", help="as the model numbers them, from 0; default: all")
     options.add_argument("--force", action="store_true", help="replace OUT if it is there")
     chosen = options.parse_args()
-    with plain_errors("export", interrupted="interrupted, nothing was written"):
+    with plain_errors("export", interrupted=messages.INTERRUPTED):
         export(chosen.OUT, chosen.run, chosen.matrix, chosen.layer, chosen.force)
 
 
@@ -36,9 +37,9 @@ def export(out: Path, name: str, matrices: list[str], layers: list[int] | None, 
     """Write the similarities of a run to `out`: the whole file or none."""
     write = WRITERS.get(out.suffix.lower())
     if write is None:
-        raise UserError(f"{out} must end in one of {', '.join(WRITERS)}: the suffix decides the format")
+        raise UserError(messages.NO_SUFFIX.format(out, ", ".join(WRITERS)))
     if out.exists() and not force:
-        raise UserError(f"{out} is there already: give another name, or --force to replace it")
+        raise UserError(messages.THERE_ALREADY.format(out))
     matrices = [name for name in MATRICES if name in matrices]
     unfinished = temporary(out)
     with open_run(name) as run:

@@ -11,6 +11,7 @@ import pandas as pd
 from stages.artefacts.runs import Run
 from stages.geometry.pairs import members
 from stages.geometry.similarity import dissimilarity
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.progress import blocks, progress
 
@@ -57,7 +58,7 @@ def write_parquet(path: Path, run: Run, matrices: list[str], layers: list[int]) 
         import pyarrow
         from pyarrow.parquet import ParquetWriter
     except ModuleNotFoundError:
-        raise UserError("Parquet needs pyarrow: `pip install pyarrow`, or write a .csv") from None
+        raise UserError(messages.NO_PYARROW) from None
 
     parts = (pyarrow.Table.from_pandas(part, preserve_index=False) for part in _tables(run, matrices, layers))
     first = next(parts)

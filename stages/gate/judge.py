@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from stages.gate import revisions, verdicts
 from stages.gate.verdicts import FAILED, UNJUDGED, Judgement, Verdict
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 METRICS = Path("metrics")
@@ -36,7 +37,7 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
             try:
                 sides.append(verdicts.parse(name, files[name].decode()) if name in files else None)
             except ValueError as error:  # UnicodeDecodeError, JSONDecodeError and pandas' errors are ValueErrors
-                problems.append(f"{METRICS / name} of {where} cannot be read: {str(error).strip()}")
+                problems.append(messages.UNREADABLE.format(METRICS / name, where, str(error).strip()))
         if len(sides) == 2:
             try:
                 judgements[name] = verdicts.compare(name, *sides, tolerances)
@@ -44,9 +45,9 @@ def judge(revision: str | None, allowed: set[Verdict]) -> Report:
                 raise UserError(f"{TOLERANCES}: {error}") from None
     judged = list(chain.from_iterable(judgements.values()))
     if all(j.verdict == Verdict.NEW for j in judged):
-        problems.append(f"{base} has no metric in {METRICS}")
+        problems.append(messages.NO_METRIC.format(base, METRICS))
     for stage, differences in revisions.stale().items():
-        problems.append(f"dvc.lock is stale, stage {stage}: {', '.join(differences)}; run `dvc repro`")
+        problems.append(messages.STALE.format(stage, ", ".join(differences)))
     notes = [f"no metric goes by {p!r} of {TOLERANCES}" for p in tolerances.unused(j.metric for j in judged)]
     failed, unjudged = (sum(j.verdict in kinds - allowed for j in judged) for kinds in (FAILED, UNJUDGED))
     counts = f"{failed} beyond tolerance or changed, {unjudged} not to be judged"

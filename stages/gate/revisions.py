@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from stages.pipeline import messages
 from stages.pipeline.command import need_commit
 from stages.pipeline.errors import UserError
-from stages.pipeline.mistakes import NO_RUN
 
 #: The main branch, in a clone that has it and in one that knows it from the remote only.
 MAIN = ("main", "origin/main")
@@ -35,9 +35,9 @@ def metrics_at(revision: str | None, folder: str, endings: tuple[str, ...]) -> t
         paths = files.ls(folder, detail=False) if files.exists(folder) else []
         return f"{name} ({commit[:7]})", {Path(p).name: files.cat_file(p) for p in sorted(paths) if p.endswith(endings)}
     if revision is not None:
-        said = NO_RUN.format(f"{revision.strip() or 'an empty name'} is no Git revision or experiment")
-        raise UserError(f"{said}; a shallow clone lacks most of them")
-    raise UserError(f"there is neither {' nor '.join(MAIN)} here: `git fetch origin main`, or name another with --base")
+        said = messages.NO_RUN.format(messages.NO_REVISION.format(revision.strip() or "an empty name"))
+        raise UserError(messages.SHALLOW.format(said))
+    raise UserError(messages.NO_MAIN.format(" nor ".join(MAIN)))
 
 
 def stale() -> dict[str, list[str]]:
@@ -56,7 +56,7 @@ def stale() -> dict[str, list[str]]:
             made = {out.fs_path: out for stage in stages for out in stage.outs if out.use_cache}
             found = {stage.addressing: [*dict.fromkeys(_differences(stage, made))] for stage in stages}
     except DvcException as error:
-        raise UserError(f"DVC cannot tell whether dvc.lock is that of the workspace: {error}") from None
+        raise UserError(messages.NO_LOCK.format(error)) from None
     return {stage: differences for stage, differences in found.items() if differences}
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ConfigDict, Field, RootModel
 
 from stages.artefacts.schema import TABLES
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import read_checked
 
@@ -131,7 +132,7 @@ def _judge(metric: str, base: Value, here: Value, tolerances: Tolerances) -> Jud
         return Judgement(metric, base, here, Verdict.NOT_A_NUMBER)
     pattern = tolerances.pattern(metric)
     if pattern is None:
-        raise UserError(f'no tolerance fits {metric}: end the file with a line for everything, like `"*": 0.00001`')
+        raise UserError(messages.NO_TOLERANCE.format(metric))
     tolerance = tolerances.root[pattern]
     # Numbers are rounded to 6 decimals; their binary difference is a little off, which must not decide at the limit.
     difference = round(here - base, 12)

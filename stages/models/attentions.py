@@ -8,6 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from stages.models.layouts import LAYOUTS, NO_ATTENTION, NOT_SELF_ATTENTION, Layout
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 
@@ -54,7 +55,7 @@ def text_part(model: nn.Module, part: str = "encoder") -> nn.Module:
     both = part == "decoder" and "decoder_input_ids" in inspect.signature(model.forward).parameters
     reader = model if both else around(model, find_attentions(model)[0][0])
     if reader.main_input_name != "input_ids":
-        raise UserError(f"model.name: {type(reader).__name__} reads {reader.main_input_name}, not the tokens of a text")
+        raise UserError(messages.NO_TEXT_READ.format(type(reader).__name__, reader.main_input_name))
     return Decoder(reader) if both else reader
 
 
@@ -89,10 +90,7 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
         decoder = isinstance(model, Decoder)
         stacks = {path: stack for path, stack in stacks.items() if ("decoder" in path) == decoder} or stacks
     if len(stacks) > 1:
-        raise UserError(
-            f"model.name: {type(model).__name__} has several stacks of layers ({', '.join(stacks)}), which are not one "
-            "sequence of layers over the tokens of the text"
-        )
+        raise UserError(messages.SEVERAL_STACKS.format(type(model).__name__, ", ".join(stacks)))
     (stack,) = stacks.values()
     types = dict(enumerate(getattr(model.config.get_text_config(), "layer_types", None) or []))
     attends = [
@@ -100,7 +98,7 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
     ]
     if not attends:
         kinds = ", ".join(sorted(set(types.values())))
-        raise UserError(f"model.name: none of the layers of {type(model).__name__} attends ({kinds})")
+        raise UserError(messages.NONE_ATTENDS.format(type(model).__name__, kinds))
     return attends
 
 
@@ -115,10 +113,7 @@ def _why_none(model: nn.Module, named: list[tuple[str, nn.Module]]) -> str:
     """Return why a model's attention cannot be captured."""
     if not named:
         blocks = {type(block).__name__ for m in model.modules() if isinstance(m, nn.ModuleList) for block in m}
-        return f"{type(model).__name__} has no attention in its layers ({', '.join(sorted(blocks)[:3]) or 'none'})"
+        return messages.NO_ATTENTION.format(type(model).__name__, ", ".join(sorted(blocks)[:3]) or "none")
     attention = max((module for _, module in named), key=lambda module: len(list(module.children())))
     children = ", ".join(name for name, _ in attention.named_children()) or "no module"
-    return (
-        f"{type(attention).__name__} makes no query, key and value of one input with linear modules known here "
-        f"(it has {children})"
-    )
+    return messages.UNKNOWN_ATTENTION.format(type(attention).__name__, children)

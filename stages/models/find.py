@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from huggingface_hub import errors, model_info, snapshot_download
 
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.mistakes import beside
 
@@ -37,10 +38,10 @@ def find(name: str, revision: str, weights: str) -> Files:
     path, pretrained = Path(os.path.expanduser(name)), weights == "pretrained"  # noqa: PTH111  that raises where no home is
     if path.suffix == ".gguf":
         if not path.is_file():
-            raise UserError(f"model.name: there is no file {name}")
+            raise UserError(messages.NO_GGUF.format(name))
         return Files(path.parent, [path] if pretrained else [], gguf=path)
     if path.is_dir() and not (path / "config.json").is_file():
-        raise UserError(f"model.name: the folder {name} holds no model: it has no config.json")
+        raise UserError(messages.NO_CONFIG.format(name))
     folder, commit = (path, None) if path.is_dir() else _download(name, revision, pretrained)
     files = sorted(folder.glob("model*.safetensors")) if pretrained else []
     if pretrained and not files:
@@ -48,8 +49,8 @@ def find(name: str, revision: str, weights: str) -> Files:
             try:  # where the hub does not answer, a cache that lacks files looks like a model without them
                 model_info(name, revision=revision)
             except (OSError, errors.HfHubHTTPError):
-                raise UserError(_unreached(f"{name} is in the cache without all its files", name, revision)) from None
-        raise UserError(f"model.name: {name} has no weights in safetensors format (model.safetensors)")
+                raise UserError(_unreached(messages.IN_PART.format(name), name, revision)) from None
+        raise UserError(messages.NO_SAFETENSORS.format(name))
     return Files(folder, files, commit)
 
 
@@ -59,24 +60,21 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
     except errors.HFValidationError:
-        said = f"model.name: there is no folder {name}{beside()}"
+        said = messages.NO_MODEL_FOLDER.format(name, beside())
     except errors.RevisionNotFoundError:
-        said = f"model.revision: {name} has no revision {revision!r} on the hub"
+        said = messages.NO_MODEL_REVISION.format(name, revision)
     except errors.GatedRepoError:
-        said = f"model.name: {name} is gated: accept its terms on the hub, then run `hf auth login`"
+        said = messages.GATED.format(name)
     except errors.RepositoryNotFoundError:
-        said = f"model.name: no folder {name} here, and no model of that name on the Hugging Face hub{beside()}"
+        said = messages.NO_MODEL.format(name, beside())
     except errors.IncompleteSnapshotError:
-        said = _unreached(f"{name} is in the cache without all its files", name, revision)
+        said = _unreached(messages.IN_PART.format(name), name, revision)
     except (OSError, errors.HfHubHTTPError) as error:
-        said = _unreached(f"no folder {name} here", name, revision, f" ({type(error).__name__})")
+        said = _unreached(messages.NOT_HERE.format(name), name, revision, f" ({type(error).__name__})")
     else:
         return found, found.name
     raise UserError(said)
 
 
 def _unreached(found: str, name: str, revision: str, why: str = "") -> str:
-    return (
-        f"model.name: {found}, and the Hugging Face hub cannot be reached{why}\n"
-        f"with a network, `hf download {name} --revision {revision}` fetches it once for use without one"
-    )
+    return messages.UNREACHED.format(found, why, name, revision)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import modeling_gguf_pytorch_utils as converting
 from transformers.integrations.gguf import GGUF_ARCHS
 
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError, some_of
 
 
@@ -83,7 +84,4 @@ def check_tensors(model: nn.Module, unexpected: Iterable[str], file: Path) -> No
 
 def _refuse(file: Path, lost: list[str]) -> None:
     if lost:
-        raise UserError(
-            f"model.name: {file.name} holds what transformers does not read from such files: {some_of(lost, 3)}\n"
-            "its numbers would be wrong; take the model's own folder with weights in safetensors format"
-        )
+        raise UserError(messages.NOT_READ.format(file.name, some_of(lost, 3)))

@@ -25,6 +25,7 @@ from stages.models.attentions import text_part
 from stages.models.find import Files, find
 from stages.models.gguf import check_tensors, complete, quantisation, reading
 from stages.models.precision import choose, computing
+from stages.pipeline import messages
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
 
@@ -152,7 +153,7 @@ def _build(
             model = _maker(config).from_config(config, trust_remote_code=False, dtype=torch.float64)
         return text_part(model, part).to(dtype)
     if (how := getattr(config, "quantization_config", None)) and not AutoHfQuantizer.supports_quant_method(how):
-        raise ValueError("transformers does not know how")  # and would take the weights as they are
+        raise ValueError(messages.QUANTISED_SOMEHOW)  # and would take the weights as they are
     offload = tempfile.TemporaryDirectory(prefix="offload-", ignore_cleanup_errors=True) if spread else None
     model, info = _maker(config).from_pretrained(
         files.folder,
@@ -183,17 +184,14 @@ def _check_devices(named: Iterable[int | str]) -> None:
     known = [*range(torch.cuda.device_count()), *(["mps"] if torch.backends.mps.is_available() else []), "cpu", "disk"]
     if unknown := [device for device in named if device not in known]:
         listed = ", ".join(map(str, known))
-        raise UserError(f"model.max_memory: there is no device {unknown[0]} on this machine, which has {listed}")
+        raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], listed))
 
 
 def _check_memory(name: str, needed: int) -> None:
     """Raise a `UserError` if a model takes more bytes than are free: the system would end the run without a word."""
     free = psutil.virtual_memory().available + psutil.swap_memory().free
     if needed > free:
-        raise UserError(
-            f"model.name: {name} needs {needed / 2**30:.1f} GiB of memory, this machine has {free / 2**30:.1f} GiB "
-            "free: take a smaller model, or model.device_map: auto, which uses the disk as well"
-        )
+        raise UserError(messages.TOO_LARGE.format(name, needed / 2**30, free / 2**30))
 
 
 def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> None:
@@ -210,32 +208,28 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
         return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
 
     if absent := used(info["missing_keys"]):
-        raise ValueError(f"no weights for {some_of(absent, 3)}")
+        raise ValueError(messages.NO_WEIGHTS.format(some_of(absent, 3)))
     if other := used(info["mismatched_keys"]):
-        raise ValueError(f"weights of another shape than config.json says: {some_of(other, 3)}")
+        raise ValueError(messages.OTHER_SHAPE.format(some_of(other, 3)))
     # Files of a model with a head call its body by a name of its own.
     left = used(
         key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
     )
     left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
     if left := [key for key in left if not re.search(CONSTANTS, key)]:
-        raise UserError(
-            f"model.name: its files hold weights that have no place in the model: {some_of(left, 3)}\n"
-            "its config.json names fewer layers than there are, or does not say how the weights are quantised"
-        )
+        raise UserError(messages.NO_PLACE.format(some_of(left, 3)))
 
 
 def _why_not(error: Exception, name: str, config: Any) -> str:
     """Return why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason.startswith(NO_TOKENIZER):
-        return f"{name} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
+        return messages.NO_TOKENIZER.format(name)
     if quantised := getattr(config, "quantization_config", None):
         quantised = quantised if isinstance(quantised, dict) else vars(quantised)
-        return f"{name} is quantised ({quantised.get('quant_method')}), and cannot be loaded here: {reason}"
+        return messages.QUANTISED.format(name, quantised.get("quant_method"), reason)
     # First what no damage causes: Python counts NotImplementedError, transformers' own, as a RuntimeError.
     unknown = (ImportError, AttributeError, AssertionError, NotImplementedError)
     if isinstance(error, unknown) or re.search("not supported|not recognize|Unrecognized conf", reason):
-        return f"transformers cannot build {name}: {reason}"
-    damage = "it is cut short or damaged" if name.endswith(".gguf") else "a file of it is missing or damaged"
-    return f"{name} cannot be loaded, {damage}: {reason}"
+        return messages.NOT_BUILT.format(name, reason)
+    return (messages.DAMAGED if name.endswith(".gguf") else messages.DAMAGED_FOLDER).format(name, reason)

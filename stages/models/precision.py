@@ -10,6 +10,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 from transformers.modeling_utils import local_torch_dtype
 
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 #: Parameters up to which `model.dtype: auto` is float64: measured, see "How fast" in tests/README.md.
@@ -32,9 +33,9 @@ def choose(
     """
     here = here or {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device != "auto" and not here[device]:
-        raise UserError(f"model.device: there is no {device} on this machine; auto takes what there is")
+        raise UserError(messages.NO_DEVICE.format(device))
     if (dtype, device) == ("float64", "mps"):
-        raise UserError("model.dtype: mps cannot compute in float64; use model.device: cpu, or float32")
+        raise UserError(messages.NO_DOUBLE)
     why, small = "as asked for", parameters <= SMALL
     if dtype == "auto":
         alone = not spread and device in ("auto", "cpu")
@@ -84,4 +85,4 @@ def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
 def not_finite(layer: int, part: str, word: str, dtype: torch.dtype) -> FloatingPointError:
     """Return the error that says where activations are not finite; half precision overflows where others do not."""
     advice = "" if dtype in (torch.float32, torch.float64) else "; try model.dtype: float32"
-    return FloatingPointError(f"activations of layer {layer} ({part}) are not finite with {word!r}{advice}")
+    return FloatingPointError(messages.NOT_FINITE.format(layer, part, word, advice))

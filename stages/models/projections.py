@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from stages.models.attentions import around, find_attentions
 from stages.models.layouts import Layout, columns
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 
@@ -164,8 +165,7 @@ def _linear(attention: nn.Module, name: str) -> nn.Module:
     for some in (module, *module.children()):
         if isinstance(some, (nn.Linear, Conv1D)):
             return some
-    found = f"{name} of {type(attention).__name__} is a {type(module).__name__}"
-    raise UserError(f"model.name: {found}, not a linear map of its input's units")
+    raise UserError(messages.NOT_LINEAR.format(name, type(attention).__name__, type(module).__name__))
 
 
 def _units(module: nn.Module) -> tuple[int, int]:

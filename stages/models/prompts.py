@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError, shortened, some_of
 
 #: How tokenizers write a space.
@@ -92,16 +93,12 @@ def tokenise(
     both = [(read, span) for read, span in zip(reads, own, strict=True) if len(span) > 1]
     several = [f"{read.word} = {' '.join(read.tokens[span.start : span.stop])}" for read, span in both]
     if several and multi_token == "error":
-        raise UserError(
-            f"{setting} of several tokens: {some_of(several, 100)}\n"
-            f"{_space_before(tokenizer, words, template, len(several))}"
-            "choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
-        )
+        better = _space_before(tokenizer, words, template, len(several))
+        raise UserError(messages.SEVERAL_TOKENS.format(setting, some_of(several, 100), better))
     before, after = _frame(reads, own, template)
     longest = max(reads, key=lambda read: len(read.ids))
     if most and len(longest.ids) > most:
-        said = f"{len(longest.ids)} tokens with {shortened(repr(longest.word))}, the model takes {most}"
-        raise UserError(f"prompt.template: {said}")
+        raise UserError(messages.TOO_LONG.format(len(longest.ids), shortened(repr(longest.word)), most))
     ids, tokens = [read.ids for read in reads], [read.tokens for read in reads]
     return Prompts(words, ids, tokens, own, before, after, multi_token == "mean")
 
@@ -120,7 +117,7 @@ class _Read(NamedTuple):
 def _read(tokenizer: Any, words: Sequence[str], template: str, start: int | None) -> list[_Read]:
     """Read every word in the template, behind the token `start`, if any."""
     if not tokenizer.is_fast:
-        raise UserError("model.name: its tokenizer, which has no fast version, cannot tell what a token covers")
+        raise UserError(messages.NO_FAST_TOKENIZER)
     head, tail = template.split("{word}")
     texts, begun = [head + word + tail for word in words], [] if start is None else [start]
     reads = []
@@ -141,10 +138,8 @@ def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: 
     """
     unknown = {read.word: {i for i in read.own if read.ids[i] == tokenizer.unk_token_id} for read in reads}
     if any(unknown.values()) and all(unknown[read.word].issubset(read.covering) for read in reads):
-        raise UserError(
-            f"{setting}: the model's tokenizer does not know {some_of([*filter(unknown.get, unknown)], 10)}\n"
-            f"it reads each as {tokenizer.unk_token}; choose other words"
-        )
+        some = some_of([*filter(unknown.get, unknown)], 10)
+        raise UserError(messages.UNKNOWN_WORDS.format(setting, some, tokenizer.unk_token))
     backend = tokenizer.backend_tokenizer
     normalise = backend.normalizer.normalize_str if backend.normalizer else str
 
@@ -156,15 +151,12 @@ def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: 
     for read in reads:
         decoded = backend.decode([read.ids[i] for i in read.own], skip_special_tokens=False)
         if read.text != decoded and plain(read.text) != plain(decoded):
-            raise UserError(
-                "model.name: its tokenizer loses or changes what it is given; its files may be those of another kind\n"
-                f"prompt: {read.text!r}; the model would read: {decoded!r}"
-            )
+            raise UserError(messages.CHANGED_TEXT.format(read.text, decoded))
         alike.setdefault(tuple(read.ids), {})[read.word] = None
     if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
-        raise UserError(f"{setting}: the model reads the same tokens for {some_of(same, 10)}; leave one of each out")
+        raise UserError(messages.SAME_TOKENS.format(setting, some_of(same, 10)))
     if none := [read.word for read in reads if not read.covering]:
-        raise UserError(f"{setting}: no token of their own in {template!r}: {some_of(none, 5)}")
+        raise UserError(messages.NO_OWN_TOKEN.format(setting, template, some_of(none, 5)))
 
 
 def _spans(reads: Sequence[_Read]) -> list[range]:
@@ -196,10 +188,8 @@ def _frame(reads: Sequence[_Read], own: Sequence[range], template: str) -> tuple
     usual = Counter(around).most_common(1)[0][0]
     if others := [repr(read.word) for read, other in zip(reads, around, strict=True) if other != usual]:
         spaced = re.search(r"(^|\s)\{word\}(\s|$)", template)
-        raise UserError(
-            f"prompt.template: the text around the word is tokenised differently from word to word in {template!r}: "
-            f"{some_of(others, 5)}\n{'choose other words' if spaced else 'put a space between {word} and the rest'}"
-        )
+        said = messages.OTHER_TEXT if spaced else messages.OTHER_TEXT_WITHOUT_SPACE
+        raise UserError(said.format(template, some_of(others, 5)))
     return [*usual[0]], [*usual[1]]
 
 
@@ -215,7 +205,7 @@ def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: 
         return ""
     if single <= len(words) - several:
         return ""
-    return f'{single} of {len(words)} are single tokens with a space before {{word}}: prompt.template: "{spaced}"; or '
+    return messages.SPACE_BEFORE.format(single, len(words), spaced)
 
 
 def tokenise_sentences(
@@ -228,14 +218,11 @@ def tokenise_sentences(
             found[name] = tokenise(tokenizer, words, template, *how)
         except UserError as error:
             said = str(error).replace("prompt.template: ", "")
-            raise UserError(f"sentences.templates.{name}, {shortened(repr(template))}: {said}") from None
+            raise UserError(messages.IN_SENTENCE.format(name, shortened(repr(template)), said)) from None
     return found
 
 
 def check_same_frame(prompts: Prompts, reference: Prompts) -> None:
     """Raise a `UserError` if the reference words' prompts do not have the tokens of the others around the word."""
     if (prompts.before, prompts.after) != (reference.before, reference.after):
-        raise UserError(
-            "similarity.reference_words: the prompt around them has other tokens than around the words; "
-            "put a space between {word} and the rest of prompt.template"
-        )
+        raise UserError(messages.OTHER_TEXT_OF_REFERENCE)

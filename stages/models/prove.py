@@ -15,6 +15,7 @@ from stages.models.hooks import hooked, place_of
 from stages.models.precision import computing, not_finite
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
+from stages.pipeline import messages
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError
 
@@ -70,11 +71,11 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
     for projection, use in zip(projections, uses, strict=True):
         where = f"model.name: layer {projection.layer} ({projection.path})"
         if set(use.captured) != {"x", "q", "k", "v"}:
-            raise UserError(f"{where} was not used when the model read a text")
+            raise UserError(messages.UNUSED.format(where))
         if (other := use.captured["q"][..., 0].numel()) != tokens:
-            raise UserError(f"{where} works on {other} tokens where the prompt has {tokens}")
+            raise UserError(messages.OTHER_TOKENS.format(where, other, tokens))
         if not use.received["q"]:
-            raise UserError(f"{where}: its attention could not be watched: it multiplies no batches of matrices")
+            raise UserError(messages.NO_PRODUCTS.format(where))
         clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
         for part, ways in found.items():
             heads = projection.heads if part == "q" else projection.kv_heads
@@ -87,10 +88,7 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
             if how is None or (part == "v" and "rotation" in how):
                 name = {"q": "queries", "k": "keys", "v": "values"}[part]
                 shapes = ", ".join(sorted({str(tuple(tensor.shape)) for tensor in received}))
-                raise UserError(
-                    f"{where}: the {name} that the attention receives are not those captured\n"
-                    f"captured: heads, tokens, units {tuple(own.shape)}; received: {shapes}"
-                )
+                raise UserError(messages.NOT_CAPTURED.format(where, name, tuple(own.shape), shapes))
             ways.add(how)
     return {part: "; ".join(sorted(ways)) for part, ways in found.items()}
 
@@ -132,8 +130,8 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
-            failed = "does not run on a text alone" if lacks else f"fails at the prompt of {prompts.names[row]!r}"
-            raise UserError(f"model.name: {type(model).__name__} {failed}: {reason}") from error
+            said = messages.NOT_ALONE if lacks else messages.FAILED
+            raise UserError(said.format(type(model).__name__, prompts.names[row], reason)) from error
     return uses
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from stages.geometry.names import Arrays
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 
@@ -31,10 +32,7 @@ def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased:
         made = (torch.from_numpy(x).to(matrices[name]) @ matrices[name]).cpu().numpy()
         # Half precision rounds to three digits; another model's vectors are no more alike than chance.
         if np.linalg.norm(made - captured) > 0.05 * np.linalg.norm(captured):
-            raise UserError(
-                f"model.name: the weights ({name}) are not those that were captured\n"
-                "run `dvc repro -f capture`: DVC does not see when the files of a model folder change"
-            )
+            raise UserError(messages.OTHER_WEIGHTS.format(name))
 
 
 def spectra(matrices: Mapping[str, torch.Tensor], pairs: Sequence[str]) -> dict[tuple[str, str], float]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from stages.pipeline import mistakes
+from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 
 #: What ends a command in order; Windows has no SIGHUP.
@@ -46,7 +46,7 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
             stream.reconfigure(errors="backslashreplace")
     try:
         if sys.flags.optimize > 1:
-            raise UserError(mistakes.NO_DOCSTRINGS)
+            raise UserError(messages.NO_DOCSTRINGS)
         with _interrupted_by_signals():
             yield
             sys.stdout.flush()
@@ -56,18 +56,18 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     except KeyboardInterrupt as error:
         said, code = str(error) or interrupted, 130
     except MemoryError as error:
-        said = f"{mistakes.NO_MEMORY}: {error}".removesuffix(": ")
+        said = f"{messages.NO_MEMORY}: {error}".removesuffix(": ")
     except RuntimeError as error:
         if not no_memory(error):
             raise
-        said = mistakes.NO_MEMORY_OF_TORCH
+        said = messages.NO_MEMORY_OF_TORCH
     except BrokenPipeError:  # who read it has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(code)
     except OSError as error:
         said = ": ".join(filter(None, (str(error.filename or ""), os.strerror(error.errno or 0))))
         if error.errno == errno.ENOENT and ".tmp" in said:  # of `outputs.py`
-            said = mistakes.TWO_RUNS.format(error.filename)
+            said = messages.TWO_RUNS.format(error.filename)
         elif error.errno not in REFUSED:
             raise
     warn(f"{before}{name}: {said}")
@@ -124,7 +124,7 @@ def writing(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{what} cannot be written: {os.strerror(error.errno) if error.errno else error}") from None
+        raise UserError(messages.UNWRITABLE.format(what, os.strerror(error.errno) if error.errno else error)) from None
 
 
 def need_commit() -> None:
@@ -136,7 +136,7 @@ def need_commit() -> None:
     except SCMError:
         empty = True
     if empty:
-        raise UserError(mistakes.NO_COMMIT)
+        raise UserError(messages.NO_COMMIT)
 
 
 def warn(text: str) -> None:

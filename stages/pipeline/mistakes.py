@@ -1,6 +1,6 @@
-"""What a user is told of a run, top to bottom: the machine, files, words, settings, and what pydantic finds in them.
+"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together.
 
-What ends a command before this module is imported stands in `stages/__init__.py`.
+Whole texts stand in `messages.py`.
 """
 
 import difflib
@@ -16,22 +16,6 @@ from typing import Any
 from pydantic import AfterValidator, BaseModel, ValidationError
 
 from stages.pipeline.errors import UserError, shortened
-
-# A run, and the machine: of `command.py` and `stage.py`.
-INTERRUPTED = "interrupted, nothing was written"
-ALL_WRITTEN = "interrupted just when all was written: run `dvc repro` again"
-NO_MEMORY = "not enough memory"
-NO_MEMORY_OF_TORCH = f"{NO_MEMORY}: take fewer words at a time, model.device_map: auto, or a smaller model"
-NO_COMMIT = "this is no Git repository with a commit: `git init && git add -A && git commit -m start`"
-NO_DOCSTRINGS = "transformers and --help need docstrings: unset PYTHONOPTIMIZE, and leave out -OO"
-NO_STAGE = "dvc.yaml has no stage {}: `git restore dvc.yaml` brings it back"
-TWO_RUNS = "{} was removed: does another run of this stage go on?"
-NO_RUN = "{} of this repository\n`git log --oneline` and `dvc exp list` name those that there are"
-NOT_THERE = "{} is not there: run `dvc repro`, which makes it or names what is missing"
-CHANGED = "changed while the stage ran: {}; nothing was written\nrun `dvc repro` again"
-# What only a captured run can check: of `settings.py`.
-NO_LAYER = "{}: {} is not a layer of {}, which has {}"
-NO_TOKEN = "{}: {} is outside the prompt of {} tokens: {} to {}"
 
 #: Setting → who uses it, t and m: fewer than t / alpha - m draws cannot reach the level alpha. The smallest
 #: p of P permutations is 1 / (P + 1), of D draws of nulls 2 / (D + 1); an interval leaves alpha / 2 out at either end.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
-from stages.pipeline import mistakes
+from stages.pipeline import messages, mistakes
 from stages.pipeline.errors import UserError
 from stages.pipeline.schema import Section, Settings
 
@@ -46,7 +46,7 @@ def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
     """
     raw = read_yaml(path)
     if not isinstance(raw, dict):
-        raise UserError(f"{path} holds no {what}")
+        raise UserError(messages.NO_CONTENT.format(path, what))
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
@@ -71,7 +71,7 @@ def by_key(settings: Settings) -> dict[str, Any]:
 def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this model") -> None:
     """Raise a `UserError` if a layer is not among those captured."""
     if layer not in layers:
-        raise UserError(mistakes.NO_LAYER.format(setting, layer, of, in_short(layers)))
+        raise UserError(messages.NO_LAYER.format(setting, layer, of, in_short(layers)))
 
 
 def find_token(token: int, length: int, setting: str) -> int:
@@ -80,7 +80,7 @@ def find_token(token: int, length: int, setting: str) -> int:
     A `UserError` if the prompt has no such token; `setting` is the key of params.yaml that chose it.
     """
     if not -length <= token < length:
-        raise UserError(mistakes.NO_TOKEN.format(setting, token, length, -length, length - 1))
+        raise UserError(messages.NO_TOKEN.format(setting, token, length, -length, length - 1))
     return token % length
 
 

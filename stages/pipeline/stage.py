@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import SOURCES, digest_sources
-from stages.pipeline import command, mistakes, outputs
+from stages.pipeline import command, messages, mistakes, outputs
 from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, by_key, load, read_yaml
 
@@ -103,7 +103,7 @@ class Stage:
                 self._guard()
                 if unwritten := set(self._outs) - self._written:
                     raise AssertionError(f"stage {self.name} did not write {', '.join(sorted(unwritten))}")
-                with command.signals_held(mistakes.ALL_WRITTEN):
+                with command.signals_held(messages.ALL_WRITTEN):
                     for path in self._outs:
                         outputs.publish(path)
                     outputs.sweep(self._outs)
@@ -117,7 +117,7 @@ class Stage:
         values = self._chosen(by_key(load())) if self.values else {}
         changed += [f"{key} in {PARAMS}" for key in sorted(values) if values[key] != self.values[key]]
         if changed:
-            raise UserError(mistakes.CHANGED.format(", ".join(changed)))
+            raise UserError(messages.CHANGED.format(", ".join(changed)))
 
     def _digest(self, sources: Mapping[str, str]) -> dict[str, str]:
         """Return the digest of every file that dependencies name; those of this package are given."""
@@ -139,7 +139,7 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 
     `recipe` takes the `Stage`, reads its inputs and writes its outputs; `--help` shows the `description`.
     """
-    with command.plain_errors(name, interrupted=mistakes.INTERRUPTED, before="\n"):
+    with command.plain_errors(name, interrupted=messages.INTERRUPTED, before="\n"):
         declared = _declaration(name)
         listed = {
             "settings": declared.get("params", []),
@@ -160,7 +160,7 @@ def _declaration(name: str) -> Mapping[str, Any]:
     for key in ("stages", name):
         found = found.get(key) if isinstance(found, Mapping) else None
     if not isinstance(found, Mapping):
-        raise UserError(mistakes.NO_STAGE.format(name))
+        raise UserError(messages.NO_STAGE.format(name))
     return found
 
 
@@ -186,4 +186,4 @@ def _digest_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        raise UserError(mistakes.NOT_THERE.format(path)) from None
+        raise UserError(messages.NOT_THERE.format(path)) from None

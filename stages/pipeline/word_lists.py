@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.pipeline import mistakes
+from stages.pipeline import messages, mistakes
 from stages.pipeline.errors import UserError, some_of
 
 COLUMNS = ("word", "category")
@@ -28,7 +28,7 @@ def read_words(path: Path) -> dict[str, list[str]]:
     """
     (first, header), *rows = read_rows(path) or [(1, [])]
     if not header:
-        raise UserError(f"{path} is empty: its first line must be {','.join(COLUMNS)}")
+        raise UserError(messages.EMPTY_LIST.format(path, ",".join(COLUMNS)))
     if mistake := mistakes.in_header(header, COLUMNS):
         raise UserError(f"{path}, line {first}: {mistake}")
     words: dict[str, list[str]] = {}
