@@ -403,6 +403,11 @@ def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
+def toolbox() -> ModuleType:
+    return pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+
+
+@pytest.fixture
 def tiny_stage(tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> InProcess:
     """Run stages of a tiny project in this process."""
     for path in EASED:

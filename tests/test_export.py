@@ -39,11 +39,6 @@ def run(in_process: Callable) -> Callable[..., tuple[int, str, str]]:
     return partial(in_process, export)
 
 
-@pytest.fixture
-def toolbox():
-    return pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
-
-
 @pytest.mark.parametrize(("metric", "suffix"), [("cosine", ".h5"), ("correlation", ".hdf5"), ("euclidean", ".h5")])
 def test_rsatoolbox_reads_what_it_computes_itself(toolbox, metric, suffix, tmp_path, run) -> None:
     out = tmp_path / f"rdms{suffix}"

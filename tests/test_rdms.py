@@ -126,8 +126,7 @@ def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories
     assert found["p"] == of_labels["p"]
 
 
-def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox() -> None:
-    toolbox = pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox(toolbox) -> None:
     a, b = np.random.default_rng(3).random((2, 5, 45))
     for method, name in {
         "corr_cov": "whitened_correlation",
@@ -189,8 +188,7 @@ def test_every_format_gives_the_same_geometry_whatever_its_order(known: Known) -
     assert read(known, "some.csv")[0] == [*range(6)]
 
 
-def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known) -> None:
-    toolbox = pytest.importorskip("rsatoolbox", reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
+def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known, toolbox) -> None:
     rdms = toolbox.rdm.RDMs(condense(DISTANCES)[None], pattern_descriptors={"conds": WORDS})
     rdms.save(str(FOLDER / "saved.h5"), file_type="hdf5")
     assert read(known, "saved.h5")[1]["mine"] == pytest.approx(-condense(DISTANCES))

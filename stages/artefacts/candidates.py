@@ -12,7 +12,7 @@ from stages.artefacts.runs import open_run
 from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import unit_norm
 from stages.geometry.names import EMBEDDING
-from stages.geometry.pairs import square, within_category
+from stages.geometry.pairs import category_masks, condense, square, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError, shortened, some_of
@@ -83,7 +83,7 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
 def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
     """Return the similarities of these words' pairs, in the run's order."""
     at = [one.words.index(word) for word in words]
-    values = one.similarity[np.ix_(at, at)][np.triu_indices(len(at), 1)].astype(np.float64)
+    values = condense(one.similarity[np.ix_(at, at)].astype(np.float64))
     try:
         unit_norm(values)
     except FloatingPointError:
@@ -97,8 +97,8 @@ def _apart(values: np.ndarray) -> np.ndarray:
 
 
 def _categories(known: Known) -> Geometry:
-    labels = np.asarray(known.captured["categories"])
-    return Geometry(known.captured["words"], (labels[:, None] == labels).astype(float))
+    same = category_masks(known.captured["categories"])["same"]
+    return Geometry(known.captured["words"], same.astype(float))
 
 
 def _frequency(known: Known) -> Geometry:

@@ -127,7 +127,7 @@ def mark_keys(names: Iterable[str], **look: Any) -> list[Line2D]:
 
 
 def explain(figure: Figure, title: str, keys: Sequence[Artist] = (), columns: int = 4) -> None:
-    """Put a title above the panels, in lines that fit, and a legend below them."""
+    """Add a title above the panels, wrapped to fit, and a legend below them."""
     figure.suptitle("\n".join(fill(line, 86) for line in title.splitlines()))
     if keys:
         figure.legend(handles=keys, loc="outside lower center", ncols=min(columns, len(keys)))
