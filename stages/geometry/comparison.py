@@ -124,7 +124,10 @@ def whitened(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
 
 
 def whitened_about_mean(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
-    """Return `whitened` of similarities less their mean: Pearson's r of two is their whitened correlation."""
+    """Return `whitened` of similarities less their mean, shape (..., pairs) to (..., words²).
+
+    Pearson's r of two is their whitened correlation, whatever their level: `own` is not used.
+    """
     return whitened(condensed - condensed.mean(axis=-1, keepdims=True), 0.0)
 
 

@@ -45,7 +45,7 @@ def _caption(run: Results) -> str:
         apart = [clear_differences(run.rdms, of, name) for of in ("v-q", "v-k")]
         said.append(
             f"V follows {name} more than Q in {apart[0]} of {run.layers} layers and more than K in {apart[1]}, "
-            f"counting only differences whose {percent(run.alpha)} interval lies above 0, and under this transform alone."
+            f"counting only differences whose {percent(run.alpha)} interval lies above 0, under this transform."
         )
     return " ".join(said)
 
