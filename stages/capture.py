@@ -2,11 +2,11 @@
 
 from stages.artefacts.files import write_json
 from stages.artefacts.tensors import TensorWriter
-from stages.models.capture import biases, capture, capture_sentences, embeddings, shapes
+from stages.models.capture import biases, capture_several, embeddings, shapes
 from stages.models.load import load_chosen
 from stages.models.passes import most_tokens
 from stages.models.projections import describe, find_projections, overview
-from stages.models.prompts import Prompts, check_same_frame, tokenise, tokenise_sentences
+from stages.models.prompts import check_same_frame, tokenise, tokenise_sentences
 from stages.models.prove import prove
 from stages.pipeline.settings import check_ahead, find_token
 from stages.pipeline.stage import Stage, run
@@ -21,10 +21,12 @@ def main(stage: Stage) -> None:
     words, categories = flatten(read_words(stage.input("data/word_list.csv")))
     listed = stage.settings.similarity.reference_words
     how = (prompt.multi_token, getattr(model, "start", None), most_tokens(model))
-    prompts, reference, further = tokenise(loaded.tokenizer, words, prompt.template, *how), None, {}
+    prompts = tokenise(loaded.tokenizer, words, prompt.template, *how)
+    both, further, rows = {"words": prompts}, {}, len(words) + len(listed)
     if listed:
-        reference = tokenise(loaded.tokenizer, listed, prompt.template, *how, setting="similarity.reference_words")
-        check_same_frame(prompts, reference)
+        key = "similarity.reference_words"
+        both["reference words"] = tokenise(loaded.tokenizer, listed, prompt.template, *how, setting=key)
+        check_same_frame(*both.values())
     if sentences.enabled:
         further = tokenise_sentences(loaded.tokenizer, [*words, *listed], sentences.templates, *how)
 
@@ -36,35 +38,25 @@ def main(stage: Stage) -> None:
     attention = {**describe(model, projections), "proof": prove(model, projections, prompts)}
     print(*(f"{name:18} {value}" for name, value in attention.items()), sep="\n")
 
-    def catch(path: str, prompts: Prompts | None) -> str:
-        sizes = shapes(projections, len(prompts.ids), len(positions)) if prompts else {}
-        whole = {**added, **embeddings(model, prompts)} if prompts else {}
-        sizes |= {name: values.shape for name, values in whole.items()}
-        with TensorWriter(stage.output(path), sizes, record) as file:
-            if not prompts:
-                return ""
-            way, refused = capture(model, projections, prompts, file.write, positions)
-            for name, values in whole.items():
-                file.write(name, 0, values)
-        first = f"attn_{projections[0].layer}_q"
-        told = f"prompts {way}", f"{first:18} {sizes[first]} (words, tokens, units)"
-        print(*(f"prompts not {name}: {why}" for name, why in refused.items()), *told, sep="\n")
-        return way
-
-    attention["prompts"] = catch("data/activations.safetensors", prompts)
-    catch("data/reference.safetensors", reference)
+    sizes, whole = shapes(projections, rows, len(positions)), {**added, **embeddings(model, [*both.values()])}
+    sizes |= {name: values.shape for name, values in whole.items()}
+    with TensorWriter(stage.output("data/activations.safetensors"), sizes, {**record, "words": len(words)}) as file:
+        for name, values in whole.items():
+            file.write(name, 0, values)
+        way = capture_several(model, projections, both, file.write, positions)["words"]
+    print(f"attn_{projections[0].layer}_q {sizes[f'attn_{projections[0].layer}_q']} (words, tokens, units)")
     named = {"names": [*further], "templates": [sentences.templates[name] for name in further]}
-    sizes = shapes(projections, len(further) * len([*words, *listed]), 1) if further else {}
+    sizes = shapes(projections, len(further) * rows, 1) if further else {}
     with TensorWriter(stage.output("data/sentences.safetensors"), sizes, named) as file:
-        ways = capture_sentences(model, projections, further, file.write, attention["prompts"])
-    said = [f"sentence {name}: prompts {way}" for name, way in ways.items()]
-    print(*(said or ["sentences.enabled is false: no further sentence is run"]), sep="\n")
+        capture_several(model, projections, further, file.write, way=way)
+    if not further:
+        print("sentences.enabled is false: no further sentence is run")
     write_json(
         stage.output("data/capture.json"),
         {
             **loaded.provenance,
             "overview": shape,
-            "attention": attention,
+            "attention": {**attention, "prompts": way},
             "prompt": {"template": prompt.template, "multi_token": prompt.multi_token},
             **{"words": words, "reference_words": listed, "categories": categories},
             **record,

@@ -16,7 +16,9 @@ def main(stage: Stage) -> None:
     results = Results(stage.input, settings.focus_layer, settings.inference.alpha, settings.rsa.comparison)
     found = {name: finding.judge(results) for name, finding in ASKED.items()}
     show(found)
-    write_json(stage.output("metrics/summary.json"), summarise(results, found))
+    summary = summarise(results, found)
+    print(*summary["notes"], sep="\n")
+    write_json(stage.output("metrics/summary.json"), summary)
     claims = {name: {"measured": v.measured, "post": ASKED[name].post, "holds": v.holds} for name, v in found.items()}
     for name in CLAIMS:
         claims[name]["beyond_random_maps"] = found[name].beyond

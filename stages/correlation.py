@@ -19,10 +19,11 @@ def main(stage: Stage) -> None:
     tokens, overview = stage.settings.tokens, read_json(stage.input("data/capture.json"))["overview"]
     paired = partial(head_by_head, heads=overview["heads"], kv_heads=overview["key_value_heads"])
     tensors = Tensors(stage.input("data/activations.safetensors"))
+    words = slice(tensors.record["words"])  # without the reference words
 
     def layers_at(token: int | str, setting: str) -> Layers:
-        vectors = vectors_at(token, setting, tensors, names=MATRICES)
-        return Layers(vectors.numbers, lambda place: paired(vectors.read(place)))
+        vectors = vectors_at(token, setting, tensors, MATRICES)
+        return Layers(vectors.numbers, lambda at: paired({name: v[words] for name, v in vectors.read(at).items()}))
 
     context, target = layers_at(tokens.context, "tokens.context"), layers_at(tokens.target, "tokens.target")
     position, word = find_position(tensors, tokens.context, "tokens.context"), tensors.record["word_position"]

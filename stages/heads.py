@@ -27,11 +27,11 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
     # From the layers' similarities, not the settings: made with the same choices, and checked there.
     record = Tensors(stage.input("data/similarity.safetensors")).record
-    similar = Similar(len(record["words"]), record["metric"], record["transform"])
-    score = partial(head_scores, heads=heads, similar=similar, within=within_category(record["categories"]))
+    within = within_category(record["categories"])
+    score = partial(head_scores, heads=heads, similar=Similar.of(record), within=within)
     vectors = vectors_at_target(stage, MATRICES)
     scores = stack(each_layer("heads", score, vectors))
-    return {HEADS[name]: {"value": values} for name, values in scores.items()}, vectors.numbers
+    return {HEADS[name]: values for name, values in scores.items()}, vectors.numbers
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.pipeline.progress import progress, stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import MANY, amount
-from stages.statistics.bootstrap import bootstrap, of_the_post, resample_words
-from stages.statistics.permutation import draw_orders, permute_labels, permute_words
-from stages.statistics.seeds import stream
+from stages.statistics.bootstrap import bootstrap, of_the_post
+from stages.statistics.draws import draw_permutations, draw_words
+from stages.statistics.permutation import permute_labels, permute_words
 
 
 def main(stage: Stage) -> None:
@@ -30,29 +29,22 @@ def main(stage: Stage) -> None:
             scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
         work = each_matrix(partial(common_language, within=within_category(categories)))
         cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
-        scores |= {("cles", matrix): {"value": values} for matrix, values in cles.items()}
+        scores |= {("cles", matrix): values for matrix, values in cles.items()}
     write_table(stage.output("metrics/inference.csv"), "inference.csv", scores, layers)
 
 
 def intervals(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> dict:
     """Return the scores of the words as they are, with bootstrap intervals."""
-    resamples = amount("inference.bootstraps", chosen.bootstraps, len(categories), chosen.alpha)
-    counts, redrawn = resample_words(categories, resamples, stream(chosen.seed, "bootstrap"))
-    print(f"bootstrap: {resamples} resamples, {redrawn} without three pairs of a kind drawn again")
+    counts, redrawn = draw_words(categories, chosen)
+    print(f"bootstrap: {len(counts)} resamples, {redrawn} without three pairs of a kind drawn again")
     return bootstrap(similarity, categories, counts, chosen.alpha, later=of_the_post, progress=progress("bootstrap"))
 
 
 def permutation_tests(similarity: Mapping[str, Any], categories: Sequence[str], chosen: Any) -> Scores:
     """Return p and family-wise p of RSA and of Cohen's d."""
-    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and len(categories) > MANY)
-    words, labels = (
-        {
-            "orders": draw_orders(len(categories), chosen.permutations, stream(chosen.seed, name), crossed),
-            "progress": progress(f"permutations of {name}"),
-        }
-        for name in ("words", "labels")
-    )
-    return permute_words(similarity, **words) | permute_labels(similarity, categories, **labels)
+    words, labels = (draw_permutations(len(categories), chosen, name) for name in ("words", "labels"))
+    rsa = permute_words(similarity, words, progress("permutations of words"))
+    return rsa | permute_labels(similarity, categories, labels, progress("permutations of labels"))
 
 
 if __name__ == "__main__":

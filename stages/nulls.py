@@ -18,10 +18,9 @@ from stages.models.projections import find_projections
 from stages.models.rotated import check_weights, project_turned, spectra
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import amount
+from stages.statistics.draws import amount, stream
 from stages.statistics.heads import head_draws, head_ranges
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed
-from stages.statistics.seeds import stream
 
 #: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
 MOST_WORDS = 500
@@ -54,9 +53,8 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
     found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    widths = {key: {"value": values} for key, values in stack(spectrum).items()}
     ranges = {HEADS[name]: cells for name, cells in stack(of_heads).items()}
-    tables = ladder(drawn, unbiased, trained, alpha), widths, ranges
+    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), ranges
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 

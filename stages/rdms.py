@@ -11,11 +11,8 @@ from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import choose_words
 from stages.pipeline.progress import progress
 from stages.pipeline.stage import Stage, run
-from stages.statistics.amounts import MANY, amount
-from stages.statistics.bootstrap import resample_words
 from stages.statistics.candidates import against_candidates
-from stages.statistics.permutation import draw_orders
-from stages.statistics.seeds import stream
+from stages.statistics.draws import draw_permutations, draw_words
 
 
 def main(stage: Stage) -> None:
@@ -31,10 +28,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
     places, candidates = read_candidates(chosen.candidates, known)
     words, categories = len(captured["words"]), [captured["categories"][place] for place in places]
     similarity = {name: choose_words(tensors[name][:], words, places) for name in WITH_INPUT}
-    resamples = amount("inference.bootstraps", inference.bootstraps, len(places), inference.alpha)
-    counts, _ = resample_words(categories, resamples, stream(inference.seed, "bootstrap"))
-    crossed = inference.shuffles == "crossed" or (inference.shuffles == "auto" and len(places) > MANY)
-    orders = draw_orders(len(places), inference.permutations, stream(inference.seed, "words"), crossed)
+    (counts, _), orders = draw_words(categories, inference), draw_permutations(len(places), inference, "words")
     bars = progress("permutations of candidates"), progress("bootstrap of candidates")
     how = inference.alpha, chosen.nonnegative, bars
     return against_candidates(similarity, candidates, categories, orders, counts, *how), tensors.layers

@@ -1,10 +1,8 @@
 """Compute, in every layer, how alike the vectors of each pair of words are: in Q, K and V, and in their input x."""
 
-import shutil
-
 import numpy as np
 
-from stages.artefacts.activations import embedding_similarity, find_position, vectors_at_target
+from stages.artefacts.activations import embedding_similarity, find_position, vectors_at_target, vectors_in_sentences
 from stages.artefacts.files import read_json
 from stages.artefacts.layerwise import each_layer, each_matrix
 from stages.artefacts.tensors import Tensors, TensorWriter
@@ -18,14 +16,9 @@ from stages.pipeline.stage import Stage, run
 
 
 def main(stage: Stage) -> None:
-    mean = stage.input("data/mean_similarity.safetensors")
-    if (averaged := Tensors(mean)).names:
-        print(f"similarity.average_sentences: the mean of {len(averaged.record['sentences'])} sentences")
-        shutil.copyfile(mean, stage.output("data/similarity.safetensors"))
-        return
-    captured = read_json(stage.input("data/capture.json"))
+    captured, chosen = read_json(stage.input("data/capture.json")), stage.settings.similarity
     words, target = captured["words"], stage.settings.tokens.target
-    choices = {"metric": stage.settings.similarity.metric, "transform": stage.settings.similarity.transform}
+    choices = {"metric": chosen.metric, "transform": chosen.transform}
     activations, vectors = Tensors(stage.input("data/activations.safetensors")), vectors_at_target(stage)
     position, word = find_position(activations, target, "tokens.target"), activations.record["word_position"]
     if position != word:
@@ -34,17 +27,25 @@ def main(stage: Stage) -> None:
     if same := [number for number, layer in pairs if same_rows(layer["x"][: len(words)])]:
         other = f"choose word, its own token ({word})" if position != word else "the model reads none of the words"
         raise UserError(messages.SAME_VECTORS.format(target, same[0], other))
-    similar, reference = Similar(len(words), **choices), Tensors(stage.input("data/reference.safetensors"))
-    first = embedding_similarity(similar, activations, reference)
-    shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
-    shapes |= {name: values.shape for name, values in first.items()}
+    similar = compare = Similar(len(words), **choices)
     record = {"words": words, "categories": captured["categories"], **choices}
     record |= {"target": position, "word_position": word, **vectors.record}
+    if chosen.average_sentences:
+        further = Tensors(stage.input("data/sentences.safetensors"))
+        record["sentences"], vectors = vectors_in_sentences(vectors, captured["prompt"]["template"], further)
+        print(f"similarity.average_sentences: the mean of {len(record['sentences'])} sentences")
+
+        def compare(values: np.ndarray) -> np.ndarray:
+            return similar(values).mean(axis=0)
+
+    first = embedding_similarity(similar, activations)
+    shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+    shapes |= {name: values.shape for name, values in first.items()}
     # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
     with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:
         for name, values in first.items():
             file.write(name, 0, values)
-        for layer, found in enumerate(each_layer("similarity", each_matrix(similar), vectors)):
+        for layer, found in enumerate(each_layer("similarity", each_matrix(compare), vectors)):
             for name, values in found.items():
                 file.write(name, layer, values[None])
 

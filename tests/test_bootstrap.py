@@ -15,9 +15,8 @@ from stages.geometry.effects import cohens_d
 from stages.geometry.names import PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
-from stages.statistics.bootstrap import bootstrap, resample_words
-from stages.statistics.partial import against_input
-from stages.statistics.seeds import STREAMS, stream
+from stages.statistics.bootstrap import against_input, bootstrap, resample_words
+from stages.statistics.draws import STREAMS, stream
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaabbbbbcc")

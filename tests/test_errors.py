@@ -59,8 +59,7 @@ LAST = setting(prompt__multi_token="last")
 LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
 SEVERAL_TOKENS = "word,category\n" + "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
 NO_HEADS = '{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 0}'
-NOT_THE_WORDS = "data/reference.safetensors"
-ACTIVATIONS, SIMILARITY = "data/activations.safetensors", "data/similarity.safetensors"
+ACTIVATIONS, SENTENCES, SIMILARITY = (f"data/{name}.safetensors" for name in ("activations", "sentences", "similarity"))
 
 #: What of settings is wrong by itself is test_settings's; of lists of words, test_words's.
 MISTAKES = [
@@ -98,12 +97,12 @@ MISTAKES = [
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
     ("similarity", cut(ACTIVATIONS, -10), f"{ACTIVATIONS} is cut short"),
-    ("similarity", swapped(ACTIVATIONS, NOT_THE_WORDS), "its record lacks layers"),
+    ("similarity", swapped(ACTIVATIONS, SIMILARITY), "its record lacks positions"),
     ("similarity", cut("data/capture.json", 100), "data/capture.json is cut short"),
-    ("sentences", swapped("data/sentences.safetensors", NOT_THE_WORDS), "its record lacks templates"),
+    ("sentences", swapped(SENTENCES, SIMILARITY), "its record lacks templates"),
     ("rsa", cut(SIMILARITY, 0), f"{SIMILARITY} is cut short or not a safetensors"),
     ("rsa", folder(SIMILARITY), f"{SIMILARITY} cannot be read: it is a folder"),
-    ("rsa", swapped(SIMILARITY, NOT_THE_WORDS), "its record lacks categories"),
+    ("rsa", swapped(SIMILARITY, SENTENCES), "its record lacks categories"),
     ("separability", without(SIMILARITY), f"{SIMILARITY} is not there: run `dvc repro`, which makes it or names what"),
     ("figures", cut("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),

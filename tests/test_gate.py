@@ -16,7 +16,7 @@ from stages.gate import verdicts
 from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Tolerances, Verdict
 from stages.pipeline.settings import read_yaml
-from stages.statistics.amounts import amount
+from stages.statistics.draws import amount
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
 LONG = "layer,measure,of,value,p\n0,rsa,qk,0.9,0.0001\n0,d,q,1.5,\n"

@@ -60,7 +60,7 @@ MEANWHILE = [
     ("figures", setting(figures__theme="blue"), "figures.theme: 'blue' is not known"),
     ("check", edit("own.csv", "x\n"), "changed while the stage ran: own.csv; nothing was written"),
     ("similarity", edit("data/capture.json"), "changed while the stage ran: data/capture.json; nothing was written"),
-    ("carriers", edit("stages/carriers.py"), "changed while the stage ran: stages/carriers.py; nothing was written"),
+    ("controls", edit("stages/controls.py"), "changed while the stage ran: stages/controls.py; nothing was written"),
     ("claims", edit("stages/geometry/pairs.py"), "changed while the stage ran: stages/geometry/pairs.py; nothing"),
     ("figures", edit("stages/plotting/dark.mplstyle"), "changed while the stage ran: stages/plotting/dark.mplstyle;"),
     ("figures", edit("metrics/models/new.csv"), "changed while the stage ran: metrics/models/new.csv; nothing"),

@@ -19,7 +19,7 @@ from stages.plotting.registry import figures
 LAYERS = [1, 3, 5]
 STAGES = (
     *("check", "capture", "sentences", "similarity", "correlation", "rsa", "separability"),
-    *("inference", "nulls", "controls", "heads", "rdms", "carriers", "claims", "figures", "matrices", "report"),
+    *("inference", "nulls", "controls", "heads", "rdms", "claims", "figures", "matrices", "report"),
 )
 
 

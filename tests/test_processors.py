@@ -16,8 +16,7 @@ from stages.artefacts.tensors import Tensor
 
 #: Stages that compute, after capture.
 NUMERIC = ("sentences", "similarity", "correlation", "rsa", "separability", "inference", "nulls", "controls", "heads")
-NUMERIC += ("carriers",)
-CAPTURED = ("activations", "reference", "sentences")
+CAPTURED = ("activations", "sentences")
 #: How much larger or smaller each captured number becomes: a thousand times as much as processors differ in float64.
 NOISE = 1e-10
 

@@ -13,7 +13,7 @@ from stages.pipeline.errors import UserError
 from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
 from stages.pipeline.settings import load
-from stages.statistics.amounts import amount
+from stages.statistics.draws import amount
 from stages.statistics.p_values import monte_carlo_p
 from stages.statistics.permutation import draw_orders, permute_words
 

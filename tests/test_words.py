@@ -197,7 +197,7 @@ def test_figures_and_report_say_where_words_are_compared(
 
 def numbers(project: Project) -> dict:
     """Digest what holds numbers: not what was captured, and not the report, which lists the settings."""
-    others = {*(f"data/{name}" for name in ("activations.safetensors", "reference.safetensors", "capture.json"))}
+    others = {"data/activations.safetensors", "data/capture.json"}
     return {path: digest for path, digest in project.outputs().items() if path not in {*others, "plots/report.html"}}
 
 
@@ -207,6 +207,6 @@ def test_fewer_positions_change_no_number(tiny_stage: InProcess, positions: list
     before = numbers(tiny)
     tiny.set(capture__positions=positions)
     tiny_stage.log_of("check", "capture", "sentences", "similarity", "correlation")
-    tiny_stage.log_of("nulls", "controls", "heads", "carriers")
+    tiny_stage.log_of("nulls", "controls", "heads")
     assert load_file(tiny.root / "data/activations.safetensors")["attn_1_v"].shape == (6, len({*positions, -1}), 16)
     assert numbers(tiny) == before

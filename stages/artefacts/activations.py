@@ -1,5 +1,6 @@
-"""What the captured files hold at one token: the words' vectors, those of the reference words, the biases."""
+"""What the captured files hold at one token: the vectors of the words and of the reference words, the biases."""
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,28 +26,21 @@ def find_position(activations: Tensors, token: int | str, setting: str) -> int:
 
 def vectors_at_target(stage: Stage, names: Sequence[str] = WITH_INPUT) -> Layers:
     """Return the vectors of all words, and of the reference words, at the token that a stage compares them at."""
-    files = (Tensors(stage.input(f"data/{name}.safetensors")) for name in ("activations", "reference"))
-    return vectors_at(stage.settings.tokens.target, "tokens.target", *files, names=names)
+    activations = Tensors(stage.input("data/activations.safetensors"))
+    return vectors_at(stage.settings.tokens.target, "tokens.target", activations, names)
 
 
-def vectors_at(
-    token: int | str,
-    setting: str,
-    activations: Tensors,
-    reference: Tensors | None = None,
-    names: Sequence[str] = WITH_INPUT,
-) -> Layers:
+def vectors_at(token: int | str, setting: str, activations: Tensors, names: Sequence[str] = WITH_INPUT) -> Layers:
     """Return the vectors of all words at one token, and behind them those of the reference words, if any.
 
-    By name, float32, shape (words + reference words, units). `token` and `setting` as `find_position`; the files are
-    `data/activations.safetensors` and `data/reference.safetensors`.
+    By name, float32, shape (words + reference words, units). `token` and `setting` as `find_position`; the file is
+    `data/activations.safetensors`.
 
     Raises
     ------
     UserError
         If the prompt has no such token, or its vectors were not kept.
     """
-    files = [file for file in (activations, reference) if file and file.names]
     kept, length = activations.record["positions"], activations.record["length"]
     place, numbers = find_position(activations, token, setting), layer_numbers(activations)
     if place not in kept:
@@ -54,23 +48,18 @@ def vectors_at(
         raise UserError(messages.NOT_KEPT.format(setting, place, found))
 
     def read(layer: int) -> dict[str, np.ndarray]:
-        at = kept.index(place)  # where the reference words have been kept, too
-        keys = {name: f"attn_{numbers[layer]}_{name}" for name in names}
-        return {name: np.concatenate([file[key][:, at] for file in files]) for name, key in keys.items()}
+        return {name: activations[f"attn_{numbers[layer]}_{name}"][:, kept.index(place)] for name in names}
 
     return Layers(numbers, read)
 
 
-def embedding_similarity(
-    compare: Callable[[np.ndarray], np.ndarray], activations: Tensors, reference: Tensors
-) -> dict[str, np.ndarray]:
+def embedding_similarity(compare: Callable[[np.ndarray], np.ndarray], activations: Tensors) -> dict[str, np.ndarray]:
     """Return the similarities of the model's own vectors of the words, shape (1, pairs), by name, if it has any.
 
     `compare` takes vectors of the words and, behind them, of the reference words.
     """
-    files = [file for file in (activations, reference) if EMBEDDING in file.names]
     try:
-        return {EMBEDDING: compare(np.concatenate([file[EMBEDDING][:] for file in files])[None])} if files else {}
+        return {EMBEDDING: compare(activations[EMBEDDING][:][None])} if EMBEDDING in activations.names else {}
     except FloatingPointError as error:
         print(f"no similarities of the input embeddings: {error}")
         return {}
@@ -78,8 +67,7 @@ def embedding_similarity(
 
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
-    numbers = sorted({int(name.split("_")[1]) for name in activations.names if name != EMBEDDING})
-    return numbers or [activations.record["layers"]]  # raises the error that this is another file
+    return sorted({int(layer[1]) for name in activations.names if (layer := re.match(r"attn_(\d+)_", name))})
 
 
 def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tuple[list[str], Layers]:

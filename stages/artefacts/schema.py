@@ -86,7 +86,7 @@ TABLES = {
     "inference.csv": Table(
         TESTED, "inference.enabled", empty=dict.fromkeys(("rsa_*", "d_*", "cles *"), NOT_APPLICABLE)
     ),
-    "controls.csv": Table(RANGE, "controls.enabled", empty={"sd_*": NOT_APPLICABLE}),
+    "controls.csv": Table(RANGE, "controls.enabled"),
     "robustness.csv": Table(switch="controls.enabled", names=("transform",)),
     "rdms.csv": Table(TESTED, "rdms.enabled", names=("rdm",), empty=dict.fromkeys(UNTESTED, NOT_APPLICABLE)),
     "heads.csv": Table(switch="heads.enabled", places=("layer", "head"), empty={"*": UNDEFINED}),

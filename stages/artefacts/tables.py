@@ -37,7 +37,8 @@ def write_table(
     name : str
         A key of `TABLES`.
     content : mapping or str
-        As described above; or why there is nothing, `OFF` or `NOT_APPLICABLE`: one row with that status.
+        As described above (of a tidy table, "value" by itself will do); or why there is nothing, `OFF` or
+        `NOT_APPLICABLE`: one row with that status.
     layers : sequence of int, optional
         The layers' numbers; without them they count from 0.
     why : str
@@ -55,6 +56,8 @@ def write_table(
         print(f"{name}: {table.reasons[content]}")
         sheet = pd.DataFrame({**dict.fromkeys((*table.keys, *table.labels, *table.columns), ""), "status": [content]})
     else:
+        if not table.wide:  # of numbers alone
+            content = {k: cells if isinstance(cells, Mapping) else {"value": cells} for k, cells in content.items()}
         parts = {(): content} if table.wide else content
         if layers is None:
             layers = range(next((len(values) for cells in parts.values() for values in cells.values()), 0))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.geometry.influence import MUCH
+from stages.geometry.effects import MUCH
 from stages.geometry.names import LABELS, PAIRS
 
 #: A unit is named that holds more than this of the squared length of x.

@@ -1,14 +1,22 @@
-"""How far the similarities within categories stand above those across them: effect sizes of many layers at a time.
+"""Effect sizes of categories, and how much of every score a single word carries.
 
-Similarities have shape (..., pairs), `within` marks the pairs within a category, shape (pairs,); results are float64 of
-shape (...).
+`within` marks the pairs of words within a category: bool, shape (pairs,).
 """
 
 import numpy as np
 
 from stages.geometry.comparison import ranks
+from stages.geometry.moments import Moments, moments, named
 from stages.geometry.moments import cohens_d as moments_d
-from stages.geometry.moments import moments
+from stages.geometry.names import MATRICES, Arrays
+from stages.geometry.pairs import square
+
+#: By more than this a word changes a score much.
+MUCH = 0.1
+#: The words of a layer and score that are kept.
+MOST = 3
+#: Decimals by which the size of changes is told apart: of equal ones the first word counts.
+DECIMALS = 9
 
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -33,3 +41,54 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     ranked = ranks(similarity)[..., within]
     inside, outside = int(within.sum()), int((~within).sum())
     return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
+
+
+def influence(similarity: Arrays, within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    r"""Return by how much scores change when a word is left out, for every word of a layer.
+
+    A word's own pairs are taken out of the sums over all pairs (`stages.geometry.moments`):
+
+    .. math:: \Delta_i = f(S - S_i) - f(S)
+
+    From the similarities of "q", "k" and "v", shape (pairs,): ``rsa`` (Pearson r) by pair and ``d`` (Cohen's d) by
+    matrix, shape (words,), the score without the word less that with all words. NaN where the rest leaves it undefined.
+    """
+    values = np.stack([similarity[name] for name in MATRICES]).astype(np.float64)
+    every = moments(values)
+    inside = moments(values, within, every.centre)
+    left = every - _of_each_word(values, every.centre), inside - _of_each_word(values, every.centre, within)
+    with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
+        whole, rest = (
+            named({"rsa": pairs.correlations(strict=False)}, moments_d(pairs, kind, strict=False), MATRICES)
+            for pairs, kind in ((every, inside), left)
+        )
+    return {key: rest[key] - whole[key] for key in whole}
+
+
+def most_influential(similarity: Arrays, within: np.ndarray, words: np.ndarray) -> dict[tuple[str, str], Arrays]:
+    """Return of each score of `influence` the `MOST` words that change it most, and by how much: the largest first."""
+    found = {}
+    for key, change in influence(similarity, within).items():
+        places = strongest(change)
+        found[key] = {"value": change[places], "word": words[places]}
+    return found
+
+
+def strongest(change: np.ndarray, most: int = MOST) -> np.ndarray:
+    """Return the positions of the words that change a score most, shape (most,): the largest first, NaN last.
+
+    Examples
+    --------
+    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]), 2)
+    array([1, 3])
+    """
+    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:most]
+
+
+def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | None = None) -> Moments:
+    """Sum over the pairs of each word, or over those that are chosen: moments of shape (words,)."""
+    rows = square(values - centre[:, None], 0.0)
+    kept = square(np.ones(values.shape[-1], bool) if chosen is None else chosen, False)
+    rows *= kept
+    products = np.einsum("aij,bij->iab", rows, rows)
+    return Moments(kept.sum(axis=-1).astype(float), rows.sum(axis=-1).T, products, centre)

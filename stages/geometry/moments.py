@@ -80,11 +80,6 @@ class Moments:
         """Where similarities vary, shape (..., g)."""
         return varies(np.diagonal(self.scatter, axis1=-2, axis2=-1), self.lengths, self.squares, self.precision)
 
-    @property
-    def sds(self) -> np.ndarray:
-        """Standard deviations with n - 1, shape (..., g)."""
-        return np.sqrt(np.maximum(np.diagonal(self.scatter, axis1=-2, axis2=-1), 0) / (self.n[..., None] - 1))
-
     def correlations(self, strict: bool = True) -> np.ndarray:
         r"""Pearson correlations of all pairs of geometries, shape (..., g, g), from -1 to 1.
 
@@ -123,6 +118,27 @@ def cohens_d(every: Moments, within: Moments, strict: bool = True) -> np.ndarray
         raise FloatingPointError("Cohen's d is undefined: the similarities do not vary")
     spread = np.sqrt(np.where(known, pooled, np.nan) / (inside + outside - 2))
     return (within.sums / inside - sums_across / outside) / spread
+
+
+def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: bool = True) -> np.ndarray:
+    r"""Correlation of a and b with what x explains linearly taken out of both.
+
+    .. math:: r_{ab \cdot x} = \frac{r_{ab} - r_{ax} r_{bx}}{\sqrt{(1 - r_{ax}^2)(1 - r_{bx}^2)}}
+
+    Equal to the correlation of the residuals of a and b, each regressed on x. Takes Pearson correlations; float64 of
+    their shape. If a or b is a linear function of x, nothing is left to correlate: FloatingPointError, or NaN if not
+    `strict`.
+
+    Examples
+    --------
+    >>> float(partial_correlation(np.array(0.5), np.array(0.5), np.array(0.5)).round(3))
+    0.333
+    """
+    left = (1 - np.square(ax)) * (1 - np.square(bx))
+    known = varies(left, 1, 1)
+    if strict and not np.all(known):
+        raise FloatingPointError("partial RSA is undefined: the similarities of a matrix are those of its input")
+    return np.clip((ab - ax * bx) / np.sqrt(np.where(known, left, np.nan)), -1, 1)
 
 
 def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.ndarray | None = None) -> Moments:

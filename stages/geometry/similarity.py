@@ -1,8 +1,8 @@
 """Similarities of all word pairs; larger is always more alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -137,6 +137,11 @@ class Similar(NamedTuple):
     metric: MetricName
     transform: TransformName
     single: bool = False  # whether single precision is enough for `similarities`, where it is
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Similar":
+        """Return the one by which similarities were made, from the record of their file."""
+        return cls(len(record["words"]), record["metric"], record["transform"])
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return float64: (..., words + reference words, units) to (..., pairs), condensed; errors as the metric's."""

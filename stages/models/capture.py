@@ -41,7 +41,7 @@ def biases(projections: Sequence[Projection]) -> dict[str, np.ndarray]:
     }
 
 
-def embeddings(model: nn.Module, prompts: Prompts) -> dict[str, np.ndarray]:
+def embeddings(model: nn.Module, several: Sequence[Prompts]) -> dict[str, np.ndarray]:
     """Return ``embedding``, the model's own vectors of single words, shape (words, units); nothing where it has none.
 
     They are what the model begins with, whatever the prompt; of several tokens the last one's, or their mean.
@@ -52,10 +52,11 @@ def embeddings(model: nn.Module, prompts: Prompts) -> dict[str, np.ndarray]:
         table = None
     if not isinstance(table, nn.Embedding):
         return {}
-    spans = [ids[word.start : word.stop] for ids, word in zip(prompts.ids, prompts.words, strict=True)]
+    both = [(ids, word) for prompts in several for ids, word in zip(prompts.ids, prompts.words, strict=True)]
+    spans = [ids[word.start : word.stop] for ids, word in both]
     with torch.inference_mode():
         found = [table(torch.tensor(ids, device=place_of(model))).float().cpu().numpy() for ids in spans]
-    return {EMBEDDING: np.stack([of.mean(axis=0) if prompts.mean else of[-1] for of in found])}
+    return {EMBEDDING: np.stack([of.mean(axis=0) if several[0].mean else of[-1] for of in found])}
 
 
 def capture(
@@ -134,24 +135,36 @@ def capture(
     return exact, refused
 
 
-def capture_sentences(
-    model: nn.Module, projections: Sequence[Projection], sentences: Mapping[str, Prompts], write: Write, way: str
+def capture_several(
+    model: nn.Module,
+    projections: Sequence[Projection],
+    several: Mapping[str, Prompts],
+    write: Write,
+    positions: Sequence[int] = (),
+    way: str = "",
 ) -> dict[str, str]:
-    """Run all sentences, of the same words, and keep the vectors of the word's own token, sentence behind sentence.
+    """Run several sets of prompts by name, whose rows follow each other in the same arrays.
 
-    Parameters and errors are those of `capture`, but arrays are of shape (sentences × words, 1, units), and `way` is
-    how other prompts of these words were divided into passes. A faster way that has held there, or in the sentence
-    before, is checked on one whole prompt, not three. Returns how each sentence's prompts were divided.
+    Parameters and errors are those of `capture`. Without `positions` the word's own token is kept of each set. `way` is
+    how other prompts of these words were divided into passes: a faster way that has held there, or in the set before,
+    is checked on one whole prompt, not three. Returns how each set's prompts were divided, and prints it.
     """
     found: dict[str, str] = {}
-    for place, (name, prompts) in enumerate(sentences.items()):
+    first = 0
+    for name, prompts in several.items():
 
-        def below(key: str, row: int, block: np.ndarray, first: int = place * len(prompts.ids)) -> None:
+        def below(key: str, row: int, block: np.ndarray, first: int = first) -> None:
             write(key, first + row, block)
 
         rows = [farthest_back(model, prompts)] if way == "packed" else []
-        way, _ = capture(model, projections, prompts, below, [prompts.word_position], rows)
+        way, refused = capture(model, projections, prompts, below, positions or [prompts.word_position], rows)
+        print(
+            *(f"{name}: prompts not {other}: {why}" for other, why in refused.items()),
+            f"{name}: prompts {way}",
+            sep="\n",
+        )
         found[name] = way
+        first += len(prompts.ids)
     return found
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
-from stages.geometry.influence import MUCH
+from stages.geometry.effects import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
 from stages.plotting.captions import counts, numbers
 from stages.plotting.layers import layer_axis, limit, marker_size, over_layers, profile, zero

@@ -10,8 +10,18 @@ from functools import partial
 
 import numpy as np
 
-from stages.geometry.moments import Moments, named, scores
-from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, WITH_INPUT, Arrays, Scores
+from stages.geometry.moments import Moments, cohens_d, named, partial_correlation, scores
+from stages.geometry.names import (
+    INPUT,
+    MATRICES,
+    MATRIX_DIFFERENCES,
+    PAIR_DIFFERENCES,
+    PAIRS,
+    PLACES,
+    WITH_INPUT,
+    Arrays,
+    Scores,
+)
 from stages.geometry.pairs import pairs_of, row_blocks, within_category
 from stages.pipeline.progress import Progress, blocks, join
 
@@ -122,6 +132,23 @@ def rsa_and_separability(every: Moments, within: Moments) -> Statistics:
     """
     r, d = scores(every, within)
     return named({**r, "rsa_gap": r["rsa_within"] - r["rsa_across"]}, d, MATRICES)
+
+
+def against_input(every: Moments, within: Moments) -> Statistics:
+    """Return how the statistics of the post relate to the layers' input x, from the moments of "q", "k", "v" and "x".
+
+    ``rsa_to_input`` (each matrix against x) by matrix, ``partial_rsa`` (given x) by pair, and ``d_of_input`` by "x".
+
+    References
+    ----------
+    Guillot, G. & Rousset, F. (2011), arXiv:1112.0651: permutation p-values of a partial Mantel test are wrong where
+    both sides are autocorrelated, so that effect and interval are given and no p.
+    """
+    r, x = every.correlations(), len(MATRICES)
+    found = {("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)}
+    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+        found["partial_rsa", pair] = partial_correlation(r[..., a, b], r[..., a, x], r[..., b, x])
+    return found | {("d_of_input", INPUT): cohens_d(every, within)[..., x]}
 
 
 def differences(

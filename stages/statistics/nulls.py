@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
-from stages.geometry.moments import Moments, moments_of_sets, scores, similarities
+from stages.geometry.moments import Moments, moments_of_sets, partial_correlation, scores, similarities
 from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PAIRS, PLACES, RUNGS, Arrays
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.p_values import familywise_p, monte_carlo_p
-from stages.statistics.partial import partial_correlation
 from stages.statistics.projections import factor, haar_frames, project, ranges
 
 #: Scores of one matrix; all others are of two.

@@ -19,7 +19,7 @@ from stages.geometry.pairs import within_category
 from stages.geometry.reliability import CORRELATIONS, SHARES, reliability
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.statistics.bootstrap import resample_words, resampled
-from stages.statistics.seeds import stream
+from stages.statistics.draws import stream
 
 #: 1 - r² below which the copies of a sentence differ by rounding alone.
 ALIKE = 1e-12

@@ -17,8 +17,11 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 from stages.geometry.names import INPUT, MATRICES  # noqa: E402
 from stages.geometry.pairs import within_category  # noqa: E402
 from stages.geometry.similarity import cosine  # noqa: E402
-from stages.statistics.bootstrap import resample_words, resampled  # noqa: E402
-from stages.statistics.partial import against_input  # noqa: E402
+from stages.statistics.bootstrap import (  # noqa: E402
+    against_input,
+    resample_words,
+    resampled,
+)
 
 SIZES = (10, 13, 11)
 ALPHA = 0.05

@@ -24,12 +24,10 @@ from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar, cosine
 from stages.geometry.transforms import TRANSFORMS
 from stages.models.rotated import project_turned, spectra
-from stages.statistics.amounts import MANY
-from stages.statistics.bootstrap import Statistics, bootstrap, resample_words
+from stages.statistics.bootstrap import Statistics, against_input, bootstrap, resample_words
+from stages.statistics.draws import MANY, stream
 from stages.statistics.nulls import Choices, draw_rungs
-from stages.statistics.partial import against_input
 from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
-from stages.statistics.seeds import stream
 
 TIMES = 10_000
 
