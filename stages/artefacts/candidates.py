@@ -1,4 +1,7 @@
-"""Candidate geometries: what `rdms.candidates` names, as similarities of words that are matched by name."""
+"""Candidate geometries: what `rdms.candidates` names, as similarities of words that are matched by name.
+
+A geometry is a data frame with words as index and as columns: larger is more alike, its diagonal is not read.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stages.artefacts.files import readable
 from stages.artefacts.runs import open_run
@@ -28,14 +32,6 @@ LARGEST = 1e100
 DESCRIPTORS = ("word", "words", "label", "labels", "name", "conds", "conditions")
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Similarities of words, larger being more alike: shape (words, words), the diagonal is not read."""
-
-    words: Sequence[str]
-    similarity: np.ndarray
-
-
 class Missing(Exception):
     """Why this run has no such geometry."""
 
@@ -49,6 +45,11 @@ class Known:
     counts: Path  # of words in a text
     folder: Path  # where the files of `rdms.candidates` are: DVC looks for changes there
 
+    @property
+    def words(self) -> list[str]:
+        """The words of the run."""
+        return self.captured["words"]
+
 
 def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], dict[str, np.ndarray]]:
     """Read all candidates, and print what is left out.
@@ -61,7 +62,7 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
         Their similarities of these words. A `UserError` if a file or run is not what it should be, two candidates are
         the same, or one does not tell words apart.
     """
-    words, found = known.captured["words"], {}
+    words, found = known.words, {}
     for name, what in asked.items():
         try:
             given = isinstance(what, str)
@@ -70,97 +71,89 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
             print(f"rdms.candidates.{name} is left out: {reason}")
     if not found:
         raise UserError(messages.NONE_LEFT)
-    places = [place for place, word in enumerate(words) if all(word in one.words for one in found.values())]
+    places = [place for place, word in enumerate(words) if all(word in one.index for one in found.values())]
     for name, one in found.items():
-        if lacking := [word for word in words if word not in one.words]:
+        if lacking := [word for word in words if word not in one.index]:
             print(f"rdms.candidates.{name} lacks {len(lacking)} of {len(words)} words: {some_of(lacking, 10)}")
     kinds = within_category([known.captured["categories"][place] for place in places])
     if min(kinds.sum(), (~kinds).sum()) < 3:
         raise UserError(messages.FEW_IN_ALL.format(len(places), len(words), ", ".join(found)))
-    return places, {name: _chosen(name, one, [words[place] for place in places]) for name, one in found.items()}
+    chosen = [words[place] for place in places]
+    candidates = {name: condense(one.loc[chosen, chosen].to_numpy(float)) for name, one in found.items()}
+    for name, values in candidates.items():
+        try:
+            unit_norm(values)
+        except FloatingPointError:
+            raise UserError(messages.ALL_ALIKE.format(name, len(values))) from None
+    return places, candidates
 
 
-def _chosen(name: str, one: Geometry, words: Sequence[str]) -> np.ndarray:
-    """Return the similarities of these words' pairs, in the run's order."""
-    at = [one.words.index(word) for word in words]
-    values = condense(one.similarity[np.ix_(at, at)].astype(np.float64))
-    try:
-        unit_norm(values)
-    except FloatingPointError:
-        raise UserError(messages.ALL_ALIKE.format(name, len(values))) from None
-    return values
+def _over(words: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(values, words, words)
 
 
-def _apart(values: np.ndarray) -> np.ndarray:
-    """Return negated distances of words on a scale, shape (words,) to (words, words)."""
-    return -np.abs(values[:, None] - values[None, :])
+def _apart(numbers: pd.Series) -> pd.DataFrame:
+    """Return negated distances of words on a scale."""
+    return _over(numbers.index, -np.abs(np.subtract.outer(numbers.to_numpy(), numbers.to_numpy())))
 
 
-def _categories(known: Known) -> Geometry:
-    same = category_masks(known.captured["categories"])["same"]
-    return Geometry(known.captured["words"], same.astype(float))
+def _categories(known: Known) -> pd.DataFrame:
+    return _over(known.words, category_masks(known.captured["categories"])["same"])
 
 
-def _frequency(known: Known) -> Geometry:
+def _frequency(known: Known) -> pd.DataFrame:
     r"""Compare words by :math:`-|\log c_i - \log c_j|`, of their counts in a text."""
-    path = known.counts
-    words = known.captured["words"]
+    path, words = known.counts, known.words
     with readable(path, "table", "rdms.counts"):
-        header, *rows = _table(path)
-        columns = [column for column in header if column.endswith("count")]
-        if "word" not in header or len(columns) != 1:
-            raise ValueError(messages.NO_COUNTS.format(shortened(", ".join(header))))
-        at, counted = header.index("word"), header.index(columns[0])
-        rows = [row for row in rows if row[at] in words]
-        _check_words([row[at] for row in rows])
-        for row, count in zip(rows, counts := _numbers_of([row[counted] for row in rows]), strict=True):
-            if not 0 < count < np.inf:
-                raise ValueError(messages.NO_COUNT.format(columns[0], row[at], row[counted]))
-    own = {row[at]: count for row, count in zip(rows, counts, strict=True)}
-    lacking = [word for word in words if word not in own]
+        table = _table(path)
+        columns = [column for column in table if column.endswith("count")]
+        if "word" not in table or len(columns) != 1:
+            raise ValueError(messages.NO_COUNTS.format(shortened(", ".join(table))))
+        told = table[table["word"].isin(words)].set_index("word")[columns[0]]
+        _check_words(told.index)
+        counts = pd.to_numeric(told, errors="coerce").astype(float)
+        if not (known_ones := counts.between(0, np.inf, "neither")).all():
+            wrong = known_ones.idxmin()
+            raise ValueError(messages.NO_COUNT.format(columns[0], wrong, told[wrong]))
+    lacking = [word for word in words if word not in counts.index]
     if len(lacking) > MOST_LACKING * len(words):  # all else would be compared by few words, too
         raise Missing(messages.LACKS_WORDS.format(path, len(lacking), len(words), some_of(lacking, 10)))
-    return Geometry([*own], _apart(np.log([*own.values()])))
+    return _apart(np.log(counts))
 
 
-def _spelling(known: Known) -> Geometry:
+def _spelling(known: Known) -> pd.DataFrame:
     from rapidfuzz.distance import Levenshtein
     from rapidfuzz.process import cdist
 
-    words = known.captured["words"]
-    return Geometry(words, cdist(words, words, scorer=Levenshtein.normalized_similarity, dtype=np.float64))
+    return _over(known.words, cdist(known.words, known.words, scorer=Levenshtein.normalized_similarity, dtype=float))
 
 
-def _embeddings(known: Known) -> Geometry:
+def _embeddings(known: Known) -> pd.DataFrame:
     if EMBEDDING not in known.run.names:
         raise Missing(messages.NO_EMBEDDINGS)
-    return Geometry(known.captured["words"], square(known.run[EMBEDDING][0], 0))
+    return _over(known.words, square(known.run[EMBEDDING][0], 0))
 
 
-def _numbers(of_word: Callable[[Known, int], int], what: str) -> Callable[[Known], Geometry]:
-    """Return a reader that compares words by a number of each."""
-
-    def read(known: Known) -> Geometry:
-        numbers = np.array([of_word(known, place) for place in range(len(known.captured["words"]))])
-        if not np.ptp(numbers):
-            raise Missing(messages.ALL_THE_SAME.format(what))
-        return Geometry(known.captured["words"], _apart(numbers.astype(float)))
-
-    return read
+def _by_number(known: Known, things: Sequence[Sequence], what: str) -> pd.DataFrame:
+    """Compare words by how many things each has."""
+    numbers = pd.Series([*map(len, things)], known.words)
+    if numbers.nunique() == 1:
+        raise Missing(messages.ALL_THE_SAME.format(what))
+    return _apart(numbers)
 
 
 #: Geometries that need no file, by what `rdms.candidates` calls them.
-KINDS: dict[str, Callable[[Known], Geometry]] = {
+KINDS: dict[str, Callable[[Known], pd.DataFrame]] = {
     "categories": _categories,
     "frequency": _frequency,
     "spelling": _spelling,
-    "length": _numbers(lambda known, place: len(known.captured["words"][place]), "letters"),
-    "tokens": _numbers(lambda known, place: len(known.captured["token_ids"][place]), "tokens"),
+    "length": lambda known: _by_number(known, known.words, "letters"),
+    "tokens": lambda known: _by_number(known, known.captured["token_ids"], "tokens"),
     "embeddings": _embeddings,
 }
 
 
-def _given(key: str, what: Any, known: Known) -> Geometry:
+def _given(key: str, what: Any, known: Known) -> pd.DataFrame:
     """Read a layer of a run, or a file."""
     if hasattr(what, "run"):
         return _of_run(key, what)
@@ -174,82 +167,72 @@ def _given(key: str, what: Any, known: Known) -> Geometry:
         words, values, holds = read(path)
         if values.shape != (len(words), len(words)):
             raise ValueError(messages.OTHER_NUMBER.format(len(words), values.shape))
-        if not (kept := [place for place, word in enumerate(words) if word in known.captured["words"]]):
+        if not (kept := np.isin(words, known.words)).any():
             raise ValueError(messages.NONE_OF_THE_WORDS.format(some_of([*map(repr, words)], 3)))
-        words, values = [words[place] for place in kept], values[np.ix_(kept, kept)]
-        _check(words, values)
-        own = np.diagonal(values)
+        found = _over(words, values).loc[kept, kept]
+        _check(found)
+        own = np.diagonal(found)
         if what.holds == "auto" and not holds and (np.isnan(own).any() or np.ptp(own)):
             raise ValueError(messages.HOLDS_WHAT)
         holds = what.holds if what.holds != "auto" else holds or ("similarities" if own[0] else "distances")
-    return Geometry(words, -values if holds == "distances" else values)
+    return -found if holds == "distances" else found
 
 
-def _of_run(key: str, what: Any) -> Geometry:
+def _of_run(key: str, what: Any) -> pd.DataFrame:
     with open_run(what.run) as run:
         if what.matrix not in run.similarity.names:
             known = ", ".join(sorted(run.similarity.names))
             raise UserError(messages.NO_MATRIX.format(key, what.run, what.matrix, known))
-        check_layer(f"{key}.layer", what.layer, [0] if what.matrix == EMBEDDING else run.layers, what.run)
-        place = 0 if what.matrix == EMBEDDING else run.layers.index(what.layer)
-        values = run.similarity[what.matrix][place]
-        return Geometry(run.record["words"], square(values, METRICS[run.record["metric"]].own))
+        layers = [0] if what.matrix == EMBEDDING else run.layers
+        check_layer(f"{key}.layer", what.layer, layers, what.run)
+        values = run.similarity[what.matrix][layers.index(what.layer)]
+        return _over(run.record["words"], square(values, METRICS[run.record["metric"]].own))
 
 
-def _check(words: Sequence[str], values: np.ndarray) -> None:
+def _check(found: pd.DataFrame) -> None:
     """Raise a ValueError unless words differ and every pair has one finite number."""
-    _check_words(words)
-    gaps = ~(np.abs(values) < LARGEST) & ~np.eye(len(words), dtype=bool)
+    _check_words(found.index)
+    values = found.to_numpy()
+    gaps = ~(np.abs(values) < LARGEST) & ~np.eye(len(values), dtype=bool)
     unequal = ~np.isclose(values, values.T, equal_nan=True)
     for wrong, said in ((gaps, messages.NO_NUMBER), (unequal, messages.TWO_NUMBERS)):
         if wrong.any():
-            a, b = (words[place] for place in np.argwhere(wrong)[0])
-            raise ValueError(said.format(a, b))
+            raise ValueError(said.format(*found.index[np.argwhere(wrong)[0]]))
 
 
-def _check_words(words: Sequence[str]) -> None:
-    if twice := sorted({word for word in words if words.count(word) > 1}):
-        raise ValueError(messages.WORD_TWICE.format(twice[0]))
+def _check_words(words: pd.Index) -> None:
+    if words.has_duplicates:
+        raise ValueError(messages.WORD_TWICE.format(min(words[words.duplicated()])))
 
 
-def _read_csv(path: Path) -> tuple[list[str], np.ndarray, str]:
+def _read_csv(path: Path) -> tuple[Sequence[str], np.ndarray, str]:
     """Read a square table, words above and at the left; or a long one: two columns of words, and one of numbers."""
-    header, *rows = _table(path)
-    if len(header) < 3:
-        raise ValueError(messages.NO_COMMAS.format(shortened(",".join(header))))
-    above, left, name = header[1:], [row[0] for row in rows], header[2].lower()
-    if len(header) > 3 or set(above) == set(left):
+    table = _table(path)
+    if table.shape[1] < 3:
+        raise ValueError(messages.NO_COMMAS.format(shortened(",".join(table))))
+    (_, *above), left = table, table.iloc[:, 0]
+    numbers = table.iloc[:, 1:].apply(pd.to_numeric, errors="coerce").astype(float)
+    if len(above) > 2 or set(above) == set(left):
         if set(above) != set(left):
             raise ValueError(messages.NO_LAYOUT)
-        _check_words(left)
-        at = {word: place for place, word in enumerate(above, 1)}
-        numbers = _numbers_of([row[at[word]] for row in rows for word in left])
-        return left, numbers.reshape(len(left), -1), ""
-    words = list(dict.fromkeys(word for row in rows for word in row[:2]))
-    at = {word: place for place, word in enumerate(words)}
-    values = np.full((len(words), len(words)), np.nan)
-    for (one, other, _), number in zip(rows, _numbers_of([row[2] for row in rows]), strict=True):
-        known = values[at[one], at[other]]
-        if np.isfinite(known) and known != number:
-            raise ValueError(messages.TWO_NUMBERS.format(one, other))
-        values[at[one], at[other]] = values[at[other], at[one]] = number
-    return words, values, {"sim": "similarities", "dis": "distances"}.get(name[:3], "")
+        _check_words(pd.Index(left))
+        return [*left], numbers.loc[:, left].to_numpy(), ""
+    one, other, name = table
+    rows = pd.DataFrame({"a": table[one], "b": table[other], "number": numbers[name]})
+    both = pd.concat([rows, rows.rename(columns={"a": "b", "b": "a"})]).drop_duplicates()
+    if (twice := both[both.duplicated(["a", "b"])]).size:
+        raise ValueError(messages.TWO_NUMBERS.format(twice["a"].iloc[0], twice["b"].iloc[0]))
+    wide = both.pivot(index="a", columns="b", values="number")
+    return [*wide.index], wide.to_numpy(), {"sim": "similarities", "dis": "distances"}.get(name[:3].lower(), "")
 
 
-def _table(path: Path) -> list[list[str]]:
-    """Read the rows of a CSV file, all as long as the first."""
-    header, *rows = read_rows(path) or [(1, [])]
+def _table(path: Path) -> pd.DataFrame:
+    """Read a CSV file as text, all rows as long as the first."""
+    (_, header), *rows = read_rows(path) or [(1, [])]
     for line, row in rows:
-        if len(row) != len(header[1]):
-            raise ValueError(messages.UNEVEN_ROW.format(line, len(row), len(header[1])))
-    return [header[1], *(row for _, row in rows)]
-
-
-def _numbers_of(cells: Sequence[str]) -> np.ndarray:
-    """Return the numbers in cells, NaN where there is none."""
-    from pandas import Series, to_numeric
-
-    return to_numeric(Series(cells, dtype=object), errors="coerce").to_numpy(float)
+        if len(row) != len(header):
+            raise ValueError(messages.UNEVEN_ROW.format(line, len(row), len(header)))
+    return pd.DataFrame([row for _, row in rows], columns=header, dtype=object)
 
 
 def _read_npz(path: Path) -> tuple[list[str], np.ndarray, str]:
