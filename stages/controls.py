@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.artefacts.activations import vectors_at_target
-from stages.artefacts.layerwise import each_layer, layers_of
+from stages.artefacts.layers import each_layer, layers_of, vectors_at_target
 from stages.artefacts.schema import OFF, RSA_BY
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors

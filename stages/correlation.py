@@ -4,9 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from stages.artefacts.activations import find_position, vectors_at
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import Layers, each_layer
+from stages.artefacts.layers import Layers, each_layer, find_position, vectors_at
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import head_by_head, pairwise

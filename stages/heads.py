@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
-from stages.artefacts.activations import vectors_at_target
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import each_layer
+from stages.artefacts.layers import each_layer, vectors_at_target
 from stages.artefacts.schema import HEADS, OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors

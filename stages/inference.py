@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from stages.artefacts.layerwise import each_layer, each_matrix, layers_of
+from stages.artefacts.layers import each_layer, each_matrix, layers_of
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors

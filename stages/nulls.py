@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from stages.artefacts.activations import read_biases, vectors_at_target
-from stages.artefacts.layerwise import Layers, each_layer
+from stages.artefacts.layers import Layers, each_layer, read_biases, vectors_at_target
 from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from stages.artefacts.activations import vectors_at, vectors_in_sentences
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import each_layer, each_matrix
+from stages.artefacts.layers import each_layer, each_matrix, vectors_at, vectors_in_sentences
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.artefacts.tensors import Tensors

@@ -2,9 +2,15 @@
 
 import numpy as np
 
-from stages.artefacts.activations import embedding_similarity, find_position, vectors_at_target, vectors_in_sentences
 from stages.artefacts.files import read_json
-from stages.artefacts.layerwise import each_layer, each_matrix
+from stages.artefacts.layers import (
+    each_layer,
+    each_matrix,
+    embedding_similarity,
+    find_position,
+    vectors_at_target,
+    vectors_in_sentences,
+)
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import WITH_INPUT

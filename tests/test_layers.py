@@ -9,7 +9,7 @@ import pytest
 from conftest import InProcess
 
 from stages.artefacts.files import read_json, write_json
-from stages.artefacts.layerwise import Layers, each_layer
+from stages.artefacts.layers import Layers, each_layer
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import cosine

@@ -21,8 +21,7 @@ from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.models.rotated import project_turned
 from stages.statistics.draws import AUTO, MANY, amount
-from stages.statistics.nulls import Choices, draw_rungs, ladder, observed, score
-from stages.statistics.p_values import familywise_p, monte_carlo_p
+from stages.statistics.nulls import Choices, draw_rungs, familywise_p, ladder, monte_carlo_p, observed, score
 from stages.statistics.projections import haar_frames, ranges
 
 WORDS, UNITS = 12, 40

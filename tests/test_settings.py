@@ -14,7 +14,7 @@ from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
 from stages.pipeline.settings import load
 from stages.statistics.draws import amount
-from stages.statistics.p_values import monte_carlo_p
+from stages.statistics.nulls import monte_carlo_p
 from stages.statistics.permutation import draw_orders, permute_words
 
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")

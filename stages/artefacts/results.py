@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.artefacts.files import read_json
 from stages.artefacts.kept import FOLDER, read_kept
-from stages.artefacts.layerwise import layers_of
+from stages.artefacts.layers import layers_of
 from stages.artefacts.tables import read_reason, read_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import pairwise, same_rows
