@@ -18,7 +18,7 @@ from stages.geometry.reliability import reliability
 from stages.geometry.similarity import cosine
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.sentences import combine, draw, halve, moments, resample_sentences, two_way
+from stages.statistics.sentences import combine, draw, moments, resample_sentences, two_way
 
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
 
@@ -35,15 +35,13 @@ def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) 
     return found
 
 
-def plain(similarity: Mapping[str, np.ndarray], categories: list[str], halves: np.ndarray) -> dict:
+def plain(similarity: Mapping[str, np.ndarray], categories: list[str]) -> dict:
     """Work out every statistic with loops over sentences."""
     sentences, within = len(similarity["q"]), within_category(categories)
     r, expected = lambda a, b: np.corrcoef(a, b)[0, 1], {}
     for name in MATRICES:
         s = similarity[name]
         expected["reliability", name] = np.mean([r(s[a], s[b]) for a, b in combinations(range(sentences), 2)])
-        rs = [r(s[half].mean(axis=0), s[~half].mean(axis=0)) for half in halves]
-        expected["reliability_halves", name] = np.mean([2 * value / (1 + value) for value in rs])
         # Two-way analysis of variance without replication, by sums of squares.
         pairs, grand = s.shape[1], s.mean()
         rows, columns = s.mean(axis=1, keepdims=True), s.mean(axis=0, keepdims=True)
@@ -73,15 +71,14 @@ def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> di
     """Return the statistics of all words and sentences."""
     sentences = len(similarity["q"])
     sums = moments(similarity, categories, np.ones((1, len(categories)), int))
-    found = reliability(*sums, np.ones((1, sentences), int), halve(sentences, 20, np.random.default_rng(0)))
+    found = reliability(*sums, np.ones((1, sentences), int))
     return {names: value[0] for names, value in found.items()}
 
 
 @pytest.mark.parametrize("sentences", [2, 5])
 def test_every_statistic_is_that_of_plain_loops(sentences: int) -> None:
     similarity = geometries(np.random.default_rng(1), sentences, WORDS)
-    expected = plain(similarity, WORDS, halve(sentences, 20, np.random.default_rng(0)))
-    assert values_of(similarity, WORDS) == pytest.approx(expected, abs=1e-9)
+    assert values_of(similarity, WORDS) == pytest.approx(plain(similarity, WORDS), abs=1e-9)
 
 
 def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None:
@@ -89,7 +86,7 @@ def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None
     rng = np.random.default_rng(2)
     similarity = geometries(rng, 4, WORDS)
     words, sentences = np.array([[2, 0, 1, 1, 3, 1, 0, 1, 0, 1, 1, 1]]), np.array([[2, 0, 1, 1]])
-    found = reliability(*moments(similarity, WORDS, words), sentences, halve(4, 3, rng))
+    found = reliability(*moments(similarity, WORDS, words), sentences)
     taken = np.repeat(np.arange(12), words[0])
     place = {pair: i for i, pair in enumerate(combinations(range(12), 2))}
     pairs = [place[min(a, b), max(a, b)] for a, b in combinations(taken, 2) if a != b]
@@ -108,17 +105,6 @@ def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None
         assert found["rsa_across", a + b] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
 
 
-def test_the_reliability_of_halves_is_at_least_that_of_opposites() -> None:
-    """Spearman and Brown's formula has no lower end: -1.8 for correlations of -.48, far outside its interval."""
-    rng = np.random.default_rng(2)
-    similarity = {name: rng.random((4, 15)) for name in MATRICES}
-    categories = list("aabbcc")
-    found = two_way(similarity, categories, draw(categories, 4, 40, 2, 10), 0.05)
-    for key, cells in found.items():
-        if key[0] == "reliability_halves":
-            assert -1 <= cells["low"] <= cells["value"] <= cells["high"] <= 1
-
-
 def test_what_is_planted_is_found() -> None:
     """Words of variance 1, rest of variance 1/3; V is Q, its rest included, and raised by each sentence."""
     rng = np.random.default_rng(3)
@@ -129,7 +115,6 @@ def test_what_is_planted_is_found() -> None:
     found = values_of({"q": q, "k": k, "v": q + level}, ["a"] * 60 + ["b"] * 60)
     planted = {
         **{(measure, "q"): 0.75 for measure in ("reliability", "share_words")},
-        ("reliability_halves", "q"): 24 / 25,  # of a mean of eight
         ("share_sentence", "v"): level.var(ddof=1) / (level.var(ddof=1) + 4 / 3),
         ("rsa", "qk"): 0.75 * 0.6,
         ("rsa_corrected", "qk"): 0.6,
@@ -155,7 +140,7 @@ def test_intervals_hold_what_they_promise_over_words_and_sentences() -> None:
     worlds = [values_of(world(many, 15), many) for _ in range(12)]
     asked = [("reliability", name) for name in MATRICES] + [("rsa_across", pair) for pair in PAIRS]
     truth = [np.mean([found[names] for found in worlds]) for names in asked]
-    trials = [two_way(world(few, 9), few, draw(few, 9, 150, trial, splits=2), 0.05) for trial in range(60)]
+    trials = [two_way(world(few, 9), few, draw(few, 9, 150, trial), 0.05) for trial in range(60)]
     value, low, high = (
         np.array([[found[(*names, ALL_SENTENCES)][end] for names in asked] for found in trials])
         for end in ("value", "low", "high")
@@ -182,14 +167,11 @@ def test_the_variance_of_three_bootstraps_is_that_of_the_mean_over_words_and_sen
     assert np.mean(of_many) < 0.9 * truth
 
 
-def test_resamples_hold_two_sentences_and_halves_are_halves() -> None:
+def test_resamples_hold_two_sentences() -> None:
     rng = np.random.default_rng(7)
     counts = resample_sentences(3, 500, rng)
     assert (counts.sum(axis=1) == 3).all()
     assert ((counts > 0).sum(axis=1) >= 2).all()
-    halves = halve(9, 40, rng)
-    assert (halves.sum(axis=1) == 4).all()
-    assert len(np.unique(halves, axis=0)) > 20
 
 
 # The stages.
@@ -222,8 +204,6 @@ def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
         np.testing.assert_allclose(table["rsa", pair, OWN_SENTENCE], rsa[pair], atol=1e-6)
         sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
         np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
-        for end, found in {"lowest": sentences.min(), "highest": sentences.max()}.items():
-            np.testing.assert_allclose(table[f"rsa_{end}", pair, ALL_SENTENCES], found, atol=2e-6)
     for name in MATRICES:
         np.testing.assert_allclose(table["d", name, OWN_SENTENCE], d[name], atol=1e-6)
     assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])

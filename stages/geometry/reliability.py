@@ -6,11 +6,11 @@ from stages.geometry.moments import Moments, cohens_d
 from stages.geometry.names import MATRICES, PAIRS, Scores
 
 #: Measures that are correlations, and those that are shares of a variance.
-CORRELATIONS = frozenset({"reliability", "reliability_halves", "ceiling_lower", "ceiling_upper", "rsa", "rsa_across"})
+CORRELATIONS = frozenset({"reliability", "ceiling_lower", "ceiling_upper", "rsa", "rsa_across"})
 SHARES = ("share_words", "share_sentence", "share_rest")
 
 
-def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.ndarray) -> Scores:
+def reliability(every: Moments, within: Moments, counts: np.ndarray) -> Scores:
     r"""Return every statistic over sentences, of resamples of words, of sentences, or of both.
 
     With :math:`s_c` the similarities of a matrix in sentence c and :math:`r(\cdot,\cdot)` their Pearson correlation
@@ -18,9 +18,6 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
 
     ``reliability``
         .. math:: \rho = \overline{r(s_c, s_e)}
-    ``reliability_halves``
-        The mean over splits of the sentences in two of :math:`2 r / (1 + r)`, at least -1, r being the correlation of
-        the halves' mean similarities: the reliability of the mean over all sentences (Spearman–Brown).
     ``share_words``, ``share_sentence``, ``share_rest``
         Variance components of :math:`s_{cp}`, two-way without replication, as shares of their sum: what a word pair
         keeps in every sentence (mean covariance of two sentences), by how much a sentence raises all pairs, and the
@@ -41,16 +38,14 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
 
     Copies of a sentence in a resample are never compared with each other.
 
-    From moments of shape (resamples, 1), of Q in every sentence, then K, then V; `counts`, how often each sentence
-    counts, shape (resamples, sentences), as many resamples as the moments have, or one of the two has a single one; and
-    `halves`, shape (splits, sentences). By measure and matrix or pair, shape (resamples,).
+    From moments of shape (resamples, 1), of Q in every sentence, then K, then V; and `counts`, how often each sentence
+    counts, shape (resamples, sentences), as many resamples as the moments have, or one of the two has a single one. By
+    measure and matrix or pair, shape (resamples,).
 
     References
     ----------
-    Spearman, C. (1904), doi:10.2307/1412159 (attenuation). Spearman, C. (1910), doi:10.1111/j.2044-8295.1910.tb00206.x,
-    and Brown, W. (1910), doi:10.1111/j.2044-8295.1910.tb00207.x (halves). Shavelson, R. J. & Webb, N. M. (1991).
-    Generalizability Theory: A Primer (variance components). Nili, H. et al. (2014), doi:10.1371/journal.pcbi.1003553
-    (noise ceiling).
+    Spearman, C. (1904), doi:10.2307/1412159 (attenuation). Shavelson, R. J. & Webb, N. M. (1991). Generalizability
+    Theory: A Primer (variance components). Nili, H. et al. (2014), doi:10.1371/journal.pcbi.1003553 (noise ceiling).
     """
     m = np.asarray(counts, dtype=np.float64)
     own = m / m.sum(axis=1, keepdims=True)
@@ -63,7 +58,6 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
     for name, at in places.items():
         alike, covariance = r[:, at, at], covariances[:, at, at]
         scores["reliability", name] = (two * alike).sum(axis=(1, 2))
-        scores["reliability_halves", name] = _halves(covariance, m, halves)
         shares = _components(covariance, means[:, at], every.n[:, 0], own, two)
         scores |= {(share, name): part for share, part in zip(SHARES, shares, strict=True)}
         lower, upper = _ceilings(alike, m, own)
@@ -77,19 +71,6 @@ def reliability(every: Moments, within: Moments, counts: np.ndarray, halves: np.
         attenuation = np.sqrt(np.where(np.minimum(*reliable) > 0, np.multiply(*reliable), np.nan))
         scores["rsa_corrected", pair] = scores["rsa_across", pair] / attenuation
     return scores
-
-
-def _halves(covariance: np.ndarray, m: np.ndarray, halves: np.ndarray) -> np.ndarray:
-    """Return the mean over splits of Spearman and Brown's reliability, at least -1; no empty half counts."""
-    first, second = m[:, None] * halves, m[:, None] * ~halves  # (resamples, splits, sentences)
-    of_first, of_second = first @ covariance, second @ covariance
-    product = (of_first * second).sum(axis=2)
-    variances = (of_first * first).sum(axis=2) * (of_second * second).sum(axis=2)
-    whole = variances > 0
-    r = product / np.sqrt(np.where(whole, variances, 1))
-    splits = whole.sum(axis=1)
-    corrected = np.maximum(2 * r / np.maximum(1 + r, 0.5), -1)  # -1 from r = -1/3 down
-    return np.where(whole, corrected, 0).sum(axis=1) / np.where(splits, splits, np.nan)
 
 
 def _components(

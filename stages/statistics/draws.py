@@ -14,8 +14,8 @@ from stages.pipeline.mistakes import DRAWS, least_draws
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.permutation import Orders, draw_orders
 
-#: What is drawn. A new stream goes to the end: the earlier ones keep their numbers.
-STREAMS = ("words", "labels", "bootstrap", "nulls", "matching", "sentences", "halves")
+#: What is drawn, and a place that is free. A new stream goes to the end: the earlier ones keep their numbers.
+STREAMS = ("words", "labels", "bootstrap", "nulls", "", "sentences")
 
 #: Words above which there are many.
 MANY = 100

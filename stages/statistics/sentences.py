@@ -6,7 +6,6 @@ changes how often each sentence counts. So the moments of all resamples of words
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from scipy.special import stdtrit
@@ -23,23 +22,16 @@ from stages.statistics.draws import stream
 
 #: 1 - r² below which the copies of a sentence differ by rounding alone.
 ALIKE = 1e-12
-#: How often the sentences are split in two halves.
-SPLITS = 50
+
+#: How often each word and each sentence was drawn, shapes (resamples, words) and (resamples, sentences).
+Draws = tuple[np.ndarray, np.ndarray]
 
 
-class Draws(NamedTuple):
-    """What is drawn for the statistics over sentences, the same in every layer."""
-
-    words: np.ndarray  # how often each word was drawn, in its category, shape (resamples, words)
-    sentences: np.ndarray  # how often each sentence was drawn, shape (resamples, sentences)
-    halves: np.ndarray  # which sentences are in the first half, shape (splits, sentences)
-
-
-def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int, splits: int = SPLITS) -> Draws:
-    """Draw words, sentences and halves of the sentences, from streams of their own."""
+def draw(categories: Sequence[str], sentences: int, resamples: int, seed: int) -> Draws:
+    """Draw words, within their categories, and sentences."""
     rng = stream(seed, "sentences")
     words, _ = resample_words(categories, resamples, rng)
-    return Draws(words, resample_sentences(sentences, resamples, rng), halve(sentences, splits, stream(seed, "halves")))
+    return words, resample_sentences(sentences, resamples, rng)
 
 
 def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -53,12 +45,6 @@ def resample_sentences(sentences: int, resamples: int, rng: np.random.Generator)
         counts[open_rows] = rng.multinomial(sentences, np.full(sentences, 1 / sentences), size=len(open_rows))
         open_rows = open_rows[(counts[open_rows] > 0).sum(axis=1) < 2]
     return counts
-
-
-def halve(sentences: int, splits: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw halves of the sentences, shape (splits, sentences): True in the first, the smaller one of an odd number."""
-    first = np.arange(sentences) < sentences // 2
-    return rng.permuted(np.tile(first, (splits, 1)), axis=1)
 
 
 def moments(similarity: Arrays, categories: Sequence[str], counts: np.ndarray) -> tuple[Moments, Moments]:
@@ -75,7 +61,7 @@ def moments(similarity: Arrays, categories: Sequence[str], counts: np.ndarray) -
 def two_way(similarity: Arrays, categories: Sequence[str], draws: Draws, alpha: float) -> Scores:
     """Return the statistics of one layer over sentences, with intervals over words and sentences together.
 
-    Words alone, sentences alone, and both are drawn again, with the same draws; `combine` makes one variance of the
+    Words alone, sentences alone, and both are drawn again, with the same `draws`; `combine` makes one variance of the
     three. The interval is the value, on Fisher's scale where it is a correlation, plus and minus Student's t times the
     standard error, and holds 1 - alpha. Degrees of freedom are those of words (one less for each category) or of
     sentences (one less), whichever are fewer.
@@ -87,13 +73,14 @@ def two_way(similarity: Arrays, categories: Sequence[str], draws: Draws, alpha: 
     ----------
     Efron, B. & Tibshirani, R. J. (1993). An Introduction to the Bootstrap, chapter 12 (intervals from standard errors).
     """
-    words, sentences = draws.words.shape[1], draws.sentences.shape[1]
+    of_words, of_sentences = draws
+    words, sentences = of_words.shape[1], of_sentences.shape[1]
     each_word, each_sentence = (np.ones((1, count), dtype=int) for count in (words, sentences))
-    observed, resamples = (moments(similarity, categories, counts) for counts in (each_word, draws.words))
-    values = reliability(*observed, each_sentence, draws.halves)
+    observed, resamples = (moments(similarity, categories, counts) for counts in (each_word, of_words))
+    values = reliability(*observed, each_sentence)
     spreads = [
-        {names: _variance(names[0], drawn) for names, drawn in reliability(*sums, counts, draws.halves).items()}
-        for sums, counts in ((resamples, each_sentence), (observed, draws.sentences), (resamples, draws.sentences))
+        {names: _variance(names[0], drawn) for names, drawn in reliability(*sums, counts).items()}
+        for sums, counts in ((resamples, each_sentence), (observed, of_sentences), (resamples, of_sentences))
     ]
     freedom = words - len(set(categories)), sentences - 1
     t, factors = stdtrit(min(freedom), 1 - alpha / 2), (words / freedom[0], sentences / freedom[1])
@@ -126,18 +113,17 @@ def combine(words: float, sentences: float, both: float, of_words: float, of_sen
 
 
 def by_sentence(similarity: Arrays, within: np.ndarray, names: Sequence[str]) -> Scores:
-    """Return the RSA and Cohen's d of every sentence of a layer by itself, and the lowest and highest of them.
+    """Return the RSA and Cohen's d of every sentence of a layer by itself.
 
     Similarities of shape (sentences, pairs) to a ``value``, a float, by measure, matrix or pair, and sentence.
     """
     rsa = {("rsa", pair): values for pair, values in pairwise(similarity).items()}
     d = {("d", name): cohens_d(similarity[name], within) for name in MATRICES}
-    found = {}
-    for (measure, of), values in (rsa | d).items():
-        ends = {"lowest": values.min(), "highest": values.max()}
-        found |= {(f"{measure}_{end}", of, ALL_SENTENCES): {"value": value} for end, value in ends.items()}
-        found |= {(measure, of, name): {"value": value} for name, value in zip(names, values, strict=True)}
-    return found
+    return {
+        (*of, name): {"value": value}
+        for of, values in (rsa | d).items()
+        for name, value in zip(names, values, strict=True)
+    }
 
 
 def _variance(measure: str, drawn: np.ndarray) -> float:
