@@ -12,10 +12,9 @@ from tiny_models import caught
 from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
-from stages.models.hooks import hooked
 from stages.models.load import load
 from stages.models.passes import Pass, divide, make_pass, ways
-from stages.models.projections import find_projections, overview
+from stages.models.projections import find_projections, hooked, overview
 from stages.models.prompts import Prompts, tokenise
 from stages.models.prove import prove
 from stages.models.rotated import check_weights

@@ -82,10 +82,10 @@ def test_what_is_stored_does_not_show_how_a_processor_rounds() -> None:
     rng = np.random.default_rng(0)
     here = rng.normal(size=1_000_000)
     there = here + 1e-14 * rng.normal(size=len(here))
-    step = grid([here[:1000]], torch.float64)
+    step = grid(here[:1000], torch.float64)
     assert 0.9e-6 < step / np.abs(here[:1000]).max() < 2e-6
     assert (here.astype(np.float32) != there.astype(np.float32)).any()
     stored, elsewhere = (np.round(some / step) * step for some in (here, there))
     assert (stored == elsewhere).all()
     assert (stored.astype(np.float32) == stored).all()
-    assert grid([here], torch.float32) == grid([np.zeros(3)], torch.float64) == 0
+    assert grid(here, torch.float32) == grid(np.zeros(3), torch.float64) == 0

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stages.models.hooks import hooked, place_of
-from stages.models.precision import computing, not_finite
-from stages.models.projections import Projection
+from stages.models.precision import computing, not_finite, place_of
+from stages.models.projections import Projection, hooked
 from stages.models.prompts import Prompts
 from stages.pipeline import messages
 from stages.pipeline.command import no_memory
@@ -119,7 +118,7 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
             for name, module in attention.named_modules():
                 if name and not isinstance(module, nn.Linear):
                     stack.callback(module.register_forward_hook(partial(inside, name)).remove)
-        for context in (hooked(projections, capture), _Products(receive), computing(model), torch.no_grad()):
+        for context in (hooked(projections, capture), _Products(receive), computing(model.dtype), torch.no_grad()):
             stack.enter_context(context)
         try:
             model(input_ids=torch.tensor([prompts.ids[row]], device=place_of(model)), use_cache=False)
