@@ -122,10 +122,8 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
             stack.enter_context(context)
         try:
             model(input_ids=torch.tensor([prompts.ids[row]], device=place_of(model)), use_cache=False)
-        except FloatingPointError:
-            raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
-            if no_memory(error):
+            if isinstance(error, FloatingPointError) or no_memory(error):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
@@ -149,10 +147,9 @@ def compare(
     if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
         return "exactly, in another order of heads"
     for name, given, made in inside if steps else ():
-        if any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
-            for tensor in _as_heads(made, own):
-                if how := compare(tensor, received, inside, tolerance, steps - 1):
-                    return f"after {name}, {how}"
+        for before, after in zip(_as_heads(given, own), _as_heads(made, own), strict=False):
+            if same(own, before, tolerance) and (how := compare(after, received, inside, tolerance, steps - 1)):
+                return f"after {name}, {how}"
     return None
 
 
@@ -198,15 +195,11 @@ def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
 
 
 def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
-    """Return the readings of a tensor as (heads, tokens, units), which `like` is."""
-    heads, tokens, units = like.shape
+    """Return both readings of a tensor as (heads, tokens, units), which `like` is: heads first, and tokens first.
+
+    The wrong one is like nothing that is captured or received.
+    """
     if tensor.numel() != like.numel():
         return []
-    tensor = tensor.float()
-    readings = []
-    shape = [size for size in tensor.shape if size != 1] if heads > 1 else list(tensor.shape[-3:])
-    if shape == [heads, tokens, units]:
-        readings.append(tensor.reshape(heads, tokens, units))
-    if tensor.shape[-1] in (units, heads * units):
-        readings.append(tensor.reshape(tokens, heads, units).transpose(0, 1))
-    return readings
+    heads, tokens, units = like.shape
+    return [tensor.float().reshape(like.shape), tensor.float().reshape(tokens, heads, units).transpose(0, 1)]
