@@ -8,11 +8,10 @@ import pytest
 import torch
 import transformers
 from conftest import ROOT
-from tiny_models import caught
+from tiny_models import caught, load
 from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
-from stages.models.load import load
 from stages.models.passes import Pass, divide, make_pass, ways
 from stages.models.projections import find_projections, hooked, overview
 from stages.models.prompts import Prompts, tokenise
@@ -37,7 +36,7 @@ def model() -> GPT2Model:
 
 
 def loaded(**chosen):
-    return load(str(MINI), **{"dtype": "float32", "device": "cpu", **chosen})
+    return load(MINI, **{"dtype": "float32", **chosen})
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,8 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from model_types import PROMPTS
-from tiny_models import build, caught
+from tiny_models import build, caught, load
 
-from stages.models.load import load
 from stages.models.precision import SMALL, choose, grid
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError
@@ -57,9 +56,9 @@ def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(mo
 
 
 def test_a_seed_gives_the_same_random_weights_in_every_precision() -> None:
-    folder = str(ROOT / "data/models/gpt2-mini")
+    folder = ROOT / "data/models/gpt2-mini"
     double, single, other = (
-        load(folder, weights="random", seed=seed, dtype=dtype, device="cpu").model
+        load(folder, weights="random", seed=seed, dtype=dtype).model
         for seed, dtype in ((3, "auto"), (3, "float32"), (4, "float32"))
     )
     for one, same in zip(double.parameters(), single.parameters(), strict=True):
