@@ -190,7 +190,6 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
 
 def _why_not(error: Exception, name: str, config: Any) -> str:
-    """Return why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if reason.startswith(NO_TOKENIZER):
         return messages.NO_TOKENIZER.format(name)

@@ -29,8 +29,8 @@ class _Use:
     """What was seen of one layer's attention at work."""
 
     captured: dict[str, torch.Tensor] = field(default_factory=dict)  # what `hooked` gives, shape (1, tokens, units)
-    #: "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
-    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    #: Of each product, what may be q, k and v: shape (heads, tokens, units).
+    received: list[tuple[torch.Tensor, ...]] = field(default_factory=list)
     #: Name, input and output of each module inside the attention that is no projection.
     inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
@@ -73,14 +73,14 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
             raise UserError(messages.UNUSED.format(where))
         if (other := use.captured["q"][..., 0].numel()) != tokens:
             raise UserError(messages.OTHER_TOKENS.format(where, other, tokens))
-        if not use.received["q"]:
+        if not use.received:
             raise UserError(messages.NO_PRODUCTS.format(where))
         clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
-        for part, ways in found.items():
+        for place, (part, ways) in enumerate(found.items()):
             heads = projection.heads if part == "q" else projection.kv_heads
             own = use.captured[part].reshape(tokens, heads, -1).transpose(0, 1).float()
             own = own.clamp(-clip, clip) if clip else own
-            received = use.received[part]
+            received = [operands[place] for operands in use.received]
             if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
                 received = [tensor[..., : own.shape[-1]] for tensor in received]
             how = compare(own, received, use.inside, tolerance)
@@ -105,8 +105,7 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
 
     def receive(*operands: torch.Tensor) -> None:
         for use in latest:
-            for part, tensor in zip("qkv", operands, strict=True):
-                use.received[part].append(tensor)
+            use.received.append(operands)
 
     def inside(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
         if inputs and all(isinstance(tensor, torch.Tensor) for tensor in (inputs[0], output)):
@@ -117,7 +116,7 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
         for attention in {projection.attention for projection in projections}:
             for name, module in attention.named_modules():
                 if name and not isinstance(module, nn.Linear):
-                    stack.callback(module.register_forward_hook(partial(inside, name)).remove)
+                    stack.enter_context(module.register_forward_hook(partial(inside, name)))
         for context in (hooked(projections, capture), _Products(receive), computing(model.dtype), torch.no_grad()):
             stack.enter_context(context)
         try:
