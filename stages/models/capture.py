@@ -46,10 +46,9 @@ def embeddings(model: nn.Module, prompts: Prompts) -> dict[str, np.ndarray]:
 
     They are what the model begins with, whatever the prompt; of several tokens the last one's, or their mean.
     """
-    try:
+    table = None
+    with suppress(NotImplementedError, AttributeError):
         table = model.get_input_embeddings()
-    except (NotImplementedError, AttributeError):
-        table = None
     if not isinstance(table, nn.Embedding):
         return {}
     spans = [ids[word.start : word.stop] for ids, word in zip(prompts.ids, prompts.words, strict=True)]

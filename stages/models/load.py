@@ -26,8 +26,6 @@ from stages.pipeline.errors import UserError, some_of
 from stages.pipeline.schema import Model
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-#: How transformers begins to say that there is no file of a tokenizer.
-NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
 #: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
 CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(position|token_type)_ids$"
 
@@ -87,7 +85,7 @@ def load_chosen(chosen: Model) -> Loaded:
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
             tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
             if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):  # some are made empty where there is no file
-                raise ValueError(NO_TOKENIZER)
+                raise UserError(f"model.name: {messages.NO_TOKENIZER.format(name)}")
             with torch.device("meta"):  # without making its parameters
                 model = _maker(config).from_config(config, trust_remote_code=False)
             used = sum(map(torch.numel, text_part(model, chosen.part).parameters()))
@@ -191,7 +189,7 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
 def _why_not(error: Exception, name: str, config: Any) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if reason.startswith(NO_TOKENIZER):
+    if reason.startswith("Couldn't instantiate the backend tokenizer"):  # there is no file of one
         return messages.NO_TOKENIZER.format(name)
     if quantised := getattr(config, "quantization_config", None):
         quantised = quantised if isinstance(quantised, dict) else vars(quantised)
