@@ -150,8 +150,7 @@ def _check_devices(named: Iterable[int | str]) -> None:
     """Raise a `UserError` if a device is named that accelerate does not find here."""
     known = [*range(torch.cuda.device_count()), *(["mps"] if torch.backends.mps.is_available() else []), "cpu", "disk"]
     if unknown := [device for device in named if device not in known]:
-        listed = ", ".join(map(str, known))
-        raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], listed))
+        raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], ", ".join(map(str, known))))
 
 
 def _check_memory(name: str, needed: int) -> None:
