@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from tiny_models import caught
+from tiny_models import load as load_model
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
-from stages.models.load import load as load_model
 from stages.models.projections import find_projections
 from stages.models.prompts import tokenise
 
@@ -102,7 +102,7 @@ def test_card_states_the_recorded_figures():
 
 def test_every_layer_is_alive():
     """The health check of the card: words move Q, K and V by at least 1 % of their mean, so that float32 is enough."""
-    loaded = load_model(str(FOLDER), dtype="float32", device="cpu")
+    loaded = load_model(FOLDER, dtype="float32")
     prompts = tokenise(loaded.tokenizer, [row["word"] for row in ROWS[:34]], "The next word is {word}", "error")
     for name, vectors in caught(loaded.model, find_projections(loaded.model), prompts, [4])[0].items():
         if not name.endswith(("x", "bias")):
@@ -137,7 +137,7 @@ def test_trained_folder_goes_through_capture_and_names_no_path(trained):
     assert {path.name for path in folder.iterdir()} == MODEL
     for name in ("config.json", "tokenizer_config.json"):
         assert str(folder.parent) not in (folder / name).read_text(encoding="utf-8")
-    loaded = load_model(str(folder), dtype="float32", device="cpu")
+    loaded = load_model(folder, dtype="float32")
     prompts = tokenise(loaded.tokenizer, ["moon", "pear"], "The next word is {word}", "last")
     values, *_ = caught(loaded.model, find_projections(loaded.model), prompts)
     assert values["attn_1_v"].shape == (2, prompts.positions, 16)

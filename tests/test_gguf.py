@@ -11,10 +11,9 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
-from tiny_models import saved
+from tiny_models import load, saved
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 
-from stages.models.load import load
 from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
@@ -132,7 +131,7 @@ def test_a_file_gives_the_tensors_of_the_folder_with_the_same_weights(
 
 def refused(file: Path) -> str:
     with pytest.raises(UserError, match=r"^model\.name: ") as error:
-        load(str(file), device="cpu")
+        load(file)
     assert len(str(error.value).splitlines()) <= 2
     return str(error.value)
 
@@ -175,7 +174,7 @@ def test_queries_that_would_stay_in_another_order_are_refused(tmp_path: Path, mo
 
 def test_the_untrained_twin_of_a_file_and_the_tokenizer_inside_it(tmp_path: Path) -> None:
     file = make_both(tmp_path, "gpt2")
-    loaded, text = load(str(file), weights="random", device="cpu"), "The next word is galaxy, or zyzzyva."
+    loaded, text = load(file, weights="random"), "The next word is galaxy, or zyzzyva."
     assert loaded.provenance["weights"] == "random, seed 0"
     assert not torch.equal(loaded.model.wte.weight.float(), make("gpt2").wte.weight)
     assert loaded.tokenizer(text)["input_ids"] == AutoTokenizer.from_pretrained(MINI)(text)["input_ids"]

@@ -68,12 +68,13 @@ def hub() -> Iterator[ThreadingHTTPServer]:
 
 LOAD = """
 import json, sys
+sys.path.append("tests")
 from stages.pipeline.errors import UserError
-from stages.models.load import load
+from tiny_models import load
 for line in sys.stdin:
     name, revision = line.split()
     try:
-        loaded = load(name, revision, dtype="float32", device="cpu")
+        loaded = load(name, revision=revision, dtype="float32")
         tokens = len(loaded.tokenizer("The next word is moon")["input_ids"])
         found = {**loaded.provenance, "tokens": tokens}
     except UserError as error:

@@ -12,17 +12,17 @@ import torch
 import transformers
 from conftest import ROOT
 from safetensors.torch import load_file, save_file
+from tiny_models import load as loaded
 from tiny_models import saved, tiny_config
 from torch import nn
 
-from stages.models import load as loading
 from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
 
 
 def load(folder: Path | str = MINI, **chosen) -> nn.Module:
-    return loading.load(str(folder), **{"dtype": "float32", "device": "cpu", **chosen}).model
+    return loaded(folder, **{"dtype": "float32", **chosen}).model
 
 
 def changed(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
@@ -100,7 +100,7 @@ def test_a_model_must_fit_into_the_memory_that_is_free(
 
 def test_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A slash behind a name is no part of it."""
-    assert loading.load(f"{MINI}/").provenance["model"] == str(MINI)
+    assert loaded(f"{MINI}/").provenance["model"] == str(MINI)
     with pytest.raises(UserError, match=r"there is no folder data/models/none$"):
         load("data/models/none/")
     (beside := tmp_path / ".dvc/tmp/exps/standalone/tmp1").mkdir(parents=True)

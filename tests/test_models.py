@@ -8,14 +8,12 @@ import pytest
 import torch
 import transformers
 from conftest import ROOT
-from tiny_models import caught
+from tiny_models import caught, load
 from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
-from stages.models.hooks import hooked
-from stages.models.load import load
 from stages.models.passes import Pass, divide, make_pass, ways
-from stages.models.projections import find_projections, overview
+from stages.models.projections import find_projections, hooked, overview
 from stages.models.prompts import Prompts, tokenise
 from stages.models.prove import prove
 from stages.models.rotated import check_weights
@@ -38,7 +36,7 @@ def model() -> GPT2Model:
 
 
 def loaded(**chosen):
-    return load(str(MINI), **{"dtype": "float32", "device": "cpu", **chosen})
+    return load(MINI, **{"dtype": "float32", **chosen})
 
 
 @pytest.fixture(scope="module")

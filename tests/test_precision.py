@@ -8,9 +8,8 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from model_types import PROMPTS
-from tiny_models import build, caught
+from tiny_models import build, caught, load
 
-from stages.models.load import load
 from stages.models.precision import SMALL, choose, grid
 from stages.models.projections import find_projections
 from stages.pipeline.errors import UserError
@@ -57,9 +56,9 @@ def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(mo
 
 
 def test_a_seed_gives_the_same_random_weights_in_every_precision() -> None:
-    folder = str(ROOT / "data/models/gpt2-mini")
+    folder = ROOT / "data/models/gpt2-mini"
     double, single, other = (
-        load(folder, weights="random", seed=seed, dtype=dtype, device="cpu").model
+        load(folder, weights="random", seed=seed, dtype=dtype).model
         for seed, dtype in ((3, "auto"), (3, "float32"), (4, "float32"))
     )
     for one, same in zip(double.parameters(), single.parameters(), strict=True):
@@ -82,10 +81,10 @@ def test_what_is_stored_does_not_show_how_a_processor_rounds() -> None:
     rng = np.random.default_rng(0)
     here = rng.normal(size=1_000_000)
     there = here + 1e-14 * rng.normal(size=len(here))
-    step = grid([here[:1000]], torch.float64)
+    step = grid(here[:1000], torch.float64)
     assert 0.9e-6 < step / np.abs(here[:1000]).max() < 2e-6
     assert (here.astype(np.float32) != there.astype(np.float32)).any()
     stored, elsewhere = (np.round(some / step) * step for some in (here, there))
     assert (stored == elsewhere).all()
     assert (stored.astype(np.float32) == stored).all()
-    assert grid([here], torch.float32) == grid([np.zeros(3)], torch.float64) == 0
+    assert grid(here, torch.float32) == grid(np.zeros(3), torch.float64) == 0

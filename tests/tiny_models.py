@@ -19,9 +19,11 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from stages.models.capture import biases, capture, shapes
+from stages.models.load import Loaded, load_chosen
 from stages.models.precision import computing
 from stages.models.projections import Projection
 from stages.models.prompts import Prompts
+from stages.pipeline.schema import Model
 
 #: Types with a causal or a masked language-model head.
 TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING_NAMES})
@@ -138,6 +140,13 @@ def build(model_type: str, dtype: torch.dtype = torch.float32, **overrides: Any)
             if parameter.requires_grad and parameter.is_floating_point():
                 parameter.add_(0.05 * torch.randn_like(parameter))
     return model
+
+
+def load(name: Path | str, **chosen: Any) -> Loaded:
+    """Load a model on the processor, as the settings would have it that are `chosen`."""
+    usual = {"revision": "main", "part": "encoder", "weights": "pretrained", "seed": 0, "dtype": "auto"}
+    usual |= {"device": "cpu", "device_map": "none", "max_memory": {}}
+    return load_chosen(Model(**{**usual, "name": str(name), **chosen}))
 
 
 def caught(

@@ -110,7 +110,6 @@ def _fits(layout: Layout, attention: nn.Module) -> bool:
 
 
 def _why_none(model: nn.Module, named: list[tuple[str, nn.Module]]) -> str:
-    """Return why a model's attention cannot be captured."""
     if not named:
         blocks = {type(block).__name__ for m in model.modules() if isinstance(m, nn.ModuleList) for block in m}
         return messages.NO_ATTENTION.format(type(model).__name__, ", ".join(sorted(blocks)[:3]) or "none")

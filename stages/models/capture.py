@@ -1,6 +1,7 @@
 """Catching Q, K, V and their input of every prompt, at as little cost as exact numbers allow."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -8,10 +9,9 @@ from torch import nn
 from tqdm import tqdm
 
 from stages.geometry.names import EMBEDDING
-from stages.models.hooks import place_of, run
 from stages.models.passes import Pass, divide, farthest_back, make_pass, ways
-from stages.models.precision import grid, not_finite
-from stages.models.projections import Projection
+from stages.models.precision import computing, grid, not_finite, place_of
+from stages.models.projections import Projection, hooked
 from stages.models.prompts import Prompts
 
 Write = Callable[[str, int, np.ndarray], None]
@@ -46,10 +46,9 @@ def embeddings(model: nn.Module, several: Sequence[Prompts]) -> dict[str, np.nda
 
     They are what the model begins with, whatever the prompt; of several tokens the last one's, or their mean.
     """
-    try:
+    table = None
+    with suppress(NotImplementedError, AttributeError):
         table = model.get_input_embeddings()
-    except (NotImplementedError, AttributeError):
-        table = None
     if not isinstance(table, nn.Embedding):
         return {}
     both = [(ids, word) for prompts in several for ids, word in zip(prompts.ids, prompts.words, strict=True)]
@@ -90,21 +89,19 @@ def capture(
     """
     lengths = list(map(len, prompts.ids))
     rows = rows or sorted({0, len(lengths) - 1, lengths.index(min(lengths)), farthest_back(model, prompts)})
-    held: dict[str, dict[int, np.ndarray]] = {}
+    held = {key: np.empty(shape) for key, shape in shapes(projections, len(rows), prompts.positions).items()}
 
     def hold(key: str, row: int, values: np.ndarray) -> None:
-        held.setdefault(key, {})[row] = values[0]
+        held[key][rows.index(row)] = values[0]
 
     for row in rows:
         part = make_pass(model, prompts, range(prompts.positions), "single", range(row, row + 1))
         _run_pass(model, projections, prompts, part, hold)
-    share, kept, before = TOLERANCES[model.dtype], list(positions), list(range(len(prompts.before)))
-    bounds = {key: share * max(float(np.abs(values).max()) for values in some.values()) for key, some in held.items()}
-    steps = {key: grid([values[kept] for values in some.values()], model.dtype) for key, some in held.items()}
-    causal = bool(before) and all(
-        np.abs(values[before] - some[rows[0]][before]).max() <= bounds[key]
-        for key, some in held.items()
-        for values in some.values()
+    share, kept, before = TOLERANCES[model.dtype], list(positions), slice(prompts.word_position)
+    bounds = {key: share * np.abs(whole).max() for key, whole in held.items()}
+    steps = {key: grid(whole[:, kept], model.dtype) for key, whole in held.items()}
+    causal = prompts.word_position > 0 and all(
+        np.abs(whole[:, before] - whole[0, before]).max() <= bounds[key] for key, whole in held.items()
     )
 
     def run_all(way: str) -> None:
@@ -113,7 +110,7 @@ def capture(
 
             def check_and_write(key: str, first: int, block: np.ndarray) -> None:
                 for row in set(rows).intersection(range(first, first + len(block))):
-                    apart = np.abs(block[row - first] - held[key][row][kept]).max()
+                    apart = np.abs(block[row - first] - held[key][rows.index(row), kept]).max()
                     if not apart <= bounds[key]:
                         raise ArithmeticError(f"{key} differs by {apart:.2g} of at most {bounds[key] / share:.2g}")
                 write(key, first, np.round(block / steps[key]) * steps[key] if steps[key] else block)
@@ -168,10 +165,15 @@ def capture_several(
     return found
 
 
+class _Enough(Exception):
+    """Ends a forward pass once the last layer's Q, K and V are there: what follows is not needed."""
+
+
 def _run_pass(
     model: nn.Module, projections: Sequence[Projection], prompts: Prompts, part: Pass, receive: Write
 ) -> None:
     """Run one pass, and hand over what of it is kept as it comes: the array's name, its first word, and its values."""
+    missing = {"x", "q", "k", "v"}  # of the last layer
 
     def select(place: int, name: str, tensor: torch.Tensor) -> None:
         kept, layer = part.select(tensor), projections[place].layer
@@ -179,5 +181,11 @@ def _run_pass(
         if not finite.all():
             raise not_finite(layer, name, prompts.names[part.row + int(finite.int().argmin())], model.dtype)
         receive(f"attn_{layer}_{name}", part.row, (kept if kept.dtype == torch.float64 else kept.float()).cpu().numpy())
+        if place == len(projections) - 1:
+            missing.discard(name)
+            if not missing:
+                raise _Enough
 
-    run(model, projections, select, part.inputs)
+    inputs = {name: tensor.to(place_of(model)) for name, tensor in part.inputs.items()}
+    with hooked(projections, select), computing(model.dtype), torch.inference_mode(), suppress(_Enough):
+        model(**inputs, use_cache=False)

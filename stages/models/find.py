@@ -33,9 +33,9 @@ class Files(NamedTuple):
         return {"gguf_file": self.gguf.name} if self.gguf else {}
 
 
-def find(name: str, revision: str, weights: str) -> Files:
-    """Find a model's files; parameters and errors as `stages.models.load.load`."""
-    path, pretrained = Path(os.path.expanduser(name)), weights == "pretrained"  # noqa: PTH111  that raises where no home is
+def find(name: str, revision: str, pretrained: bool) -> Files:
+    """Find a model's files, those of its weights if it is `pretrained`; a `UserError` says what is not there."""
+    path = Path(os.path.expanduser(name))  # noqa: PTH111  that raises where no home is
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(messages.NO_GGUF.format(name))

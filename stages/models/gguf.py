@@ -3,10 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import gguf
 from torch import nn
@@ -24,14 +25,11 @@ def reading() -> Iterator[None]:
 
     Its bar appears after two seconds, in a terminal only.
     """
-    with ExitStack() as stack:
-        for module, name, other in (
-            (gguf, "GGUFReader", cache(gguf.GGUFReader)),
-            (gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map)),
-            (converting, "tqdm", partial(tqdm, delay=2, disable=None)),
-        ):
-            stack.callback(setattr, module, name, getattr(module, name))
-            setattr(module, name, other)
+    with (
+        patch.object(gguf, "GGUFReader", cache(gguf.GGUFReader)),
+        patch.object(gguf, "get_tensor_name_map", cache(gguf.get_tensor_name_map)),
+        patch.object(converting, "tqdm", partial(tqdm, delay=2, disable=None)),
+    ):
         yield
 
 

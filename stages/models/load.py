@@ -1,13 +1,10 @@
 """Loading a model and its tokenizer, from a folder, a .gguf file or the hub: never code that comes with them."""
 
 import hashlib
-import inspect
 import re
-import struct
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -16,8 +13,6 @@ from typing import Any
 import psutil
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from torch import nn
 from transformers.quantizers.auto import AutoHfQuantizer
 
@@ -28,15 +23,9 @@ from stages.models.precision import choose, computing
 from stages.pipeline import messages
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
+from stages.pipeline.schema import Model
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
-#: How transformers and the libraries below it fail at files that are damaged, and at models that they cannot build.
-FAILURES = (
-    *(OSError, ValueError, LookupError, TypeError, RuntimeError, ArithmeticError, SafetensorError, struct.error),
-    *(ImportError, AttributeError, AssertionError, StrictDataclassError),
-)
-#: How transformers begins to say that there is no file of a tokenizer.
-NO_TOKENIZER = "Couldn't instantiate the backend tokenizer"
 #: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
 CONSTANTS = r"(attn|attention)\.(masked_)?bias$|inv_freq$|(cos|sin)_cached$|(position|token_type)_ids$"
 
@@ -69,18 +58,8 @@ class Loaded:
         return {**self.source, "weights": digests or self.source["weights"], "versions": versions}
 
 
-def load(
-    name: str,
-    revision: str = "main",
-    weights: str = "pretrained",
-    seed: int = 0,
-    dtype: str = "auto",
-    device: str = "auto",
-    device_map: str = "none",
-    max_memory: dict[str | int, str] | None = None,
-    part: str = "encoder",
-) -> Loaded:
-    """Load a model and its tokenizer; parameters are the settings below `model`, as params.yaml explains them.
+def load_chosen(chosen: Model) -> Loaded:
+    """Load the model that the settings below `model` choose, and its tokenizer.
 
     Raises
     ------
@@ -91,44 +70,38 @@ def load(
     transformers.logging.set_verbosity_error()
     if not sys.stderr.isatty():
         transformers.logging.disable_progress_bar()
-    name = name.rstrip("/\\") or name
-    files = find(name, revision, weights)
-    source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {seed}"}
-    # A copy: accelerate writes its own numbers into it.
-    spread = {"device_map": "auto", "max_memory": dict(max_memory or {}) or None} if device_map == "auto" else {}
-    if spread:
-        _check_devices(max_memory or {})
-    config = None
+    name = chosen.name.rstrip("/\\") or chosen.name
+    files, config, spread = find(name, chosen.revision, chosen.weights == "pretrained"), None, {}
+    source: dict[str, Any] = {"model": name, "revision": files.commit, "weights": f"random, seed {chosen.seed}"}
+    if chosen.device_map == "auto":
+        _check_devices(chosen.max_memory)
+        # A copy: accelerate writes its own numbers into it.
+        spread = {"device_map": "auto", "max_memory": dict(chosen.max_memory) or None}
     try:
-        with reading() if files.gguf else nullcontext():
+        with reading():
             config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False, **files.named)
             if files.gguf:
                 complete(config, files.gguf)
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
             tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
             if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):  # some are made empty where there is no file
-                raise ValueError(NO_TOKENIZER)
+                raise UserError(f"model.name: {messages.NO_TOKENIZER.format(name)}")
             with torch.device("meta"):  # without making its parameters
                 model = _maker(config).from_config(config, trust_remote_code=False)
-            parameters, used = (_count(some) for some in (model, text_part(model, part)))
-            dtype, place, why = choose(dtype, device, used, bool(spread))
-            # Random weights are drawn in double precision.
-            size = 8 if weights == "random" else getattr(torch, dtype).itemsize
-            if not spread:
-                _check_memory(name, parameters * size)
-            with computing(getattr(torch, dtype)):
-                model = _build(files, config, weights, seed, getattr(torch, dtype), spread, part)
-    except FAILURES as error:
-        if no_memory(error):
+            used = sum(map(torch.numel, text_part(model, chosen.part).parameters()))
+            kind, place, why = choose(chosen.dtype, chosen.device, used, bool(spread))
+            dtype = getattr(torch, kind)
+            if not spread:  # random weights are drawn in double precision
+                size = 8 if chosen.weights == "random" else dtype.itemsize
+                _check_memory(name, model.num_parameters() * size)
+            with computing(dtype):
+                model = _build(files, config, chosen, dtype, spread)
+    except Exception as error:  # any: transformers and the libraries below it fail at damaged files in their own ways
+        if isinstance(error, (UserError, MemoryError)) or no_memory(error):
             raise
         raise UserError(f"model.name: {_why_not(error, name, config)}") from None
-    source |= {"dtype": dtype, "precision": why, "device": "spread by accelerate" if spread else place}
+    source |= {"dtype": kind, "precision": why, "device": "spread by accelerate" if spread else place}
     return Loaded((model if spread else model.to(place)).eval(), tokenizer, source, files)
-
-
-def load_chosen(chosen: Any) -> Loaded:
-    """Load the model that the settings below `model` choose; parameters and errors as `load`."""
-    return load(**{name: getattr(chosen, name) for name in inspect.signature(load).parameters})
 
 
 def _maker(config: Any) -> Any:
@@ -136,22 +109,16 @@ def _maker(config: Any) -> Any:
     return transformers.AutoModel if type(config) in transformers.MODEL_MAPPING else transformers.AutoModelForCausalLM
 
 
-def _count(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def _build(
-    files: Files, config: Any, weights: str, seed: int, dtype: torch.dtype, spread: dict[str, Any], part: str
-) -> nn.Module:
+def _build(files: Files, config: Any, chosen: Model, dtype: torch.dtype, spread: dict[str, Any]) -> nn.Module:
     """Build the part of a model that reads text."""
     if dtype == torch.float64:
         config._experts_implementation = "eager"  # the faster ones know no double precision
-    if weights == "random":
+    if chosen.weights == "random":
         # In double precision, whatever it computes in: the same weights, and on every processor.
         with torch.random.fork_rng(devices=[]), computing(torch.float64):
-            torch.manual_seed(seed)
+            torch.manual_seed(chosen.seed)
             model = _maker(config).from_config(config, trust_remote_code=False, dtype=torch.float64)
-        return text_part(model, part).to(dtype)
+        return text_part(model, chosen.part).to(dtype)
     if (how := getattr(config, "quantization_config", None)) and not AutoHfQuantizer.supports_quant_method(how):
         raise ValueError(messages.QUANTISED_SOMEHOW)  # and would take the weights as they are
     offload = tempfile.TemporaryDirectory(prefix="offload-", ignore_cleanup_errors=True) if spread else None
@@ -168,7 +135,7 @@ def _build(
         **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
         **spread,
     )
-    found = text_part(model, part)
+    found = text_part(model, chosen.part)
     if offload:
         found.offload = offload  # the folder is removed with the model
         if hasattr(model, "hf_device_map"):  # not where all of it fits into memory
@@ -183,8 +150,7 @@ def _check_devices(named: Iterable[int | str]) -> None:
     """Raise a `UserError` if a device is named that accelerate does not find here."""
     known = [*range(torch.cuda.device_count()), *(["mps"] if torch.backends.mps.is_available() else []), "cpu", "disk"]
     if unknown := [device for device in named if device not in known]:
-        listed = ", ".join(map(str, known))
-        raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], listed))
+        raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], ", ".join(map(str, known))))
 
 
 def _check_memory(name: str, needed: int) -> None:
@@ -221,9 +187,8 @@ def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> 
 
 
 def _why_not(error: Exception, name: str, config: Any) -> str:
-    """Return why a model cannot be loaded."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if reason.startswith(NO_TOKENIZER):
+    if reason.startswith("Couldn't instantiate the backend tokenizer"):  # there is no file of one
         return messages.NO_TOKENIZER.format(name)
     if quantised := getattr(config, "quantization_config", None):
         quantised = quantised if isinstance(quantised, dict) else vars(quantised)

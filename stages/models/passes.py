@@ -4,11 +4,12 @@ import inspect
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from stages.models.prompts import Prompts
 
@@ -19,7 +20,7 @@ TOKENS = 384
 class Pass(NamedTuple):
     """One forward pass: what the model is given, and where what it gives belongs."""
 
-    inputs: dict[str, Any]  # keyword arguments of the model
+    inputs: dict[str, torch.Tensor]  # keyword arguments of the model
     row: int  # the first word of the pass
     tokens: torch.Tensor  # where kept positions are in its sequences, one after the other: int, (words, positions)
     means: Sequence[tuple[int, int, slice]]  # word, position, and the tokens whose mean is taken there instead
@@ -89,18 +90,18 @@ def make_pass(model: nn.Module, prompts: Prompts, positions: Sequence[int], way:
         inputs, shared = _pack(model.dtype, ids[0][: prompts.shared], own), prompts.shared
         offsets = np.cumsum([0, *map(len, own[:-1])])  # how much farther back a prompt's own tokens are than in itself
     else:
-        longest, shared = max(map(len, ids)), 0
+        whole, shared = [torch.tensor(some) for some in ids], 0
         inputs = {
-            "input_ids": torch.tensor([[*some, *[0] * (longest - len(some))] for some in ids]),
-            "attention_mask": torch.tensor([[1] * len(some) + [0] * (longest - len(some)) for some in ids]),
+            "input_ids": pad_sequence(whole, batch_first=True),
+            "attention_mask": pad_sequence([torch.ones_like(some) for some in whole], batch_first=True),
         }
-        offsets = longest * np.arange(len(ids))
+        offsets = max(map(len, ids)) * np.arange(len(ids))
     tokens = np.where(sources < shared, sources, sources + offsets[:, None])
     means = []
     if prompts.mean and prompts.word_position in positions:
         place, moved = positions.index(prompts.word_position), zip(spans, offsets.tolist(), strict=True)
         means = [(word, place, slice(s.start + offset, s.stop + offset)) for word, (s, offset) in enumerate(moved)]
-    return Pass({**inputs, "use_cache": False}, rows.start, torch.from_numpy(tokens), means)
+    return Pass(inputs, rows.start, torch.from_numpy(tokens), means)
 
 
 def _pack(dtype: torch.dtype, shared: Sequence[int], own: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:

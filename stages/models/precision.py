@@ -1,7 +1,7 @@
 """What a model computes in, and where: double precision on the processor, where the model is small enough."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,12 @@ def choose(
     return dtype, device, why
 
 
+def place_of(model: nn.Module) -> torch.device | str | int:
+    """Return the device that takes a model's input: of a model that is spread, where it begins."""
+    place = next(iter(getattr(model, "hf_device_map", {"": model.device}).values()))
+    return "cpu" if place == "disk" else place  # disk and memory feed the processor
+
+
 class _Double(TorchFunctionMode):
     """Replaces every request for single precision: norms, softmax and rotary embeddings ask for it by name."""
 
@@ -59,24 +65,23 @@ class _Double(TorchFunctionMode):
 
 
 @contextmanager
-def computing(model: nn.Module | torch.dtype) -> Iterator[None]:
-    """Compute throughout in the precision of a model, or in a dtype: else parts of a float64 model use float32."""
-    dtype = model if isinstance(model, torch.dtype) else next(model.parameters()).dtype
-    with ExitStack() as stack:
-        if dtype == torch.float64:
-            stack.enter_context(local_torch_dtype(dtype))
-            stack.enter_context(_Double())
+def computing(dtype: torch.dtype) -> Iterator[None]:
+    """Compute throughout in a model's dtype: else parts of a float64 model use float32."""
+    if dtype != torch.float64:
+        yield
+        return
+    with local_torch_dtype(dtype), _Double():
         yield
 
 
-def grid(values: Sequence[np.ndarray], dtype: torch.dtype) -> float:
+def grid(values: np.ndarray, dtype: torch.dtype) -> float:
     """Return the step of the grid that captured numbers are rounded to: 0 for none, where the dtype is not float64.
 
     Float32 keeps so many digits of numbers near 0 that processors differ there: of three million numbers, one or two.
     Of a step that is a millionth of the largest number, the differences between processors are a part in a billion.
     `values` are some rows of one array; not finite ones are reported elsewhere.
     """
-    largest = max(float(np.abs(some).max()) for some in values)
+    largest = float(np.abs(values).max())
     if dtype != torch.float64 or not 0 < largest < np.inf:
         return 0.0
     return 2.0 ** (np.ceil(np.log2(largest)) - 20)

@@ -1,4 +1,4 @@
-"""Where a model computes its queries, keys and values, found from its modules.
+"""Where a model computes its queries, keys and values, found from its modules, and hooks that catch them there.
 
 What is caught is the projection's own output: before rotary embedding and before any normalisation of queries or keys,
 as one row of units a token, head after head.
@@ -6,8 +6,11 @@ as one row of units a token, head after head.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import cycle
 from typing import Any
 
 import torch
@@ -112,6 +115,33 @@ def find_projections(model: nn.Module) -> list[Projection]:
     shapes = [(some.heads, some.kv_heads, some.width_in, *some.widths.values()) for some in projections]
     usual = Counter(shapes).most_common(1)[0][0]
     return [projection for projection, shape in zip(projections, shapes, strict=True) if shape == usual]
+
+
+@contextmanager
+def hooked(projections: Sequence[Projection], receive: Callable[[int, str, torch.Tensor], None]) -> Iterator[None]:
+    """Hand every layer's x, q, k and v to `receive` whenever the model runs.
+
+    It takes the layer's place in `projections`, "x", "q", "k" or "v", and the tensor, shape (prompts, tokens, units).
+    Projections are one a layer; where layers share their modules, these are taken to run in the order of the layers.
+    """
+    layers: dict[nn.Module, list[int]] = {}
+    for layer, projection in enumerate(projections):
+        layers.setdefault(projection.attention, []).append(layer)
+
+    def catch(uses: Iterator[int], name: str, module: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        # No return value: torch would put it instead of the module's output.
+        layer = next(uses)
+        projection = projections[layer]
+        for part, tensor in ({"x": inputs[0]} if name == "x" else projection.split(name, output)).items():
+            added = projection.layout.biases.get(part)
+            receive(layer, part, tensor + getattr(projection.attention, added) if added else tensor)
+
+    with ExitStack() as stack:
+        for places in layers.values():
+            projection = projections[places[0]]
+            for name, module in {"x": projection.source, **projection.modules}.items():
+                stack.enter_context(module.register_forward_hook(partial(catch, cycle(places), name)))
+        yield
 
 
 def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, Any]:

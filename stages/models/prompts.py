@@ -89,46 +89,56 @@ def tokenise(
     """
     reads = _read(tokenizer, words, template, start)
     _check_read(tokenizer, reads, template, setting)
-    own = _spans(reads)
-    both = [(read, span) for read, span in zip(reads, own, strict=True) if len(span) > 1]
-    several = [f"{read.word} = {' '.join(read.tokens[span.start : span.stop])}" for read, span in both]
+    long = [read for read in reads if len(read.span) > 1]
+    several = [f"{read.word} = {' '.join(read.tokens[read.span.start : read.span.stop])}" for read in long]
     if several and multi_token == "error":
         better = _space_before(tokenizer, words, template, len(several))
         raise UserError(messages.SEVERAL_TOKENS.format(setting, some_of(several, 100), better))
-    before, after = _frame(reads, own, template)
+    before, after = _frame(reads, template)
     longest = max(reads, key=lambda read: len(read.ids))
     if most and len(longest.ids) > most:
         raise UserError(messages.TOO_LONG.format(len(longest.ids), shortened(repr(longest.word)), most))
     ids, tokens = [read.ids for read in reads], [read.tokens for read in reads]
-    return Prompts(words, ids, tokens, own, before, after, multi_token == "mean")
+    spans = [read.span for read in reads]
+    return Prompts(words, ids, tokens, spans, before, after, multi_token == "mean")
 
 
 class _Read(NamedTuple):
-    """A text as a tokenizer reads it: which of its tokens are the text's `own`, and which of these cover the word."""
+    """A text as a tokenizer reads it: which of its tokens are the text's `own`, and which of these are the word's."""
 
     word: str
     text: str
     ids: list[int]
     tokens: list[str]
     own: list[int]
-    covering: list[int]
+    span: range
 
 
 def _read(tokenizer: Any, words: Sequence[str], template: str, start: int | None) -> list[_Read]:
-    """Read every word in the template, behind the token `start`, if any."""
+    """Read every word in the template, behind the token `start`, if any.
+
+    A word's tokens are those that cover it, and a space before them if it is a token of its own where other words'
+    tokens begin with it.
+    """
     if not tokenizer.is_fast:
         raise UserError(messages.NO_FAST_TOKENIZER)
     head, tail = template.split("{word}")
     texts, begun = [head + word + tail for word in words], [] if start is None else [start]
-    reads = []
+    reads, spaces = [], []
     for word, text, read in zip(words, texts, tokenizer(texts).encodings, strict=True):
         ids = [*begun, *read.ids]
+        tokens = tokenizer.convert_ids_to_tokens(ids)
         own = [i for i, special in enumerate(read.special_tokens_mask, len(begun)) if not special]
         # A token covers the word where their characters overlap; a leading space may belong to the token as well.
         covers = [a < len(head) + len(word) and b > len(head) for a, b in read.offsets]
         covering = [i for i in own if covers[i - len(begun)]]
-        reads.append(_Read(word, text, ids, tokenizer.convert_ids_to_tokens(ids), own, covering))
-    return reads
+        first, stop = (covering[0], covering[-1] + 1) if covering else (0, 0)
+        spaces.append(first - 1 in own and tokens[first - 1] in _SPACES and tokens[first][:1] not in _SPACES)
+        reads.append(_Read(word, text, ids, tokens, own, range(first, stop)))
+    if all(spaces):
+        return reads
+    both = zip(reads, spaces, strict=True)
+    return [read._replace(span=range(read.span.start - space, read.span.stop)) for read, space in both]
 
 
 def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: str) -> None:
@@ -137,7 +147,7 @@ def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: 
     A tokenizer's own normalisation is no change; words are not blamed where the sentence is unknown as well.
     """
     unknown = {read.word: {i for i in read.own if read.ids[i] == tokenizer.unk_token_id} for read in reads}
-    if any(unknown.values()) and all(unknown[read.word].issubset(read.covering) for read in reads):
+    if any(unknown.values()) and all(unknown[read.word].issubset(read.span) for read in reads):
         some = some_of([*filter(unknown.get, unknown)], 10)
         raise UserError(messages.UNKNOWN_WORDS.format(setting, some, tokenizer.unk_token))
     backend = tokenizer.backend_tokenizer
@@ -155,35 +165,19 @@ def _check_read(tokenizer: Any, reads: Sequence[_Read], template: str, setting: 
         alike.setdefault(tuple(read.ids), {})[read.word] = None
     if same := [" = ".join(some) for some in alike.values() if len(some) > 1]:
         raise UserError(messages.SAME_TOKENS.format(setting, some_of(same, 10)))
-    if none := [read.word for read in reads if not read.covering]:
+    if none := [read.word for read in reads if not read.span]:
         raise UserError(messages.NO_OWN_TOKEN.format(setting, template, some_of(none, 5)))
 
 
-def _spans(reads: Sequence[_Read]) -> list[range]:
-    """Return which tokens are each word's: those that cover it, and a space before them if it is a token of its own.
-
-    Such a space is the word's where other words' tokens begin with it.
-    """
-    firsts = [read.covering[0] for read in reads]
-    alone = [
-        first - 1 in read.own and read.tokens[first - 1] in _SPACES and read.tokens[first][:1] not in _SPACES
-        for read, first in zip(reads, firsts, strict=True)
-    ]
-    return [
-        range(first - (lone and not all(alone)), read.covering[-1] + 1)
-        for read, first, lone in zip(reads, firsts, alone, strict=True)
-    ]
-
-
-def _frame(reads: Sequence[_Read], own: Sequence[range], template: str) -> tuple[list[int], list[int]]:
+def _frame(reads: Sequence[_Read], template: str) -> tuple[list[int], list[int]]:
     """Return the places of the text's tokens before the word, and after it; they must be the same in every prompt."""
     around = [
         (
-            tuple(i for i in read.own if i < span.start),
-            tuple(i - len(read.ids) for i in read.own if i >= span.stop),
-            (*read.ids[: span.start], None, *read.ids[span.stop :]),
+            tuple(i for i in read.own if i < read.span.start),
+            tuple(i - len(read.ids) for i in read.own if i >= read.span.stop),
+            (*read.ids[: read.span.start], None, *read.ids[read.span.stop :]),
         )
-        for read, span in zip(reads, own, strict=True)
+        for read in reads
     ]
     usual = Counter(around).most_common(1)[0][0]
     if others := [repr(read.word) for read, other in zip(reads, around, strict=True) if other != usual]:
@@ -195,17 +189,14 @@ def _frame(reads: Sequence[_Read], own: Sequence[range], template: str) -> tuple
 
 def _space_before(tokenizer: Any, words: Sequence[str], template: str, several: int) -> str:
     """Return how many words would be single tokens behind a space, in words; nothing where that does not help."""
-    head, tail = template.split("{word}")
-    if head.endswith(" "):
+    if " {word}" in template:
         return ""
-    spaced = f"{head} {{word}}{tail}"
+    spaced = template.replace("{word}", " {word}")
     try:
         single = sum(len(word) == 1 for word in tokenise(tokenizer, words, spaced, "last").words)
     except UserError:
         return ""
-    if single <= len(words) - several:
-        return ""
-    return messages.SPACE_BEFORE.format(single, len(words), spaced)
+    return messages.SPACE_BEFORE.format(single, len(words), spaced) if single > len(words) - several else ""
 
 
 def tokenise_sentences(

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stages.models.hooks import hooked, place_of
-from stages.models.precision import computing, not_finite
-from stages.models.projections import Projection
+from stages.models.precision import computing, not_finite, place_of
+from stages.models.projections import Projection, hooked
 from stages.models.prompts import Prompts
 from stages.pipeline import messages
 from stages.pipeline.command import no_memory
@@ -30,8 +29,8 @@ class _Use:
     """What was seen of one layer's attention at work."""
 
     captured: dict[str, torch.Tensor] = field(default_factory=dict)  # what `hooked` gives, shape (1, tokens, units)
-    #: "q", "k", "v" → the operands of products that may be it, shape (heads, tokens, units).
-    received: dict[str, list[torch.Tensor]] = field(default_factory=lambda: {"q": [], "k": [], "v": []})
+    #: Of each product, what may be q, k and v: shape (heads, tokens, units).
+    received: list[tuple[torch.Tensor, ...]] = field(default_factory=list)
     #: Name, input and output of each module inside the attention that is no projection.
     inside: list[tuple[str, torch.Tensor, torch.Tensor]] = field(default_factory=list)
 
@@ -74,14 +73,14 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
             raise UserError(messages.UNUSED.format(where))
         if (other := use.captured["q"][..., 0].numel()) != tokens:
             raise UserError(messages.OTHER_TOKENS.format(where, other, tokens))
-        if not use.received["q"]:
+        if not use.received:
             raise UserError(messages.NO_PRODUCTS.format(where))
         clip = getattr(projection.attention, "clip_qkv", None) or getattr(model.config, "clip_qkv", None)
-        for part, ways in found.items():
+        for place, (part, ways) in enumerate(found.items()):
             heads = projection.heads if part == "q" else projection.kv_heads
             own = use.captured[part].reshape(tokens, heads, -1).transpose(0, 1).float()
             own = own.clamp(-clip, clip) if clip else own
-            received = use.received[part]
+            received = [operands[place] for operands in use.received]
             if projection.layout.order == "latent":  # the other units are rotated, and shared in the keys
                 received = [tensor[..., : own.shape[-1]] for tensor in received]
             how = compare(own, received, use.inside, tolerance)
@@ -106,8 +105,7 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
 
     def receive(*operands: torch.Tensor) -> None:
         for use in latest:
-            for part, tensor in zip("qkv", operands, strict=True):
-                use.received[part].append(tensor)
+            use.received.append(operands)
 
     def inside(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
         if inputs and all(isinstance(tensor, torch.Tensor) for tensor in (inputs[0], output)):
@@ -118,15 +116,13 @@ def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts
         for attention in {projection.attention for projection in projections}:
             for name, module in attention.named_modules():
                 if name and not isinstance(module, nn.Linear):
-                    stack.callback(module.register_forward_hook(partial(inside, name)).remove)
-        for context in (hooked(projections, capture), _Products(receive), computing(model), torch.no_grad()):
+                    stack.enter_context(module.register_forward_hook(partial(inside, name)))
+        for context in (hooked(projections, capture), _Products(receive), computing(model.dtype), torch.no_grad()):
             stack.enter_context(context)
         try:
             model(input_ids=torch.tensor([prompts.ids[row]], device=place_of(model)), use_cache=False)
-        except FloatingPointError:
-            raise
         except Exception as error:  # any: a model that was never meant to read a text fails in its own way
-            if no_memory(error):
+            if isinstance(error, FloatingPointError) or no_memory(error):
                 raise
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             lacks = isinstance(error, (TypeError, ValueError)) and re.search("missing|specify|required|provide", reason)
@@ -150,10 +146,9 @@ def compare(
     if alike and all(any(_near(head, other, tolerance) for other in alike) for head in own):
         return "exactly, in another order of heads"
     for name, given, made in inside if steps else ():
-        if any(same(own, tensor, tolerance) for tensor in _as_heads(given, own)):
-            for tensor in _as_heads(made, own):
-                if how := compare(tensor, received, inside, tolerance, steps - 1):
-                    return f"after {name}, {how}"
+        for before, after in zip(_as_heads(given, own), _as_heads(made, own), strict=False):
+            if same(own, before, tolerance) and (how := compare(after, received, inside, tolerance, steps - 1)):
+                return f"after {name}, {how}"
     return None
 
 
@@ -199,15 +194,11 @@ def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
 
 
 def _as_heads(tensor: torch.Tensor, like: torch.Tensor) -> list[torch.Tensor]:
-    """Return the readings of a tensor as (heads, tokens, units), which `like` is."""
-    heads, tokens, units = like.shape
+    """Return both readings of a tensor as (heads, tokens, units), which `like` is: heads first, and tokens first.
+
+    The wrong one is like nothing that is captured or received.
+    """
     if tensor.numel() != like.numel():
         return []
-    tensor = tensor.float()
-    readings = []
-    shape = [size for size in tensor.shape if size != 1] if heads > 1 else list(tensor.shape[-3:])
-    if shape == [heads, tokens, units]:
-        readings.append(tensor.reshape(heads, tokens, units))
-    if tensor.shape[-1] in (units, heads * units):
-        readings.append(tensor.reshape(tokens, heads, units).transpose(0, 1))
-    return readings
+    heads, tokens, units = like.shape
+    return [tensor.float().reshape(like.shape), tensor.float().reshape(tokens, heads, units).transpose(0, 1)]

@@ -17,10 +17,10 @@ def project_turned(matrices: Mapping[str, torch.Tensor], turned: np.ndarray) -> 
     otherwise in double.
     """
     with torch.inference_mode():
-        some, rows = next(iter(matrices.values())), torch.from_numpy(turned)
-        dtype = some.dtype if rows.dtype == torch.float64 else torch.float32
-        rows = rows.to(some.device, dtype).flatten(0, 1)
-        return {n: (rows @ w.to(dtype)).unflatten(0, turned.shape[:2]).cpu().numpy() for n, w in matrices.items()}
+        some = next(iter(matrices.values()))
+        dtype = some.dtype if turned.dtype == np.float64 else torch.float32
+        rows = torch.from_numpy(turned).to(some.device, dtype)
+        return {name: (rows @ w.to(dtype)).cpu().numpy() for name, w in matrices.items()}
 
 
 def check_weights(matrices: Mapping[str, torch.Tensor], x: np.ndarray, unbiased: Arrays) -> None:

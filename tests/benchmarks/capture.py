@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
+sys.path[:0] = [str(Path(__file__).parents[level]) for level in (1, 2)]
 
 TEMPLATE = "The next word is {word}"
 
@@ -57,14 +57,14 @@ def the_posts_way(folder: Path, number: int) -> tuple[float, float]:
 def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
     """Do what stage capture does; return the seconds of its passes, and of writing what they catch."""
     import torch
+    from tiny_models import load
 
     from stages.artefacts.tensors import TensorWriter
     from stages.models.capture import capture, shapes
-    from stages.models.load import load
     from stages.models.projections import find_projections
     from stages.models.prompts import tokenise
 
-    loaded = load(str(folder), "main", "pretrained", 0, "float32", "cpu", **spread)
+    loaded = load(folder, dtype="float32", **spread)
     prompts = tokenise(loaded.tokenizer, word_list(loaded.tokenizer, number), TEMPLATE, "error")
     projections = find_projections(loaded.model)
     if not spread:  # touch the weights once, as the other way does
