@@ -1,6 +1,7 @@
 """Figure 14: words as points in a plane, and names that do not hide each other."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib import rcParams
@@ -8,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.geometry.names import LABELS
+from stages.geometry.names import LABELS, Arrays
 from stages.geometry.scaling import MANY_WORDS
-from stages.plotting.captions import numbers
-from stages.plotting.names import number
+from stages.plotting.captions import number, numbers
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, panels, shortened
 
@@ -44,11 +44,7 @@ LONGEST, LINE, MOST_ROWS = 24, 115, 8
     one_layer=True,
 )
 def word_map(
-    points: Mapping[str, np.ndarray],
-    stress: Mapping[str, float],
-    words: Sequence[str],
-    categories: Sequence[str],
-    layer: int,
+    points: Arrays, stress: Mapping[str, float], words: Sequence[str], categories: Sequence[str], layer: int
 ) -> Figure:
     """Draw Figure 14: the words' map in each matrix, points of shape (words, 2) that are laid over each other."""
     order = list(dict.fromkeys(categories))
@@ -93,14 +89,11 @@ def looks_of(categories: int) -> list[dict[str, str]]:
     """Return how each category's points are drawn: no two of seventy alike, by colour, marker and filling."""
     colours = rcParams["axes.prop_cycle"].by_key()["color"][len(MARKS) :]
     looks = len(colours) * len(MARKERS)  # their numbers have no common divisor: both change from one to the next
+    cycles = zip(range(categories), cycle(colours), cycle(MARKERS), strict=False)
+    fills = ["none" if place // looks % 2 else "full" for place in range(categories)]
     return [
-        {
-            "color": colours[place % len(colours)],
-            "marker": MARKERS[place % len(MARKERS)],
-            "fillstyle": "none" if place // looks % 2 else "full",
-            "linestyle": "",
-        }
-        for place in range(categories)
+        {"color": colour, "marker": marker, "fillstyle": fills[place], "linestyle": ""}
+        for place, colour, marker in cycles
     ]
 
 
