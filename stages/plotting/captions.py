@@ -53,7 +53,7 @@ def listed(items: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def span(values: Iterable[np.ndarray]) -> str:
+def span(values: Iterable[float | np.ndarray]) -> str:
     """Write from where to where values reach, but for NaN."""
     known = np.concatenate([np.ravel(one) for one in values])
     return f"from {number(np.nanmin(known))} to {number(np.nanmax(known))}"

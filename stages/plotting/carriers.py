@@ -1,6 +1,6 @@
 """Figures 16 and 17: what single words and single units carry."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib import rcParams
@@ -42,7 +42,7 @@ def _of_words(run: Results) -> str:
     caption=_of_words,
     alternative="Marks over layers for each pair and matrix: by how much RSA and Cohen's d change without one word",
 )
-def influence(changes: Mapping[tuple[str, str], Mapping[str, np.ndarray]], layers: Sequence[int]) -> Figure:
+def influence(changes: Scores, layers: Sequence[int]) -> Figure:
     """Draw Figure 16: by how much scores change without the word that changes them most, over layers.
 
     `changes`, of `metrics/influence.csv`, are "value" and "word" by measure and matrix or pair, shape (layers, ranks).

@@ -22,8 +22,6 @@ def by_measure(layers: Sequence[int], rsa: str, d: str) -> tuple[Figure, dict[st
     for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
         axis.set_title(LABELS[name])
         layer_axis(axis, layers)
-    for axis in axes[:3]:
-        axis.set_xlabel("")
     axes[0].set_ylabel(rsa)
     axes[3].set_ylabel(d)
     rows = {"rsa": (PAIRS, axes[:3]), "d": (MATRICES, axes[3:])}
@@ -37,9 +35,16 @@ def limit(axes: Collection[Axes], least: tuple[float, float] = POST_LIMITS, more
         axis.set_ylim(show_limits(widened([*lines, *more], least)))
 
 
+def ends(known: Scores, *measures: str) -> list[np.ndarray]:
+    """List the ends of the intervals of measures that are known, for `limit`."""
+    cells = [cells for names, cells in known.items() if names[0] in measures]
+    return [one[end] for one in cells for end in ("low", "high") if end in one]
+
+
 def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
-    """Name the horizontal axis, whole layers only."""
-    axes.set(xlabel="Transformer layer", xlim=(-0.5, len(layers) - 0.5))
+    """Name the horizontal axis, in the last row of panels, whole layers only."""
+    last = axes.get_subplotspec().is_last_row()
+    axes.set(xlabel="Transformer layer" if last else "", xlim=(-0.5, len(layers) - 0.5))
     number_layers(axes.xaxis, layers)
 
 

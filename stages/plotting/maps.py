@@ -13,7 +13,7 @@ from stages.artefacts.schema import HEADS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
 from stages.plotting.captions import number
 from stages.plotting.controls import has_bias
-from stages.plotting.layers import number_layers
+from stages.plotting.layers import layer_axis, number_layers
 from stages.plotting.registry import figure
 from stages.plotting.style import explain, line_key, panels, widened
 
@@ -78,10 +78,8 @@ def heads(scores: Arrays, nulls: Scores, layers: Sequence[int]) -> Figure:
                         _mark(axis, *np.nonzero(there), marker, 0.5)
                 title.append("{} above their null, {} below".format(*(b[:, different].sum() for b in beyond.values())))
             axis.set_title("\n".join(title), fontsize=11)
-            number_layers(axis.xaxis, layers)
+            layer_axis(axis, layers)
             number_layers(axis.yaxis, range(scores[name].shape[1]))
-    for axis in axes[3:]:
-        axis.set_xlabel("Transformer layer")
     for axis in axes[::3]:
         axis.set_ylabel("Head")
     queries, keys = (len(layers) * len(_different(scores[name])) for name in "qk")

@@ -12,7 +12,7 @@ from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS, WITH_INPUT, Arrays, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import MEASURES, listed, number, numbers, span, values_of
-from stages.plotting.layers import by_measure, layer_axis, limit, marker_size, profile, zero
+from stages.plotting.layers import by_measure, ends, layer_axis, limit, marker_size, profile, zero
 from stages.plotting.registry import figure, without_values
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, shortened
 
@@ -112,9 +112,9 @@ def models(kept: Sequence[Kept]) -> Figure:
         below.set_ylabel("Cohen's d")
     for empty in grid[len(kept) :].ravel():
         empty.axis("off")
-    limits = [axis.get_ylim() for axis in grid[: len(kept), 1]]
+    lows, highs = zip(*(axis.get_ylim() for axis in grid[: len(kept), 1]), strict=True)
     for axis in grid[:, 1]:
-        axis.set_ylim(min(0, *(low for low, _ in limits)), max(high for _, high in limits))
+        axis.set_ylim(min(0, *lows), max(highs))
     keys = [*mark_keys((*PAIRS, *MATRICES)), line_key("random maps with the trained spectra", linewidth=8, alpha=0.4)]
     more = [one.summary["rsa"] - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
     said = f"{len(kept)} runs" + (f": mean RSA less that of random maps {span([more])}" if more else "")
@@ -201,10 +201,8 @@ def candidates(
         axis.set(ylabel="RSA score")
         axis.set_title("Input x" if matrix not in MATRICES else LABELS[matrix])
         layer_axis(axis, layers)
-    for axis in axes[:2]:
-        axis.set_xlabel("")
     zero(axes)
-    limit(axes, more=[cells[end] for names, cells in scores.items() if names[0] == "rsa" for end in ("low", "high")])
+    limit(axes, more=ends(scores, "rsa"))
     keys = [*axes[0].get_legend_handles_labels()[0]]
     keys += [line_key(f"family-wise p > {alpha:g}", marker="o", line="", markerfacecolor="none")]
     keys += [line_key(f"{percent(alpha)} interval", marker="|", line="", markersize=14)] * bands

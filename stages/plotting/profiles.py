@@ -10,7 +10,7 @@ from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Arrays, Scores
 from stages.plotting.captions import above_chance, labelled, number, numbers, of_units, ranges, span
-from stages.plotting.layers import NOTHING, dashed, limit, over_layers, zero
+from stages.plotting.layers import NOTHING, dashed, ends, limit, over_layers, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, show_limits
 
@@ -19,11 +19,6 @@ def shown(run: Results) -> Scores:
     """Return the intervals and tests that figures are to show: "low" and "high", "p_familywise", or none of them."""
     columns = ("low", "high") * run.bands + ("p_familywise",) * run.marks
     return {names: {c: cells[c] for c in columns if c in cells} for names, cells in run.inference.items()}
-
-
-def ends(known: Scores, *measures: str) -> list[np.ndarray]:
-    """List the ends of the intervals of measures, for the limits of an axis."""
-    return [cells[end] for names, cells in known.items() if names[0] in measures for end in cells if end[0] != "p"]
 
 
 def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist]:

@@ -53,7 +53,7 @@ def activation_scatter(activations: Arrays, r: Mapping[str, float], layer: int, 
     figure = _scatter(activations, titles, "{} activations")
     drawn = [activations[a] for a, b in PAIRS if len(activations[a]) == len(activations[b])]
     counted = f", {_counted(drawn[0], 'units')}" if drawn else ""
-    said = f"Unit by unit, r {span([[*r.values()]])}" if r else "Units cannot be paired"
+    said = f"Unit by unit, r {span(r.values())}" if r else "Units cannot be paired"
     return explain(figure, f"{said} (layer {layer}, token {token} of the prompt{counted})")
 
 
@@ -97,7 +97,7 @@ def rsa_scatter(
     what = f"layer {layer}, {token}, {_counted(similarity['q'], 'pairs of words')}"
     keys = [line_key(f"{MARKS[p].label}, {WITHIN}", MARKS[p].colour, MARKS[p].marker, "") for p in PAIRS]
     keys = [] if within is None or len(within) > MOST_POINTS else [*keys, line_key(ACROSS, marker="o", line="")]
-    return explain(figure, f"Pair by pair, {symbol} {span([[*scores.values()]])} ({what})", keys)
+    return explain(figure, f"Pair by pair, {symbol} {span(scores.values())} ({what})", keys)
 
 
 def _scatter(values: Arrays, titles: Mapping[str, str], what: str, within: np.ndarray | None = None) -> Figure:
@@ -144,7 +144,7 @@ def category_distributions(
         axis.set_ylim(0, highest if label.bounded else None)
     axes[0].set_ylabel("Density")
     keys = [line_key(f"{LABELS[name]}, {WITHIN}", MARKS[name].colour, linewidth=8) for name in MATRICES]
-    said = f"Pairs within categories less pairs across: Cohen's d {span([[*d.values()]])} (layer {layer})"
+    said = f"Pairs within categories less pairs across: Cohen's d {span(d.values())} (layer {layer})"
     return explain(figure, said, [*keys, line_key(ACROSS, linewidth=8)])
 
 

@@ -74,9 +74,8 @@ def missing_letters(texts: Iterable[str]) -> str:
     lacking = {text: set(map(ord, text)) - font.get_charmap().keys() for text in texts}
     letters = "".join(sorted(map(chr, set().union(*lacking.values()))))
     words = ", ".join(text for text, missing in lacking.items() if missing)
-    return (
-        f"boxes stand in figures for letters that {font.family_name} lacks: {letters} (in {words})" if letters else ""
-    )
+    said = f"boxes stand in figures for letters that {font.family_name} lacks: {letters} (in {words})"
+    return said if letters else ""
 
 
 def shortened(names: Sequence[str], most: int) -> list[str]:
