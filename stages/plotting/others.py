@@ -1,6 +1,6 @@
 """Figures 15, 18 and 19: other sentences, other models, other geometries of the words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rcParams
@@ -162,11 +162,10 @@ def _of_candidates(run: Results) -> str:
     return " ".join(said)
 
 
-def _ceilings(run: Results) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the noise ceiling over sentences, lower and upper, by matrix; nothing without sentences."""
-    of = MATRICES if run.sentences else ()
-    ends = ("ceiling_lower", "ceiling_upper")
-    return {name: tuple(run.sentences[end, name, ALL_SENTENCES]["value"] for end in ends) for name in of}
+def _ceilings(run: Results) -> Arrays:
+    """Return the lower and upper noise ceiling over sentences, shape (2, layers), by matrix; none without sentences."""
+    of, sides = MATRICES if run.sentences else (), ("ceiling_lower", "ceiling_upper")
+    return {name: np.array([run.sentences[side, name, ALL_SENTENCES]["value"] for side in sides]) for name in of}
 
 
 @figure(
@@ -177,20 +176,17 @@ def _ceilings(run: Results) -> Mapping[str, tuple[np.ndarray, np.ndarray]]:
     alternative="Four panels over layers, for Q, K, V and their input: RSA with categories and other geometries",
     table="rdms",
 )
-def candidates(
-    scores: Scores, layers: Sequence[int], alpha: float, ceilings: Mapping[str, tuple], bands: bool
-) -> Figure:
+def candidates(scores: Scores, layers: Sequence[int], alpha: float, ceilings: Arrays, bands: bool) -> Figure:
     """Draw Figure 19: RSA of Q, K, V and x with candidate geometries, by measure, matrix and candidate.
 
-    `ceilings` are the lower and upper noise ceiling by matrix, shape (layers,), where they are known.
+    `ceilings` are the lower and upper noise ceiling, shape (2, layers), of matrices of which they are known.
     """
     figure, axes = panels(2, rows=2, height=6.8)
     names, size = _names(scores), marker_size(len(layers))
     short = dict(zip(names, shortened(names, 20), strict=True))
     for axis, matrix in zip(axes, WITH_INPUT, strict=True):
         if matrix in ceilings:
-            lower, upper = ceilings[matrix]
-            axis.fill_between(range(len(layers)), lower, upper, color="grey", alpha=0.35, linewidth=0)
+            axis.fill_between(range(len(layers)), *ceilings[matrix], color="grey", alpha=0.35, linewidth=0)
         for name, (colour, marker) in zip(names, LOOKS, strict=False):
             cells = scores["rsa", matrix, name]
             chance = np.flatnonzero(cells["p_familywise"] > alpha)
@@ -207,13 +203,11 @@ def candidates(
     keys += [line_key(f"family-wise p > {alpha:g}", marker="o", line="", markerfacecolor="none")]
     keys += [line_key(f"{percent(alpha)} interval", marker="|", line="", markersize=14)] * bands
     keys += [line_key("noise ceiling over sentences", linewidth=8, alpha=0.35)] * bool(ceilings)
-    best = {m: max(names, key=lambda name, m=m: scores["rsa", m, name]["value"].mean()) for m in MATRICES}
-    followed = _followed({LABELS[m]: short[name] for m, name in best.items()})
-    said = f"On average over layers, {followed}" if names[1:] else f"Q, K and V beside {short[names[0]]}"
-    return explain(figure, said, keys)
-
-
-def _followed(best: Mapping[str, str]) -> str:
-    """Write which matrices follow which candidate most."""
-    of = {name: [matrix for matrix in best if best[matrix] == name] for name in dict.fromkeys(best.values())}
-    return "; ".join(f"{listed(m)} follow{'s' if len(m) == 1 else ''} {name} most" for name, m in of.items())
+    if len(names) == 1:
+        return explain(figure, f"Q, K and V beside {short[names[0]]}", keys)
+    followed: dict[str, list[str]] = {}  # candidates, and the matrices that follow each most
+    for matrix in MATRICES:
+        mean = {name: scores["rsa", matrix, name]["value"].mean() for name in names}
+        followed.setdefault(short[max(mean, key=mean.get)], []).append(LABELS[matrix])
+    said = [f"{listed(of)} follow{'s' * (len(of) == 1)} {name} most" for name, of in followed.items()]
+    return explain(figure, f"On average over layers, {'; '.join(said)}", keys)
