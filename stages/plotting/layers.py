@@ -17,22 +17,25 @@ NOTHING: Mapping = MappingProxyType({})
 
 
 def by_measure(layers: Sequence[int], rsa: str, d: str) -> tuple[Figure, dict[str, dict[str, Axes]]]:
-    """Make panels over layers, a pair's each and below a matrix's each, by measure; of both the vertical label."""
+    """Make panels over layers, for the RSA of each pair and below for Cohen's d of each matrix; return them by measure.
+
+    `rsa` and `d` are what their vertical axes are called.
+    """
     figure, axes = panels(3, rows=2, height=6)
     for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
         axis.set_title(LABELS[name])
         layer_axis(axis, layers)
     axes[0].set_ylabel(rsa)
     axes[3].set_ylabel(d)
-    rows = {"rsa": (PAIRS, axes[:3]), "d": (MATRICES, axes[3:])}
-    return figure, {measure: dict(zip(*row, strict=True)) for measure, row in rows.items()}
+    return figure, {"rsa": dict(zip(PAIRS, axes[:3], strict=True)), "d": dict(zip(MATRICES, axes[3:], strict=True))}
 
 
 def limit(axes: Collection[Axes], least: tuple[float, float] = POST_LIMITS, more: Iterable[np.ndarray] = ()) -> None:
     """Set the same vertical limits everywhere: `least`, `widened` to hold all lines, and more values."""
     lines = [line.get_ydata() for axis in axes for line in axis.lines]
+    limits = show_limits(widened([*lines, *more], least))
     for axis in axes:
-        axis.set_ylim(show_limits(widened([*lines, *more], least)))
+        axis.set_ylim(limits)
 
 
 def ends(known: Scores, *measures: str) -> list[np.ndarray]:
@@ -57,7 +60,7 @@ def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
 def over_layers(
     axes: Axes, layers: Sequence[int], scores: Arrays, known: Scores = NOTHING, of: str = "", alpha: float | None = None
 ) -> None:
-    """Draw matrices or pairs over layers: values of shape (layers,) by name, with what is `known` of that measure."""
+    """Draw matrices or pairs over layers: values of shape (layers,) by name, which are `of` a measure."""
     for name, values in scores.items():
         profile(axes, name, values, known.get((of, name), NOTHING), alpha)
     layer_axis(axes, layers)

@@ -89,12 +89,9 @@ def looks_of(categories: int) -> list[dict[str, str]]:
     """Return how each category's points are drawn: no two of seventy alike, by colour, marker and filling."""
     colours = rcParams["axes.prop_cycle"].by_key()["color"][len(MARKS) :]
     looks = len(colours) * len(MARKERS)  # their numbers have no common divisor: both change from one to the next
-    cycles = zip(range(categories), cycle(colours), cycle(MARKERS), strict=False)
-    fills = ["none" if place // looks % 2 else "full" for place in range(categories)]
-    return [
-        {"color": colour, "marker": marker, "fillstyle": fills[place], "linestyle": ""}
-        for place, colour, marker in cycles
-    ]
+    fills = cycle(["full"] * looks + ["none"] * looks)
+    cycles = zip(cycle(colours), cycle(MARKERS), fills, range(categories), strict=False)
+    return [{"color": colour, "marker": mark, "fillstyle": fill, "linestyle": ""} for colour, mark, fill, _ in cycles]
 
 
 def legend(names: Sequence[str], looks: Sequence[Mapping[str, str]]) -> tuple[int, list[Line2D]]:
