@@ -5,10 +5,9 @@ from itertools import chain
 
 from stages.artefacts.results import Results
 from stages.pipeline.stage import Stage, run
-from stages.plotting.names import OTHER_DPI, OTHER_THEME
 from stages.plotting.parallel import share_out
 from stages.plotting.registry import figures
-from stages.plotting.style import missing_letters, themed
+from stages.plotting.style import OTHER_DPI, OTHER_THEME, missing_letters, themed
 
 
 def main(stage: Stage) -> None:

@@ -17,7 +17,7 @@ from stages.findings.beyond import EVERY
 from stages.findings.claims import CLAIMS
 from stages.findings.shelf import shelf
 from stages.pipeline.errors import UserError
-from stages.plotting.models import models
+from stages.plotting.others import models
 
 
 def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny_stage: InProcess, in_process: Callable) -> None:

@@ -19,18 +19,17 @@ from report_page import read_page
 from stages.artefacts.schema import HEADS
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS, Scores
-from stages.geometry.pairs import category_masks, within_category
+from stages.geometry.pairs import category_masks, pairs_of, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.schema import Figures
 from stages.plotting import (
     controls,
-    ladder,
     maps,
+    others,
     parallel,
     profiles,
     registry,
     scatter,
-    sentences,
     style,
     word_map,
     words,
@@ -127,7 +126,7 @@ def test_too_many_points_are_shown_as_their_density() -> None:
 def test_names_of_categories_do_not_run_into_each_other(categories: int, named: int) -> None:
     """As many as have room are named; the first is always among them."""
     listed = [f"name {i:03d}" for i in range(categories) for _ in range(2)]
-    drawn = words.similarity_matrices(dict.fromkeys("qkv", np.eye(len(listed))), listed, "cosine", 6)
+    drawn = words.similarity_matrices(dict.fromkeys("qkv", np.zeros(pairs_of(len(listed)))), listed, "cosine", 6)
     drawn.draw_without_rendering()
     texts = drawn.axes[0].get_yticklabels()
     assert 0.7 * named <= len(texts) <= named
@@ -137,9 +136,7 @@ def test_names_of_categories_do_not_run_into_each_other(categories: int, named: 
 
 
 def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
-    matrices = {name: np.eye(7) for name in "qkv"}
-    for values in matrices.values():
-        values[np.triu_indices(7, 1)] = np.linspace(-0.13, 0.9, 21)
+    matrices = dict.fromkeys("qkv", np.linspace(-0.13, 0.9, 21))
     drawn = words.similarity_matrices(matrices, CATEGORIES, "cosine", 6)
     images = [axes.images[0] for axes in drawn.axes if axes.images]
     assert all(image.get_clim() == pytest.approx((-0.2, 1.0)) for image in images)
@@ -172,7 +169,7 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
 
 
 def test_a_palette_looks_like_savefig_and_mapped_colours_are_kept(tmp_path: Path) -> None:
-    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.eye(7)), CATEGORIES, "cosine", 6)
+    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(21)), CATEGORIES, "cosine", 6)
     with style.sheet("dark"):
         for draw, furthest in ((partial(profiles.rsa_profile, RSA, LAYERS), 0.1), (matrices, 0)):
             draw().savefig(tmp_path / "savefig.png", dpi=150)
@@ -340,7 +337,7 @@ def test_ladder_goes_from_rung_to_rung_and_names_no_bias_of_a_model_without(bias
     nulls |= {
         ("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in (STEPS | {"bias": bias}).items()
     }
-    drawn = ladder.ladder(nulls, LAYERS)
+    drawn = controls.ladder(nulls, LAYERS)
     *layers, mean, end = drawn.axes[2].lines
     expected = [*RUNGS.values()][: 5 if bias else 4]
     assert [list(line.get_ydata()) for line in layers] == [expected] * 4 + [[0.1, *expected[1:]]]
@@ -432,7 +429,7 @@ def test_sentences_where_nothing_is_reliable() -> None:
         for name in (PAIRS if measure.startswith("rsa") else "qkv")
         for sentence in ("all", "one", "two")
     }
-    drawn = sentences.sentences(scores, LAYERS)
+    drawn = others.sentences(scores, LAYERS)
     assert drawn.get_suptitle() == "Between 2 sentences scores differ: RSA by up to 0.00, Cohen's d by up to 0.00"
     caption = figures()["fig15_sentences"].caption(SimpleNamespace(sentences=scores))
     assert caption.endswith("corrected for attenuation not defined, as no matrix is reliable.")
@@ -461,7 +458,7 @@ def test_dollars_are_dollars(theme: str, tmp_path: Path) -> None:
     points = {name: RNG.normal(size=(8, 2)) for name in "qkv"}
     draw = partial(word_map.word_map, points, dict.fromkeys("qkv", 0.1), [*names, *"cdef"], names * 2, 3)
     style.themed(theme, draw, tmp_path / "a.png", 60)
-    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.eye(8)), sorted(names * 2), "cosine", 6)
+    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(28)), sorted(names * 2), "cosine", 6)
     style.themed(theme, matrices, tmp_path / "b.png", 60)
     with style.sheet(theme):
         assert keys(draw()) == names
@@ -472,7 +469,7 @@ def test_letters_that_the_font_lacks_are_named_once(tmp_path: Path, recwarn: pyt
     said = style.missing_letters(["galaxy", "你好", "好"])
     assert said == "boxes stand in figures for letters that DejaVu Sans lacks: 你好 (in 你好, 好)"
     blocks = ["你好"] * 3 + ["b"] * 4
-    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.eye(7)), blocks, "cosine", 6)
+    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(21)), blocks, "cosine", 6)
     style.themed("dark", matrices, tmp_path / "a.png", 60)
     assert len(recwarn) == 0
 

@@ -8,7 +8,7 @@ from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
-from stages.plotting.names import number
+from stages.plotting.captions import number
 
 #: Mean RSA from which on an answer holds.
 ANSWERS = ((0.8, "Largely"), (0.5, "In part"), (0.2, "Little"), (-1.0, "Hardly"))

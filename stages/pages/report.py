@@ -22,9 +22,9 @@ from stages.geometry.similarity import METRICS
 from stages.pages.charts import library, matrix_spec, profile_spec
 from stages.pages.contents import layer_by_layer
 from stages.pipeline.settings import in_short
-from stages.plotting.names import OTHER_THEME, number
+from stages.plotting.captions import number
 from stages.plotting.registry import figure, figures
-from stages.plotting.style import percent
+from stages.plotting.style import OTHER_THEME, percent
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent

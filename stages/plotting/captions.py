@@ -1,18 +1,50 @@
-"""What captions are made of: a run's numbers, written."""
+"""What captions and titles are made of: a run's numbers, chosen and written."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.geometry.names import LABELS, PAIRS
-from stages.plotting.names import number
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
 
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
 #: In `metrics/verdicts.csv`, instead of a name, a transform or a comparison: all of them.
 EVERY = "every"
+#: What is asked of pairs and of matrices, by measure: what it is called, and of what it is.
+MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
+
+
+def labelled(table: Arrays) -> dict[str, np.ndarray]:
+    """Choose of a table's columns those that are of a whole matrix or pair."""
+    return {name: table[name] for name in LABELS if name in table}
+
+
+def at_focus(table: Arrays, run: "Results") -> dict[str, float]:
+    """Return their values in the focus layer."""
+    return {name: float(values[run.place]) for name, values in labelled(table).items()}
+
+
+def values_of(scores: Scores, measure: str, names: Sequence[str], *choice: str) -> dict[str, np.ndarray]:
+    """Choose the values of a measure by matrix or pair, shape (layers,); `choice` are further keys."""
+    return {name: scores[measure, name, *choice]["value"] for name in names}
+
+
+def number(value: float) -> str:
+    """Write a number with two decimals and a real minus sign.
+
+    Examples
+    --------
+    >>> number(-0.239)
+    '−0.24'
+    """
+    return f"{value:.2f}".replace("-", "−")
+
+
+def numbers(values: Mapping[str, float | np.ndarray]) -> str:
+    """Write the numbers of matrices or pairs; where there are several, their means but for NaN."""
+    return ", ".join(f"{LABELS[name]} {number(np.nanmean(value))}" for name, value in values.items())
 
 
 def listed(items: Iterable[str]) -> str:
@@ -21,24 +53,14 @@ def listed(items: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def numbers(values: Mapping[str, float]) -> str:
-    """Write the numbers of matrices or pairs."""
-    return ", ".join(f"{LABELS[name]} {number(value)}" for name, value in values.items())
-
-
-def span(values: Iterable[np.ndarray]) -> str:
+def span(values: Iterable[float | np.ndarray]) -> str:
     """Write from where to where values reach, but for NaN."""
     known = np.concatenate([np.ravel(one) for one in values])
     return f"from {number(np.nanmin(known))} to {number(np.nanmax(known))}"
 
 
-def at_focus(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> dict[str, float]:
-    """Return the focus layer's values of those names that a table has."""
-    return {name: float(table[name][run.place]) for name in names if name in table}
-
-
-def ranges(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results") -> str:
-    """Write of each column its mean and range, and where the ends are."""
+def ranges(table: Arrays, run: "Results") -> str:
+    """Write of each matrix or pair its mean and range over layers, and where the ends are."""
 
     def end(place: int, values: np.ndarray) -> str:
         return f"{number(values[place])} (layer {run.numbers[place]})"
@@ -46,8 +68,7 @@ def ranges(names: Sequence[str], table: Mapping[str, np.ndarray], run: "Results"
     return "; ".join(
         f"{LABELS[name]} {number(values.mean())} on average, from {end(values.argmin(), values)} "
         f"to {end(values.argmax(), values)}"
-        for name in names
-        if (values := table.get(name)) is not None
+        for name, values in labelled(table).items()
     )
 
 
@@ -56,17 +77,17 @@ def counts(layers: Mapping[str, np.ndarray]) -> str:
     return ", ".join(f"{LABELS[name]} in {int(np.sum(so))}" for name, so in layers.items())
 
 
-def places(run: "Results", measure: str, names: Sequence[str]) -> str:
+def places(run: "Results", measure: str) -> str:
     """Write in how many layers scores lie above, among and below maps with the trained spectra, under every choice."""
-    rows = {name: run.verdicts.loc[measure, name, "spectrum", EVERY, EVERY] for name in names}
+    rows = {name: run.verdicts.loc[measure, name, "spectrum", EVERY, EVERY] for name in MEASURES[measure][1]}
     return "; ".join(f"{LABELS[n]} {r.above} above, {r.inside} among, {r.below} below" for n, r in rows.items())
 
 
-def above_chance(run: "Results", measure: str, names: Sequence[str]) -> str:
+def above_chance(run: "Results", measure: str) -> str:
     """Write in how many layers a family-wise test is passed."""
     if not run.inference:
         return " No tests: inference.enabled is false."
-    passed = {name: run.inference[measure, name]["p_familywise"] <= run.alpha for name in names}
+    passed = {name: run.inference[measure, name]["p_familywise"] <= run.alpha for name in MEASURES[measure][1]}
     of = " (of Pearson's r)" if measure == "rsa" and run.comparison != "pearson" else ""
     return f" Family-wise p ≤ {run.alpha:g}{of}, of {run.layers} layers: {counts(passed)}."
 

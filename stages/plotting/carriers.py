@@ -1,6 +1,6 @@
 """Figures 16 and 17: what single words and single units carry."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib import rcParams
@@ -10,22 +10,19 @@ from matplotlib.figure import Figure
 from stages.artefacts.results import Results
 from stages.geometry.effects import MUCH
 from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, WITH_INPUT, Scores
-from stages.plotting.captions import counts, numbers
-from stages.plotting.layers import layer_axis, limit, marker_size, over_layers, profile, zero
-from stages.plotting.names import number
+from stages.plotting.captions import MEASURES, counts, number, numbers, values_of
+from stages.plotting.layers import by_measure, layer_axis, limit, marker_size, over_layers, profile, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, shortened, widened
 
 #: Letters of a word that are shown, and how many names fit side by side.
 LETTERS, SIDE_BY_SIDE = 10, 3
-SCORED = {"rsa": PAIRS, "d": MATRICES}
 
 
 def _of_words(run: Results) -> str:
-    """Return the caption: how much scores depend on one word, and where most."""
     said = []
-    for measure, label in (("rsa", "RSA"), ("d", "Cohen's d")):
-        size = {of: np.nan_to_num(np.abs(run.influence[measure, of]["value"][:, 0])) for of in SCORED[measure]}
+    for measure, (label, names) in MEASURES.items():
+        size = {of: np.nan_to_num(np.abs(run.influence[measure, of]["value"][:, 0])) for of in names}
         much = {of: values > MUCH for of, values in size.items()}
         most = max(size, key=lambda of: size[of].max())
         place, cells = size[most].argmax(), run.influence[measure, most]
@@ -45,28 +42,27 @@ def _of_words(run: Results) -> str:
     caption=_of_words,
     alternative="Marks over layers for each pair and matrix: by how much RSA and Cohen's d change without one word",
 )
-def influence(changes: Mapping[tuple[str, str], Mapping[str, np.ndarray]], layers: Sequence[int]) -> Figure:
+def influence(changes: Scores, layers: Sequence[int]) -> Figure:
     """Draw Figure 16: by how much scores change without the word that changes them most, over layers.
 
     `changes`, of `metrics/influence.csv`, are "value" and "word" by measure and matrix or pair, shape (layers, ranks).
     """
-    rows = (("Change of RSA", PAIRS), ("Change of Cohen's d", MATRICES))
-    figure, grid = over_layers(rows, layers, height=6)
+    figure, grid = by_measure(layers, "Change of RSA", "Change of Cohen's d")
     said = []
-    for row, measure in zip(grid, SCORED, strict=True):
-        low, high = widened([changes[measure, of]["value"][:, 0] for of in row], (-MUCH, MUCH))
+    for measure, row in grid.items():
+        values = {of: changes[measure, of]["value"][:, 0] for of in row}
+        low, high = widened(values.values(), (-MUCH, MUCH))
         room = 0.15 * (high - low)  # for the names
         for of, axis in row.items():
-            _words(axis, changes[measure, of]["word"][:, 0], changes[measure, of]["value"][:, 0], of)
+            _words(axis, changes[measure, of]["word"][:, 0], values[of], of)
             axis.set_ylim(low - room, high + room)
-        largest = max(np.nanmax(np.abs(changes[measure, of]["value"][:, 0]), initial=0) for of in row)
-        said.append(f"{rows[len(said)][0].removeprefix('Change of ')} by up to {number(largest)}")
+        largest = np.nanmax(np.abs([*values.values()]), initial=0)
+        said.append(f"{MEASURES[measure][0]} by up to {number(largest)}")
     keys = [
         line_key(f"by more than {MUCH:g} (the largest are named)", marker="o", line=""),
         line_key("by less", marker="o", line="", mfc="none"),
     ]
-    explain(figure, f"Without one word scores change: {', '.join(said)}", keys)
-    return figure
+    return explain(figure, f"Without one word scores change: {', '.join(said)}", keys)
 
 
 def _words(axis: Axes, words: np.ndarray, changes: np.ndarray, of: str) -> None:
@@ -102,18 +98,14 @@ def _with_room(changes: np.ndarray, much: np.ndarray) -> Iterator[tuple[int, str
 
 
 def _of_units(run: Results) -> str:
-    """Return the caption: the largest units' shares, and RSA with and without them, in means over layers."""
-    share = {name: run.anisotropy["unit_share", name, "all"]["value"].mean() for name in WITH_INPUT}
-    x, unit = (run.anisotropy[measure, INPUT, "all"]["value"] for measure in ("unit_share", "unit"))
-    rsa = {
-        variant: numbers({pair: np.nanmean(run.anisotropy["rsa", pair, variant]["value"]) for pair in PAIRS})
-        for variant in ("all", "without_unit")
-    }
-    most = int(x.argmax())
+    share = values_of(run.anisotropy, "unit_share", WITH_INPUT, "all")
+    most = int(share[INPUT].argmax())
+    unit = run.anisotropy["unit", INPUT, "all"]["value"][most]
+    whole, without = (numbers(values_of(run.anisotropy, "rsa", PAIRS, some)) for some in ("all", "without_unit"))
     return (
         f"Mean share of the largest unit: {numbers(share)}; most of x in layer {run.numbers[most]}, "
-        f"{number(x[most])} (unit {unit[most]:.0f}). Mean RSA with all units {rsa['all']}; without the largest of "
-        f"each matrix {rsa['without_unit']}."
+        f"{number(share[INPUT][most])} (unit {unit:.0f}). Mean RSA with all units {whole}; without the largest of each "
+        f"matrix {without}."
     )
 
 
@@ -130,28 +122,24 @@ def anisotropy(scores: Scores, layers: Sequence[int]) -> Figure:
     `scores` are those of `metrics/anisotropy.csv`, by measure, matrix or pair, and variant.
     """
     figure, axes = panels(2)
-    shares = {name: scores["unit_share", name, "all"]["value"] for name in WITH_INPUT}
-    for name in MATRICES:
-        profile(axes[0], name, shares[name])
-    size, text = marker_size(len(layers)), rcParams["text.color"]
-    axes[0].plot(shares[INPUT], color=text, marker="*", markersize=size)
+    of_input, text = scores["unit_share", INPUT, "all"]["value"], rcParams["text.color"]
+    over_layers(axes[0], layers, values_of(scores, "unit_share", MATRICES, "all"))
+    axes[0].plot(of_input, color=text, marker="*", markersize=marker_size(len(layers)))
     axes[0].set(title="Largest unit", ylabel="Share of the squared length")
-    limit(axes[:1], shares.values(), (0.0, 0.2))
-    values = {variant: [scores["rsa", pair, variant]["value"] for pair in PAIRS] for variant in ("all", "without_unit")}
-    for pair, whole, without in zip(PAIRS, *values.values(), strict=True):
-        profile(axes[1], pair, whole)
-        axes[1].plot(without, color=MARKS[pair].colour, linestyle="--", linewidth=1)
+    limit(axes[:1], (0.0, 0.2))
+    whole, without = (values_of(scores, "rsa", PAIRS, some) for some in ("all", "without_unit"))
+    for pair, values in whole.items():
+        profile(axes[1], pair, values)
+        axes[1].plot(without[pair], color=MARKS[pair].colour, linestyle="--", linewidth=1)
+    layer_axis(axes[1], layers)
     axes[1].set(title="RSA with and without it", ylabel="RSA score")
-    limit(axes[1:], [*values["all"], *values["without_unit"]])
-    for axis in axes:
-        layer_axis(axis, layers)
-    change = np.nanmax(np.abs(np.subtract(*values.values())), initial=0)
-    said = f"One unit holds up to {number(shares[INPUT].max())} of the input; without the largest RSA moves by up to "
+    limit(axes[1:])
+    change = np.nanmax(np.abs([whole[pair] - without[pair] for pair in PAIRS]), initial=0)
+    said = f"One unit holds up to {number(of_input.max())} of the input; without the largest RSA moves by up to "
     keys = [
         *mark_keys(MATRICES),
         line_key(f"{LABELS[INPUT]}, the input", text, "*"),
         *mark_keys(PAIRS),
         line_key("without the largest unit", line="--", linewidth=1),
     ]
-    explain(figure, said + number(change), keys)
-    return figure
+    return explain(figure, said + number(change), keys)

@@ -1,6 +1,7 @@
 """What figures over layers share: rows of panels, axes, limits, lines with their marks and intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib import rcParams
@@ -9,36 +10,44 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from stages.geometry.names import LABELS
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
 from stages.plotting.style import MARKS, POST_LIMITS, panels, show_limits, widened
 
-
-def over_layers(
-    rows: Sequence[tuple[str, Sequence[str]]], layers: Sequence[int], height: float
-) -> tuple[Figure, list[dict[str, Axes]]]:
-    """Make rows of three panels over layers: of each its vertical axis's label, and the matrices or pairs in it."""
-    figure, axes = panels(3, rows=len(rows), height=height)
-    found = [dict(zip(names, axes[3 * row :], strict=False)) for row, (_, names) in enumerate(rows)]
-    for row, (label, names) in zip(found, rows, strict=True):
-        for name, axis in row.items():
-            axis.set_title(LABELS[name])
-            layer_axis(axis, layers)
-            if row is not found[-1]:
-                axis.set_xlabel("")
-        row[names[0]].set_ylabel(label)
-    return figure, found
+NOTHING: Mapping = MappingProxyType({})
 
 
-def limit(axes: Iterable[Axes], values: Iterable[np.ndarray], least: tuple[float, float] | None = POST_LIMITS) -> None:
-    """Set the same vertical limits everywhere: `least`, `widened` to hold all values."""
-    limits = show_limits(widened(values, least))
+def by_measure(layers: Sequence[int], rsa: str, d: str) -> tuple[Figure, dict[str, dict[str, Axes]]]:
+    """Make panels over layers, for the RSA of each pair and below for Cohen's d of each matrix; return them by measure.
+
+    `rsa` and `d` are what their vertical axes are called.
+    """
+    figure, axes = panels(3, rows=2, height=6)
+    for axis, name in zip(axes, (*PAIRS, *MATRICES), strict=True):
+        axis.set_title(LABELS[name])
+        layer_axis(axis, layers)
+    axes[0].set_ylabel(rsa)
+    axes[3].set_ylabel(d)
+    return figure, {"rsa": dict(zip(PAIRS, axes[:3], strict=True)), "d": dict(zip(MATRICES, axes[3:], strict=True))}
+
+
+def limit(axes: Collection[Axes], least: tuple[float, float] = POST_LIMITS, more: Iterable[np.ndarray] = ()) -> None:
+    """Set the same vertical limits everywhere: `least`, `widened` to hold all lines, and more values."""
+    lines = [line.get_ydata() for axis in axes for line in axis.lines]
+    limits = show_limits(widened([*lines, *more], least))
     for axis in axes:
         axis.set_ylim(limits)
 
 
+def ends(known: Scores, *measures: str) -> list[np.ndarray]:
+    """List the ends of the intervals of measures that are known, for `limit`."""
+    cells = [cells for names, cells in known.items() if names[0] in measures]
+    return [one[end] for one in cells for end in ("low", "high") if end in one]
+
+
 def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
-    """Name the horizontal axis, whole layers only."""
-    axes.set(xlabel="Transformer layer", xlim=(-0.5, len(layers) - 0.5))
+    """Name the horizontal axis, in the last row of panels, whole layers only."""
+    last = axes.get_subplotspec().is_last_row()
+    axes.set(xlabel="Transformer layer" if last else "", xlim=(-0.5, len(layers) - 0.5))
     number_layers(axes.xaxis, layers)
 
 
@@ -48,19 +57,22 @@ def number_layers(axis: Axis, numbers: Sequence[int]) -> None:
     axis.set_major_formatter(lambda place, _: str(numbers[int(place)]) if place in range(len(numbers)) else "")
 
 
-def profile(
-    axes: Axes,
-    name: str,
-    values: np.ndarray,
-    known: Mapping[str, np.ndarray] | None = None,
-    alpha: float | None = None,
+def over_layers(
+    axes: Axes, layers: Sequence[int], scores: Arrays, known: Scores = NOTHING, of: str = "", alpha: float | None = None
 ) -> None:
+    """Draw matrices or pairs over layers: values of shape (layers,) by name, which are `of` a measure."""
+    for name, values in scores.items():
+        profile(axes, name, values, known.get((of, name), NOTHING), alpha)
+    layer_axis(axes, layers)
+
+
+def profile(axes: Axes, name: str, values: np.ndarray, known: Arrays = NOTHING, alpha: float | None = None) -> None:
     """Draw a matrix or pair, a key of `MARKS`, over layers: values of shape (layers,).
 
     What is `known` of it may have "low" and "high", drawn as thin lines, side by side with those of others; and
     "p_familywise": with a level `alpha`, marks are hollow where it is larger.
     """
-    (label, colour, marker), known = MARKS[name], known or {}
+    label, colour, marker = MARKS[name]
     look = {"color": colour, "marker": marker, "markersize": marker_size(len(values))}
     layers = np.arange(len(values)) + (0.15 * ([*MARKS].index(name) % 3 - 1) if "low" in known else 0)
     axes.plot(layers, values, label=label, **look)

@@ -1,20 +1,19 @@
 """Maps: scores of every head of every layer, and of every layer of one run with every layer of another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 
 from stages.artefacts.results import Results
 from stages.artefacts.schema import HEADS
-from stages.geometry.names import LABELS, MATRICES, PAIRS, Scores
-from stages.plotting.ladder import has_bias
-from stages.plotting.layers import number_layers
-from stages.plotting.names import number
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
+from stages.plotting.captions import number
+from stages.plotting.controls import has_bias
+from stages.plotting.layers import layer_axis, number_layers
 from stages.plotting.registry import figure
 from stages.plotting.style import explain, line_key, panels, widened
 
@@ -53,7 +52,7 @@ def _caption(run: Results) -> str:
     alternative="Maps of layers by heads: Cohen's d of Q, K and V, and RSA of Q–K, Q–V and K–V",
     table="heads",
 )
-def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]) -> Figure:
+def heads(scores: Arrays, nulls: Scores, layers: Sequence[int]) -> Figure:
     """Draw Figure 13: Cohen's d and RSA of every head, one panel a matrix or pair; a ring around each panel's largest.
 
     `scores` are of shape (layers, heads), by matrix and pair; NaN is shown as a gap. So are `nulls`, the ranges of what
@@ -64,8 +63,8 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
     text = rcParams["text.color"]
     rows = ((axes[:3], MATRICES, "magma", "Cohen's d"), (axes[3:], PAIRS, "viridis", "RSA score"))
     for row, names, colours, label in rows:
-        images = _on_one_scale(row, [scores[name].T for name in names], colours)
-        figure.colorbar(images[0], ax=row, label=label, pad=0.01, aspect=12)
+        image = _on_one_scale(row, [scores[name].T for name in names], colours)
+        figure.colorbar(image, ax=row, label=label, pad=0.01, aspect=12)
         for axis, name in zip(row, names, strict=True):
             title = [LABELS[name]]
             if best := _largest(scores[name]):
@@ -79,9 +78,8 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
                         _mark(axis, *np.nonzero(there), marker, 0.5)
                 title.append("{} above their null, {} below".format(*(b[:, different].sum() for b in beyond.values())))
             axis.set_title("\n".join(title), fontsize=11)
-            number_layers(axis.xaxis, layers)
-    for axis in axes[3:]:
-        axis.set_xlabel("Transformer layer")
+            layer_axis(axis, layers)
+            number_layers(axis.yaxis, range(scores[name].shape[1]))
     for axis in axes[::3]:
         axis.set_ylabel("Head")
     queries, keys = (len(layers) * len(_different(scores[name])) for name in "qk")
@@ -92,8 +90,7 @@ def heads(scores: Mapping[str, np.ndarray], nulls: Scores, layers: Sequence[int]
     if nulls:
         beyond = ("^", "above what its own spectrum gives in random directions"), ("v", "below")
         keys += [line_key(label, text, marker, "", markersize=5) for marker, label in beyond]
-    explain(figure, said, keys)
-    return figure
+    return explain(figure, said, keys)
 
 
 def _different(scores: np.ndarray) -> np.ndarray:
@@ -101,17 +98,15 @@ def _different(scores: np.ndarray) -> np.ndarray:
     return np.unique(np.nan_to_num(scores), axis=1, return_index=True)[1]
 
 
-def layer_maps(
-    rsa: Mapping[str, np.ndarray], names: tuple[str, str], layers: tuple[Sequence[int], Sequence[int]]
-) -> Figure:
+def layer_maps(rsa: Arrays, names: tuple[str, str], layers: tuple[Sequence[int], Sequence[int]]) -> Figure:
     """Draw the RSA of every layer of one run, A, with every layer of another, B; a ring around the best of each row.
 
     `rsa`, by the matrices that are to be shown, is of shape (layers of A, layers of B); then what A and B are called,
     and the numbers of their layers.
     """
     figure, axes = panels(len(rsa), width=1.8 + 4 * len(rsa), height=4.6)
-    images = _on_one_scale(axes, list(rsa.values()), "viridis")
-    figure.colorbar(images[0], ax=axes, label="RSA score", pad=0.01)
+    image = _on_one_scale(axes, [*rsa.values()], "viridis")
+    figure.colorbar(image, ax=axes, label="RSA score", pad=0.01)
     for axis, (name, scores) in zip(axes, rsa.items(), strict=True):
         axis.set(title=LABELS[name], xlabel="Layer of B")
         _mark(axis, scores.argmax(axis=1), np.arange(len(scores)))
@@ -122,17 +117,14 @@ def layer_maps(
     return figure
 
 
-def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> list[AxesImage]:
-    """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths."""
+def _on_one_scale(axes: Sequence[Axes], maps: Sequence[np.ndarray], colours: str) -> AxesImage:
+    """Draw maps, first row at the bottom, in the same colours: limits are the data's, in tenths; return the last."""
     low, high = widened(maps, None)
     low = np.floor(10 * low) / 10
     high = max(np.ceil(10 * high) / 10, low + 0.1)
-    images = []
     for axis, values in zip(axes, maps, strict=True):
-        images.append(axis.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto"))
-        for side in (axis.xaxis, axis.yaxis):
-            side.set_major_locator(MaxNLocator(integer=True, nbins=9, min_n_ticks=1))
-    return images
+        image = axis.imshow(values, cmap=colours, vmin=low, vmax=high, origin="lower", aspect="auto")
+    return image
 
 
 def _mark(axis: Axes, x: int | np.ndarray, y: int | np.ndarray, marker: str = "o", size: float = 1) -> None:

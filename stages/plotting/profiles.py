@@ -1,7 +1,6 @@
 """Figures over layers: the paradox in one picture, laminar profiles, and within- against across-category RSA."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -9,10 +8,9 @@ from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import MATRICES, PAIRS, Scores
-from stages.plotting.captions import above_chance, numbers, of_units, ranges, span
-from stages.plotting.layers import dashed, layer_axis, limit, profile, zero
-from stages.plotting.names import number
+from stages.geometry.names import MATRICES, PAIRS, Arrays, Scores
+from stages.plotting.captions import above_chance, labelled, number, numbers, of_units, ranges, span
+from stages.plotting.layers import NOTHING, dashed, ends, limit, over_layers, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, show_limits
 
@@ -23,23 +21,14 @@ def shown(run: Results) -> Scores:
     return {names: {c: cells[c] for c in columns if c in cells} for names, cells in run.inference.items()}
 
 
-def ends(known: Scores, *measures: str) -> list[np.ndarray]:
-    """List the ends of the intervals of measures, for the limits of an axis."""
-    return [cells[end] for names, cells in known.items() if names[0] in measures for end in cells if end[0] != "p"]
-
-
 def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist]:
     """List what the legend says of a measure's bands, and of full and hollow marks that occur."""
-    cells = [cells for names, cells in known.items() if names[0] == measure]
-    found: list[Artist] = [line_key(f"{percent(alpha)} interval", marker="|", line="", ms=14)] * bool(
-        ends(known, measure)
-    )
-    passed = [one["p_familywise"] <= alpha for one in cells if "p_familywise" in one]
-    for holds, sign, fill in ((True, "≤", {}), (False, ">", {"markerfacecolor": "none"})):
-        if any((layers == holds).any() for layers in passed):
-            label = f"{of}family-wise p {sign} {alpha:g}"
-            found.append(line_key(label, marker="o", line="", markersize=7, **fill))
-    return found
+    p = np.ravel([cells.get("p_familywise", []) for names, cells in known.items() if names[0] == measure])
+    return [
+        *[line_key(f"{percent(alpha)} interval", marker="|", line="", ms=14)] * bool(ends(known, measure)),
+        *[line_key(f"{of}family-wise p ≤ {alpha:g}", marker="o", line="")] * bool((p <= alpha).any()),
+        *[line_key(f"{of}family-wise p > {alpha:g}", marker="o", line="", mfc="none")] * bool((p > alpha).any()),
+    ]
 
 
 def _random_maps(run: Results) -> list[np.ndarray]:
@@ -54,11 +43,10 @@ def _dashed_key(random_maps: Sequence, share: str) -> list[Artist]:
 
 
 def _of_paradox(run: Results) -> str:
-    r, rsa = ({pair: table[pair].mean() for pair in PAIRS if pair in table} for table in (run.correlation, run.rsa))
-    units = of_units(run, f"Mean correlation of units at token {run.context}: {numbers(r)}.")
+    r, rsa = numbers(labelled(run.correlation)), numbers(labelled(run.rsa))
+    units = of_units(run, f"Mean correlation of units at token {run.context}: {r}.")
     dashed = f" Dashed: {percent(run.alpha)} of random maps with the trained spectra, mean over pairs."
-    scores = f"Mean RSA score ({COMPARISONS[run.comparison].name}): {numbers(rsa)}."
-    return f"{units} {scores}{dashed if _random_maps(run) else ''}"
+    return f"{units} Mean RSA score ({COMPARISONS[run.comparison].name}): {rsa}.{dashed * bool(_random_maps(run))}"
 
 
 @figure(
@@ -69,51 +57,42 @@ def _of_paradox(run: Results) -> str:
     alternative="Two panels over layers with one vertical axis: correlations of Q–K, Q–V and K–V unit by unit, and "
     "their RSA scores with the range of random maps",
 )
-def paradox(
-    r: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], random_maps: Sequence, share: str
-) -> Figure:
+def paradox(r: Arrays, rsa: Arrays, layers: Sequence[int], random_maps: Sequence, share: str) -> Figure:
     """Draw Figure 0: correlations unit by unit, where there are, and RSA scores, by pair, shape (layers,), on one axis.
 
     `random_maps` are the ends of a range of RSA scores, or nothing; `share` is what it holds, such as "95 %".
     """
     figure, axes = panels(2, height=4.8)
-    said = []
-    for axis, name, table in zip(axes, ("Units: r", "Geometries: RSA"), (r, rsa), strict=True):
-        scores = [(pair, table[pair]) for pair in PAIRS if pair in table]
-        for pair, values in scores:
-            profile(axis, pair, values)
-        layer_axis(axis, layers)
-        said.append(f"{name} {span(values for _, values in scores)}" if scores else "Units: cannot be paired")
+    r, rsa = labelled(r), labelled(rsa)
+    over_layers(axes[0], layers, r)
+    over_layers(axes[1], layers, rsa)
     dashed(axes[1], random_maps)
     axes[0].set(title="Unit by unit: correlation", ylabel="Correlation, or RSA score")
     axes[1].set_title("By geometry: RSA")
     zero(axes)
-    limit(axes, [line.get_ydata() for axis in axes for line in axis.lines], (-0.8, 1.0))
-    explain(figure, ". ".join(said), [*mark_keys(PAIRS), *_dashed_key(random_maps, share)])
-    return figure
+    limit(axes, (-0.8, 1.0))
+    units = f"r {span(r.values())}" if r else "cannot be paired"
+    said = f"Units: {units}. Geometries: RSA {span(rsa.values())}"
+    return explain(figure, said, [*mark_keys(PAIRS), *_dashed_key(random_maps, share)])
 
 
 @figure(
     3,
     "Correlation of activations over layers",
     values=lambda run: (run.correlation, run.numbers),
-    caption=lambda run: of_units(run, f"{ranges(PAIRS, run.correlation, run)}."),
+    caption=lambda run: of_units(run, f"{ranges(run.correlation, run)}."),
     alternative="Lines over layers: correlation of activations of Q–K, Q–V and K–V",
     at_target=False,
 )
-def activation_correlation(r: Mapping[str, np.ndarray], layers: Sequence[int]) -> Figure:
+def activation_correlation(r: Arrays, layers: Sequence[int]) -> Figure:
     """Draw Figure 3: unit-by-unit correlations by pair, shape (layers,), of the pairs that can be correlated."""
     figure, (axis,) = panels(1)
+    r = labelled(r)
     zero([axis])
-    defined = [pair for pair in PAIRS if pair in r]
-    for pair in defined:
-        profile(axis, pair, r[pair])
-    layer_axis(axis, layers)
+    over_layers(axis, layers, r)
     axis.set_ylabel("Correlation of units")
-    limit([axis], [r[pair] for pair in defined], (-0.5, 0.5))
-    said = f"Unit by unit, r {span(r[pair] for pair in defined)}" if defined else "Units cannot be paired"
-    explain(figure, said, mark_keys(defined))
-    return figure
+    limit([axis], (-0.5, 0.5))
+    return explain(figure, f"Unit by unit, r {span(r.values())}" if r else "Units cannot be paired", mark_keys(r))
 
 
 def _of_scores(run: Results) -> Scores:
@@ -130,37 +109,39 @@ def _of_scores(run: Results) -> Scores:
     "RSA scores over layers",
     values=lambda run: (run.rsa, run.numbers, run.comparison, _of_scores(run), run.alpha, _random_maps(run)),
     caption=lambda run: (
-        f"RSA score ({COMPARISONS[run.comparison].name}): {ranges(PAIRS, run.rsa, run)}."
-        + above_chance(run, "rsa", PAIRS)
+        f"RSA score ({COMPARISONS[run.comparison].name}): {ranges(run.rsa, run)}." + above_chance(run, "rsa")
     ),
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V, with the range of random maps",
 )
 def rsa_profile(
-    scores: Mapping[str, np.ndarray],
+    scores: Arrays,
     layers: Sequence[int],
     comparison: str = "pearson",
-    known: Scores = MappingProxyType({}),
+    known: Scores = NOTHING,
     alpha: float = 0.05,
     random_maps: Sequence = (),
 ) -> Figure:
     """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISONS`, the rest as above."""
     figure, (axis,) = panels(1, height=4.4)
-    for pair in PAIRS:
-        profile(axis, pair, scores[pair], known.get(("rsa", pair)), alpha)
+    scores = {pair: scores[pair] for pair in PAIRS}
+    over_layers(axis, layers, scores, known, "rsa", alpha)
     dashed(axis, random_maps)
-    layer_axis(axis, layers)
     axis.set_ylabel(COMPARISONS[comparison].axis)
-    limit([axis], [*(scores[pair] for pair in PAIRS), *ends(known, "rsa"), *random_maps])
+    limit([axis], more=ends(known, "rsa"))
     more = [*keys(known, "rsa", alpha), *_dashed_key(random_maps, percent(alpha))]
-    explain(figure, f"By geometry, RSA {span(scores[pair] for pair in PAIRS)}", [*mark_keys(PAIRS), *more], 3)
-    return figure
+    return explain(figure, f"By geometry, RSA {span(scores.values())}", [*mark_keys(PAIRS), *more], 3)
+
+
+def _by_kind(rsa: Arrays) -> dict[str, Arrays]:
+    """Return RSA scores within and across categories, by pair."""
+    return {kind: {pair: rsa[f"{pair}_{kind}"] for pair in PAIRS} for kind in ("within", "across")}
 
 
 def _of_categories(run: Results) -> str:
-    within, across = (np.mean([run.rsa[f"{pair}_{kind}"] for pair in PAIRS]) for kind in ("within", "across"))
+    within, across = (number(np.mean([*scores.values()])) for scores in _by_kind(run.rsa).values())
     return (
-        f"Cohen's d: {ranges(MATRICES, run.separability, run)}. Mean RSA within categories {number(within)}, "
-        f"across {number(across)}." + above_chance(run, "d", MATRICES)
+        f"Cohen's d: {ranges(run.separability, run)}. Mean RSA within categories {within}, across {across}."
+        + above_chance(run, "d")
     )
 
 
@@ -171,29 +152,20 @@ def _of_categories(run: Results) -> str:
     caption=_of_categories,
     alternative="Lines over layers: Cohen's d of Q, K and V; RSA scores within, and across categories",
 )
-def category_profile(
-    d: Mapping[str, np.ndarray], rsa: Mapping[str, np.ndarray], layers: Sequence[int], known: Scores, alpha: float
-) -> Figure:
+def category_profile(d: Arrays, rsa: Arrays, layers: Sequence[int], known: Scores, alpha: float) -> Figure:
     """Draw Figure 8: Cohen's d by matrix and RSA scores by ``{pair}_within`` and ``{pair}_across``, shape (layers,)."""
     figure, axes = panels(3, height=4.2)
-    for name in MATRICES:
-        profile(axes[0], name, d[name], known.get(("d", name)), alpha)
+    d, rsa = labelled(d), _by_kind(rsa)
+    over_layers(axes[0], layers, d, known, "d", alpha)
     zero(axes[:1])
     axes[0].set(title="Cohen's d")
-    means = []
-    for axis, kind in zip(axes[1:], ("within", "across"), strict=True):
-        for pair in PAIRS:
-            profile(axis, pair, rsa[f"{pair}_{kind}"], known.get((f"rsa_{kind}", pair)))
+    for axis, (kind, scores) in zip(axes[1:], rsa.items(), strict=True):
+        over_layers(axis, layers, scores, known, f"rsa_{kind}")  # RSA is not tested here
         axis.set(title=f"RSA {kind} categories")
-        means.append(number(np.mean([rsa[f"{pair}_{kind}"] for pair in PAIRS])))
-    scores = [rsa[f"{pair}_{kind}"] for pair in PAIRS for kind in ("within", "across")]
-    limit(axes[1:], scores + ends(known, "rsa_within", "rsa_across"))
-    for axis in axes:
-        layer_axis(axis, layers)
-    said = f"Cohen's d {span(d[name] for name in MATRICES)}. Mean RSA {means[0]} within categories, {means[1]} across"
-    more = keys(known, "d", alpha, "Cohen's d: ")  # RSA is not tested here
-    explain(figure, said, [*mark_keys((*MATRICES, *PAIRS)), *more], 3)
-    return figure
+    limit(axes[1:], more=ends(known, "rsa_within", "rsa_across"))
+    within, across = (number(np.mean([*scores.values()])) for scores in rsa.values())
+    said = f"Cohen's d {span(d.values())}. Mean RSA {within} within categories, {across} across"
+    return explain(figure, said, [*mark_keys((*MATRICES, *PAIRS)), *keys(known, "d", alpha, "Cohen's d: ")], 3)
 
 
 def _above(run: Results) -> str:
@@ -214,14 +186,14 @@ def _decided(run: Results) -> dict[str, np.ndarray]:
     caption=_above,
     alternative="A scatter plot with a line of unity: RSA within against RSA across categories, each pair and layer",
 )
-def within_vs_across(rsa: Mapping[str, np.ndarray], decided: Mapping[str, np.ndarray], share: str) -> Figure:
+def within_vs_across(rsa: Arrays, decided: Arrays, share: str) -> Figure:
     """Draw Figure 9: RSA scores ``{pair}_within`` against ``{pair}_across``, shape (layers,), a marker a layer.
 
     By pair, `decided` says in which layers the interval of their difference, which holds `share`, leaves out 0: other
     marks are hollow. It is empty where no interval is known.
     """
     figure, (axis,) = panels(1, height=5.2)
-    within, across = (np.array([rsa[f"{pair}_{kind}"] for pair in PAIRS]) for kind in ("within", "across"))
+    within, across = (np.array([*scores.values()]) for scores in _by_kind(rsa).values())
     for pair, y, x in zip(PAIRS, within, across, strict=True):
         look = {"color": MARKS[pair].colour, "marker": MARKS[pair].marker, "markersize": 8, "linestyle": ""}
         full = decided.get(pair, np.full(len(x), True))
@@ -238,5 +210,4 @@ def within_vs_across(rsa: Mapping[str, np.ndarray], decided: Mapping[str, np.nda
         said += f", in {sure} beyond the choice of words"
         hollow = line_key(f"hollow: {share} interval of the difference holds 0", marker="o", line="", mfc="none")
         keys += [hollow] * any((~some).any() for some in decided.values())
-    explain(figure, said, keys, 3)
-    return figure
+    return explain(figure, said, keys, 3)

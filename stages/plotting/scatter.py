@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import LABELS, MATRICES, PAIRS
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.plotting.captions import at_focus, numbers, of_units, span
-from stages.plotting.names import number
+from stages.plotting.captions import at_focus, number, numbers, of_units, span
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, explain, line_key, panels
 
@@ -28,10 +27,9 @@ WITHIN, ACROSS = "within categories", "across"
 
 
 def _of_units(run: Results) -> str:
-    """Return the caption: the focus layer's correlations, and how many units of K and V are no repetitions."""
     own = {name: len(np.unique(run.units[name])) for name in "kv"}
     shared = " and ".join(f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(run.units[name]) / 2)
-    said = f"Correlation of units at token {run.context}: {numbers(at_focus(PAIRS, run.correlation, run))}."
+    said = f"Correlation of units at token {run.context}: {numbers(at_focus(run.correlation, run))}."
     repeated = f" Distinct units: {shared}, repeated for the query heads that share them."
     return of_units(run, said + repeated if shared else said)
 
@@ -39,13 +37,13 @@ def _of_units(run: Results) -> str:
 @figure(
     2,
     "Activations",
-    values=lambda run: (run.units, at_focus(PAIRS, run.correlation, run), run.focus, run.context),
+    values=lambda run: (run.units, at_focus(run.correlation, run), run.focus, run.context),
     caption=_of_units,
     alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
     one_layer=True,
     at_target=False,
 )
-def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, float], layer: int, token: int) -> Figure:
+def activation_scatter(activations: Arrays, r: Mapping[str, float], layer: int, token: int) -> Figure:
     """Draw Figure 2: the activations of each matrix, shape (points,), against those of each other.
 
     A point is a unit; where the words differ at this token, a word and unit. `r` are Pearson correlations by pair. One
@@ -55,9 +53,8 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     figure = _scatter(activations, titles, "{} activations")
     drawn = [activations[a] for a, b in PAIRS if len(activations[a]) == len(activations[b])]
     counted = f", {_counted(drawn[0], 'units')}" if drawn else ""
-    said = f"Unit by unit, r {span([[*r.values()]])}" if r else "Units cannot be paired"
-    explain(figure, f"{said} (layer {layer}, token {token} of the prompt{counted})")
-    return figure
+    said = f"Unit by unit, r {span(r.values())}" if r else "Units cannot be paired"
+    return explain(figure, f"{said} (layer {layer}, token {token} of the prompt{counted})")
 
 
 @figure(
@@ -65,7 +62,7 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     "Similarities of two matrices",
     values=lambda run: (
         run.at_focus,
-        at_focus(PAIRS, run.rsa, run),
+        at_focus(run.rsa, run),
         run.record["metric"],
         run.focus,
         run.comparison,
@@ -74,14 +71,14 @@ def activation_scatter(activations: Mapping[str, np.ndarray], r: Mapping[str, fl
     ),
     caption=lambda run: (
         f"RSA score ({COMPARISONS[run.comparison].name}) over {len(run.within)} pairs of words: "
-        f"{numbers(at_focus(PAIRS, run.rsa, run))}."
+        f"{numbers(at_focus(run.rsa, run))}."
     ),
     alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair, those across "
     "categories in grey",
     one_layer=True,
 )
 def rsa_scatter(
-    similarity: Mapping[str, np.ndarray],
+    similarity: Arrays,
     scores: Mapping[str, float],
     metric: str,
     layer: int,
@@ -100,13 +97,10 @@ def rsa_scatter(
     what = f"layer {layer}, {token}, {_counted(similarity['q'], 'pairs of words')}"
     keys = [line_key(f"{MARKS[p].label}, {WITHIN}", MARKS[p].colour, MARKS[p].marker, "") for p in PAIRS]
     keys = [] if within is None or len(within) > MOST_POINTS else [*keys, line_key(ACROSS, marker="o", line="")]
-    explain(figure, f"Pair by pair, {symbol} {span([[*scores.values()]])} ({what})", keys)
-    return figure
+    return explain(figure, f"Pair by pair, {symbol} {span(scores.values())} ({what})", keys)
 
 
-def _scatter(
-    values: Mapping[str, np.ndarray], titles: Mapping[str, str], what: str, within: np.ndarray | None = None
-) -> Figure:
+def _scatter(values: Arrays, titles: Mapping[str, str], what: str, within: np.ndarray | None = None) -> Figure:
     """Draw each matrix against each other; where they differ in their number of values, say so."""
     figure, axes = panels(3, height=3.9)
     for axis, (x, y) in zip(axes, PAIRS, strict=True):
@@ -124,19 +118,13 @@ def _scatter(
 @figure(
     7,
     "Similarities within and across categories",
-    values=lambda run: (
-        run.at_focus,
-        run.within,
-        at_focus(MATRICES, run.separability, run),
-        run.record["metric"],
-        run.focus,
-    ),
-    caption=lambda run: f"Cohen's d: {numbers(at_focus(MATRICES, run.separability, run))}.",
+    values=lambda run: (run.at_focus, run.within, at_focus(run.separability, run), run.record["metric"], run.focus),
+    caption=lambda run: f"Cohen's d: {numbers(at_focus(run.separability, run))}.",
     alternative="For Q, K and V, the distribution of similarities within categories and that across categories",
     one_layer=True,
 )
 def category_distributions(
-    similarity: Mapping[str, np.ndarray], within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
+    similarity: Arrays, within: np.ndarray, d: Mapping[str, float], metric: str, layer: int
 ) -> Figure:
     """Draw Figure 7: how similarities, shape (pairs,), are distributed within and across categories; d by matrix.
 
@@ -156,9 +144,8 @@ def category_distributions(
         axis.set_ylim(0, highest if label.bounded else None)
     axes[0].set_ylabel("Density")
     keys = [line_key(f"{LABELS[name]}, {WITHIN}", MARKS[name].colour, linewidth=8) for name in MATRICES]
-    said = f"Pairs within categories less pairs across: Cohen's d {span([[*d.values()]])} (layer {layer})"
-    explain(figure, said, [*keys, line_key(ACROSS, linewidth=8)])
-    return figure
+    said = f"Pairs within categories less pairs across: Cohen's d {span(d.values())} (layer {layer})"
+    return explain(figure, said, [*keys, line_key(ACROSS, linewidth=8)])
 
 
 def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark, within: np.ndarray | None) -> None:

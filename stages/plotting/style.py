@@ -20,6 +20,8 @@ from PIL import Image
 
 from stages.geometry.names import LABELS, MATRICES, PAIRS
 
+#: What pages show as well, to readers of the other setting, at dots an inch that keep the report of 48 layers small.
+OTHER_THEME, OTHER_DPI = {"dark": "light", "light": "dark"}, 120
 #: The post's limits of similarities and of RSA scores.
 POST_LIMITS = (0.3, 1.0)
 
@@ -72,9 +74,8 @@ def missing_letters(texts: Iterable[str]) -> str:
     lacking = {text: set(map(ord, text)) - font.get_charmap().keys() for text in texts}
     letters = "".join(sorted(map(chr, set().union(*lacking.values()))))
     words = ", ".join(text for text, missing in lacking.items() if missing)
-    return (
-        f"boxes stand in figures for letters that {font.family_name} lacks: {letters} (in {words})" if letters else ""
-    )
+    said = f"boxes stand in figures for letters that {font.family_name} lacks: {letters} (in {words})"
+    return said if letters else ""
 
 
 def shortened(names: Sequence[str], most: int) -> list[str]:
@@ -126,11 +127,12 @@ def mark_keys(names: Iterable[str], **look: Any) -> list[Line2D]:
     return [line_key(MARKS[name].label, MARKS[name].colour, MARKS[name].marker, **look) for name in names]
 
 
-def explain(figure: Figure, title: str, keys: Sequence[Artist] = (), columns: int = 4) -> None:
-    """Add a title above the panels, wrapped to fit, and a legend below them."""
+def explain(figure: Figure, title: str, keys: Sequence[Artist] = (), columns: int = 4) -> Figure:
+    """Add a title above the panels, wrapped to fit, and a legend below them; return the figure."""
     figure.suptitle("\n".join(fill(line, 86) for line in title.splitlines()))
     if keys:
         figure.legend(handles=keys, loc="outside lower center", ncols=min(columns, len(keys)))
+    return figure
 
 
 def percent(alpha: float) -> str:

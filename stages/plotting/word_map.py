@@ -1,6 +1,7 @@
 """Figure 14: words as points in a plane, and names that do not hide each other."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib import rcParams
@@ -8,10 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.geometry.names import LABELS
+from stages.geometry.names import LABELS, Arrays
 from stages.geometry.scaling import MANY_WORDS
-from stages.plotting.captions import numbers
-from stages.plotting.names import number
+from stages.plotting.captions import number, numbers
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, panels, shortened
 
@@ -44,11 +44,7 @@ LONGEST, LINE, MOST_ROWS = 24, 115, 8
     one_layer=True,
 )
 def word_map(
-    points: Mapping[str, np.ndarray],
-    stress: Mapping[str, float],
-    words: Sequence[str],
-    categories: Sequence[str],
-    layer: int,
+    points: Arrays, stress: Mapping[str, float], words: Sequence[str], categories: Sequence[str], layer: int
 ) -> Figure:
     """Draw Figure 14: the words' map in each matrix, points of shape (words, 2) that are laid over each other."""
     order = list(dict.fromkeys(categories))
@@ -93,15 +89,9 @@ def looks_of(categories: int) -> list[dict[str, str]]:
     """Return how each category's points are drawn: no two of seventy alike, by colour, marker and filling."""
     colours = rcParams["axes.prop_cycle"].by_key()["color"][len(MARKS) :]
     looks = len(colours) * len(MARKERS)  # their numbers have no common divisor: both change from one to the next
-    return [
-        {
-            "color": colours[place % len(colours)],
-            "marker": MARKERS[place % len(MARKERS)],
-            "fillstyle": "none" if place // looks % 2 else "full",
-            "linestyle": "",
-        }
-        for place in range(categories)
-    ]
+    fills = cycle(["full"] * looks + ["none"] * looks)
+    cycles = zip(cycle(colours), cycle(MARKERS), fills, range(categories), strict=False)
+    return [{"color": colour, "marker": mark, "fillstyle": fill, "linestyle": ""} for colour, mark, fill, _ in cycles]
 
 
 def legend(names: Sequence[str], looks: Sequence[Mapping[str, str]]) -> tuple[int, list[Line2D]]:

@@ -1,6 +1,6 @@
 """Figures over pairs of words: masks and similarity matrices."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -9,11 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from stages.geometry.names import LABELS
+from stages.geometry.names import LABELS, Arrays
 from stages.geometry.pairs import category_masks, square, within_category
 from stages.geometry.similarity import METRICS
-from stages.plotting.captions import numbers
-from stages.plotting.names import number
+from stages.plotting.captions import number, numbers
 from stages.plotting.registry import figure
 from stages.plotting.style import POST_LIMITS, explain, panels, shortened, widened
 
@@ -29,54 +28,43 @@ from stages.plotting.style import POST_LIMITS, explain, panels, shortened, widen
     alternative="Four square masks over the words: same category, upper triangle, within and across categories",
     at_target=False,
 )
-def masks(masks: Mapping[str, np.ndarray], categories: Sequence[str]) -> Figure:
+def masks(masks: Arrays, categories: Sequence[str]) -> Figure:
     """Draw Figure 1: the `category_masks`, which word pairs count as within a category and which as across."""
     figure, axes = panels(4, height=2.9)
     colours = ListedColormap([rcParams["grid.color"], rcParams["text.color"]])
-    counts = {name: f"{masks[name].sum():,}" for name in ("upper", "within", "across")}
-    titles = ["same category", f"each pair once: {counts['upper']}"]
-    titles += [f"{name}: {counts[name]}" for name in ("within", "across")]
+    counts = {name: f"{mask.sum():,}" for name, mask in masks.items()}
+    titles = ["same category", "each pair once: {upper}", "within: {within}", "across: {across}"]
     for axis, panel, title, mask in zip(axes, "ABCD", titles, masks.values(), strict=True):
         axis.imshow(mask, cmap=colours, vmin=0, vmax=1)
         _mark_categories(axis, categories, 140)
-        axis.set_title(f"{panel}) {title}", fontsize=11)
-    explain(figure, "Of {upper} pairs of words {within} are within a category, {across} across".format(**counts))
-    return figure
+        axis.set_title(f"{panel}) {title.format(**counts)}", fontsize=11)
+    return explain(figure, "Of {upper} pairs of words {within} are within a category, {across} across".format(**counts))
 
 
 @figure(
     4,
     "Similarity matrices",
-    values=lambda run: (
-        {name: square(pairs, METRICS[run.record["metric"]].own) for name, pairs in run.at_focus.items()},
-        run.record["categories"],
-        run.record["metric"],
-        run.focus,
-    ),
+    values=lambda run: (run.at_focus, run.record["categories"], run.record["metric"], run.focus),
     caption=lambda run: f"In the mean over pairs of words: {numbers(run.mean_similarity)}.",
     alternative="Three square maps of the similarities of all word pairs in Q, K and V, with lines between categories",
     one_layer=True,
 )
-def similarity_matrices(
-    matrices: Mapping[str, np.ndarray], categories: Sequence[str], metric: str, layer: int
-) -> Figure:
-    """Draw Figure 4: the similarities of one layer, shape (words, words), with common limits.
+def similarity_matrices(similarity: Arrays, categories: Sequence[str], metric: str, layer: int) -> Figure:
+    """Draw Figure 4: the similarities of one layer, shape (pairs,), with common limits.
 
     `categories` are the words', and `metric` is a key of `METRICS`.
     """
     label = METRICS[metric]
-    pairs = [values[np.triu_indices(len(values), 1)] for values in matrices.values()]
-    low, high = widened(pairs, POST_LIMITS if label.bounded else None)
+    low, high = widened(similarity.values(), POST_LIMITS if label.bounded else None)
     figure, axes = panels(3, height=3.9)
-    for axis, panel, (name, values) in zip(axes, "ABC", matrices.items(), strict=True):
-        image = axis.imshow(values, cmap="magma", vmin=low, vmax=high)
+    for axis, panel, (name, pairs) in zip(axes, "ABC", similarity.items(), strict=True):
+        image = axis.imshow(square(pairs, label.own), cmap="magma", vmin=low, vmax=high)
         axis.set_title(f"{panel}) {LABELS[name]}")
         _mark_categories(axis, categories)
     figure.colorbar(image, ax=axes, shrink=0.8, pad=0.01, label=label.long)
     within = within_category(categories)
-    less = {name: one[within].mean() - one[~within].mean() for name, one in zip(matrices, pairs, strict=True)}
-    explain(figure, f"{label.long} within less across categories, layer {layer}: {numbers(less)}")
-    return figure
+    less = {name: pairs[within].mean() - pairs[~within].mean() for name, pairs in similarity.items()}
+    return explain(figure, f"{label.long} within less across categories, layer {layer}: {numbers(less)}")
 
 
 def similarity_series(
