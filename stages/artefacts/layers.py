@@ -15,7 +15,7 @@ from stages.artefacts.tensors import Tensors
 from stages.geometry.names import EMBEDDING, MATRICES, WITH_INPUT, Arrays
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError
-from stages.pipeline.progress import progress, stack
+from stages.pipeline.progress import progress
 from stages.pipeline.schema import OWN_SENTENCE
 from stages.pipeline.settings import find_token
 from stages.pipeline.stage import Stage
@@ -38,10 +38,6 @@ class Layers:
     def record(self) -> dict[str, list[int]]:
         """The numbers of a hybrid's layers, for a file's record; empty where they count from 0."""
         return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
-
-    def __getitem__(self, some: slice) -> dict[str, np.ndarray]:
-        """Return the arrays of some layers, each of shape (layers, ...)."""
-        return stack(map(self.read, range(len(self))[some]))
 
 
 def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
