@@ -1,7 +1,6 @@
 """Run every word's prompts through the model and catch the query, key and value vectors of every layer with hooks."""
 
-from stages.artefacts.files import write_json
-from stages.artefacts.tensors import TensorWriter
+from stages.artefacts.files import TensorWriter, write_json
 from stages.models.capture import biases, capture_several, embeddings, shapes
 from stages.models.load import load_chosen
 from stages.models.passes import most_tokens

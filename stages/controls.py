@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.layers import each_layer, layers_of, vectors_at_target
 from stages.artefacts.schema import OFF, RSA_BY
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d, most_influential

@@ -4,10 +4,9 @@ from functools import partial
 
 import numpy as np
 
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, TensorWriter, read_json
 from stages.artefacts.layers import Layers, each_layer, find_position, vectors_at
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import head_by_head, pairwise
 from stages.geometry.names import MATRICES, Arrays
 from stages.pipeline.progress import stack

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from functools import partial
 
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.layers import each_layer, vectors_at_target
 from stages.artefacts.schema import HEADS, OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.layers import each_layer, each_matrix, layers_of
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.effects import common_language
 from stages.geometry.names import MATRICES, Scores
 from stages.geometry.pairs import within_category

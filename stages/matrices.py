@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import square
 from stages.geometry.similarity import METRICS

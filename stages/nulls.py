@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.layers import Layers, each_layer, read_biases, vectors_at_target
 from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
 from stages.geometry.pairs import within_category

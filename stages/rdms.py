@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 
 from stages.artefacts.candidates import Known, read_candidates
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.names import WITH_INPUT, Scores
 from stages.geometry.pairs import choose_words
 from stages.pipeline.progress import progress

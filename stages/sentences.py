@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.layers import each_layer, each_matrix, vectors_at, vectors_in_sentences
 from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, Arrays, Scores
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 from pingouin import compute_effsize
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.layers import each_layer, layers_of
 from stages.artefacts.tables import write_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.effects import cohens_d
 from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import within_category

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, TensorWriter, read_json
 from stages.artefacts.layers import (
     each_layer,
     each_matrix,
@@ -11,7 +11,6 @@ from stages.artefacts.layers import (
     vectors_at_target,
     vectors_in_sentences,
 )
-from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import same_rows
 from stages.geometry.names import WITH_INPUT
 from stages.geometry.pairs import pairs_of

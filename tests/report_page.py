@@ -9,8 +9,7 @@ from conftest import Project
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
-from stages.artefacts.files import read_json, write_json
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors, read_json, write_json
 
 
 def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:

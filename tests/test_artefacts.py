@@ -10,12 +10,11 @@ from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
 from stages.artefacts import schema
-from stages.artefacts.files import read_json, write_json
+from stages.artefacts.files import Tensors, TensorWriter, read_json, write_json
 from stages.artefacts.layers import layer_numbers, vectors_at
 from stages.artefacts.results import Results
 from stages.artefacts.schema import NOT_APPLICABLE, OFF, STATUS, TABLES, UNDEFINED
 from stages.artefacts.tables import empty_cells, read_reason, read_table, write_table
-from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.pipeline.errors import UserError
 
 RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}

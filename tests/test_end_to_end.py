@@ -9,8 +9,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist
 
-from stages.artefacts.files import read_json
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors, read_json
 from stages.findings.claims import CLAIMS
 from stages.findings.evidence import TESTS
 from stages.plotting.registry import figures

@@ -11,8 +11,8 @@ import pytest
 from conftest import ROOT, InProcess, Project
 from torch import nn
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.tables import read_table
-from stages.artefacts.tensors import Tensors
 from stages.pipeline.errors import UserError
 
 

@@ -10,8 +10,8 @@ from conftest import InProcess
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
+from stages.artefacts.files import Tensors
 from stages.artefacts.tables import empty_cells, read_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar, cosine
 from stages.statistics.heads import head_draws, head_ranges, head_scores

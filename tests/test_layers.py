@@ -8,9 +8,8 @@ import psutil
 import pytest
 from conftest import InProcess
 
-from stages.artefacts.files import read_json, write_json
+from stages.artefacts.files import Tensors, TensorWriter, read_json, write_json
 from stages.artefacts.layers import Layers, each_layer
-from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.geometry.comparison import pairwise
 from stages.geometry.similarity import cosine
 from stages.pipeline.progress import stack

@@ -12,7 +12,7 @@ import pytest
 from conftest import InProcess, Project
 from torch.backends.cpu import get_cpu_capability
 
-from stages.artefacts.tensors import Tensor
+from stages.artefacts.files import Tensor
 
 #: Stages that compute, after capture.
 NUMERIC = ("sentences", "similarity", "correlation", "rsa", "separability", "inference", "nulls", "controls", "heads")

@@ -17,10 +17,9 @@ from scipy.optimize import nnls
 from stages.artefacts.candidates import KINDS, Known, Missing, read_candidates
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.pairs import condense, within_category
-from stages.geometry.partition import partition
 from stages.pipeline.errors import UserError
 from stages.statistics.bootstrap import resample_words
-from stages.statistics.candidates import against_candidates
+from stages.statistics.candidates import against_candidates, partition
 from stages.statistics.permutation import draw_orders, permute_candidates, permute_labels
 
 FOLDER = Path("data/rdms")

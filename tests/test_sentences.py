@@ -11,7 +11,7 @@ from pingouin import compute_effsize
 from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.reliability import reliability

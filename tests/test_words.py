@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from safetensors.numpy import load_file
 
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors
 from stages.pipeline import mistakes
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.artefacts.files import readable
+from stages.artefacts.files import Tensors, readable
 from stages.artefacts.runs import open_run
-from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import unit_norm
 from stages.geometry.names import EMBEDDING
 from stages.geometry.pairs import category_masks, condense, square, within_category

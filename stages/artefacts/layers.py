@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors
 from stages.geometry.names import EMBEDDING, MATRICES, WITH_INPUT, Arrays
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.artefacts.files import read_json
+from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.kept import FOLDER, read_kept
 from stages.artefacts.layers import layers_of
 from stages.artefacts.tables import read_reason, read_table
-from stages.artefacts.tensors import Tensors
 from stages.geometry.comparison import pairwise, same_rows
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category

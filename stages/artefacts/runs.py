@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.artefacts.tensors import Tensors
+from stages.artefacts.files import Tensors
 from stages.geometry.names import MATRICES
 from stages.geometry.pairs import pairs_of
 from stages.pipeline import messages

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from stages.geometry.names import LABELS, PAIRS, PLACES, Arrays
+from stages.geometry.names import LABELS, PLACES, Arrays
 from stages.geometry.similarity import METRICS, Similar
 
 #: Spread, relative to the root mean square, below which numbers count as constant. Rounding float32 activations moves a
@@ -223,6 +223,5 @@ def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str
 
     From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.
     """
-    places = dict(zip(PAIRS, PLACES, strict=True))
-    found = {(measure, pair): table[..., *place] for measure, table in r.items() for pair, place in places.items()}
+    found = {(measure, pair): table[..., *place] for measure, table in r.items() for pair, place in PLACES.items()}
     return found | {("d", name): d[..., place] for place, name in enumerate(names)}

@@ -17,7 +17,7 @@ PAIRS = ("qk", "qv", "kv")
 MATRIX_DIFFERENCES = (("v", "q"), ("v", "k"), ("k", "q"))
 PAIR_DIFFERENCES = (("qv", "qk"), ("kv", "qk"), ("kv", "qv"))
 #: Where the two matrices of each pair stand among `MATRICES`.
-PLACES = tuple((MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS)
+PLACES = {a + b: (MATRICES.index(a), MATRICES.index(b)) for a, b in PAIRS}
 
 #: To a reader.
 LABELS = {"q": "Q", "k": "K", "v": "V", "x": "x", "qk": "Q–K", "qv": "Q–V", "kv": "K–V"}

@@ -16,7 +16,6 @@ from stages.geometry.names import (
     MATRICES,
     MATRIX_DIFFERENCES,
     PAIR_DIFFERENCES,
-    PAIRS,
     PLACES,
     WITH_INPUT,
     Arrays,
@@ -146,7 +145,7 @@ def against_input(every: Moments, within: Moments) -> Statistics:
     """
     r, x = every.correlations(), len(MATRICES)
     found = {("rsa_to_input", name): r[..., place, x] for place, name in enumerate(MATRICES)}
-    for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+    for pair, (a, b) in PLACES.items():
         found["partial_rsa", pair] = partial_correlation(r[..., a, b], r[..., a, x], r[..., b, x])
     return found | {("d_of_input", INPUT): cohens_d(every, within)[..., x]}
 

@@ -86,6 +86,6 @@ def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -
             r = every.correlations(strict=False).reshape(3, draws, 3, draws)
             for name, d in zip(MATRICES, cohens_d(every, inside, strict=False).reshape(3, draws), strict=True):
                 found[name].append(d)
-            for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+            for pair, (a, b) in PLACES.items():
                 found[pair].append(r[a, :, b])
     return {name: np.stack(values) for name, values in found.items()}

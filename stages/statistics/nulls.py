@@ -22,7 +22,7 @@ import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
 from stages.geometry.moments import Moments, moments_of_sets, partial_correlation, scores, similarities
-from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PAIRS, PLACES, RUNGS, Arrays
+from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PLACES, RUNGS, Arrays
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
 from stages.statistics.projections import factor, haar_frames, project, ranges
@@ -68,7 +68,7 @@ def score(
         for comparison in choices.comparisons:
             units = unit_norm(COMPARISONS[comparison].features(values[:-1], METRICS[similar.metric].own))
             for into, places in zip(found, own, strict=True):
-                for pair, (a, b) in zip(PAIRS, PLACES, strict=True):
+                for pair, (a, b) in PLACES.items():
                     r = product_sum(units[places[a]], units[places[b]])
                     into["rsa", pair, transform, comparison] = np.clip(r, -1, 1)
     return found
@@ -83,8 +83,8 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
     r["partial_rsa"] = partial_correlation(r["rsa"], x[..., :, None], x[..., None, :], strict=False)
     found = {("d", name): d[:, place] for place, name in enumerate(MATRICES)}
     found |= {("rsa_to_input", name): x[:, place] for place, name in enumerate(MATRICES)}
-    places = zip(PAIRS, PLACES, strict=True)
-    return found | {(measure, pair): table[:, *place] for pair, place in places for measure, table in r.items()}
+    of_pairs = {(measure, pair): table[:, *at] for pair, at in PLACES.items() for measure, table in r.items()}
+    return found | of_pairs
 
 
 def observed(vectors: Arrays, x: np.ndarray, choices: Choices) -> dict:

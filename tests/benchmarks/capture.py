@@ -59,7 +59,7 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
     import torch
     from tiny_models import load
 
-    from stages.artefacts.tensors import TensorWriter
+    from stages.artefacts.files import TensorWriter
     from stages.models.capture import capture, shapes
     from stages.models.projections import find_projections
     from stages.models.prompts import tokenise

@@ -35,7 +35,7 @@ TIMES = 10_000
 def rsa(every: Moments, within: Moments) -> Statistics:
     """Return only the scores over all pairs."""
     r = every.correlations()
-    return {("rsa", pair): r[..., a, b] for pair, (a, b) in zip(PAIRS, PLACES, strict=True)}
+    return {("rsa", pair): r[..., a, b] for pair, (a, b) in PLACES.items()}
 
 
 def rows(words: int, layers: int, resamples: int, runs: int) -> None:
