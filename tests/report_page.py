@@ -5,11 +5,7 @@ from base64 import b64decode
 from html.parser import HTMLParser
 
 import numpy as np
-from conftest import Project
-from safetensors.numpy import load_file
-from tensor_files import write_tensors
-
-from stages.artefacts.files import Tensors, read_json, write_json
+from conftest import InProcess, Project
 
 
 def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:
@@ -18,26 +14,24 @@ def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:
 
 
 class Page(HTMLParser):
-    """A page, taken apart: its elements with their attributes, and its text by the element that holds it."""
+    """A page, taken apart: elements with their attributes, and texts, each with the element that opens before it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict]] = []
         self.texts: list[tuple[str, str]] = []
-        self._open: list[str] = []
+        self._tag = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "input", "link", "br", "source", "path"):
-            self._open.append(tag)
+        self._tag = tag
 
     def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop() != tag:
-            pass
+        self._tag = ""
 
     def handle_data(self, data: str) -> None:
-        self.texts.append((self._open[-1] if self._open else "", data))
+        self.texts.append((self._tag, data))
 
     def all(self, tag: str) -> list[dict]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -68,14 +62,8 @@ def read_page(project: Project) -> Page:
 NASTY = ["</script><script>alert(1)</script>", "<b>bold</b>", "a\"b'c", "&amp;", "{{ 7*7 }}", "“tick` ${x}"]
 
 
-def make_nasty(project: Project) -> None:
-    """Insert words that are markup where the report reads words."""
-    path = project.root / "data/similarity.safetensors"
-    record = {**Tensors(path).record, "words": NASTY, "categories": ["<i>x"] * 3 + ["y&z"] * 3}
-    tensors = load_file(path)
-    path.unlink()  # not through a link into DVC's cache
-    write_tensors(path, tensors, record, np.float64)
-    captured = project.root / "data/capture.json"
-    content = {**read_json(captured), "words": NASTY, "categories": record["categories"]}
-    captured.unlink()
-    write_json(captured, content)
+def report_on_nasty_words(stage: InProcess) -> Page:
+    """Run the tiny project on words and categories that are markup."""
+    stage.project.set(words={"<i>x": NASTY[:3], "y&z": NASTY[3:]}, prompt__multi_token="mean")
+    stage.log_of("check", "capture", "similarity", "report")
+    return read_page(stage.project)

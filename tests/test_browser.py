@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import InProcess, Project
-from report_page import NASTY, make_nasty, read_page
+from report_page import NASTY, read_page, report_on_nasty_words
 from safetensors.numpy import load_file
 from selenium import webdriver
 from selenium.webdriver import ActionChains
@@ -181,9 +181,7 @@ def test_motion_is_left_out_where_the_reader_wants_none(browser) -> None:
     assert browser.execute_script(style) in ("0s", "")
 
 
-def test_alike_together_shows_the_same_pairs_in_another_order(
-    browser, similarity: dict, tiny_template: Project
-) -> None:
+def test_alike_together_reorders_the_same_pairs(browser, similarity: dict, tiny_template: Project) -> None:
     drawn = browser.execute_script("return document.documentElement.dataset.drawn")
     before = pixels(browser, "q")
     browser.find_element("id", "order").send_keys("alike")
@@ -266,7 +264,6 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_words_that_are_markup_are_shown_as_they_are(browser, tiny_stage: InProcess) -> None:
-    make_nasty(tiny_stage.project)
-    assert tiny_stage.run("report")[0] == 0
+    report_on_nasty_words(tiny_stage)
     show(browser, (tiny_stage.project.root / "plots/report.html").as_uri())
     assert text(browser, "pair-words").startswith(f"{NASTY[0]} – {NASTY[1]} (both <i>x)")

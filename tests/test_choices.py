@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT, Project
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist, squareform
+from scipy.stats import ortho_group
 
 from stages.geometry import names
 from stages.geometry.comparison import COMPARISONS, Comparison
@@ -39,7 +40,8 @@ def test_settings_and_pages_offer_the_registries(setting: str) -> None:
         assert f"`{name}`" in page[0], name
 
 
-def reordered(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def reordered(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    order = rng.permutation(12)
     return tuple(condense(squareform(values)[np.ix_(order, order)]) for values in (a, b))
 
 
@@ -48,13 +50,9 @@ def word_sums(rng: np.random.Generator) -> np.ndarray:
     return condense(effect[:, None] + effect[None, :])
 
 
-def rotation(rng: np.random.Generator) -> np.ndarray:
-    return np.linalg.qr(rng.normal(size=(8, 8)))[0]
-
-
 #: By what may be stated: how the arguments of a metric, a transform and a comparison change.
 OF_METRICS = {
-    "rotation": lambda x, rng: (x @ rotation(rng),),
+    "rotation": lambda x, rng: (x @ ortho_group.rvs(8, random_state=rng),),
     "scale": lambda x, rng: (x * rng.uniform(0.1, 10, size=(12, 1)),),
     "shift": lambda x, rng: (x + rng.normal(size=(12, 1)),),
     "translation": lambda x, rng: (x + rng.normal(size=8),),
@@ -64,7 +62,7 @@ OF_TRANSFORMS = {
     "scale": lambda x, reference, rng: (x * (by := rng.uniform(0.1, 10, size=8)), reference * by),
 }
 OF_COMPARISONS = {
-    "word order": lambda a, b, rng: reordered(a, b, rng.permutation(12)),
+    "word order": reordered,
     "shift": lambda a, b, rng: (a + 3, b - 1),
     "positive scale": lambda a, b, rng: (2 * a, 0.1 * b),
     "increasing function": lambda a, b, rng: (np.exp(3 * a), b**3),

@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from stages.artefacts.schema import OFF
 from stages.artefacts.tables import write_table
 from stages.compare import __main__ as compare
 from stages.compare import nulls
-from stages.compare.experiments import Experiment, differing, packed
+from stages.compare.experiments import Experiment, packed
 from stages.geometry.names import PAIRS
 from stages.pipeline.errors import UserError
 from stages.plotting.style import MARKS
@@ -31,13 +32,9 @@ RECORD = {"words": WORDS, "categories": ["any"] * len(WORDS), "metric": "cosine"
 
 def save(path: Path, words: list[str], seed: int, count: int = 2, **record: object) -> Path:
     """Write a similarity file: each word has its own vectors, whatever its place in the list."""
-    vectors = {
-        word: np.random.default_rng([seed, *word.encode()]).normal(size=(3, count, 5)) for word in sorted(set(words))
-    }
-    tensors = {
-        name: np.stack([pdist(np.stack([vectors[word][i, layer] for word in words])) for layer in range(count)])
-        for i, name in enumerate("qkv")
-    }
+    known = [*WORDS, "orbit", "sofa", "lamp"]
+    vectors = np.random.default_rng(seed).normal(size=(3, 4, len(known), 5))[:, :count, [*map(known.index, words)]]
+    tensors = {name: np.stack([*map(pdist, layers)]) for name, layers in zip("qkv", vectors, strict=True)}
     write_tensors(path, tensors, RECORD | {"words": words, **record})
     return path
 
@@ -68,7 +65,7 @@ def test_words_are_matched_by_name_in_any_order(tmp_path: Path, run) -> None:
 
 
 def test_chosen_matrices_the_layer_most_alike_and_the_numbers_of_a_hybrids_layers(tmp_path: Path, run) -> None:
-    a, b = save(tmp_path / "a", WORDS, 0, count=3, layers=[1, 3, 7]), save(tmp_path / "b", WORDS, 0, count=4)
+    a, b = save(tmp_path / "a", WORDS, 0, count=3, layers=[1, 3, 7]), save(tmp_path / "b", WORDS, 1, count=4)
     code, said, _ = run(a, b, "--matrix", "v", "--out", tmp_path, "--theme", "light")
     assert code == 0
     table = pd.read_csv(tmp_path / "compare.csv").pivot(index="layer_a", columns="layer_b", values="v")
@@ -80,17 +77,15 @@ def test_chosen_matrices_the_layer_most_alike_and_the_numbers_of_a_hybrids_layer
 
 
 NONE = "b holds no similarities: name a run, or its data/similarity.safetensors"
+ONES = np.ones((2, 15))
 #: What is said → what makes the second file.
 MISTAKES = [
     ("have 3 words in common, a comparison needs 4", lambda b: save(b, ["sofa", "lamp", *WORDS[:3]], 1)),
     ("the metrics differ: cosine in ", lambda b: save(b, WORDS, 1, metric="euclidean")),
-    (NONE, lambda b: write_tensors(b, {"attn_0_q": np.ones((2, 3))})),
+    (NONE, lambda b: write_tensors(b, {"attn_0_q": ONES})),
     (NONE, lambda b: b.write_bytes(save(b, WORDS, 1).read_bytes()[:99])),
-    (
-        "does not hold a similarity for each pair of its 5 words",
-        lambda b: write_tensors(b, load_file(save(b, WORDS, 1)), RECORD | {"words": WORDS[:5]}),
-    ),
-    ("one of its sides is constant", lambda b: write_tensors(b, {name: np.ones((2, 15)) for name in "qkv"}, RECORD)),
+    ("for each pair of its 6 words", lambda b: write_tensors(b, dict.fromkeys("qkv", ONES[:, :10]), RECORD)),
+    ("one of its sides is constant", lambda b: write_tensors(b, dict.fromkeys("qkv", ONES), RECORD)),
     ("there is no file ", lambda b: None),
 ]
 
@@ -118,13 +113,13 @@ def test_what_it_cannot_take_is_told(tmp_path: Path, run) -> None:
 
 
 @pytest.fixture
-def call(tiny: Project, run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str, str]]:
-    """Run the command in the tiny run's folder."""
+def tiny(tiny: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """The tiny run, in whose folder the command is."""
     monkeypatch.chdir(tiny.root)
-    return run
+    return tiny
 
 
-def test_revisions_experiments_and_files(tiny: Project, call) -> None:
+def test_revisions_experiments_and_files(tiny: Project, run) -> None:
     """The committed run, one more as an experiment, and the files of both; then without DVC's cache."""
     first = (tiny.root / "data/similarity.safetensors").read_bytes()
     tiny.set(model__seed=1)
@@ -133,24 +128,21 @@ def test_revisions_experiments_and_files(tiny: Project, call) -> None:
     (tiny.root / "first").write_bytes(first)
     found = set()
     for names in (("HEAD", "other"), ("first", "data/similarity.safetensors")):
-        assert call(*names)[2] == ""
+        assert run(*names)[2] == ""
         found.add((tiny.root / "plots/compare/compare.csv").read_bytes())
     assert len(found) == 1
-    assert call("HEAD", "first", "--out", "elsewhere")[0] == 0
-    table = pd.read_csv(tiny.root / "elsewhere/compare.csv")
-    assert (table.loc[table["layer_a"] == table["layer_b"], ["q", "k", "v"]] == 1).all(axis=None)
     assert "plots/compare" not in tiny.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     remove(tiny.root / ".dvc/cache/files/md5")
     unknown = "compare: {} is neither a file nor a Git revision or experiment"
     for name in ("nosuch", "HEAD:params.yaml", "HEAD", ""):
-        code, _, said = call(*(("first", name) if name else ("", "")))
+        code, _, said = run(*(("first", name) if name else ("", "")))
         assert code == 1
         gone = "compare: data/similarity.safetensors of HEAD is neither in DVC's cache nor in a remote"
         assert said.startswith(gone if name == "HEAD" else unknown.format(name or "an empty name"))
 
 
-def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project, call) -> None:
-    assert call()[1].startswith("no experiments yet: `dvc exp run ")
+def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Project, run) -> None:
+    assert run()[1].startswith("no experiments yet: `dvc exp run ")
     summary = tiny.root / "metrics/summary.json"
     base = json.loads(summary.read_text(encoding="utf-8"))
     tiny.set(rsa__comparison="spearman", similarity__reference_words=["sofa", "lamp"])
@@ -163,9 +155,10 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     tiny.run("git", "checkout", "-q", ".")
     tiny.dvc("exp", "run", "--queue", "--name", "queued", "-S", "focus_layer=0")
     tiny.set(figures__dpi=60)
-    code, said, errors = call()
+    code, said, errors = run()
     assert (code, errors) == (0, "")
-    numbers, settings, *_ = tables(said)
+    tables = (map(str.strip, block.splitlines()) for block in re.split(r"\n\s*\n", said.strip()))
+    numbers, settings, *_ = ([line for line in table if "──" not in line] for table in tables)
     runs = ["workspace", "HEAD", "debiased", "ranks"]
     assert "\nqueued: queued; `dvc queue start` runs them, unless it does already\n" in said
     assert [row.split()[0] for row in numbers[-4:]] == runs
@@ -182,7 +175,7 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     ]
 
 
-def test_experiments_are_drawn_beside_their_nulls(tiny: Project, call) -> None:
+def test_experiments_are_drawn_beside_their_nulls(tiny: Project, run) -> None:
     """Those without nulls are named; where none has any, or the name is no picture's, nothing is written."""
     table = tiny.root / "metrics/nulls.csv"
     write_table(table, "nulls.csv", OFF)
@@ -190,35 +183,30 @@ def test_experiments_are_drawn_beside_their_nulls(tiny: Project, call) -> None:
     tiny.run("git", "checkout", "-q", ".")
     tiny.set(focus_layer=0)
     table.unlink()
-    code, said, errors = call("--figure", "new/grid.png")
+    code, said, errors = run("--figure", "new/grid.png")
     assert (code, errors) == (0, "")
     assert said.endswith("not in the figure, as they have no nulls: workspace, without\nnew/grid.png written\n")
     assert (tiny.root / "new/grid.png").read_bytes().startswith(b"\x89PNG")
-    refused = call("--figure", "grid.png/x.pdf"), call("HEAD", "without", "--figure", "x.png")
+    refused = run("--figure", "grid.png/x.pdf"), run("HEAD", "without", "--figure", "x.png")
     assert [code for code, *_ in refused] == [2, 2]
-    code, _, errors = call("--figure", "params.yaml/grid.png")
+    code, _, errors = run("--figure", "params.yaml/grid.png")
     assert (code, errors.count("\n")) == (1, 1)
     assert "compare: --figure params.yaml/grid.png: cannot be written" in errors
 
 
-def test_nulls_of_a_hybrid_are_found_and_that_no_run_has_any_is_told(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_nulls_are_those_of_raw_vectors_by_pearsons_r_and_where_none_are_it_is_told(tiny: Project) -> None:
+    """Of a hybrid, too, whose layers are not counted from 0."""
+    table = pd.read_csv(nulls.NULLS).replace({"layer": {0: 3, 1: 7}})
+    nulls.NULLS.unlink()  # not through a link into DVC's cache
+    table.to_csv(nulls.NULLS, index=False)
+    of = table.set_index(["measure", "of", "transform", "comparison", "rung"])["value"]
+    for pair, rung in product(PAIRS, nulls.SHOWN):
+        found = nulls.nulls_of("workspace")["rsa", pair, rung]["value"]
+        np.testing.assert_array_equal(found, of["rsa", pair, "none", "pearson", rung])
+    nulls.NULLS.unlink()
     with pytest.raises(UserError, match="none of these runs has nulls"):
-        nulls.draw([Experiment("workspace", {}, {})], tmp_path / "grid.png", "dark")
-    assert not (tmp_path / "grid.png").exists()
-    nulls.NULLS.parent.mkdir()
-    columns = {"spectrum": ("value", "low", "high", "p", "p_familywise"), "trained": ("value",)}
-    found = {
-        ("rsa", pair, transform, "pearson", rung): dict.fromkeys(columns[rung], np.arange(3.0) / (2 + len(transform)))
-        for pair in PAIRS
-        for transform in ("none", "center")
-        for rung in nulls.SHOWN
-    }
-    write_table(nulls.NULLS, "nulls.csv", found, [1, 3, 5])
-    read = nulls.nulls_of("workspace")
-    assert set(read) == {("rsa", pair, rung) for pair in PAIRS for rung in nulls.SHOWN}
-    for cells in read.values():
-        np.testing.assert_allclose(cells["value"], np.arange(3) / 6, atol=1e-6)
+        nulls.draw([Experiment("workspace", {}, {})], Path("grid.png"), "dark")
+    assert not Path("grid.png").exists()
 
 
 def test_the_figure_has_every_layer_and_the_means() -> None:
@@ -241,16 +229,9 @@ def test_the_figure_has_every_layer_and_the_means() -> None:
         assert axes.get_xlim()[0] < min(min(values) for _, values in drawn)
 
 
-def tables(text: str) -> list[list[str]]:
-    """List the lines of each table, the rule below the headings left out."""
-    blocks = (map(str.strip, block.splitlines()) for block in re.split(r"\n\s*\n", text.strip()))
-    return [[line for line in block if "──" not in line] for block in blocks]
-
-
 def test_settings_are_divided_into_tables_that_fit() -> None:
     settings = [{"a": "1", "words": "pear, lime", "b": "1"}, {"a": "1", "words": "pear, " * 40, "b": "2"}]
     runs = [Experiment("one", {}, settings[0]), Experiment("two", {}, settings[1])]
-    assert differing(runs) == ["words", "b"]
     assert packed(runs, ["words", "b", "words"], 80) == [["words", "b"], ["words"]]
     assert packed(runs, ["words", "b"], 50) == packed(runs, ["words", "b"], 5) == [["words"], ["b"]]
 

@@ -1,5 +1,6 @@
 """Words as points in a plane: known planes come back, orientations agree, and no name hides another."""
 
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -44,9 +45,7 @@ def test_scaling_and_stress_are_those_of_their_formulas(rng: np.random.Generator
 
 
 @pytest.mark.parametrize("noise", [0, 0.2])
-def test_turned_mirrored_and_scaled_maps_are_as_near_as_procrustes_brings_them(
-    rng: np.random.Generator, noise: float
-) -> None:
+def test_turned_and_scaled_maps_are_as_near_as_procrustes_brings_them(rng: np.random.Generator, noise: float) -> None:
     points = rng.normal(size=(20, 2)) * [2, 1]
     turns = np.linalg.qr(rng.normal(size=(8, 2, 2)))[0]
     maps = np.stack([size * (points + noise * rng.normal(size=(20, 2))) @ turn for size, turn in enumerate(turns, 1)])
@@ -66,14 +65,15 @@ def test_the_clustered_order_brings_groups_together(rng: np.random.Generator) ->
     assert (np.diff(groups[order]) != 0).sum() == 2
 
 
-def drawn(rng: np.random.Generator, words: int) -> Figure:
-    points = {name: rng.normal(size=(words, 2)) for name in "qkv"}
-    names = [f"word{n}" for n in range(words)]
-    return word_map.word_map(points, dict.fromkeys("qkv", 0.25), names, ["a", "b"] * (words // 2), 3)
+def drawn(points: np.ndarray, categories: Sequence[str] = "ab") -> Figure:
+    """Draw a map of points of shape (3, words, 2)."""
+    words = points.shape[1]
+    maps, names = dict(zip("qkv", points, strict=True)), [f"word{n}" for n in range(words)]
+    return word_map.word_map(maps, dict.fromkeys("qkv", 0.25), names, [*categories] * (words // len(categories)), 3)
 
 
 def test_names_do_not_overlap_and_are_all_there(rng: np.random.Generator) -> None:
-    figure = drawn(rng, 34)
+    figure = drawn(rng.normal(size=(3, 34, 2)))
     figure.draw_without_rendering()
     for axis in figure.axes[:3]:
         assert {text.get_text() for text in axis.texts} >= {f"word{n}" for n in range(34)}
@@ -86,15 +86,15 @@ def test_names_do_not_overlap_and_are_all_there(rng: np.random.Generator) -> Non
 
 
 def test_words_on_a_line_are_drawn(rng: np.random.Generator) -> None:
-    points = {name: np.stack([rng.normal(size=6), np.zeros(6)], axis=1) for name in "qkv"}
-    for some in (points, {name: values[:, ::-1] for name, values in points.items()}):
-        figure = word_map.word_map(some, dict.fromkeys("qkv", 0.25), [*"abcdef"], [*"xyxyxy"], 3)
+    points = rng.normal(size=(3, 6, 2)) * [1, 0]
+    for some in (points, points[..., ::-1]):
+        figure = drawn(some)
         assert all(high > low for low, high in (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()))
         assert 2 < figure.get_size_inches()[1] < 7
 
 
 def test_of_many_words_the_extremes_are_named_and_of_very_many_some_are_drawn(rng: np.random.Generator) -> None:
-    figure = drawn(rng, 1000)
+    figure = drawn(rng.normal(size=(3, 1000, 2)))
     assert " ".join(figure.get_suptitle().split()).endswith("(layer 3, 300 of 1,000 words)")
     for axis in figure.axes[:3]:
         assert 4 <= len(axis.texts) <= word_map.EXTREMES
@@ -104,9 +104,7 @@ def test_of_many_words_the_extremes_are_named_and_of_very_many_some_are_drawn(rn
 @pytest.mark.parametrize(("categories", "letters"), [(3, 8), (17, 12), (20, 24), (60, 40), (120, 24)])
 def test_legends_stay_on_the_page(rng: np.random.Generator, categories: int, letters: int) -> None:
     names = [f"{'category number':{letters - 4}} {n:3}" for n in range(categories)]
-    points = {name: rng.normal(size=(2 * categories, 2)) for name in "qkv"}
-    words = [f"word{n}" for n in range(2 * categories)]
-    figure = word_map.word_map(points, dict.fromkeys("qkv", 0.25), words, names * 2, 3)
+    figure = drawn(rng.normal(size=(3, 2 * categories, 2)), names)
     figure.draw_without_rendering()
     (legend,) = figure.legends
     box = legend.get_window_extent()

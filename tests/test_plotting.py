@@ -12,28 +12,18 @@ import pytest
 from conftest import Project
 from matplotlib import image as plt_image
 from matplotlib.axis import Axis
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from report_page import read_page
 
 from stages.artefacts.schema import HEADS
+from stages.findings.beyond import EVERY, beyond, names_of
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import PAIRS, Scores
+from stages.geometry.names import LABELS, PAIRS
 from stages.geometry.pairs import category_masks, pairs_of, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.schema import Figures
-from stages.plotting import (
-    controls,
-    maps,
-    others,
-    parallel,
-    profiles,
-    registry,
-    scatter,
-    style,
-    word_map,
-    words,
-)
+from stages.plotting import controls, maps, others, profiles, scatter, style, word_map, words
+from stages.plotting.captions import number
 from stages.plotting.registry import figure, figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
@@ -41,7 +31,7 @@ RNG = np.random.default_rng(0)
 RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
 R = dict.fromkeys(PAIRS, -0.123)
 D = {name: RNG.uniform(0, 3, 5) for name in "qkv"}
-LAYERS = [3, 7, 11, 15, 19]
+LAYERS, LAYER = [3, 7, 11, 15, 19], "Transformer layer"
 SIMILARITY = {name: RNG.uniform(0.3, 1, 21) for name in "qkv"}
 WITHIN = within_category(CATEGORIES)
 UNSURE = {"low": np.full(5, -0.31), "high": np.full(5, 1.0), "p_familywise": np.array([0.2, 0.05, 0.01, 0.06, 0.0])}
@@ -55,20 +45,12 @@ def labels(figure: Figure) -> list[tuple[str, str]]:
     return [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
 
 
-def markers(axes) -> list[str]:
-    return [line.get_marker() for line in axes.lines if line.get_marker() not in ("", "None", None)]
-
-
 def keys(figure: Figure) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def cells(value: float) -> dict[str, np.ndarray]:
-    """Make a score of five layers with its range."""
     return {"value": np.full(5, value), "low": np.full(5, value - 0.1), "high": np.full(5, value + 0.1)}
-
-
-LAYER = "Transformer layer"
 
 
 def test_masks() -> None:
@@ -92,25 +74,22 @@ def test_scores_and_similarities_are_called_what_they_are(metric: str, compariso
     assert [len(line.get_xdata()) for line in drawn.axes[0].lines] == [(~WITHIN).sum(), WITHIN.sum()]
     drawn = profiles.rsa_profile(RSA, LAYERS, comparison)
     assert labels(drawn) == [(LAYER, COMPARISONS[comparison].axis)]
-    assert markers(drawn.axes[0]) == ["s", "o", "^"]
+    assert [line.get_marker() for line in drawn.axes[0].lines] == ["s", "o", "^"]
     assert keys(drawn) == ["Q–K", "Q–V", "K–V"]
 
 
 def test_units_are_points_counted_where_they_can_be_paired() -> None:
     """Where Q is wider than K and V, n is that of the panel that has points."""
-
-    def draw(widths: tuple, r: dict) -> Figure:
-        units = {name: RNG.normal(size=width) for name, width in zip("qkv", widths, strict=True)}
-        return scatter.activation_scatter(units, r, 6, 1)
-
-    assert titles(draw((16, 16, 16), R)) == ["Q–K: r = −0.12", "Q–V: r = −0.12", "K–V: r = −0.12"]
     cases = {
         (16, 16, 16): (R, "Unit by unit, r from −0.12 to −0.12 (layer 6, token 1 of the prompt, 16 units)"),
         (576, 192, 192): ({"kv": 0.1}, "Unit by unit, r from 0.10 to 0.10 (layer 6, token 1 of the prompt, 192 units)"),
         (9, 8, 7): ({}, "Units cannot be paired (layer 6, token 1 of the prompt)"),
     }
     for widths, (r, said) in cases.items():
-        assert draw(widths, r).get_suptitle() == said
+        units = {name: RNG.normal(size=width) for name, width in zip("qkv", widths, strict=True)}
+        drawn = scatter.activation_scatter(units, r, 6, 1)
+        assert drawn.get_suptitle() == said
+        assert titles(drawn) == [LABELS[pair] + (f": r = {number(r[pair])}" if pair in r else "") for pair in PAIRS]
 
 
 def test_too_many_points_are_shown_as_their_density() -> None:
@@ -135,11 +114,14 @@ def test_names_of_categories_do_not_run_into_each_other(categories: int, named: 
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
-def test_similarity_matrices_share_limits_that_hold_the_data() -> None:
-    matrices = dict.fromkeys("qkv", np.linspace(-0.13, 0.9, 21))
-    drawn = words.similarity_matrices(matrices, CATEGORIES, "cosine", 6)
-    images = [axes.images[0] for axes in drawn.axes if axes.images]
-    assert all(image.get_clim() == pytest.approx((-0.2, 1.0)) for image in images)
+@pytest.mark.parametrize(
+    ("metric", "lowest", "limits"),
+    [("cosine", 0.5, (0.3, 1)), ("cosine", -0.13, (-0.2, 1)), ("euclidean", -31.4, (-31.4, 0.9))],
+)
+def test_similarity_matrices_share_limits_that_hold_the_data(metric: str, lowest: float, limits: tuple) -> None:
+    matrices = {"q": np.full(21, 0.9), "k": np.linspace(lowest, 0.9, 21), "v": np.full(21, 0.9)}
+    drawn = words.similarity_matrices(matrices, CATEGORIES, metric, 6)
+    assert [axes.images[0].get_clim() for axes in drawn.axes if axes.images] == [pytest.approx(limits)] * 3
     assert len(drawn.axes) == 4  # one colour bar
     assert len(drawn.axes[0].lines) == 2  # between two categories
 
@@ -178,43 +160,23 @@ def test_a_palette_looks_like_savefig_and_mapped_colours_are_kept(tmp_path: Path
             np.testing.assert_allclose(saved, full, atol=furthest)
 
 
-def test_figures_drawn_at_once_are_those_drawn_one_by_one(tmp_path: Path) -> None:
-    draw, other = partial(profiles.rsa_profile, RSA, LAYERS), partial(registry.without_values, "x")
-    one = partial(style.themed, "light", draw, tmp_path / "a.png", 60)
-    parallel.share_out([one, partial(style.themed, "dark", other, tmp_path / "b.png", 60)], "figures", "figure")
-    style.themed("light", draw, tmp_path / "c.png", 60)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "c.png").read_bytes()
-    assert (tmp_path / "b.png").exists()
-    with pytest.raises(KeyError):
-        parallel.share_out([partial(profiles.rsa_profile, {}, LAYERS)], "figures", "figure")
-
-
-def test_limits_widen_rather_than_clip() -> None:
-    for values, limits in (([0.5, 0.9], (0.3, 1.0)), ([0.21, 0.9], (0.2, 1.0)), ([-0.4, 0.9], (-0.4, 1.0))):
-        assert style.widened([np.array(values)]) == pytest.approx(limits)
-    assert style.widened([np.array([-31.4, -2.0])], None) == (-31.4, -2.0)  # an unbounded metric's are the data's
-
-
-def test_category_distributions_are_densities_over_common_bins() -> None:
-    drawn = scatter.category_distributions(SIMILARITY, WITHIN, dict.fromkeys("qkv", 2.5), "cosine", 6)
+def test_category_distributions_are_densities_over_common_bins_of_freedman_and_diaconis() -> None:
+    values = {name: RNG.normal(size=1000) for name in "qkv"}
+    drawn = scatter.category_distributions(values, np.arange(1000) < 400, dict.fromkeys("qkv", 2.5), "cosine", 6)
     assert len({(axes.get_xlim(), axes.get_ylim()) for axes in drawn.axes}) == 1
+    width = 2 * np.mean([np.subtract(*np.percentile(one, [75, 25])) for one in values.values()]) / 10
     outlines = [patch.get_xy() for axes in drawn.axes for patch in axes.patches]
     for x, y in map(np.transpose, outlines):
         np.testing.assert_allclose(x, outlines[0][:, 0])
+        assert np.diff(np.unique(x)) == pytest.approx(width, rel=0.05)
         assert abs(np.sum(x * np.roll(y, 1) - y * np.roll(x, 1))) / 2 == pytest.approx(1)
 
 
-def test_distances_of_other_sizes_have_bins_of_their_own() -> None:
-    values = {name: size * SIMILARITY[name] for name, size in {"q": 1, "k": 100, "v": 1}.items()}
-    q, k, _ = scatter.category_distributions(values, WITHIN, dict.fromkeys("qkv", 2.5), "euclidean", 6).axes
+def test_distances_of_other_sizes_have_bins_of_their_own_and_not_too_many() -> None:
+    values = {"q": SIMILARITY["q"], "k": 100 * SIMILARITY["k"], "v": np.append(1e6, SIMILARITY["v"][1:])}
+    q, k, v = scatter.category_distributions(values, WITHIN, dict.fromkeys("qkv", 2.5), "euclidean", 6).axes
     assert k.get_xlim()[1] > 10 * q.get_xlim()[1]
-
-
-def test_bins_are_those_of_freedman_and_diaconis() -> None:
-    values = RNG.normal(size=1000)
-    iqr = np.subtract(*np.percentile(values, [75, 25]))
-    assert np.diff(scatter._bins(values))[1] == pytest.approx(2 * iqr / 10, rel=0.05)
-    assert len(scatter._bins(np.append(values, 1e6))) <= 103
+    assert len(np.unique(v.patches[0].get_xy()[:, 0])) <= 103
 
 
 def choices() -> tuple[dict, pd.DataFrame]:
@@ -222,15 +184,16 @@ def choices() -> tuple[dict, pd.DataFrame]:
     nulls = {}
     for measure, name in [("rsa", pair) for pair in PAIRS] + [("d", name) for name in "qkv"]:
         for transform in ("none", "center"):
-            beyond = (measure, name, transform) == ("rsa", "kv", "none") or (measure, name) == ("d", "v")
-            null = {**cells(0.5), "p_familywise": np.array([1, 1, 1, 1, 0.05 if beyond else 1])}
+            apart = (measure, name, transform) == ("rsa", "kv", "none") or (measure, name) == ("d", "v")
+            null = {**cells(0.5), "p_familywise": np.array([1, 1, 1, 1, 0.05 if apart else 1])}
             nulls[measure, name, transform, "pearson", "spectrum"] = null
             nulls[measure, name, transform, "pearson", "unbiased"] = cells(0.7 if measure == "rsa" else 0.2)
-    rows = [("rsa", "none", "pearson", 1, 14, 0, ""), ("rsa", "every", "every", 0, 15, 0, "only raw: above")]
-    rows += [("d", "none", "pearson", 0, 14, 1, ""), ("d", "every", "every", 0, 14, 1, "robust: below")]
-    names = ["measure", "of", "rung", "transform", "comparison", "above", "inside", "below", "verdict"]
-    verdicts = pd.DataFrame([(m, "every", "spectrum", *row) for m, *row in rows], columns=names)
-    return nulls, verdicts.set_index(names[:5]).sort_index()
+    verdicts = {
+        (measure, EVERY, "spectrum", *choice): counts
+        for measure in ("rsa", "d")
+        for choice, counts in beyond(nulls, measure, names_of(measure), "spectrum", 0.05).items()
+    }
+    return nulls, pd.DataFrame(verdicts.values(), pd.MultiIndex.from_tuples(verdicts)).sort_index()
 
 
 def test_other_choices_are_counted_and_the_title_says_the_verdict() -> None:
@@ -244,8 +207,8 @@ def test_other_choices_are_counted_and_the_title_says_the_verdict() -> None:
         "Beyond random maps under every choice?\nRSA: none of 15 (only raw: above). Cohen's d: 1 below of 15"
     )
     verdicts[["above", "below"]] = 0
-    said = controls.in_words("d", verdicts.loc["d", "every", "spectrum"])
-    assert said == "Cohen's d: none of 14, whatever the choice"
+    said = controls.robustness(nulls, verdicts, 0.05, LAYERS).get_suptitle()
+    assert said.endswith("Cohen's d: none of 14, whatever the choice")
 
 
 def test_layers_are_named_by_the_models_own_numbers() -> None:
@@ -298,8 +261,7 @@ def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
     assert (axis.get_ylim()[0] < -0.31) == bands
     hollow = [line for line in axis.lines if line.get_linestyle() == "None"]
     assert [list(line.get_xdata().round()) for line in hollow] == [[0, 3]] * 3 * marks
-    assert ("95 % interval" in keys(drawn)) == bands
-    assert ("family-wise p > 0.05" in keys(drawn)) == marks
+    assert keys(drawn)[3:] == ["95 % interval"] * bands + [f"family-wise p {sign} 0.05" for sign in "≤>"] * marks
 
 
 def test_intervals_and_tests_of_the_category_figures_and_marks_that_occur() -> None:
@@ -349,18 +311,10 @@ def test_ladder_goes_from_rung_to_rung_and_names_no_bias_of_a_model_without(bias
     assert drawn.get_suptitle().endswith("alignment changes RSA most (−0.12 on average)")
 
 
-def of_heads(scores: dict[str, np.ndarray]) -> Scores:
-    return {HEADS[name]: {"value": values} for name, values in scores.items()}
-
-
-def null_heads(shape: tuple[int, int], low: float, high: float) -> Scores:
-    return {names: {"low": np.full(shape, low), "high": np.full(shape, high)} for names in HEADS.values()}
-
-
 @pytest.mark.parametrize(
-    ("r", "units"), [({"kv": R["kv"] * np.ones(5)}, "r from −0.12 to −0.12"), ({}, "cannot be paired")]
+    ("r", "units", "maps"),
+    [({"kv": np.full(5, -0.123)}, "r from −0.12 to −0.12", ()), ({}, "cannot be paired", ([-0.9] * 5, [0.8] * 5))],
 )
-@pytest.mark.parametrize("maps", [(), ([-0.9] * 5, [0.8] * 5)])
 def test_the_paradox_has_one_axis_and_says_its_numbers(r: dict, units: str, maps: tuple) -> None:
     drawn = profiles.paradox(r, dict.fromkeys(PAIRS, np.linspace(0.5, 0.9, 5)), LAYERS, maps, "90 %")
     assert drawn.get_suptitle() == f"Units: {units}. Geometries: RSA from 0.50 to 0.90"
@@ -374,7 +328,8 @@ def test_the_paradox_has_one_axis_and_says_its_numbers(r: dict, units: str, maps
 def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -> None:
     scores = {name: RNG.uniform(-0.34, 0.61, (5, 3)) for name in (*"qkv", *PAIRS)}
     scores["v"][4, 2], scores["kv"][1, 0] = 3.17, 0.98
-    drawn = maps.heads(scores, null_heads((5, 3), -1.0, 0.97), LAYERS)
+    nulls = {names: {"low": np.full((5, 3), -1.0), "high": np.full((5, 3), 0.97)} for names in HEADS.values()}
+    drawn = maps.heads(scores, nulls, LAYERS)
     panels = [axes for axes in drawn.axes if axes.images]
     counted = "1 above their null, 0 below"
     assert titles(drawn)[5] == f"K–V: 0.98 in L7H0\n{counted}"
@@ -391,34 +346,23 @@ def test_head_maps_have_layers_across_heads_up_and_a_ring_around_the_largest() -
 
 
 def test_a_head_that_query_heads_share_counts_once() -> None:
-    """Six query heads over two of K and V, one of them dead."""
+    """Six query heads over two of K and V, one of them dead; a pair without any score is not named."""
     shared = {name: np.repeat(RNG.uniform(0.6, 1, (5, 2)), 3, axis=1) for name in ("k", "v", "kv")}
     scores = {name: shared.get(name, RNG.uniform(0.6, 1, (5, 6))) for name in (*"qkv", *PAIRS)}
-    scores["k"][:, 0:3] = np.nan
-    drawn = maps.heads(scores, null_heads((5, 6), 0.5, 0.5), LAYERS)
+    scores["k"][:, 0:3], scores["qv"][:] = np.nan, np.nan
+    nulls = {names: {"low": np.full((5, 6), 0.5), "high": np.full((5, 6), 0.5)} for names in HEADS.values()}
+    drawn = maps.heads(scores, nulls, LAYERS)
     panels = [axes for axes in drawn.axes if axes.images]
     said = {name: axes.get_title().split("\n")[1] for name, axes in zip(scores, panels, strict=True)}
-    above = {"q": 30, "k": 5, "v": 10, "qk": 30, "qv": 30, "kv": 10}
+    above = {"q": 30, "k": 5, "v": 10, "qk": 30, "qv": 0, "kv": 10}
     assert said == {name: f"{count} above their null, 0 below" for name, count in above.items()}
     assert drawn.get_suptitle().startswith("30 heads of Q, 10 of K and V")
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=LAYERS))
+    of_heads = {HEADS[name]: {"value": values} for name, values in scores.items()}
+    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads, numbers=LAYERS))
     assert caption.endswith("6 query heads a layer share 2 of K and V: the first that shares is named.")
-
-
-def test_units_that_query_heads_share_are_said_to_be_repeated() -> None:
-    units = {"q": RNG.normal(size=12), **{name: np.tile(RNG.normal(size=4), 3) for name in "kv"}}
-    run = SimpleNamespace(units=units, correlation={pair: np.zeros(1) for pair in PAIRS}, context=1, place=0)
-    caption = figures()["fig2_activation_scatter"].caption(run)
-    assert caption.endswith("Distinct units: K 4 and V 4, repeated for the query heads that share them.")
-    run.units = SIMILARITY
-    assert "Distinct" not in figures()["fig2_activation_scatter"].caption(run)
-
-
-def test_the_largest_head_is_named_beside_a_dead_one() -> None:
-    scores = {name: np.array([[np.nan, 0.5], [0.7, 0.2]]) for name in (*"qkv", *PAIRS)}
-    scores["v"] = np.full((2, 2), np.nan)
-    caption = figures()["fig13_heads"].caption(SimpleNamespace(heads=of_heads(scores), numbers=[3, 7]))
-    assert caption.startswith("Largest Cohen's d of a head: Q 0.70 (layer 7, head 0), K 0.70 (layer 7, head 0). L")
+    layer, k = int(np.nanargmax(scores["k"][:, 3])), np.nanmax(scores["k"])
+    assert f", K {k:.2f} (layer {LAYERS[layer]}, head 3), V " in caption
+    assert re.search(r"Largest RSA: Q–K [^–]*, K–V", caption)
 
 
 def test_sentences_where_nothing_is_reliable() -> None:
@@ -435,43 +379,42 @@ def test_sentences_where_nothing_is_reliable() -> None:
     assert caption.endswith("corrected for attenuation not defined, as no matrix is reliable.")
 
 
-def test_matrices_of_three_widths_have_no_correlations() -> None:
+def test_units_that_query_heads_share_or_that_cannot_be_paired_are_told() -> None:
+    units = {"q": RNG.normal(size=12), **{name: np.tile(RNG.normal(size=4), 3) for name in "kv"}}
+    run = SimpleNamespace(units=units, correlation={pair: np.zeros(1) for pair in PAIRS}, context=1, place=0)
+    points, profile = (figures()[name].caption for name in ("fig2_activation_scatter", "fig3_activation_correlation"))
+    assert points(run).endswith("Distinct units: K 4 and V 4, repeated for the query heads that share them.")
+    run.units = SIMILARITY
+    assert points(run).endswith("K–V 0.00.")
+    run.correlation = {}
+    told = "Q–K, Q–V and K–V cannot be paired unit by unit: their numbers of units differ."
+    assert points(run) == profile(run) == told
     assert profiles.activation_correlation({}, LAYERS).get_suptitle() == "Units cannot be paired"
-    run = SimpleNamespace(correlation={}, context=1, units=SIMILARITY)
-    for name in ("fig2_activation_scatter", "fig3_activation_correlation"):
-        said = "Q–K, Q–V and K–V cannot be paired unit by unit: their numbers of units differ."
-        assert figures()[name].caption(run) == said
 
 
-def test_an_empty_table_is_not_a_switch() -> None:
-    """A model whose Q, K and V are no linear maps has no nulls, though they are switched on."""
-    for said in ("nulls.enabled is false", "the model's Q, K and V are no linear maps of their input"):
-        entry, run = figures()["fig10_ladder"], SimpleNamespace(nulls={}, aside="", reasons={"nulls": said})
-        assert entry.drawing(run)().axes[0].texts[0].get_text() == f"not computed: {said}"
-        assert entry.text(run) == f"Not computed: {said}."
+def test_in_the_place_of_a_figure_without_values_stands_the_reason() -> None:
+    run = SimpleNamespace(nulls={}, aside="", reasons={"nulls": "the model has no linear maps"})
+    drawn = figures()["fig10_ladder"].drawing(run)()
+    assert drawn.axes[0].texts[0].get_text() == "not computed: the model has no linear maps"
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_dollars_are_dollars(theme: str, tmp_path: Path) -> None:
-    """In words, categories, ticks and legends; two of them would be read as mathematics, or as mistakes in it."""
-    names = ["b $_$", "$x_1$ fruit", "_hidden", "a \\$"]
-    points = {name: RNG.normal(size=(8, 2)) for name in "qkv"}
-    draw = partial(word_map.word_map, points, dict.fromkeys("qkv", 0.1), [*names, *"cdef"], names * 2, 3)
-    style.themed(theme, draw, tmp_path / "a.png", 60)
-    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(28)), sorted(names * 2), "cosine", 6)
-    style.themed(theme, matrices, tmp_path / "b.png", 60)
-    with style.sheet(theme):
-        assert keys(draw()) == names
+def test_dollars_are_dollars_and_letters_that_the_font_lacks_no_warning(tmp_path: Path, recwarn) -> None:
+    """In words, categories, ticks and legends; two dollars would be read as mathematics, or as mistakes in it."""
+    names = ["b $_$", "$x_1$ fruit", "_hidden", "a \\$", "你好"]
+    points = {name: RNG.normal(size=(10, 2)) for name in "qkv"}
+    with style.sheet("dark"):
+        drawn = word_map.word_map(points, dict.fromkeys("qkv", 0.1), names * 2, names * 2, 3)
+        assert keys(drawn) == names
+        matrices = words.similarity_matrices(dict.fromkeys("qkv", np.zeros(45)), sorted(names * 2), "cosine", 6)
+        for one in (drawn, matrices):
+            one.savefig(tmp_path / "a.png")
+    assert len(recwarn) == 0
 
 
-def test_letters_that_the_font_lacks_are_named_once(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+def test_letters_that_the_font_lacks_are_named_once() -> None:
     assert style.missing_letters(["galaxy", "Łódź", "œuf"]) == ""
     said = style.missing_letters(["galaxy", "你好", "好"])
     assert said == "boxes stand in figures for letters that DejaVu Sans lacks: 你好 (in 你好, 好)"
-    blocks = ["你好"] * 3 + ["b"] * 4
-    matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(21)), blocks, "cosine", 6)
-    style.themed("dark", matrices, tmp_path / "a.png", 60)
-    assert len(recwarn) == 0
 
 
 @pytest.mark.parametrize("most", [6, 10, 16, 24])
@@ -513,25 +456,6 @@ def test_figures_are_numbered_without_gaps_and_no_number_is_taken_twice() -> Non
         figure(1, "", **known)(style.sheet)
 
 
-@pytest.mark.parametrize(("theme", "background"), [("dark", "#282a2c"), ("light", "#ffffff")])
-def test_themes(theme: str, background: str, tmp_path: Path) -> None:
-    drawn = []
-
-    def draw() -> Figure:
-        drawn.append(profiles.rsa_profile(RSA, LAYERS))
-        return drawn[-1]
-
-    style.themed(theme, draw, tmp_path / "a.png", 60)
-    axes = drawn[0].axes[0]
-    assert {to_hex(drawn[0].get_facecolor()), to_hex(axes.get_facecolor())} == {background}
-    assert not any(axes.spines[side].get_visible() for side in ("top", "right"))
-    assert drawn[0]._suptitle.get_fontweight() == axes.xaxis.label.get_fontweight() == "bold"
+def test_every_theme_has_a_style_sheet() -> None:
     sheets = {path.stem for path in Path(style.__file__).parent.glob("*.mplstyle")}
     assert {*Figures.model_json_schema()["properties"]["theme"]["enum"]} == sheets - {"base"}
-
-
-@pytest.mark.parametrize("layers", [1, 2, 48])
-def test_any_number_of_layers(layers: int, tmp_path: Path) -> None:
-    rsa = {name: np.resize(values, layers) for name, values in RSA.items()}
-    for draw, *more in ((profiles.rsa_profile, range(layers)), (profiles.within_vs_across, {}, "95 %")):
-        style.themed("dark", partial(draw, rsa, *more), tmp_path / "a.png", 50)
