@@ -47,7 +47,7 @@ def test_memory_of_a_stage_does_not_grow_with_layers(tiny_stage: InProcess, name
             path.unlink()  # not through a link into DVC's cache
         write_json(data / "capture.json", captured)
         shapes = {f"attn_{layer}_{matrix}": (90, 5, 32) for layer in range(layers) for matrix in "qkvx"}
-        record = {"positions": list(range(5)), "length": 5, "word_position": 4}
+        record = {"positions": list(range(5)), "length": 5, "word_position": 4, "words": 90}
         with TensorWriter(data / "activations.safetensors", shapes, record) as file:
             for tensor in shapes:
                 file.write(tensor, 0, rng.normal(size=(90, 5, 32)))
