@@ -5,14 +5,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pingouin
 import pytest
 from conftest import InProcess, Project
 from scipy.optimize import nnls
+from scipy.spatial.distance import squareform
 
 from stages.artefacts.candidates import KINDS, Known, Missing, read_candidates
 from stages.geometry.comparison import COMPARISONS
@@ -34,30 +34,22 @@ def standardised(values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("given", [False, True])
 def test_shares_of_variance_are_those_of_least_squares(given: bool) -> None:
-    """R² and its fall without each candidate, by NumPy; semipartial r, by pingouin; weights ≥ 0, by SciPy."""
+    """R² and its fall without each candidate, by NumPy, and of weights ≥ 0, by SciPy."""
     x = standardised(np.random.default_rng(0).normal(size=(3, 200)))
     x[2] = -x[0] if given else standardised(x[2] + x[0])
     y = standardised(np.stack([x[0] - 0.3 * x[1], x[1] - x[2]]) + np.random.default_rng(1).normal(size=(2, 200)))
     r = np.corrcoef([*y, *x])
-
-    def fit(some: list[int], target: np.ndarray, least: str) -> float:
-        if not some:
-            return 0.0
-        solve = nnls if least else lambda a, b: np.linalg.lstsq(a, b)[:2]
-        return 1 - np.mean(np.square(target - x[some].T @ solve(x[some].T, target)[0]))
-
-    for nonnegative in ("", "yes"):
-        explained, semipartial = partition(r[:2, 2:], r[2:, 2:], bool(nonnegative))
+    for nonnegative, solve in ((False, np.linalg.lstsq), (True, nnls)):
+        explained, semipartial = partition(r[:2, 2:], r[2:, 2:], nonnegative)
         for place, target in enumerate(y):
-            assert explained[place] == pytest.approx(fit([0, 1, 2], target, nonnegative))
-            for one, others in ((0, [1, 2]), (1, [0, 2]), (2, [0, 1])):
-                fall = fit([0, 1, 2], target, nonnegative) - fit(others, target, nonnegative)
-                assert np.square(semipartial[place, one]) == pytest.approx(fall, abs=1e-9)
-    if given:
-        return
-    table = pd.DataFrame(dict(zip("yabc", [y[1], *x], strict=True)))
-    found = pingouin.partial_corr(table, "b", "y", x_covar=["a", "c"])["r"].iloc[0]
-    assert partition(r[:2, 2:], r[2:, 2:])[1][1, 1] == pytest.approx(found)
+            weights = solve(x.T, target)[0]
+            whole = 1 - np.mean(np.square(target - weights @ x))
+            assert explained[place] == pytest.approx(whole)
+            for one in range(3):
+                others = np.delete(x, one, axis=0)
+                fall = whole - 1 + np.mean(np.square(target - solve(others.T, target)[0] @ others))
+                found = semipartial[place, one]
+                assert found * abs(found) == pytest.approx(np.sign(weights[one]) * fall, abs=1e-9)
 
 
 def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[str]]:
@@ -97,9 +89,7 @@ def test_a_sample_of_words_in_which_candidates_are_the_same_or_flat() -> None:
     """Categories of people who put one word elsewhere: as in a sample without it, it then explains nothing alone."""
     rng = np.random.default_rng(5)
     similarity, candidates, categories = population(rng, 12)
-    other = within_category(
-        [categories[1], *categories[1:]] if categories[0] != categories[1] else ["3", *categories[1:]]
-    )
+    other = within_category(["alone", *categories[1:]])
     counts, orders = resample_words(categories, 99, rng)[0], draw_orders(12, 99, rng, False)
     both = {"own": candidates["categories"], "other": other.astype(float)}
     found = against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
@@ -126,18 +116,14 @@ def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories
     assert found["p"] == of_labels["p"]
 
 
-def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox(toolbox) -> None:
-    a, b = np.random.default_rng(3).random((2, 5, 45))
-    for method, name in {
-        "corr_cov": "whitened_correlation",
-        "cosine_cov": "whitened_cosine",
-        "rho-a": "spearman",
-    }.items():
-        expected = [
-            toolbox.rdm.compare(toolbox.rdm.RDMs(1 - one), toolbox.rdm.RDMs(1 - other), method)[0, 0]
-            for one, other in zip(a[:, None], b[:, None], strict=True)
-        ]
-        assert COMPARISONS[name].score(a, b) == pytest.approx(expected)
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("whitened_correlation", "corr_cov"), ("whitened_cosine", "cosine_cov"), ("spearman", "rho-a")],
+)
+def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox(toolbox: ModuleType, name: str, method: str) -> None:
+    similarities = np.random.default_rng(3).random((2, 5, 45))
+    expected = toolbox.rdm.compare(*(toolbox.rdm.RDMs(1 - some) for some in similarities), method)
+    assert COMPARISONS[name].score(*similarities) == pytest.approx(np.diag(expected))
 
 
 @pytest.fixture
@@ -149,8 +135,7 @@ def known(tmp_path, monkeypatch) -> Known:
     return Known(captured, SimpleNamespace(names=set()), tmp_path / "counts.csv", FOLDER)
 
 
-DISTANCES = np.abs(np.subtract.outer(np.arange(7.0), np.arange(7.0) ** 1.5))
-DISTANCES = DISTANCES + DISTANCES.T - np.diag(2 * np.diag(DISTANCES))
+DISTANCES = squareform(np.arange(1.0, 22.0))
 
 
 def square_csv(values: np.ndarray = DISTANCES, words: list[str] = WORDS, separator: str = ",") -> str:
@@ -221,6 +206,7 @@ def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known, toolbox) -> None:
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES)[:900], "is no RDM"),
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES + 1j), "distances are complex128, no real numbers"),
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES, similarities=DISTANCES), "distances or simil"),
+        ("a.npz", saved(np.savez, words=WORDS, distances=np.ones(4)), "4 is not the number of pairs"),
         ("a.h5", b"no file", "is no RDM"),
     ],
 )
