@@ -10,6 +10,10 @@ from scipy.spatial.distance import pdist
 PAIRS = ("qk", "qv", "kv")
 
 
+def standardised(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
+
+
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> float:
     """Compare pairs within categories with those across."""
     return pingouin.compute_effsize(similarity[within], similarity[~within], eftype="cohen")

@@ -122,11 +122,10 @@ def test_each_query_head_has_its_key_and_value_head_beside_it(heads: int, kv_hea
     q, k, v = (vectors(n, 5, n * size) for n, size in ((heads, 3), (kv_heads, 3), (kv_heads, size_v)))
     found = head_by_head({"q": q, "k": k, "v": v}, heads, kv_heads)
     assert found["q"] is q
+    groups = [head // (heads // kv_heads) for head in range(heads)]
     for name, narrow, size in (("k", k, 3), ("v", v, size_v)):
-        for head in range(heads):
-            group = head // (heads // kv_heads)
-            own = narrow[:, group * size : (group + 1) * size]
-            np.testing.assert_array_equal(found[name][:, head * size : (head + 1) * size], own)
+        own = [narrow[:, group * size : (group + 1) * size] for group in groups]
+        np.testing.assert_array_equal(found[name], np.concatenate(own, axis=1))
     # Heads of V of twice the size cannot be paired, though together they are as many units as Q's (6, 3, 6).
     assert len(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == (3 if size_v == 3 else 1)
 

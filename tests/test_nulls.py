@@ -36,9 +36,9 @@ def rotation(units: int, rng: np.random.Generator) -> np.ndarray:
     return q * np.sign(np.diag(r))
 
 
-def with_spectrum(decay: float, rng: np.random.Generator, units: int = UNITS) -> np.ndarray:
+def with_spectrum(decay: float, rng: np.random.Generator) -> np.ndarray:
     """A square matrix in random orientation whose singular values fall exponentially."""
-    return rotation(units, rng) * np.exp(-decay * np.arange(units)) @ rotation(units, rng)
+    return rotation(UNITS, rng) * np.exp(-decay * np.arange(UNITS)) @ rotation(UNITS, rng)
 
 
 def words(rng: np.random.Generator, units: int = UNITS) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import InProcess, Project
+from oracle import standardised
 from scipy.optimize import nnls
 from scipy.spatial.distance import squareform
 
@@ -26,10 +27,6 @@ from stages.statistics.permutation import draw_orders, permute_candidates, permu
 FOLDER = Path("data/rdms")
 WORDS = ["galaxy", "comet", "planet", "sofa", "lamp", "chair", "pear"]
 CATEGORIES = ["space"] * 3 + ["furniture"] * 3 + ["fruit"]
-
-
-def standardised(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -62,24 +59,24 @@ def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[s
     }
     sds = np.sqrt([2 / 9, 2 - 4 / np.pi, 4])
     parts = np.array([*candidates.values(), condense(noise @ noise.T)]) / sds[:, None]
-    return {"q": (np.array([0.6, 0.4, 0.5]) @ parts)[None]}, candidates, categories
+    return dict.fromkeys("qkv", (np.array([0.6, 0.4, 0.5]) @ parts)[None]), candidates, categories
 
 
-def score(rng: np.random.Generator, words: int, draws: int) -> dict:
-    similarity, candidates, categories = population(rng, words)
-    counts, orders = resample_words(categories, draws, rng)[0], draw_orders(words, draws, rng, False)
-    return against_candidates(dict.fromkeys("qkv", similarity["q"]), candidates, categories, orders, counts, 0.05)
+def score(rng: np.random.Generator, similarity: dict, candidates: dict, categories: list[str], draws: int) -> dict:
+    counts, orders = resample_words(categories, draws, rng)[0], draw_orders(len(categories), draws, rng, False)
+    return against_candidates(similarity, candidates, categories, orders, counts, 0.05)
 
 
 def test_planted_geometries_come_back_within_their_intervals() -> None:
     """What 400 words give is the truth, near enough; of 40 words, 95 % of intervals should hold it."""
-    truth = {key: cells["value"][0] for key, cells in score(np.random.default_rng(0), 400, 20).items()}
+    rng = np.random.default_rng(0)
+    truth = {key: cells["value"][0] for key, cells in score(rng, *population(rng, 400), 20).items()}
     assert truth["unique", "q", "categories"] == pytest.approx(0.36 / 0.77, abs=0.02)
     assert truth["unique", "q", "frequency"] == pytest.approx(0.16 / 0.77, abs=0.02)
     asked = [key for key in truth if key[0] in ("rsa", "unique", "explained") and key[1] == "q"]
-    rng, held = np.random.default_rng(1), {key: [] for key in asked}
+    held = {key: [] for key in asked}
     for _ in range(120):
-        found = score(rng, 40, 250)
+        found = score(rng, *population(rng, 40), 250)
         for key in asked:
             held[key].append(found[key]["low"][0] <= truth[key] <= found[key]["high"][0])
     assert min(map(np.mean, held.values())) > 0.87, {key: np.mean(some) for key, some in held.items()}
@@ -90,14 +87,13 @@ def test_a_sample_of_words_in_which_candidates_are_the_same_or_flat() -> None:
     rng = np.random.default_rng(5)
     similarity, candidates, categories = population(rng, 12)
     other = within_category(["alone", *categories[1:]])
-    counts, orders = resample_words(categories, 99, rng)[0], draw_orders(12, 99, rng, False)
     both = {"own": candidates["categories"], "other": other.astype(float)}
-    found = against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+    found = score(rng, similarity, both, categories, 99)
     assert all(np.isfinite(cells["high"]).all() for cells in found.values())
     assert found["unique", "q", "other"]["low"][0] == 0
     both["other"] = (np.arange(66) == 0).astype(float)
     with pytest.raises(FloatingPointError, match="other tells too few words apart"):
-        against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+        score(rng, similarity, both, categories, 99)
 
 
 def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories() -> None:

@@ -5,12 +5,12 @@ from itertools import combinations, product
 
 import numpy as np
 import oracle
-import pandas as pd
 import pytest
 from conftest import InProcess, Project
 from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
+from stages.artefacts.tables import read_table
 from stages.artefacts.tensors import Tensors
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
@@ -34,15 +34,11 @@ def geometries(rng: np.random.Generator, sentences: int) -> Mapping[str, np.ndar
     return found
 
 
-def standardised(similarity: np.ndarray) -> np.ndarray:
-    return (similarity - similarity.mean(axis=1, keepdims=True)) / similarity.std(axis=1, keepdims=True)
-
-
 def agreements(similarity: Mapping[str, np.ndarray], copies: np.ndarray) -> dict:
     """Correlate sentences one by one, some of them copies of each other, which are not compared."""
     distinct, expected = [(c, e) for c, e in product(copies, copies) if c != e], {}
     for name in MATRICES:
-        r, z = np.corrcoef(similarity[name]), standardised(similarity[name])
+        r, z = np.corrcoef(similarity[name]), oracle.standardised(similarity[name])
         expected["reliability", name] = np.mean([r[pair] for pair in distinct])
         lower = [np.corrcoef(z[c], z[copies[copies != c]].mean(axis=0))[0, 1] for c in copies]
         expected["ceiling_lower", name] = np.mean(lower)
@@ -77,7 +73,7 @@ def test_every_statistic_is_that_of_plain_loops(sentences: int) -> None:
         parts = np.array([(of_pairs - rest) / sentences, (of_sentences - rest) / pairs, rest]).clip(0)
         for share, part in zip(("share_words", "share_sentence", "share_rest"), parts / parts.sum(), strict=True):
             expected[share, name] = part
-        z = standardised(s)
+        z = oracle.standardised(s)
         expected["ceiling_upper", name] = np.mean([np.corrcoef(row, z.mean(axis=0))[0, 1] for row in z])
         expected["d", name] = np.mean([oracle.cohens_d(values, within) for values in s])
     for a, b in PAIRS:
@@ -206,18 +202,16 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny_stage: InProcess) -> 
 
 
 def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
-    table = pd.read_csv(tiny_template.root / "metrics/sentences.csv")
-    table = table.set_index(["measure", "of", "sentence", "layer"])["value"].sort_index()
-    rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
+    table, rsa, d = (read_table(tiny_template.root / f"metrics/{n}.csv") for n in ("sentences", "rsa", "separability"))
+    names = [OWN_SENTENCE, *tiny_template.params["sentences"]["templates"]]
     for pair in PAIRS:
-        np.testing.assert_allclose(table["rsa", pair, OWN_SENTENCE], rsa[pair], atol=1e-6)
-        sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
-        np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
-        for end, found in {"lowest": sentences.min(), "highest": sentences.max()}.items():
-            np.testing.assert_allclose(table[f"rsa_{end}", pair, ALL_SENTENCES], found, atol=2e-6)
+        each = np.array([table["rsa", pair, name]["value"] for name in names])
+        for measure, expected in {"rsa": each.mean(0), "rsa_lowest": each.min(0), "rsa_highest": each.max(0)}.items():
+            np.testing.assert_allclose(table[measure, pair, ALL_SENTENCES]["value"], expected, atol=2e-6)
+        np.testing.assert_allclose(each[0], rsa[pair], atol=1e-6)
     for name in MATRICES:
-        np.testing.assert_allclose(table["d", name, OWN_SENTENCE], d[name], atol=1e-6)
-    assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
+        np.testing.assert_allclose(table["d", name, OWN_SENTENCE]["value"], d[name], atol=1e-6)
+    assert {sentence for *_, sentence in table} == {*names, ALL_SENTENCES}
 
 
 def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess) -> None:
