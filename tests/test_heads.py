@@ -101,26 +101,6 @@ def test_the_null_of_a_dead_head_is_empty() -> None:
     assert np.isfinite(found["qk"]["value"]).all()
 
 
-@pytest.mark.parametrize("reference", [[], ["sofa", "door", "table", "window"]])
-def test_the_stage_transforms_as_the_layers_similarities_do(tiny_stage: InProcess, reference: list[str]) -> None:
-    project = tiny_stage.project
-    project.set(similarity__transform="zscore", similarity__reference_words=reference)
-    tiny_stage.log_of("capture", "similarity", "heads")
-    table = read_table(project.root / "metrics/heads.csv")
-    tensors = load_file(project.root / "data/activations.safetensors")
-    others = load_file(project.root / "data/reference.safetensors")
-    for layer, head in np.ndindex(2, 2):
-        similarity = {}
-        for name in "qk":
-            own, base = (
-                held[f"attn_{layer}_{name}"][:, -1, 8 * head : 8 * head + 8].astype(float)
-                for held in (tensors, others if reference else tensors)
-            )
-            similarity[name] = cosine((own - base.mean(axis=0)) / base.std(axis=0, ddof=1))
-        r = np.corrcoef(similarity["q"], similarity["k"])[0, 1]
-        assert table["rsa", "qk"]["value"][layer, head] == pytest.approx(r, abs=1e-5)
-
-
 def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     draw_only("fig13_heads")
     path = tiny_stage.project.root / "data/activations.safetensors"

@@ -98,37 +98,25 @@ def json_of(stages: InProcess, path: str) -> dict:
     return read_json(stages.project.root / path)
 
 
-def test_stages_that_are_switched_off_write_a_row_and_say_so(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
-    log = tiny_stage.log_of("inference", "nulls", "controls", "claims")
-    tables = dict.fromkeys(("nulls", "spectra", "head_nulls"), "nulls")
-    tables |= {"inference": "inference", "controls": "controls", "robustness": "controls"}
-    for table, section in tables.items():
-        assert f"{table}.csv: {section}.enabled is false" in log
-        _, line = (tiny_stage.project.root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
-        assert line.strip(",") == "off"
-    claims, summary = (json_of(tiny_stage, f"metrics/{name}.json") for name in ("claims", "summary"))
-    assert all(claims[name] == {"measured": None, "post": s.post, "holds": None} for name, s in TESTS.items())
-    assert "rsa_null" not in summary
-
-
-def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess) -> None:
-    project = tiny_stage.project
-    words = ["sofa", "door", "table"]
-    project.set(similarity__transform="center", similarity__reference_words=words, similarity__metric="correlation")
-    tiny_stage.log_of("capture", "similarity", "controls")
-    activations, reference, similarity = (
+@pytest.mark.parametrize("reference", [[], ["sofa", "door", "table"]])
+def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess, reference: list) -> None:
+    project, vectors = tiny_stage.project, {}
+    project.set(similarity__transform="zscore", similarity__reference_words=reference, similarity__metric="correlation")
+    tiny_stage.log_of("capture", "similarity", "controls", "heads")
+    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == reference
+    activations, others, similarity = (
         load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "reference", "similarity")
     )
-    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == words
     for name in "qkvx":
-        x, y = (tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, reference))
-        assert y.shape == (3, x.shape[1])
-        expected = 1 - pdist(x - y.mean(axis=0), "correlation")
-        np.testing.assert_allclose(similarity[name][1], expected, atol=1e-5)
-    robustness = read_table(project.root / "metrics/robustness.csv")
-    r = [np.corrcoef(*rows)[0, 1] for rows in zip(similarity["q"], similarity["k"], strict=True)]
-    np.testing.assert_allclose(robustness["rsa", "qk", "center"]["value"], r, atol=1e-5)
+        held = [tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, others or activations)]
+        vectors[name] = (held[0] - held[1].mean(axis=0)) / held[1].std(axis=0, ddof=1)
+        np.testing.assert_allclose(similarity[name][1], 1 - pdist(vectors[name], "correlation"), atol=1e-5)
+    robustness, heads = (read_table(project.root / f"metrics/{name}.csv") for name in ("robustness", "heads"))
+    r = np.corrcoef(similarity["q"][1], similarity["k"][1])[0, 1]
+    assert robustness["rsa", "qk", "zscore"]["value"][1] == pytest.approx(r, abs=1e-5)
+    for head, units in enumerate((slice(0, 8), slice(8, 16))):
+        own = [1 - pdist(vectors[name][:, units], "correlation") for name in "qk"]
+        assert heads["rsa", "qk"]["value"][1, head] == pytest.approx(np.corrcoef(*own)[0, 1], abs=1e-5)
 
 
 def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
