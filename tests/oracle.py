@@ -14,6 +14,12 @@ def standardised(values: np.ndarray) -> np.ndarray:
     return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
 
 
+def pairs_drawn(counts: np.ndarray) -> list[tuple[int, int]]:
+    """List the pairs of words that were drawn so often, copies repeated; a word makes none with its own copies."""
+    drawn = np.repeat(np.arange(len(counts)), counts).tolist()
+    return [(one, other) for one, other in combinations(drawn, 2) if one != other]
+
+
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> float:
     """Compare pairs within categories with those across."""
     return pingouin.compute_effsize(similarity[within], similarity[~within], eftype="cohen")

@@ -8,10 +8,9 @@ from itertools import combinations, product
 
 import numpy as np
 import oracle
-import pingouin
 import pytest
 
-from stages.geometry.names import PAIRS
+from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import bootstrap, resample_words
@@ -28,16 +27,6 @@ def similarities(seed: int, layers: int = 2) -> dict[str, np.ndarray]:
     return {"x": cosine(x), **{name: cosine(x @ rng.normal(size=(6, 4))) for name in "qkv"}}
 
 
-def repeated(similarity: np.ndarray, counts: np.ndarray, categories: list[str]) -> dict[str, list[float]]:
-    """List the similarity of every pair of drawn words of different kind, copies repeated, by plain loops."""
-    values = {"within": [], "across": []}
-    index = {pair: p for p, pair in enumerate(combinations(range(len(counts)), 2))}
-    for i, j in combinations(np.repeat(np.arange(len(counts)), counts), 2):
-        if i != j:
-            values["within" if categories[i] == categories[j] else "across"].append(similarity[index[i, j]])
-    return values
-
-
 def residuals(y: np.ndarray, x: np.ndarray) -> np.ndarray:
     return y - np.polyval(np.polyfit(x, y, 1), x)
 
@@ -50,25 +39,19 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
     given = similarity, CATEGORIES, counts, 0.05
     found = bootstrap(*given) | bootstrap(*given, against_input)
     columns = {"low": counts[0], "high": counts[0], "value": np.ones_like(counts[0])}
+    places = [*combinations(range(len(CATEGORIES)), 2)]
     for layer, (column, drawn) in product(range(2), columns.items()):
-        lists = {name: repeated(values[layer], drawn, CATEGORIES) for name, values in similarity.items()}
-        every = {name: np.array(kinds["within"] + kinds["across"]) for name, kinds in lists.items()}
-        expected = {}
+        pairs = oracle.pairs_drawn(drawn)
+        within = np.array([CATEGORIES[i] == CATEGORIES[j] for i, j in pairs])
+        s = {name: values[layer][[*map(places.index, pairs)]] for name, values in similarity.items()}
+        expected = oracle.scores(s, within) | {("d_of_input", "x"): oracle.cohens_d(s["x"], within)}
+        for kind, some in (("within", within), ("across", ~within)):
+            expected |= {(f"rsa_{kind}", a + b): np.corrcoef(s[a][some], s[b][some])[0, 1] for a, b in PAIRS}
+            expected |= {(f"sd_{kind}", name): s[name][some].std(ddof=1) for name in MATRICES}
         for a, b in PAIRS:
-            r = {kind: np.corrcoef(lists[a][kind], lists[b][kind])[0, 1] for kind in ("within", "across")}
-            expected |= {
-                ("rsa", a + b): np.corrcoef(every[a], every[b])[0, 1],
-                ("rsa_within", a + b): r["within"],
-                ("rsa_across", a + b): r["across"],
-                ("rsa_gap", a + b): r["within"] - r["across"],
-                ("partial_rsa", a + b): np.corrcoef(*(residuals(every[name], every["x"]) for name in (a, b)))[0, 1],
-            }
-        for name, kinds in lists.items():
-            d = pingouin.compute_effsize(kinds["within"], kinds["across"], eftype="cohen")
-            expected["d_of_input" if name == "x" else "d", name] = d
-            if name != "x":
-                expected["rsa_to_input", name] = np.corrcoef(every[name], every["x"])[0, 1]
-                expected |= {(f"sd_{kind}", name): np.std(values, ddof=1) for kind, values in kinds.items()}
+            expected["rsa_gap", a + b] = expected["rsa_within", a + b] - expected["rsa_across", a + b]
+            expected["partial_rsa", a + b] = np.corrcoef(*(residuals(s[name], s["x"]) for name in (a, b)))[0, 1]
+        expected |= {("rsa_to_input", name): np.corrcoef(s[name], s["x"])[0, 1] for name in MATRICES}
         assert {key: cell[column][layer] for key, cell in found.items()} == pytest.approx(expected, abs=1e-10)
 
 

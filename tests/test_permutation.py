@@ -52,10 +52,8 @@ def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, lim
             )
             rsa[cell, layer] = [np.corrcoef(firsts[a], seconds[b])[0, 1] for a, b in PAIRS]
             d[cell, layer] = [oracle.cohens_d(values, within) for values in firsts.values()]
-    for tested, expected in (
-        (permute_words(similarity, orders), rsa),
-        (permute_labels(similarity, CATEGORIES, orders), d),
-    ):
+    tests = (permute_words(similarity, orders), rsa), (permute_labels(similarity, CATEGORIES, orders), d)
+    for tested, expected in tests:
         for place, cell in enumerate(tested.values()):
             value = expected[0, :, place]
             np.testing.assert_allclose(cell["value"], value, atol=1e-10)
