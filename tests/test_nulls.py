@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 import oracle
@@ -78,11 +79,14 @@ def test_frames_have_orthonormal_rows(rank: int, units: int) -> None:
 
 
 def test_frames_are_haar() -> None:
-    """Against rotations drawn the textbook's way."""
+    """First moments of the uniform law, and whole rows against rotations drawn the textbook's way."""
     rng = np.random.default_rng(0)
     frames = haar_frames(4000, 3, 5, rng)
+    assert np.abs(frames.mean(axis=0)).max() < 5 / np.sqrt(5 * 4000)
+    second = np.einsum("dru,drv->ruv", frames, frames) / 4000
+    np.testing.assert_allclose(second, np.stack([np.eye(5) / 5] * 3), atol=0.02)
     direction = rng.standard_normal(5)
-    brute = np.array([rotation(5, rng)[:3] @ direction for _ in range(4000)])
+    brute = np.array([rotation(5, rng)[:3] @ direction for _ in range(2000)])
     for row in range(3):
         assert ks_2samp((frames @ direction)[:, row], brute[:, row]).pvalue > 0.001
 
@@ -91,24 +95,20 @@ def test_draws_are_scored_with_those_they_belong_to_under_every_choice() -> None
     rng = np.random.default_rng(2)
     vectors, x = [rng.standard_normal((4, WORDS, 6)) for _ in MATRICES], words(rng)
     found = score(vectors, x, EVERY, shifts=(0, 1))
-    for shift, draws in enumerate(found):
-        for transform, measure_of in EVERY.similar.items():
-            own_x = measure_of(x)
-            for i in range(4):
-                q, k, v = (measure_of(vectors[m][(i - shift * m) % 4]) for m in range(3))
-                r = np.corrcoef([q, k, v, own_x])
-                key = (transform, "pearson")
-                assert draws["rsa", "kv", *key][i] == pytest.approx(r[1, 2])
-                within, across = (np.corrcoef(q[kind], v[kind])[0, 1] for kind in (WITHIN, ~WITHIN))
-                assert draws["rsa_gap", "qv", *key][i] == pytest.approx(within - across)
-                assert draws["rsa_gap_z", "qv", *key][i] == pytest.approx(np.arctanh(within) - np.arctanh(across))
-                assert draws["rsa_to_input", "v", *key][i] == pytest.approx(r[2, 3])
-                partial_r = (r[0, 1] - r[0, 3] * r[1, 3]) / np.sqrt((1 - r[0, 3] ** 2) * (1 - r[1, 3] ** 2))
-                assert draws["partial_rsa", "qk", *key][i] == pytest.approx(partial_r)
-                assert draws["d", "k", *key][i] == pytest.approx(oracle.cohens_d(k, WITHIN))
-                assert draws["rsa", "qk", transform, "spearman"][i] == pytest.approx(spearmanr(q, k)[0], abs=1e-6)
-                expected = COMPARISONS["cka_debiased"].score(q, v)
-                assert draws["rsa", "qv", transform, "cka_debiased"][i] == pytest.approx(expected, abs=1e-6)
+    for (shift, draws), (transform, measure_of), i in product(enumerate(found), EVERY.similar.items(), range(4)):
+        s = {name: measure_of(vectors[m][(i - shift * m) % 4]) for m, name in enumerate(MATRICES)}
+        r = np.corrcoef([*s.values(), measure_of(x)])
+        within, across = (np.corrcoef(s["q"][kind], s["v"][kind])[0, 1] for kind in (WITHIN, ~WITHIN))
+        expected = oracle.scores(s, WITHIN) | {
+            ("rsa_gap", "qv"): within - across,
+            ("rsa_gap_z", "qv"): np.arctanh(within) - np.arctanh(across),
+            ("rsa_to_input", "v"): r[2, 3],
+            ("partial_rsa", "qk"): (r[0, 1] - r[0, 3] * r[1, 3]) / np.sqrt((1 - r[0, 3] ** 2) * (1 - r[1, 3] ** 2)),
+        }
+        assert {key: draws[*key, transform, "pearson"][i] for key in expected} == pytest.approx(expected)
+        others = {"spearman": spearmanr(s["q"], s["v"]).statistic}
+        others["cka_debiased"] = float(COMPARISONS["cka_debiased"].score(s["q"], s["v"]))
+        assert {name: draws["rsa", "qv", transform, name][i] for name in others} == pytest.approx(others, abs=1e-6)
 
 
 def test_each_rung_has_the_law_of_a_plain_loop_over_whole_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
