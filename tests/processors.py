@@ -4,8 +4,8 @@ Older processors are this one with newer instructions switched off in the librar
 compared with the committed one, every tensor with those of the first set.
 """
 
+import importlib
 import os
-import runpy
 import subprocess
 import sys
 import tempfile
@@ -86,9 +86,12 @@ def main() -> int:
 
 def run_stages(names: Sequence[str]) -> None:
     """Run stages of the folder that is worked in."""
+    from stages.pipeline.stage import run
+
     sys.argv = ["stage"]
     for name in names:
-        runpy.run_module(f"stages.{name}", run_name="__main__")
+        module = importlib.import_module(f"stages.{name}")
+        run(name, module.main, module.__doc__)
     from torch.backends.cpu import get_cpu_capability
 
     print(get_cpu_capability())
