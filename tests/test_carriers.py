@@ -134,13 +134,8 @@ def test_the_figures_name_the_word_and_show_both_scores() -> None:
     run = a_run()
     drawn = carriers.influence(run.influence, run.numbers)
     assert [[text.get_text() for text in axes.texts] for axes in drawn.axes] == [["sofa"], [], [], [], [], []]
-    assert (
-        figures()["fig16_influence"]
-        .caption(run)
-        .startswith(
-            "RSA changes most without sofa (Q–K, layer 11: +0.26); by more than 0.1, of 2 layers: Q–K in 1, Q–V in 0"
-        )
-    )
+    told = "RSA changes most without sofa (Q–K, layer 11: +0.26); by more than 0.1, of 2 layers: Q–K in 1, Q–V in 0"
+    assert figures()["fig16_influence"].caption(run).startswith(told)
     drawn = carriers.anisotropy(run.anisotropy, run.numbers)
     assert [len(axes.lines) for axes in drawn.axes] == [4, 6]
     assert "most of x in layer 11, 0.72 (unit 247)" in figures()["fig17_anisotropy"].caption(run)
@@ -170,7 +165,7 @@ def test_the_stage_writes_what_is_told_here_and_says_what_carries(tiny_stage: In
         moved = influence({name: 1 - pdist(vectors[name], "cosine") for name in "qkv"}, within)
         for key, cells in changes.items():
             value, places = cells["value"][layer], [list(words["word"]).index(word) for word in cells["word"][layer]]
-            np.testing.assert_allclose(np.abs(value), np.sort(np.abs(moved[key]))[: -3 - 1 : -1], atol=2e-6)
+            np.testing.assert_allclose(np.abs(value), np.sort(np.abs(moved[key]))[:-4:-1], atol=2e-6)
             np.testing.assert_allclose(value, moved[key][places], atol=2e-6)
         found = anisotropy(vectors, Similar(len(words), "cosine", "none"), within)
         assert {key: cells["value"][layer] for key, cells in units.items()} == pytest.approx(found, abs=1e-6)

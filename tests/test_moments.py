@@ -21,8 +21,8 @@ PAIRS = len(WITHIN)
 KINDS = {"rsa": WITHIN | True, "rsa_within": WITHIN, "rsa_across": ~WITHIN}
 
 
-def values(seed: int = 0) -> np.ndarray:
-    return 0.5 + np.random.default_rng(seed).normal(size=(3, PAIRS))
+def values() -> np.ndarray:
+    return 0.5 + np.random.default_rng(0).normal(size=(3, PAIRS))
 
 
 @pytest.fixture(params=[1, 1000, 2**20])
