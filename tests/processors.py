@@ -10,9 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 #: The variables by which PyTorch, MKL, oneDNN, OpenBLAS and NumPy leave out instructions; elsewhere than on x86-64 they
 #: do nothing.
@@ -35,8 +33,6 @@ SETS: dict[str, dict[str, str]] = {
         "OPENBLAS_NUM_THREADS": "1",
     },
 }
-#: The report holds the lock's digests and the library that draws its charts: nothing is computed in it.
-LEFT_OUT = ("report",)
 
 
 def start(root: Path, instructions: str, stages: Sequence[str]) -> subprocess.Popen:
@@ -60,16 +56,6 @@ def outputs(root: Path) -> dict[str, bytes]:
     return {path.relative_to(root).as_posix(): path.read_bytes() for kind in kinds for path in sorted(root.glob(kind))}
 
 
-def in_order(project: Any) -> list[str]:
-    """List the stages so that each comes behind those whose outputs it needs."""
-    made = {out: stage for stage in project.pipeline for out in project.paths(stage, "outs")}
-    needs = {
-        stage: {made[out] for out in made for dep in project.paths(stage, "deps") if f"{out}/".startswith(f"{dep}/")}
-        for stage in project.pipeline
-    }
-    return [stage for stage in TopologicalSorter(needs).static_order() if stage not in LEFT_OUT]
-
-
 def main() -> int:
     """Run the whole pipeline with each set, at once, and compare."""
     sys.path.insert(0, str(Path(__file__).parent))
@@ -78,9 +64,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         roots = {name: Path(folder) / str(place) for place, name in enumerate(SETS)}
         committed = outputs(ROOT)
-        stages = in_order(copy_repository(roots["as it comes"]))
-        for name in list(SETS)[1:]:
-            copy_repository(roots[name])
+        copies = [copy_repository(root) for root in roots.values()]
+        # The report holds the lock's digests and the library that draws its charts: nothing is computed in it.
+        stages = [stage for stage in copies[0].repro("--dry", "--force") if stage != "report"]
         running = {name: start(roots[name], name, stages) for name in SETS}
         said = {name: process.communicate() for name, process in running.items()}
         if failed := [name for name, process in running.items() if process.returncode]:

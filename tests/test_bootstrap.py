@@ -7,12 +7,10 @@ import os
 from itertools import combinations, product
 
 import numpy as np
-import pingouin
+import oracle
 import pytest
 
-from stages.geometry.comparison import pairwise
-from stages.geometry.effects import cohens_d
-from stages.geometry.names import PAIRS
+from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import against_input, bootstrap, resample_words
@@ -22,25 +20,14 @@ SIZE = 10 if os.environ.get("RSA_FULL") else 1
 CATEGORIES = list("aaaabbbbbcc")
 
 
-def similarities(seed: int, layers: int = 2, words: int = len(CATEGORIES)) -> dict[str, np.ndarray]:
+def similarities(seed: int, layers: int = 2) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=(layers, words, 6)) + 1
+    x = rng.normal(size=(layers, len(CATEGORIES), 6)) + 1
     return {"x": cosine(x), **{name: cosine(x @ rng.normal(size=(6, 4))) for name in "qkv"}}
 
 
-def repeated(similarity: np.ndarray, counts: np.ndarray, categories: list[str]) -> dict[str, list[float]]:
-    """List the similarity of every pair of drawn words of different kind, copies repeated, by plain loops."""
-    values = {"within": [], "across": []}
-    index = {pair: p for p, pair in enumerate(combinations(range(len(counts)), 2))}
-    for i, j in combinations(np.repeat(np.arange(len(counts)), counts), 2):
-        if i != j:
-            values["within" if categories[i] == categories[j] else "across"].append(similarity[index[i, j]])
-    return values
-
-
 def residuals(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    design = np.stack([np.ones_like(x), x], axis=1)
-    return y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    return y - np.polyval(np.polyfit(x, y, 1), x)
 
 
 def test_one_resample_equals_plain_loops_over_copies() -> None:
@@ -51,24 +38,18 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
     given = similarity, CATEGORIES, counts, 0.05
     found = bootstrap(*given) | bootstrap(*given, against_input)
     columns = {"low": counts[0], "high": counts[0], "value": np.ones_like(counts[0])}
+    places = [*combinations(range(len(CATEGORIES)), 2)]
     for layer, (column, drawn) in product(range(2), columns.items()):
-        lists = {name: repeated(values[layer], drawn, CATEGORIES) for name, values in similarity.items()}
-        every = {name: np.array(kinds["within"] + kinds["across"]) for name, kinds in lists.items()}
-        expected = {}
+        pairs = oracle.pairs_drawn(drawn)
+        within = np.array([CATEGORIES[i] == CATEGORIES[j] for i, j in pairs])
+        s = {name: values[layer][[*map(places.index, pairs)]] for name, values in similarity.items()}
+        expected = oracle.scores(s, within) | {("d_of_input", "x"): oracle.cohens_d(s["x"], within)}
+        for kind, some in (("within", within), ("across", ~within)):
+            expected |= {(f"rsa_{kind}", a + b): np.corrcoef(s[a][some], s[b][some])[0, 1] for a, b in PAIRS}
         for a, b in PAIRS:
-            r = {kind: np.corrcoef(lists[a][kind], lists[b][kind])[0, 1] for kind in ("within", "across")}
-            expected |= {
-                ("rsa", a + b): np.corrcoef(every[a], every[b])[0, 1],
-                ("rsa_within", a + b): r["within"],
-                ("rsa_across", a + b): r["across"],
-                ("rsa_gap", a + b): r["within"] - r["across"],
-                ("partial_rsa", a + b): np.corrcoef(*(residuals(every[name], every["x"]) for name in (a, b)))[0, 1],
-            }
-        for name, kinds in lists.items():
-            d = pingouin.compute_effsize(kinds["within"], kinds["across"], paired=False, eftype="cohen")
-            expected["d_of_input" if name == "x" else "d", name] = d
-            if name != "x":
-                expected["rsa_to_input", name] = np.corrcoef(every[name], every["x"])[0, 1]
+            expected["rsa_gap", a + b] = expected["rsa_within", a + b] - expected["rsa_across", a + b]
+            expected["partial_rsa", a + b] = np.corrcoef(*(residuals(s[name], s["x"]) for name in (a, b)))[0, 1]
+        expected |= {("rsa_to_input", name): np.corrcoef(s[name], s["x"])[0, 1] for name in MATRICES}
         assert {key: cell[column][layer] for key, cell in found.items()} == pytest.approx(expected, abs=1e-10)
 
 
@@ -126,24 +107,16 @@ def test_intervals_cover_the_truth_where_fisher_z_does_not() -> None:
         return {name: cosine(latent @ maps[name] + 2 * noise[name]) for name in "qkv"}, categories
 
     population, categories = draw(1, 60)
-    within = within_category(categories)
-    truth = pairwise(population)
-    true_d = {name: cohens_d(values, within) for name, values in population.items()}
+    truth = oracle.scores({name: values[0] for name, values in population.items()}, within_category(categories))
     sample, categories = draw(sets, 1)
     counts, _ = resample_words(categories, 1000, rng)
     found = bootstrap(sample, categories, counts, 0.05)
-
-    def coverage(low: np.ndarray, high: np.ndarray, value: np.ndarray) -> float:
-        return float(np.mean((low <= value) & (value <= high)))
-
-    for pair in ("qk", "qv", "kv"):
-        cell = found["rsa", pair]
-        assert 0.90 <= coverage(cell["low"], cell["high"], truth[pair][0]) <= 0.985
-        z, half = np.arctanh(cell["value"]), 1.96 / np.sqrt(561 - 3)
-        assert coverage(np.tanh(z - half), np.tanh(z + half), truth[pair][0]) < 0.8
-    for name in "qkv":
-        cell = found["d", name]
-        assert 0.90 <= coverage(cell["low"], cell["high"], true_d[name][0]) <= 0.985
+    for key, value in truth.items():
+        cell = found[key]
+        assert 0.90 <= np.mean((cell["low"] <= value) & (value <= cell["high"])) <= 0.985
+        if key[0] == "rsa":
+            z, half = np.arctanh(cell["value"]), 1.96 / np.sqrt(561 - 3)
+            assert np.mean(np.abs(np.arctanh(value) - z) <= half) < 0.8
 
 
 def test_streams_are_the_same_every_time_and_unlike_each_other() -> None:
@@ -152,5 +125,3 @@ def test_streams_are_the_same_every_time_and_unlike_each_other() -> None:
         np.testing.assert_array_equal(stream(7, name).random(4), numbers)
         assert (stream(8, name).random(4) != numbers).all()
     assert len({tuple(numbers) for numbers in drawn.values()}) == len(drawn) == 5
-    with pytest.raises(KeyError):
-        stream(7, "dice")

@@ -1,13 +1,12 @@
 """What hangs on a single word, unit or direction: against recomputing without it, and where one was planted."""
 
-import functools
 from itertools import pairwise, product
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import oracle
 import pandas as pd
-import pingouin
 import pytest
 from conftest import InProcess
 from hypothesis import given
@@ -17,11 +16,12 @@ from scipy.spatial.distance import pdist
 
 from stages.artefacts.tables import read_table, write_table
 from stages.findings.carriers import units_that_carry, words_that_carry
-from stages.geometry.anisotropy import anisotropy, first_component, largest_unit, mean_cosine, share_of_cosines
+from stages.geometry.anisotropy import anisotropy
 from stages.geometry.effects import MUCH, influence, strongest
 from stages.geometry.pairs import condense, square, within_category
 from stages.geometry.similarity import Similar
 from stages.plotting import carriers
+from stages.plotting.registry import figures
 
 CATEGORIES = ["a"] * 4 + ["b"] * 3 + ["c"] * 5
 WITHIN = within_category(CATEGORIES)
@@ -30,23 +30,16 @@ WORDS = len(CATEGORIES)
 SCORED = [*product(["rsa"], ["qk", "qv", "kv"]), *product(["d"], "qkv")]
 
 
-def scores(similarity: dict[str, np.ndarray], within: np.ndarray) -> dict[tuple[str, str], float]:
-    """Score the plain way."""
-    rsa = {("rsa", a + b): np.corrcoef(similarity[a], similarity[b])[0, 1] for a, b in ("qk", "qv", "kv")}
-    effect = functools.partial(pingouin.compute_effsize, eftype="cohen")
-    return rsa | {("d", n): effect(similarity[n][within], similarity[n][~within]) for n in "qkv"}
-
-
 @given(st.integers(0, 10**6), st.sampled_from([1.0, 1e-3]))
 def test_leaving_a_word_out_equals_recomputing_without_it(seed: int, spread: float) -> None:
     rng = np.random.default_rng(seed)
     similarity = {name: 0.9 + spread * rng.normal(size=len(WITHIN)) for name in "qkv"}
-    found, whole = influence(similarity, WITHIN), scores(similarity, WITHIN)
+    found, whole = influence(similarity, WITHIN), oracle.scores(similarity, WITHIN)
     assert [*found] == SCORED
     for word in range(WORDS):
         kept = np.delete(np.arange(WORDS), word)
         left = {name: condense(square(values, 1.0)[np.ix_(kept, kept)]) for name, values in similarity.items()}
-        without = scores(left, within_category([CATEGORIES[place] for place in kept]))
+        without = oracle.scores(left, within_category([CATEGORIES[place] for place in kept]))
         for key, value in without.items():
             assert found[key][word] == pytest.approx(value - whole[key], abs=1e-9), (key, word)
 
@@ -71,69 +64,43 @@ def test_the_table_keeps_words_whatever_they_look_like(tmp_path: Path) -> None:
         np.testing.assert_array_equal(cells["value"], content["d", "q"]["value"])
 
 
-def planted(share: float, unit: int = 5, units: int = 20) -> dict[str, np.ndarray]:
-    """Make vectors of which one unit holds a share of the squared length, nearly the same in every word."""
-    rng = np.random.default_rng(7)
-    found = {}
-    for name in "qkvx":
-        values = rng.normal(size=(WORDS, units))
-        values[:, unit] = 0
-        large = 1 + 0.01 * rng.normal(size=WORDS)
-        values[:, unit] = large * np.sqrt(share / (1 - share) * np.square(values).sum() / np.square(large).sum())
-        found[name] = values
-    return found
-
-
 def test_the_share_of_a_planted_unit_and_the_scores_without_it() -> None:
-    vectors = planted(0.7)
+    rng = np.random.default_rng(7)
+    vectors = {name: rng.normal(size=(WORDS, 20)) + 6 * (np.arange(20) == 5) for name in "qkvx"}
     found = anisotropy(vectors, Similar(WORDS, "cosine", "none"), WITHIN)
     whole = {name: 1 - pdist(values, "cosine") for name, values in vectors.items()}
     rest = {name: 1 - pdist(np.delete(values, 5, axis=1), "cosine") for name, values in vectors.items()}
-    for name in "qkvx":
+    for name, values in vectors.items():
         assert found["unit", name, "all"] == 5
-        assert found["unit_share", name, "all"] == pytest.approx(0.7)
+        share = np.square(values[:, 5]).sum() / np.square(values).sum()
+        assert found["unit_share", name, "all"] == pytest.approx(share)
+        rows = values[:, 5] / np.linalg.norm(values, axis=1)
+        own = condense(np.outer(rows, rows))
+        of_cosines = np.cov(own, whole[name])[0, 1] / whole[name].var(ddof=1)
+        assert found["unit_share_cosines", name, "all"] == pytest.approx(of_cosines)
         assert found["mean_cosine", name, "all"] == pytest.approx(whole[name].mean())
         assert found["mean_cosine", name, "without_unit"] == pytest.approx(rest[name].mean())
-        assert found["mean_cosine", name, "all"] > 0.5 > abs(found["mean_cosine", name, "without_unit"])
     for variant, similarity in {"all": whole, "without_unit": rest}.items():
-        expected = {(*key, variant): value for key, value in scores(similarity, WITHIN).items()}
+        expected = {(*key, variant): value for key, value in oracle.scores(similarity, WITHIN).items()}
         assert {key: found[key] for key in expected} == pytest.approx(expected, abs=1e-9)
 
 
-def test_shares_of_the_cosines_variance_add_up_to_one() -> None:
-    values = np.random.default_rng(3).normal(size=(WORDS, 6))
-    shares = [share_of_cosines(values, unit) for unit in range(6)]
-    assert sum(shares) == pytest.approx(1)
-    alone = np.zeros((WORDS, 6))
-    alone[:, 2], alone[:, 4] = 1, np.arange(WORDS)  # only these two vary
-    assert share_of_cosines(alone, 2) + share_of_cosines(alone, 4) == pytest.approx(1)
-    assert largest_unit(alone)[0] == 4
-    assert mean_cosine(np.eye(4)) == pytest.approx(0)
-    assert first_component(np.concatenate([np.eye(6), -np.eye(6)]))[1] == pytest.approx(6)
-
-
 @pytest.mark.parametrize("units", [5, 40])
-def test_a_planted_component_is_found_and_left_out(units: int) -> None:
+def test_the_largest_component_is_left_out(units: int) -> None:
     """With fewer units than words, and with more; where reference words stand behind, they lose it, too."""
     rng = np.random.default_rng(1)
-    direction = rng.normal(size=units)
-    direction /= np.linalg.norm(direction)
-    words = 0.1 * rng.normal(size=(WORDS, units)) + 3 + np.outer(9 * rng.normal(size=WORDS), direction)
-    component, dimensions = first_component(words)
-    assert abs(component @ direction) > 0.999
-    sizes = np.linalg.svd(words - words.mean(axis=0), compute_uv=False) ** 2
-    assert dimensions == pytest.approx(sizes.sum() ** 2 / np.sum(sizes**2))
-    exact = np.linalg.svd(words - words.mean(axis=0))[2][0]
-    reference = rng.normal(size=(4, units)) + 3
+    words, reference = rng.normal(size=(WORDS, units)) + 3, rng.normal(size=(4, units)) + 3
+    _, sizes, axes = np.linalg.svd(words - words.mean(axis=0))
     vectors = {name: np.concatenate([words, reference]) for name in "qkvx"}
     found = anisotropy(vectors, Similar(WORDS, "correlation", "center"), WITHIN)
-    left = words - np.outer(words @ exact, exact) - (reference - np.outer(reference @ exact, exact)).mean(axis=0)
-    similarity = {name: 1 - pdist(left, "correlation") for name in "qkv"}
-    for key, value in scores(similarity, WITHIN).items():
+    assert found["dimensions", "x", "all"] == pytest.approx(np.square(sizes).sum() ** 2 / np.sum(sizes**4))
+    left, base = (some - np.outer(some @ axes[0], axes[0]) for some in (words, reference))
+    similarity = dict.fromkeys("qkv", 1 - pdist(left - base.mean(axis=0), "correlation"))
+    for key, value in oracle.scores(similarity, WITHIN).items():
         assert found[*key, "without_component"] == pytest.approx(value, abs=1e-8)
 
 
-def a_run(**tables: dict) -> SimpleNamespace:
+def a_run() -> SimpleNamespace:
     """Make a run of two layers, 3 and 11, in which one word and one unit carry a score."""
     quiet = {"value": np.full((2, 3), 0.01), "word": np.array([["lamp", "bed", "rug"]] * 2)}
     loud = {"value": np.array([[-0.09, 0, 0], [0.26, 0, 0]]), "word": np.array([["space", "", ""], ["sofa", "", ""]])}
@@ -147,7 +114,6 @@ def a_run(**tables: dict) -> SimpleNamespace:
         inference={},
         numbers=[3, 11],
         layers=2,
-        **tables,
     )
 
 
@@ -168,12 +134,11 @@ def test_the_figures_name_the_word_and_show_both_scores() -> None:
     run = a_run()
     drawn = carriers.influence(run.influence, run.numbers)
     assert [[text.get_text() for text in axes.texts] for axes in drawn.axes] == [["sofa"], [], [], [], [], []]
-    assert carriers._of_words(run).startswith(
-        "RSA changes most without sofa (Q–K, layer 11: +0.26); by more than 0.1, of 2 layers: Q–K in 1, Q–V in 0"
-    )
+    told = "RSA changes most without sofa (Q–K, layer 11: +0.26); by more than 0.1, of 2 layers: Q–K in 1, Q–V in 0"
+    assert figures()["fig16_influence"].caption(run).startswith(told)
     drawn = carriers.anisotropy(run.anisotropy, run.numbers)
     assert [len(axes.lines) for axes in drawn.axes] == [4, 6]
-    assert "most of x in layer 11, 0.72 (unit 247)" in carriers._of_units(run)
+    assert "most of x in layer 11, 0.72 (unit 247)" in figures()["fig17_anisotropy"].caption(run)
 
 
 def test_names_of_words_do_not_run_into_each_other() -> None:
@@ -200,7 +165,7 @@ def test_the_stage_writes_what_is_told_here_and_says_what_carries(tiny_stage: In
         moved = influence({name: 1 - pdist(vectors[name], "cosine") for name in "qkv"}, within)
         for key, cells in changes.items():
             value, places = cells["value"][layer], [list(words["word"]).index(word) for word in cells["word"][layer]]
-            np.testing.assert_allclose(np.abs(value), np.sort(np.abs(moved[key]))[: -3 - 1 : -1], atol=2e-6)
+            np.testing.assert_allclose(np.abs(value), np.sort(np.abs(moved[key]))[:-4:-1], atol=2e-6)
             np.testing.assert_allclose(value, moved[key][places], atol=2e-6)
         found = anisotropy(vectors, Similar(len(words), "cosine", "none"), within)
         assert {key: cells["value"][layer] for key, cells in units.items()} == pytest.approx(found, abs=1e-6)

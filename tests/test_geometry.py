@@ -5,21 +5,16 @@ import pingouin
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import pdist
 
 from stages.geometry import similarity as measuring
 from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, pearson, same_rows
-from stages.geometry.effects import cohens_d, common_language
-from stages.geometry.pairs import category_masks, condense, square, within_category
+from stages.geometry.effects import common_language
+from stages.geometry.pairs import category_masks, condense, within_category
 from stages.geometry.similarity import METRICS, Similar, correlation, cosine
-from stages.geometry.transforms import center, none, zscore
-from stages.pipeline.settings import load
-from stages.pipeline.word_lists import flatten
-from stages.separability import separability
+from stages.geometry.transforms import zscore
 
-spearman, cka_debiased = COMPARISONS["spearman"].score, COMPARISONS["cka_debiased"].score
-seeds = st.integers(0, 2**32 - 1)
+cka_debiased = COMPARISONS["cka_debiased"].score
 
 
 def vectors(seed: int, words: int = 9, units: int = 7) -> np.ndarray:
@@ -29,29 +24,10 @@ def vectors(seed: int, words: int = 9, units: int = 7) -> np.ndarray:
 # Word pairs
 
 
-@given(seeds, st.integers(2, 12))
-def test_condensed_order_is_scipys(seed: int, words: int) -> None:
-    x = vectors(seed, words)
-    matrix = squareform(pdist(x))
-    np.testing.assert_allclose(condense(matrix), pdist(x))
-    np.testing.assert_allclose(square(pdist(x), 0.0), matrix)
-
-
-def test_square_refuses_what_is_not_a_number_of_pairs() -> None:
-    with pytest.raises(ValueError, match="4 is not the number of pairs"):
-        square(np.zeros(4), 1.0)
-
-
-def test_default_words_make_561_pairs_178_within_383_across() -> None:
-    masks = category_masks(flatten(load().words)[1])
-    assert (masks["upper"].sum(), masks["within"].sum(), masks["across"].sum()) == (561, 178, 383)
-
-
 @given(st.lists(st.sampled_from("abc"), min_size=2, max_size=12))
 def test_masks_partition_the_pairs(categories: list[str]) -> None:
     masks = category_masks(categories)
-    assert not (masks["within"] & masks["across"]).any()
-    np.testing.assert_array_equal(masks["within"] | masks["across"], masks["upper"])
+    np.testing.assert_array_equal(masks["within"] ^ masks["across"], masks["upper"])
     np.testing.assert_array_equal(masks["same"], masks["same"].T)
     expected = [a == b for i, a in enumerate(categories) for b in categories[i + 1 :]]
     np.testing.assert_array_equal(within_category(categories), expected)
@@ -82,7 +58,6 @@ def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:
     exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
     distance = pdist(exact.astype(np.longdouble), "sqeuclidean") / 2  # 1 - cosine, without the cancellation
     assert distance.max() < 1e-6
-    assert np.corrcoef(cosine(x), -distance)[0, 1] > 0.99999
     assert abs(float(pearson(cosine(x), -distance)) - 1) < 1e-5
 
 
@@ -104,18 +79,6 @@ def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None
 # Transforms
 
 
-@given(seeds)
-def test_centring_and_standardising_by_hand(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x, reference = rng.normal(3, 2, size=(2, 5, 4)), rng.normal(2, 5, size=(2, 9, 4))
-    assert none(x, reference) is x
-    for layer, unit in np.ndindex(2, 4):
-        values = reference[layer, :, unit]
-        shifted = x[layer, :, unit] - values.mean()
-        np.testing.assert_allclose(center(x, reference)[layer, :, unit], shifted, atol=1e-12)
-        np.testing.assert_allclose(zscore(x, reference)[layer, :, unit], shifted / values.std(ddof=1), atol=1e-9)
-
-
 def test_a_unit_that_does_not_vary_has_no_z_score() -> None:
     x = vectors(0, 6, 3)
     x[:, 1] = np.float32(0.1)
@@ -125,16 +88,6 @@ def test_a_unit_that_does_not_vary_has_no_z_score() -> None:
 
 
 # Comparison
-
-
-@given(seeds)
-def test_correlations_equal_numpy_and_scipy(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(2, 4, 20))
-    np.testing.assert_allclose(pearson(x, y), [np.corrcoef(a, b)[0, 1] for a, b in zip(x, y, strict=True)], atol=1e-12)
-    x, y = rng.integers(0, 9, size=(2, 3, 40))  # ties
-    expected = [stats.spearmanr(a, b).statistic for a, b in zip(x, y, strict=True)]
-    np.testing.assert_allclose(spearman(x, y), expected, atol=1e-12)
 
 
 def hsic_unbiased(k: np.ndarray, m: np.ndarray) -> float:
@@ -162,52 +115,33 @@ def test_each_query_head_has_its_key_and_value_head_beside_it(heads: int, kv_hea
     q, k, v = (vectors(n, 5, n * size) for n, size in ((heads, 3), (kv_heads, 3), (kv_heads, size_v)))
     found = head_by_head({"q": q, "k": k, "v": v}, heads, kv_heads)
     assert found["q"] is q
+    groups = [head // (heads // kv_heads) for head in range(heads)]
     for name, narrow, size in (("k", k, 3), ("v", v, size_v)):
-        for head in range(heads):
-            group = head // (heads // kv_heads)
-            own = narrow[:, group * size : (group + 1) * size]
-            np.testing.assert_array_equal(found[name][:, head * size : (head + 1) * size], own)
+        own = [narrow[:, group * size : (group + 1) * size] for group in groups]
+        np.testing.assert_array_equal(found[name], np.concatenate(own, axis=1))
     # Heads of V of twice the size cannot be paired, though together they are as many units as Q's (6, 3, 6).
-    assert set(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == (
-        {"qk", "qv", "kv"} if size_v == 3 else {"qk"}
-    )
+    assert len(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == (3 if size_v == 3 else 1)
 
 
-def test_units_of_three_widths_are_paired_with_none_and_heads_shared_out_evenly() -> None:
-    """Latent attention has keys of another size than queries; MiMo has grouped heads of two sizes."""
-    units = {name: vectors(width, 5, width) for name, width in {"q": 48, "k": 24, "v": 16}.items()}
-    assert pairwise({name: x.reshape(1, -1) for name, x in head_by_head(units, 4, 2).items()}) == {}
+def test_query_heads_that_cannot_be_shared_out_are_an_error() -> None:
     with pytest.raises(ValueError, match="4 query heads cannot share 3 key and value heads evenly"):
         head_by_head({"q": np.zeros(8), "k": np.zeros(6), "v": np.zeros(6)}, 4, 3)
 
 
-def test_fisher_z_is_the_artanh_and_finite_at_one() -> None:
-    np.testing.assert_allclose(fisher_z(np.array([0.5, -0.3])), [0.54930614, -0.30951960])
+def test_fisher_z_is_finite_at_one() -> None:
     assert 18 < fisher_z(np.array(1.0)) < 19
     assert fisher_z(np.array(-1.0)) == -fisher_z(np.array(1.0))
 
 
-def test_same_rows() -> None:
+def test_rows_are_the_same_up_to_rounding() -> None:
     x = vectors(0)
-    assert same_rows(np.stack([x[0]] * 4) + 1e-7)
+    assert same_rows(x[0] + 1e-7 * x)
     assert not same_rows(x)
 
 
-# Effect sizes
-
-
-@given(seeds, st.booleans())
-def test_effect_sizes_are_pingouins_and_the_posts(seed: int, ties: bool) -> None:
-    rng, within = np.random.default_rng(seed), within_category(list("aaabbcc"))
-    similarity = rng.integers(0, 5, size=(2, 21)) + 0.0 if ties else rng.normal(size=(2, 21))
-    d, language = cohens_d(similarity, within), common_language(similarity, within)
-    for place, values in enumerate(similarity):
-        inside, outside = values[within], values[~within]
-        assert d[place] == pytest.approx(pingouin.compute_effsize(inside, outside, eftype="cohen"), abs=1e-12)
-        assert language[place] == pytest.approx(pingouin.compute_effsize(inside, outside, eftype="CLES"), abs=1e-12)
-        more = sum(float(w > a) + 0.5 * float(w == a) for w in inside for a in outside)
-        assert language[place] == pytest.approx(more / (len(inside) * len(outside)), abs=1e-12)
-    table = separability({"q": similarity[0]}, within)
-    assert table["q"] == pytest.approx(d[0], abs=1e-12)
-    assert table["q_within_mean"] == pytest.approx(similarity[0, within].mean())
-    assert table["q_across_sd"] == pytest.approx(similarity[0, ~within].std(ddof=1))
+@pytest.mark.parametrize("values", [5, 10**6])
+def test_the_common_language_effect_size_is_pingouins(values: int) -> None:
+    """With ties, which share their mean rank, and without."""
+    similarity, within = np.random.default_rng(0).integers(0, values, size=(2, 21)), within_category(list("aaabbcc"))
+    expected = [pingouin.compute_effsize(row[within], row[~within], eftype="CLES") for row in similarity]
+    assert common_language(similarity, within) == pytest.approx(expected)

@@ -39,9 +39,8 @@ def test_noise_in_the_last_digits_moves_no_number_and_no_verdict(
         if self._path.stem not in CAPTURED or self._name.endswith("bias"):
             return values
         noisy.append(self._name)
-        rng = np.random.default_rng(
-            zlib.crc32(f"{self._path.name} {self._name} {places}".encode())
-        )  # as often as asked
+        # The same as often as it is read.
+        rng = np.random.default_rng(zlib.crc32(f"{self._path.name} {self._name} {places}".encode()))
         return values * (1 + NOISE * rng.standard_normal(values.shape))
 
     monkeypatch.setattr(Tensor, "__getitem__", with_noise)

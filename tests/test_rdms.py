@@ -5,14 +5,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pandas as pd
-import pingouin
 import pytest
 from conftest import InProcess, Project
+from oracle import standardised
 from scipy.optimize import nnls
+from scipy.spatial.distance import squareform
 
 from stages.artefacts.candidates import KINDS, Known, Missing, read_candidates
 from stages.geometry.comparison import COMPARISONS
@@ -27,36 +28,24 @@ WORDS = ["galaxy", "comet", "planet", "sofa", "lamp", "chair", "pear"]
 CATEGORIES = ["space"] * 3 + ["furniture"] * 3 + ["fruit"]
 
 
-def standardised(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean(axis=-1, keepdims=True)) / values.std(axis=-1, keepdims=True)
-
-
 @pytest.mark.parametrize("given", [False, True])
 def test_shares_of_variance_are_those_of_least_squares(given: bool) -> None:
-    """R² and its fall without each candidate, by NumPy; semipartial r, by pingouin; weights ≥ 0, by SciPy."""
+    """R² and its fall without each candidate, by NumPy, and of weights ≥ 0, by SciPy."""
     x = standardised(np.random.default_rng(0).normal(size=(3, 200)))
     x[2] = -x[0] if given else standardised(x[2] + x[0])
     y = standardised(np.stack([x[0] - 0.3 * x[1], x[1] - x[2]]) + np.random.default_rng(1).normal(size=(2, 200)))
     r = np.corrcoef([*y, *x])
-
-    def fit(some: list[int], target: np.ndarray, least: str) -> float:
-        if not some:
-            return 0.0
-        solve = nnls if least else lambda a, b: np.linalg.lstsq(a, b)[:2]
-        return 1 - np.mean(np.square(target - x[some].T @ solve(x[some].T, target)[0]))
-
-    for nonnegative in ("", "yes"):
-        explained, semipartial = partition(r[:2, 2:], r[2:, 2:], bool(nonnegative))
+    for nonnegative, solve in ((False, np.linalg.lstsq), (True, nnls)):
+        explained, semipartial = partition(r[:2, 2:], r[2:, 2:], nonnegative)
         for place, target in enumerate(y):
-            assert explained[place] == pytest.approx(fit([0, 1, 2], target, nonnegative))
-            for one, others in ((0, [1, 2]), (1, [0, 2]), (2, [0, 1])):
-                fall = fit([0, 1, 2], target, nonnegative) - fit(others, target, nonnegative)
-                assert np.square(semipartial[place, one]) == pytest.approx(fall, abs=1e-9)
-    if given:
-        return
-    table = pd.DataFrame(dict(zip("yabc", [y[1], *x], strict=True)))
-    found = pingouin.partial_corr(table, "b", "y", x_covar=["a", "c"])["r"].iloc[0]
-    assert partition(r[:2, 2:], r[2:, 2:])[1][1, 1] == pytest.approx(found)
+            weights = solve(x.T, target)[0]
+            whole = 1 - np.mean(np.square(target - weights @ x))
+            assert explained[place] == pytest.approx(whole)
+            for one in range(3):
+                others = np.delete(x, one, axis=0)
+                fall = whole - 1 + np.mean(np.square(target - solve(others.T, target)[0] @ others))
+                found = semipartial[place, one]
+                assert found * abs(found) == pytest.approx(np.sign(weights[one]) * fall, abs=1e-9)
 
 
 def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[str]]:
@@ -69,24 +58,24 @@ def population(rng: np.random.Generator, words: int) -> tuple[dict, dict, list[s
     }
     sds = np.sqrt([2 / 9, 2 - 4 / np.pi, 4])
     parts = np.array([*candidates.values(), condense(noise @ noise.T)]) / sds[:, None]
-    return {"q": (np.array([0.6, 0.4, 0.5]) @ parts)[None]}, candidates, categories
+    return dict.fromkeys("qkv", (np.array([0.6, 0.4, 0.5]) @ parts)[None]), candidates, categories
 
 
-def score(rng: np.random.Generator, words: int, draws: int) -> dict:
-    similarity, candidates, categories = population(rng, words)
-    counts, orders = resample_words(categories, draws, rng)[0], draw_orders(words, draws, rng, False)
-    return against_candidates(dict.fromkeys("qkv", similarity["q"]), candidates, categories, orders, counts, 0.05)
+def score(rng: np.random.Generator, similarity: dict, candidates: dict, categories: list[str], draws: int) -> dict:
+    counts, orders = resample_words(categories, draws, rng)[0], draw_orders(len(categories), draws, rng, False)
+    return against_candidates(similarity, candidates, categories, orders, counts, 0.05)
 
 
 def test_planted_geometries_come_back_within_their_intervals() -> None:
     """What 400 words give is the truth, near enough; of 40 words, 95 % of intervals should hold it."""
-    truth = {key: cells["value"][0] for key, cells in score(np.random.default_rng(0), 400, 20).items()}
+    rng = np.random.default_rng(0)
+    truth = {key: cells["value"][0] for key, cells in score(rng, *population(rng, 400), 20).items()}
     assert truth["unique", "q", "categories"] == pytest.approx(0.36 / 0.77, abs=0.02)
     assert truth["unique", "q", "frequency"] == pytest.approx(0.16 / 0.77, abs=0.02)
     asked = [key for key in truth if key[0] in ("rsa", "unique", "explained") and key[1] == "q"]
-    rng, held = np.random.default_rng(1), {key: [] for key in asked}
+    held = {key: [] for key in asked}
     for _ in range(120):
-        found = score(rng, 40, 250)
+        found = score(rng, *population(rng, 40), 250)
         for key in asked:
             held[key].append(found[key]["low"][0] <= truth[key] <= found[key]["high"][0])
     assert min(map(np.mean, held.values())) > 0.87, {key: np.mean(some) for key, some in held.items()}
@@ -96,47 +85,37 @@ def test_a_sample_of_words_in_which_candidates_are_the_same_or_flat() -> None:
     """Categories of people who put one word elsewhere: as in a sample without it, it then explains nothing alone."""
     rng = np.random.default_rng(5)
     similarity, candidates, categories = population(rng, 12)
-    other = within_category(
-        [categories[1], *categories[1:]] if categories[0] != categories[1] else ["3", *categories[1:]]
-    )
-    counts, orders = resample_words(categories, 99, rng)[0], draw_orders(12, 99, rng, False)
+    other = within_category(["alone", *categories[1:]])
     both = {"own": candidates["categories"], "other": other.astype(float)}
-    found = against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+    found = score(rng, similarity, both, categories, 99)
     assert all(np.isfinite(cells["high"]).all() for cells in found.values())
     assert found["unique", "q", "other"]["low"][0] == 0
     both["other"] = (np.arange(66) == 0).astype(float)
     with pytest.raises(FloatingPointError, match="other tells too few words apart"):
-        against_candidates(dict.fromkeys("qkv", similarity["q"]), both, categories, orders, counts, 0.05)
+        score(rng, similarity, both, categories, 99)
 
 
 def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories() -> None:
-    rng, drawn, categories = np.random.default_rng(2), [], list("aaaabbbbccc")
-    for _ in range(400):
-        some = {name: condense(np.corrcoef(rng.normal(size=(11, 5))))[None] for name in ("q", "other")}
-        orders = draw_orders(11, 99, rng, False)
-        drawn.append(
-            permute_candidates({"q": some["q"]}, {"other": some["other"]}, orders)["rsa", "q", "other"]["p"][0]
-        )
-    assert np.mean(np.array(drawn) <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
-    assert np.mean(drawn) == pytest.approx(0.5, abs=0.05)
-    model = within_category(categories)[None].astype(float)
-    found = permute_candidates({"q": some["q"]}, {"categories": model}, orders)["rsa", "q", "categories"]
-    of_labels = permute_labels({"q": some["q"]}, categories, orders)["d", "q"]
-    assert found["p"] == of_labels["p"]
+    rng, categories = np.random.default_rng(2), list("aaaabbbbccc")
+    *unrelated, other = condense(np.array([np.corrcoef(rng.normal(size=(11, 5))) for _ in range(401)]))
+    similarity, orders = {"q": np.array(unrelated)}, draw_orders(11, 999, rng, False)
+    others = {"other": other[None], "categories": within_category(categories)[None].astype(float)}
+    found = permute_candidates(similarity, others, orders)
+    p = found["rsa", "q", "other"]["p"]
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+    assert np.mean(p) == pytest.approx(0.5, abs=0.05)
+    of_labels = permute_labels(similarity, categories, orders)["d", "q"]
+    np.testing.assert_array_equal(found["rsa", "q", "categories"]["p"], of_labels["p"])
 
 
-def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox(toolbox) -> None:
-    a, b = np.random.default_rng(3).random((2, 5, 45))
-    for method, name in {
-        "corr_cov": "whitened_correlation",
-        "cosine_cov": "whitened_cosine",
-        "rho-a": "spearman",
-    }.items():
-        expected = [
-            toolbox.rdm.compare(toolbox.rdm.RDMs(1 - one), toolbox.rdm.RDMs(1 - other), method)[0, 0]
-            for one, other in zip(a[:, None], b[:, None], strict=True)
-        ]
-        assert COMPARISONS[name].score(a, b) == pytest.approx(expected)
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [("whitened_correlation", "corr_cov"), ("whitened_cosine", "cosine_cov"), ("spearman", "rho-a")],
+)
+def test_whitened_comparisons_and_rho_a_are_those_of_rsatoolbox(toolbox: ModuleType, name: str, method: str) -> None:
+    similarities = np.random.default_rng(3).random((2, 5, 45))
+    expected = toolbox.rdm.compare(*(toolbox.rdm.RDMs(1 - some) for some in similarities), method)
+    assert COMPARISONS[name].score(*similarities) == pytest.approx(np.diag(expected))
 
 
 @pytest.fixture
@@ -148,8 +127,7 @@ def known(tmp_path, monkeypatch) -> Known:
     return Known(captured, SimpleNamespace(names=set()), tmp_path / "counts.csv", FOLDER)
 
 
-DISTANCES = np.abs(np.subtract.outer(np.arange(7.0), np.arange(7.0) ** 1.5))
-DISTANCES = DISTANCES + DISTANCES.T - np.diag(2 * np.diag(DISTANCES))
+DISTANCES = squareform(np.arange(1.0, 22.0))
 
 
 def square_csv(values: np.ndarray = DISTANCES, words: list[str] = WORDS, separator: str = ",") -> str:
@@ -220,6 +198,7 @@ def test_an_rdm_that_rsatoolbox_saves_is_read(known: Known, toolbox) -> None:
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES)[:900], "is no RDM"),
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES + 1j), "distances are complex128, no real numbers"),
         ("a.npz", saved(np.savez, words=WORDS, distances=DISTANCES, similarities=DISTANCES), "distances or simil"),
+        ("a.npz", saved(np.savez, words=WORDS, distances=np.ones(4)), "4 is not the number of pairs"),
         ("a.h5", b"no file", "is no RDM"),
     ],
 )
@@ -265,7 +244,6 @@ def test_kinds_that_need_no_file(known: Known, capsys) -> None:
 
 def test_in_the_pipeline(tiny_stage: InProcess, tiny: Project) -> None:
     """A file, a layer of a run and its embeddings, beside what needs none; and two that are the same are refused."""
-    before = (tiny.root / "metrics/rdms.csv").read_bytes()
     words = json.loads((tiny.root / "data/capture.json").read_text(encoding="utf-8"))["words"]
     rng = np.random.default_rng(0)
     np.savez(tiny.root / FOLDER / "people.npz", words=words, similarities=np.corrcoef(rng.normal(size=(len(words), 9))))
@@ -289,6 +267,3 @@ def test_in_the_pipeline(tiny_stage: InProcess, tiny: Project) -> None:
         tiny.set(rdms__candidates=wrong)
         code, errors = tiny_stage.run("rdms")
         assert (code, said in errors) == (1, True), errors
-    tiny.set(rdms__enabled=False, rdms__candidates={"categories": "categories"})
-    tiny_stage.log_of("rdms")
-    assert b"off" in (tiny.root / "metrics/rdms.csv").read_bytes() != before

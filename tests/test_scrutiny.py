@@ -1,10 +1,10 @@
 """The stages inference and controls, and the claims on them: against other tables, plain formulas, known answers."""
 
-import itertools
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
-import pandas as pd
+import oracle
 import pytest
 from conftest import ROOT, InProcess, Project
 from safetensors.numpy import load_file
@@ -13,116 +13,82 @@ from scipy.spatial.distance import pdist
 
 from stages.artefacts.files import read_json
 from stages.artefacts.results import Results
-from stages.artefacts.tables import read_table
+from stages.artefacts.tables import read_reason, read_table
 from stages.findings.beyond import against_spectrum
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
-from stages.geometry.names import MATRICES
+from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.pairs import within_category
 from stages.models.capture import capture
 
-PARAMS = Project(ROOT).params
-LABELS = [category for category, words in PARAMS["words"].items() for _ in words]
-WITHIN = np.array([LABELS[i] == LABELS[j] for i in range(len(LABELS)) for j in range(i + 1, len(LABELS))])
-PAIRS = ("qk", "qv", "kv")
+WITHIN = within_category([category for category, words in Project(ROOT).params["words"].items() for _ in words])
+TRANSFORMED = {
+    "none": lambda x: x,
+    "center": lambda x: x - x.mean(axis=0),
+    "zscore": lambda x: (x - x.mean(axis=0)) / x.std(axis=0),
+}
 
 
 # Against the other tables and plain formulas
 
 
 @pytest.fixture(scope="module")
-def tables(embedded: Project) -> dict:
-    folder = embedded.root / "metrics"
-    return {
-        **{name: read_table(folder / f"{name}.csv") for name in ("inference", "nulls", "spectra", "robustness")},
-        "controls": Results(lambda path: embedded.root / path).controls,
-        **{name: pd.read_csv(folder / f"{name}.csv") for name in ("rsa", "separability")},
-    }
+def run(embedded: Project) -> Results:
+    return Results(lambda path: embedded.root / path)
 
 
-def d_of(similarity: np.ndarray) -> float:
-    inside, outside = similarity[WITHIN], similarity[~WITHIN]
-    pooled = ((len(inside) - 1) * inside.var(ddof=1) + (len(outside) - 1) * outside.var(ddof=1)) / (len(WITHIN) - 2)
-    return (inside.mean() - outside.mean()) / np.sqrt(pooled)
+@pytest.fixture(scope="module")
+def activations(embedded: Project) -> dict[str, np.ndarray]:
+    return load_file(embedded.root / "data/activations.safetensors")
 
 
-def test_values_are_those_of_the_posts_tables_and_no_number_stands_in_two(embedded: Project, tables: dict) -> None:
-    inference, controls = tables["inference"], tables["controls"]
-    for pair in PAIRS:
-        for measure, column in (("rsa", pair), ("rsa_within", f"{pair}_within"), ("rsa_across", f"{pair}_across")):
-            np.testing.assert_allclose(inference[measure, pair]["value"], tables["rsa"][column], atol=2e-6)
-        np.testing.assert_array_equal(controls["rsa", pair]["value"], tables["rsa"][pair])
-    for name in "qkv":
-        np.testing.assert_allclose(inference["d", name]["value"], tables["separability"][name], atol=2e-6)
-        np.testing.assert_array_equal(controls["d", name]["value"], tables["separability"][name])
-    one, other = (pd.read_csv(embedded.root / f"metrics/{name}.csv") for name in ("inference", "controls"))
-    assert one.merge(other, on=["layer", "measure", "of"]).empty
+def compare(table: dict, layer: int, expected: dict) -> None:
+    assert {key: table[key]["value"][layer] for key in expected} == pytest.approx(expected, abs=1e-5)
 
 
-def own(nulls: dict) -> dict:
-    """Take the ladder of raw cosines, by Pearson's r."""
-    return {(*key[:2], key[4]): cells for key, cells in nulls.items() if key[2:4] == ("none", "pearson")}
+def test_values_are_those_of_the_posts_tables_and_no_number_stands_in_two(run: Results) -> None:
+    for pair, kind in product(PAIRS, ("", "_within", "_across")):
+        np.testing.assert_allclose(run.inference[f"rsa{kind}", pair]["value"], run.rsa[f"{pair}{kind}"], atol=2e-6)
+    for name in MATRICES:
+        np.testing.assert_allclose(run.inference["d", name]["value"], run.separability[name], atol=2e-6)
+        np.testing.assert_array_equal(run.controls["d", name]["value"], run.separability[name])
+    assert not run.inference.keys() & run.read("controls").keys()
 
 
-def matrices(embedded: Project, layer: int) -> dict[str, np.ndarray]:
-    """Read the weights that make q, k and v of the embedded model: shape (units, units)."""
+@pytest.mark.parametrize("layer", [0, 5])
+def test_controls_and_trained_rungs_equal_plain_formulas(run: Results, activations: dict, layer: int) -> None:
+    vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
+    trained = {name: 1 - pdist(x, "cosine") for name, x in vectors.items()}
+    unbiased = {n: 1 - pdist(vectors[n] - activations[f"attn_{layer}_{n}_bias"], "cosine") for n in MATRICES}
+    to_input = {("rsa_to_input", name): np.corrcoef(trained[name], trained["x"])[0, 1] for name in MATRICES}
+    compare(run.controls, layer, to_input | {("d_of_input", "x"): oracle.cohens_d(trained["x"], WITHIN)})
+    for rung, similarity in {"unbiased": unbiased, "trained": trained}.items():
+        expected = {(*key, rung): value for key, value in oracle.scores(similarity, WITHIN).items()}
+        compare(run.nulls, layer, expected)
+
+
+def test_spectra_are_those_of_the_singular_values(run: Results, embedded: Project) -> None:
     stored = load_file(embedded.root / "data/models/gpt2-mini/model.safetensors")
-    (name,) = [name for name in stored if name.endswith(f"h.{layer}.attn.c_attn.weight")]
-    return dict(zip("qkv", np.split(stored[name].astype(float), 3, axis=1), strict=True))
-
-
-def test_controls_and_trained_rungs_equal_plain_formulas(embedded: Project, tables: dict) -> None:
-    activations = load_file(embedded.root / "data/activations.safetensors")
-    controls, nulls = tables["controls"], own(tables["nulls"])
-    for layer in (0, 5):
-        vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in "qkvx"}
-        similarity = {name: 1 - pdist(x, "cosine") for name, x in vectors.items()}
-        r = {a + b: np.corrcoef(similarity[a], similarity[b])[0, 1] for a in "qkv" for b in "qkvx"}
-        plain = {n: 1 - pdist(vectors[n] - activations[f"attn_{layer}_{n}_bias"], "cosine") for n in "qkv"}
-        assert controls["d_of_input", "x"]["value"][layer] == pytest.approx(d_of(similarity["x"]), abs=1e-5)
-        for name in "qkv":
-            assert controls["rsa_to_input", name]["value"][layer] == pytest.approx(r[name + "x"], abs=1e-5)
-            assert nulls["d", name, "unbiased"]["value"][layer] == pytest.approx(d_of(plain[name]), abs=1e-5)
-            assert nulls["d", name, "trained"]["value"][layer] == pytest.approx(d_of(similarity[name]), abs=1e-5)
-        for a, b in PAIRS:
-            left = np.sqrt((1 - r[a + "x"] ** 2) * (1 - r[b + "x"] ** 2))
-            partial = (r[a + b] - r[a + "x"] * r[b + "x"]) / left
-            assert controls["partial_rsa", a + b]["value"][layer] == pytest.approx(partial, abs=1e-5)
-            unbiased = np.corrcoef(plain[a], plain[b])[0, 1]
-            assert nulls["rsa", a + b, "unbiased"]["value"][layer] == pytest.approx(unbiased, abs=1e-5)
-            assert nulls["rsa", a + b, "trained"]["value"][layer] == pytest.approx(r[a + b], abs=1e-5)
-
-
-def test_spectra_are_those_of_the_singular_values(embedded: Project, tables: dict) -> None:
-    w = matrices(embedded, 3)
-    for matrix, values in w.items():
+    fused = stored["transformer.h.3.attn.c_attn.weight"].astype(float)
+    w, widths, expected = dict(zip("qkv", np.split(fused, 3, axis=1), strict=True)), {}, {}
+    for name, values in w.items():
         s = np.linalg.svd(values, compute_uv=False)
-        expected = (s**2).sum() ** 2 / (s**4).sum()
-        assert tables["spectra"]["participation", matrix]["value"][3] == pytest.approx(expected, rel=1e-4)
+        expected["participation", name] = widths[name] = (s**2).sum() ** 2 / (s**4).sum()
     for a, b in PAIRS:
         first, second = w[a] @ w[a].T, w[b] @ w[b].T
-        expected = np.trace(first @ second) / np.sqrt(np.trace(first @ first) * np.trace(second @ second))
-        assert tables["spectra"]["overlap", a + b]["value"][3] == pytest.approx(expected, rel=1e-4)
-        sizes = [tables["spectra"]["participation", m]["value"][3] for m in (a, b)]
-        random = np.sqrt(np.prod(sizes)) / len(w[a])
-        assert tables["spectra"]["overlap_random", a + b]["value"][3] == pytest.approx(random, rel=1e-4)
+        expected["overlap", a + b] = np.sum(first * second) / np.sqrt(np.sum(first**2) * np.sum(second**2))
+        expected["overlap_random", a + b] = np.sqrt(widths[a] * widths[b]) / len(first)
+    assert {key: cells["value"][3] for key, cells in run.spectra.items()} == pytest.approx(expected, rel=1e-4)
 
 
-def test_robustness_equals_plain_loops(embedded: Project, tables: dict) -> None:
-    activations = load_file(embedded.root / "data/activations.safetensors")
-    for layer, transform in itertools.product((1, 6), ("none", "center", "zscore")):
-        similarity, expected = {}, {}
-        for name in "qkv":
-            x = activations[f"attn_{layer}_{name}"][:, -1].astype(float)
-            x = x if transform == "none" else x - x.mean(axis=0)
-            x = x / x.std(axis=0) if transform == "zscore" else x
-            similarity[name] = 1 - pdist(x, "cosine")
-            expected["d", name, transform] = d_of(similarity[name])
-        for a, b in PAIRS:
-            x, y = similarity[a], similarity[b]
-            expected["rsa", a + b, transform] = np.corrcoef(x, y)[0, 1]
-            expected["rsa_spearman", a + b, transform] = stats.spearmanr(x, y).statistic
-        found = {key: tables["robustness"][key]["value"][layer] for key in expected}
-        assert found == pytest.approx(expected, abs=1e-4)
+@pytest.mark.parametrize("transform", TRANSFORMED)
+def test_robustness_equals_plain_loops(run: Results, activations: dict, transform: str) -> None:
+    for layer in (1, 6):
+        vectors = {name: activations[f"attn_{layer}_{name}"][:, -1].astype(float) for name in MATRICES}
+        similarity = {name: 1 - pdist(TRANSFORMED[transform](x), "cosine") for name, x in vectors.items()}
+        spearman = {("rsa_spearman", a + b): stats.spearmanr(similarity[a], similarity[b]).statistic for a, b in PAIRS}
+        expected = oracle.scores(similarity, WITHIN) | spearman
+        compare(run.robustness, layer, {(*key, transform): value for key, value in expected.items()})
 
 
 # Settings
@@ -132,100 +98,80 @@ def json_of(stages: InProcess, path: str) -> dict:
     return read_json(stages.project.root / path)
 
 
-def test_stages_that_are_switched_off_write_a_row_and_say_so(
-    tiny_stage: InProcess, draw_only: Callable[..., None]
-) -> None:
-    draw_only("fig10_ladder", "fig11_controls", "fig12_robustness")
-    root = tiny_stage.project.root
+def test_stages_that_are_switched_off_write_a_row_and_say_so(tiny_stage: InProcess) -> None:
     tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
-    log = tiny_stage.log_of("inference", "nulls", "controls", "claims", "figures")
-    tables = dict.fromkeys(("nulls", "spectra", "head_nulls"), "nulls")
-    tables |= {"inference": "inference", "controls": "controls", "robustness": "controls"}
-    for table, section in tables.items():
-        assert f"{table}.csv: {section}.enabled is false" in log
-        header, *lines = (root / f"metrics/{table}.csv").read_text(encoding="utf-8").splitlines()
-        assert lines == ["," * header.count(",") + "off"]
-    claims = json_of(tiny_stage, "metrics/claims.json")
-    assert all(claims[name] == {"measured": None, "post": s.post, "holds": None} for name, s in TESTS.items())
-    summary = json_of(tiny_stage, "metrics/summary.json")
-    assert "rsa_against_spectrum is not judged: nulls.enabled is false" in summary["notes"]
-    assert not [note for note in summary["notes"] if note.startswith("inference.csv")]
-    assert "rsa_null" not in summary
-    figures = [root / f"plots/figures/{name}.png" for name in ("fig10_ladder", "fig11_controls", "fig12_robustness")]
-    assert max(figure.stat().st_size for figure in figures) < 20_000  # a line of text
+    log = tiny_stage.log_of("inference", "nulls", "controls")
+    tables = {"inference": ["inference"], "controls": ["controls", "robustness"]}
+    for section, written in (tables | {"nulls": ["nulls", "spectra", "head_nulls"]}).items():
+        for table in written:
+            assert f"{table}.csv: {section}.enabled is false" in log
+            assert read_reason(tiny_stage.project.root / f"metrics/{table}.csv") == f"{section}.enabled is false"
 
 
-def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess) -> None:
-    project = tiny_stage.project
-    words = ["sofa", "door", "table"]
-    project.set(similarity__transform="center", similarity__reference_words=words, similarity__metric="correlation")
-    tiny_stage.log_of("capture", "similarity", "controls")
-    activations, reference, similarity = (
+@pytest.mark.parametrize("reference", [[], ["sofa", "door", "table"]])
+def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess, reference: list) -> None:
+    project, vectors = tiny_stage.project, {}
+    project.set(similarity__transform="zscore", similarity__reference_words=reference, similarity__metric="correlation")
+    tiny_stage.log_of("capture", "similarity", "controls", "heads")
+    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == reference
+    activations, others, similarity = (
         load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "reference", "similarity")
     )
-    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == words
     for name in "qkvx":
-        x, y = (tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, reference))
-        assert y.shape == (3, x.shape[1])
-        expected = 1 - pdist(x - y.mean(axis=0), "correlation")
-        np.testing.assert_allclose(similarity[name][1], expected, atol=1e-5)
-    robustness = read_table(project.root / "metrics/robustness.csv")
-    r = [np.corrcoef(*rows)[0, 1] for rows in zip(similarity["q"], similarity["k"], strict=True)]
-    np.testing.assert_allclose(robustness["rsa", "qk", "center"]["value"], r, atol=1e-5)
+        held = [tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, others or activations)]
+        vectors[name] = (held[0] - held[1].mean(axis=0)) / held[1].std(axis=0, ddof=1)
+        np.testing.assert_allclose(similarity[name][1], 1 - pdist(vectors[name], "correlation"), atol=1e-5)
+    robustness, heads = (read_table(project.root / f"metrics/{name}.csv") for name in ("robustness", "heads"))
+    r = np.corrcoef(similarity["q"][1], similarity["k"][1])[0, 1]
+    assert robustness["rsa", "qk", "zscore"]["value"][1] == pytest.approx(r, abs=1e-5)
+    for head, units in enumerate((slice(0, 8), slice(8, 16))):
+        own = [1 - pdist(vectors[name][:, units], "correlation") for name in "qk"]
+        assert heads["rsa", "qk"]["value"][1, head] == pytest.approx(np.corrcoef(*own)[0, 1], abs=1e-5)
 
 
 def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
     tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ways = iter(["the words' way", "the reference's"])
-
-    def run(*arguments: object) -> tuple[str, dict]:
-        capture(*arguments)
-        return next(ways), {}
-
-    monkeypatch.setattr("stages.capture.capture", run)
+    monkeypatch.setattr("stages.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
     tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"])
     tiny_stage.log_of("capture")
     assert json_of(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
 
 
-@pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])
-def test_another_comparison_is_of_all_pairs_alone(
-    tiny_stage: InProcess, draw_only: Callable[..., None], comparison: str
-) -> None:
+def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     draw_only("fig6_rsa_profile")
     root = tiny_stage.project.root
-    before = pd.read_csv(root / "metrics/rsa.csv")
-    tiny_stage.project.set(rsa__comparison=comparison)
-    tiny_stage.log_of("rsa")
-    after = pd.read_csv(root / "metrics/rsa.csv")
-    changed = {column for column in after if not np.allclose(before[column], after[column])}
-    assert changed == set(PAIRS)
-    tiny_stage.log_of("claims", "report")
-    summary, claims = (json_of(tiny_stage, f"metrics/{name}.json") for name in ("summary", "claims"))
-    assert summary["rsa"] == pytest.approx(after[[*PAIRS]].to_numpy().mean(), abs=6e-4)
-    assert summary["rsa_pearson"] == pytest.approx(before[[*PAIRS]].to_numpy().mean(), abs=6e-4)
-    assert claims["rsa_focus"]["measured"] == pytest.approx(before.loc[1, [*PAIRS]].min(), abs=2e-6)
-    controls = Results(lambda path: root / path, comparison=comparison).controls
+    before, robustness = (read_table(root / f"metrics/{name}.csv") for name in ("rsa", "robustness"))
+    tiny_stage.project.set(rsa__comparison="spearman")
+    log = tiny_stage.log_of("rsa", "claims", "figures")
+    after = read_table(root / "metrics/rsa.csv")
+    assert {column for column in after if not np.allclose(before[column], after[column])} == set(PAIRS)
     for pair in PAIRS:
-        np.testing.assert_allclose(controls["rsa", pair]["value"], before[pair], atol=1e-6)
-    if comparison == "spearman":
-        similarity = load_file(root / "data/similarity.safetensors")
-        expected = stats.spearmanr(similarity["q"][1], similarity["k"][1]).statistic
-        assert after["qk"][1] == pytest.approx(expected, abs=1e-6)
-        assert "fig6_rsa_profile: no bands and marks" in tiny_stage.log_of("figures")
+        np.testing.assert_allclose(after[pair], robustness["rsa_spearman", pair, "none"]["value"], atol=1e-6)
+    pearson = np.mean([before[pair] for pair in PAIRS])
+    assert json_of(tiny_stage, "metrics/summary.json")["rsa_pearson"] == pytest.approx(pearson, abs=6e-4)
+    assert "fig6_rsa_profile: no bands and marks" in log
 
 
 # Claims
 
 CHOICES = [("none", "pearson"), ("center", "pearson"), ("none", "spearman")]
+SURE, UNSURE = [0.01, 0.01], [0.2, 0.2]
 NULLED = {"rsa": PAIRS, "rsa_gap": PAIRS, "rsa_gap_z": PAIRS, "partial_rsa": PAIRS, "d": MATRICES}
-RUNGS = ("gaussian", "spectrum", "orientation")
 
 
 def cell(value: list, low: list | None = None, p: list | None = None) -> dict:
     columns = {"value": value, "low": low or value, "p_familywise": p or value}
     return {name: np.array(values, dtype=float) for name, values in columns.items()}
+
+
+def places(measure: str, choices: list, value: float = 0.9, p: list = UNSURE, names: tuple = ()) -> dict:
+    """Cells of the ladder: where a score lies, and with which p, under some choices."""
+    drawn = dict.fromkeys(("gaussian", "spectrum", "orientation"), cell([0.7, 0.7], p=p))
+    rungs = drawn | {"unbiased": cell([value, value])}
+    keys = product([measure], names or NULLED[measure], choices, rungs)
+    return {(measure, name, *choice, rung): rungs[rung] for measure, name, choice, rung in keys}
 
 
 def evidence(ladder: dict | None = None, **changes: dict) -> Results:
@@ -236,20 +182,19 @@ def evidence(ladder: dict | None = None, **changes: dict) -> Results:
         "rsa_gap": cell([0.2, 0.2], [0.1, 0.1]),
         **changes,
     }
-    table = {(m, name): values for m, values in tested.items() for name in ("qkv" if m == "d" else PAIRS)}
-    null_choices = {
-        (measure, name, *choice, rung): cell([0.9, 0.9]) if rung == "unbiased" else cell([0.7, 0.7], p=[0.05, 0.2])
-        for measure, names in NULLED.items()
-        for name in names
-        for choice in CHOICES
-        for rung in (*RUNGS, "unbiased")
-        if choice[1] == "pearson" or measure == "rsa"
-    } | (ladder or {})
+    null_choices = {}
+    for measure in NULLED:
+        null_choices |= places(measure, CHOICES if measure == "rsa" else CHOICES[:2], p=[0.05, 0.2])
     steps = {"narrow spectrum": cell([-0.1, -0.1]), "alignment": changes.get("alignment", cell([0.1, 0.3]))}
     names = [("rsa", pair) for pair in PAIRS] + [("d", name) for name in MATRICES]
-    nulls = {(f"{m}_step", n, step): values for m, n in names for step, values in steps.items()}
-    known = {"inference": table, "nulls": nulls, "null_choices": null_choices, "rsa": {"qk": np.zeros(2)}}
-    return Results(alpha=0.05, numbers=range(2), **known)
+    return Results(
+        alpha=0.05,
+        numbers=range(2),
+        inference={(m, name): values for m, values in tested.items() for name in ("qkv" if m == "d" else PAIRS)},
+        nulls={(f"{m}_step", name, step): values for m, name in names for step, values in steps.items()},
+        null_choices=null_choices | (ladder or {}),
+        rsa={"qk": np.zeros(2)},
+    )
 
 
 def judge(run: Results) -> dict[str, Verdict]:
@@ -274,29 +219,23 @@ def test_each_test_can_fail(claim: str, changes: dict, measured: object) -> None
     assert judge(evidence(**changes))[claim] == Verdict(measured, False)
 
 
-def places(measure: str, choices: list, value: float = 0.9, p: float = 0.2, names: tuple = ()) -> dict:
-    """Cells of the ladder: a score that lies elsewhere, or has another p, under some choices."""
-    cells = {}
-    for name in names or NULLED[measure]:
-        for choice in choices:
-            cells[measure, name, *choice, "unbiased"] = cell([value, value])
-            cells |= {(measure, name, *choice, rung): cell([0.7, 0.7], p=[p, p]) for rung in RUNGS}
-    return cells
-
-
 @pytest.mark.parametrize(
     ("cells", "holds", "reason"),
     [
-        (places("rsa", CHOICES, 0.5, 0.01), False, ""),
+        (places("rsa", CHOICES, 0.5, SURE), False, ""),
         (places("rsa", CHOICES), None, "not decided"),
         (
-            places("rsa", CHOICES, 0.5, 0.01) | places("rsa", CHOICES, 0.9, 0.01, ("qk",)),
+            places("rsa", CHOICES, 0.5, SURE) | places("rsa", CHOICES, 0.9, SURE, ("qk",)),
             None,
             "robust: above and below",
         ),
         (places("rsa", CHOICES[1:]), None, "only raw Pearson: above"),
         (places("rsa", CHOICES[1:2]), None, "only raw: above"),
-        (places("rsa", CHOICES[:1], 0.5, 0.01), None, "only centred, raw Spearman: above; only raw Pearson: below"),
+        (
+            places("rsa", CHOICES[:1], 0.5, SURE),
+            None,
+            "only centred, raw Spearman: above; only raw Pearson: below",
+        ),
     ],
 )
 def test_a_verdict_needs_all_choices(cells: dict, holds: bool | None, reason: str) -> None:

@@ -1,17 +1,17 @@
 """The same words in several sentences: statistics against plain loops and planted answers, and the stages."""
 
 from collections.abc import Mapping
-from itertools import combinations, permutations, product
+from itertools import combinations, product
 
 import numpy as np
-import pandas as pd
+import oracle
 import pytest
 from conftest import InProcess, Project
-from pingouin import compute_effsize
 from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
 from stages.artefacts.files import Tensors
+from stages.artefacts.tables import read_table
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.reliability import reliability
@@ -23,10 +23,9 @@ from stages.statistics.sentences import combine, draw, moments, resample_sentenc
 WORDS = ["a"] * 4 + ["b"] * 5 + ["c"] * 3
 
 
-def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) -> Mapping[str, np.ndarray]:
+def geometries(rng: np.random.Generator, sentences: int) -> Mapping[str, np.ndarray]:
     """Make similarities whose words, sentences and words in a sentence all matter, and matrices that share some."""
-    words = len(categories)
-    kinds = np.unique(categories, return_inverse=True)[1]
+    words, kinds = len(WORDS), np.unique(WORDS, return_inverse=True)[1]
     meaning = rng.normal(size=(words, 20)) + 0.7 * rng.normal(size=(3, 20))[kinds]
     found = {}
     for name in MATRICES:
@@ -35,35 +34,18 @@ def geometries(rng: np.random.Generator, sentences: int, categories: list[str]) 
     return found
 
 
-def plain(similarity: Mapping[str, np.ndarray], categories: list[str]) -> dict:
-    """Work out every statistic with loops over sentences."""
-    sentences, within = len(similarity["q"]), within_category(categories)
-    r, expected = lambda a, b: np.corrcoef(a, b)[0, 1], {}
+def agreements(similarity: Mapping[str, np.ndarray], copies: np.ndarray) -> dict:
+    """Correlate sentences one by one, some of them copies of each other, which are not compared."""
+    distinct, expected = [(c, e) for c, e in product(copies, copies) if c != e], {}
     for name in MATRICES:
-        s = similarity[name]
-        expected["reliability", name] = np.mean([r(s[a], s[b]) for a, b in combinations(range(sentences), 2)])
-        # Two-way analysis of variance without replication, by sums of squares.
-        pairs, grand = s.shape[1], s.mean()
-        rows, columns = s.mean(axis=1, keepdims=True), s.mean(axis=0, keepdims=True)
-        of_pairs = sentences * np.square(columns - grand).sum() / (pairs - 1)
-        of_sentences = pairs * np.square(rows - grand).sum() / (sentences - 1)
-        rest = np.square(s - rows - columns + grand).sum() / ((pairs - 1) * (sentences - 1))
-        parts = np.array([(of_pairs - rest) / sentences, (of_sentences - rest) / pairs, rest]).clip(0)
-        for share, part in zip(("share_words", "share_sentence", "share_rest"), parts / parts.sum(), strict=True):
-            expected[share, name] = part
-        z = (s - rows) / s.std(axis=1, keepdims=True)
-        expected["ceiling_upper", name] = np.mean([r(z[c], z.mean(axis=0)) for c in range(sentences)])
-        others = [z[np.arange(sentences) != c].mean(axis=0) for c in range(sentences)]
-        expected["ceiling_lower", name] = np.mean([r(z[c], others[c]) for c in range(sentences)])
-        ds = [compute_effsize(values[within], values[~within], eftype="cohen") for values in s]
-        expected["d", name] = np.mean(ds)
+        r, z = np.corrcoef(similarity[name]), oracle.standardised(similarity[name])
+        expected["reliability", name] = np.mean([r[pair] for pair in distinct])
+        lower = [np.corrcoef(z[c], z[copies[copies != c]].mean(axis=0))[0, 1] for c in copies]
+        expected["ceiling_lower", name] = np.mean(lower)
     for a, b in PAIRS:
-        first, second = similarity[a], similarity[b]
-        expected["rsa", a + b] = np.mean([r(x, y) for x, y in zip(first, second, strict=True)])
-        across = np.mean([r(first[c], second[e]) for c, e in permutations(range(sentences), 2)])
-        expected["rsa_across", a + b] = across
-        attenuation = np.sqrt(expected["reliability", a] * expected["reliability", b])
-        expected["rsa_corrected", a + b] = across / attenuation
+        r = np.corrcoef(similarity[a], similarity[b])[: len(similarity[a]), len(similarity[a]) :]
+        expected["rsa", a + b] = np.mean([r[c, c] for c in copies])
+        expected["rsa_across", a + b] = np.mean([r[pair] for pair in distinct])
     return expected
 
 
@@ -77,32 +59,38 @@ def values_of(similarity: Mapping[str, np.ndarray], categories: list[str]) -> di
 
 @pytest.mark.parametrize("sentences", [2, 5])
 def test_every_statistic_is_that_of_plain_loops(sentences: int) -> None:
-    similarity = geometries(np.random.default_rng(1), sentences, WORDS)
-    assert values_of(similarity, WORDS) == pytest.approx(plain(similarity, WORDS), abs=1e-9)
+    similarity, within = geometries(np.random.default_rng(1), sentences), within_category(WORDS)
+    expected = agreements(similarity, np.arange(sentences))
+    for name, s in similarity.items():
+        # Two-way analysis of variance without replication, by sums of squares.
+        pairs, grand = s.shape[1], s.mean()
+        rows, columns = s.mean(axis=1, keepdims=True), s.mean(axis=0, keepdims=True)
+        of_pairs = sentences * np.square(columns - grand).sum() / (pairs - 1)
+        of_sentences = pairs * np.square(rows - grand).sum() / (sentences - 1)
+        rest = np.square(s - rows - columns + grand).sum() / ((pairs - 1) * (sentences - 1))
+        parts = np.array([(of_pairs - rest) / sentences, (of_sentences - rest) / pairs, rest]).clip(0)
+        for share, part in zip(("share_words", "share_sentence", "share_rest"), parts / parts.sum(), strict=True):
+            expected[share, name] = part
+        z = oracle.standardised(s)
+        expected["ceiling_upper", name] = np.mean([np.corrcoef(row, z.mean(axis=0))[0, 1] for row in z])
+        expected["d", name] = np.mean([oracle.cohens_d(values, within) for values in s])
+    for a, b in PAIRS:
+        attenuation = np.sqrt(expected["reliability", a] * expected["reliability", b])
+        expected["rsa_corrected", a + b] = expected["rsa_across", a + b] / attenuation
+    assert values_of(similarity, WORDS) == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_resample_of_words_and_sentences_is_that_of_copies_taken_out() -> None:
     """Counts stand for copies; pairs of a word with its copy, and of a sentence with its copy, are left out."""
     rng = np.random.default_rng(2)
-    similarity = geometries(rng, 4, WORDS)
+    similarity = geometries(rng, 4)
     words, sentences = np.array([[2, 0, 1, 1, 3, 1, 0, 1, 0, 1, 1, 1]]), np.array([[2, 0, 1, 1]])
     found = reliability(*moments(similarity, WORDS, words), sentences)
-    taken = np.repeat(np.arange(12), words[0])
-    place = {pair: i for i, pair in enumerate(combinations(range(12), 2))}
-    pairs = [place[min(a, b), max(a, b)] for a, b in combinations(taken, 2) if a != b]
+    places = [*combinations(range(12), 2)]
+    pairs = [places.index(pair) for pair in oracle.pairs_drawn(words[0])]
     kept = {name: values[:, pairs] for name, values in similarity.items()}
-    copies = np.repeat(np.arange(4), sentences[0])
-    distinct = [(c, e) for c, e in product(copies, copies) if c != e]
-    for name in MATRICES:
-        r = np.corrcoef(kept[name])
-        assert found["reliability", name] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
-        z = (kept[name] - kept[name].mean(axis=1, keepdims=True)) / kept[name].std(axis=1, keepdims=True)
-        lower = [np.corrcoef(z[c], z[copies[copies != c]].mean(axis=0))[0, 1] for c in copies]
-        assert found["ceiling_lower", name] == pytest.approx(np.mean(lower), abs=1e-9)
-    for a, b in PAIRS:
-        r = np.corrcoef(kept[a], kept[b])[:4, 4:]
-        assert found["rsa", a + b] == pytest.approx(np.mean([r[c, c] for c in copies]), abs=1e-9)
-        assert found["rsa_across", a + b] == pytest.approx(np.mean([r[pair] for pair in distinct]), abs=1e-9)
+    expected = agreements(kept, np.repeat(np.arange(4), sentences[0]))
+    assert {key: found[key][0] for key in expected} == pytest.approx(expected, abs=1e-9)
 
 
 def test_what_is_planted_is_found() -> None:
@@ -148,8 +136,8 @@ def test_intervals_hold_what_they_promise_over_words_and_sentences() -> None:
     assert ((low <= truth) & (truth <= high)).mean(axis=0).min() >= 0.9
     # Not by being wide: the standard errors are about how much the values of the trials vary.
     errors = (np.arctanh(high) - np.arctanh(low)).mean(axis=0) / 2 / stdtrit(8, 0.975)
-    assert (errors / np.arctanh(value).std(axis=0)).min() >= 0.8
-    assert (errors / np.arctanh(value).std(axis=0)).max() <= 1.6
+    ratios = errors / np.arctanh(value).std(axis=0)
+    assert 0.8 <= ratios.min() <= ratios.max() <= 1.6
 
 
 def test_the_variance_of_three_bootstraps_is_that_of_the_mean_over_words_and_sentences() -> None:
@@ -197,16 +185,15 @@ def test_the_vectors_are_those_of_the_words_own_token(tiny_stage: InProcess) -> 
 
 
 def test_the_table_holds_the_runs_own_scores(tiny_template: Project) -> None:
-    table = pd.read_csv(tiny_template.root / "metrics/sentences.csv")
-    table = table.set_index(["measure", "of", "sentence", "layer"])["value"].sort_index()
-    rsa, d = (pd.read_csv(tiny_template.root / f"metrics/{name}.csv") for name in ("rsa", "separability"))
+    table, rsa, d = (read_table(tiny_template.root / f"metrics/{n}.csv") for n in ("sentences", "rsa", "separability"))
+    names = [OWN_SENTENCE, *tiny_template.params["sentences"]["templates"]]
     for pair in PAIRS:
-        np.testing.assert_allclose(table["rsa", pair, OWN_SENTENCE], rsa[pair], atol=1e-6)
-        sentences = table["rsa", pair].drop(ALL_SENTENCES).groupby("layer")
-        np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES], sentences.mean(), atol=2e-6)
+        each = np.array([table["rsa", pair, name]["value"] for name in names])
+        np.testing.assert_allclose(table["rsa", pair, ALL_SENTENCES]["value"], each.mean(axis=0), atol=2e-6)
+        np.testing.assert_allclose(each[0], rsa[pair], atol=1e-6)
     for name in MATRICES:
-        np.testing.assert_allclose(table["d", name, OWN_SENTENCE], d[name], atol=1e-6)
-    assert len(table["d", "q"].index.unique("sentence")) == 2 + len(tiny_template.params["sentences"]["templates"])
+        np.testing.assert_allclose(table["d", name, OWN_SENTENCE]["value"], d[name], atol=1e-6)
+    assert {sentence for *_, sentence in table} == {*names, ALL_SENTENCES}
 
 
 def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess) -> None:
@@ -228,33 +215,16 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
 
 
-SAW, ATE = "I saw {word}", "I ate {word}"
-
-
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("stage", "templates", "said"),
     [
-        ({"saw": SAW, "it": "I saw it"}, "sentences.templates.it: 'I saw it' must hold {word} exactly once"),
-        ([SAW, ATE], "sentences.templates: write a name for each of two or more sentences, and behind it"),
-        ({"saw": SAW}, "sentences.templates: write a name for each of two or more sentences"),
-        ({"saw": SAW, "ate": SAW}, "sentences.templates: 'I saw {word}' is listed twice"),
-        ({"saw": SAW, "all": ATE}, "sentences.templates: nothing here can be called all"),
-        ({"sentences__enabled": False, "similarity__average_sentences": True}, "sentences.enabled is false"),
-        ({"similarity__average_sentences": True, "tokens__target": -1}, "tokens.target: word"),
+        ("check", {"saw": "I saw {word}", "it": "I saw it"}, "templates.it: 'I saw it' must hold {word} exactly once"),
+        ("check", ["I saw {word}", "I ate {word}"], "write a name for each of two or more sentences, and behind it"),
+        ("check", {"saw": "I saw {word}"}, "sentences.templates: write a name for each of two or more sentences"),
+        ("capture", {"a": "a {word}", "b": "They said{word}"}, "b, 'They said{word}': words of several tokens: "),
     ],
 )
-def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, settings: dict | list, said: str) -> None:
-    several = "similarity__average_sentences" in settings
-    tiny_stage.project.set(**settings if several else {"sentences__templates": settings})
-    code, errors = tiny_stage.run("check")
-    assert code == 1
-    assert said in errors
-
-
-def test_words_of_several_tokens_in_a_sentence_are_told(tiny_stage: InProcess) -> None:
-    before = tiny_stage.project.outputs()
-    tiny_stage.project.set(sentences__templates={"saw": SAW, "said": "They said{word}"})
-    code, errors = tiny_stage.run("capture")
-    assert code == 1
-    assert "sentences.templates.said, 'They said{word}': words of several tokens: " in errors
-    assert tiny_stage.project.outputs() == before
+def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, stage: str, templates: dict, said: str) -> None:
+    tiny_stage.project.set(sentences__templates=templates)
+    code, errors = tiny_stage.run(stage)
+    assert (code, said in errors) == (1, True)
