@@ -299,14 +299,6 @@ def test_an_unknown_option_and_another_folder_are_refused(tiny: Project) -> None
     assert tiny.outputs() == before
 
 
-def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(prompt__template="The {word} is good", tokens__target=-1, sentences__enabled=False)
-    tiny_stage.log_of("check", "capture", "sentences")
-    code, said = tiny_stage.run("similarity")
-    told = "token -1 has the same vectors whatever the word in layer 0: choose word, its own token (1)"
-    assert (code, said.strip()) == (1, f"similarity: tokens.target: {told}")
-
-
 @pytest.mark.parametrize("stage", ["capture", "nulls"])
 def test_too_little_memory_for_the_model_is_told(
     tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str

@@ -1,6 +1,8 @@
 """params.yaml: every mistake is named in plain words, and what is right passes."""
 
 import copy
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -28,9 +30,7 @@ def changed(changes: dict) -> dict:
     params = copy.deepcopy(DEFAULT)
     for key, value in changes.items():
         *sections, name = key.split(".")
-        section = params
-        for part in sections:
-            section = section[part]
+        section = reduce(getitem, sections, params)
         if value is LEFT_OUT:
             del section[name]
         else:
@@ -54,7 +54,6 @@ MISTAKES = [
     ({"similarity.metric": "x"}, "metric: 'x' is not known; choose one of cosine, correlation, euclidean"),
     ({"prompt.template": "{word} {word}"}, "prompt.template: '{word} {word}' must hold {word} exactly once"),
     ({"prompt.template": "a\u200bb {word}"}, "template: 'a\\u200bb {word}' holds a character that is no text"),
-    ({"words.fruit": ["pear", "li\u3164me"]}, "word 2: 'li\u3164me' holds a character that is no text"),
     ({"words": {"fruit": ["pear", "lime", "fig"]}}, "params.yaml: words: 1 category, at least two"),
     ({"words.fruit": ["pear", "lime", "pear"]}, "words: 'pear' is listed twice in fruit"),
     ({"words.fruit": ["pear", 7]}, "words.fruit, word 2: 7 is not text; put it in quotes"),
@@ -73,10 +72,7 @@ MISTAKES = [
     ({"model.max_memory": "8GB"}, "model.max_memory: write a mapping such as {0: 20GB, cpu: 8GB}"),
     ({"model.weights": "random", "model.device_map": "auto"}, "model: device_map: auto spreads weights as it reads"),
     ({"similarity.reference_words": ["sofa"]}, "similarity.reference_words: a single word has no spread"),
-    (
-        {"similarity.reference_words": ["sof\u00e1", "sofa\u0301"]},
-        "reference_words: 'sof\u00e1' is listed twice",
-    ),
+    ({"similarity.reference_words": ["sof\u00e1", "sofa\u0301"]}, "reference_words: 'sof\u00e1' is listed twice"),
     ({"sentences.templates": {"all": "a {word}", "b": "b {word}"}}, "templates: nothing here can be called all"),
     ({"sentences.templates": {"a": "a {word}", "b": "a {word}"}}, "templates: 'a {word}' is listed twice"),
     ({"inference.permutations": 5}, "inference.permutations: 5 is not a whole number from 19 to 1000000"),
@@ -206,10 +202,6 @@ def test_bare_no_is_a_word_as_it_is_for_dvc(tmp_path: Path) -> None:
     """`dvc exp run -S` drops the quotes of "no": YAML 1.2, which DVC writes, reads it as text."""
     (tmp_path / "params.yaml").write_text(TEXT.replace("- pear\n", "- no\n"), encoding="utf-8")
     assert load(tmp_path / "params.yaml").words["fruit"][0] == "no"
-
-
-def test_positions_need_not_list_the_word_s_own() -> None:
-    assert Settings.model_validate(changed({"capture.positions": [1]})).tokens.target == "word"
 
 
 def test_every_setting_has_a_comment() -> None:
