@@ -18,7 +18,6 @@ STAGES = list(PIPELINE)
 #: The stages that run a model: they alone import torch whatever the settings.
 CAPTURING = ("capture", "nulls")
 KEYS = set(by_key(load(ROOT / "params.yaml")))
-OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,animals\n"
 
 
 def in_git(out: str) -> bool:
@@ -105,19 +104,6 @@ def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(embedd
         (project.root / path).unlink()
     assert project.repro("capture") == []
     assert project.repro("--force", "--single-item", "capture") == ["capture"]
-
-
-def test_the_check_reads_the_words_file_and_nothing_else_of_the_users(tiny_template: Project, tmp_path: Path) -> None:
-    """With a list of words in a file of the user's, the declared deps are still enough."""
-    project = Project(tmp_path)
-    for path in ["dvc.yaml", "stages/__init__.py", *tiny_template.paths("check", "deps")]:
-        copy(tiny_template.root / path, tmp_path / path)
-    project.set(words_file="my/own.csv")
-    (tmp_path / "my").mkdir()
-    (tmp_path / "my/own.csv").write_text(OWN, encoding="utf-8")
-    assert set(project.paths("check", "deps")) - set(tiny_template.paths("check", "deps")) == {"my/own.csv"}
-    assert set(trace(project, "check", tmp_path / "report.json")["inputs"]) == {"params.yaml", "my/own.csv"}
-    assert (tmp_path / "data/word_list.csv").read_text(encoding="utf-8") == OWN
 
 
 def test_every_setting_is_used_by_a_stage_other_than_the_report() -> None:

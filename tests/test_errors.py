@@ -219,15 +219,6 @@ def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
         assert tiny_stage.run("rsa") == (1, told)
 
 
-def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:
-    expected = tiny.outputs()
-    shutil.rmtree(tiny.root / "plots/matrices")
-    (tiny.root / "plots/matrices").write_text("mine", encoding="utf-8")
-    tiny.run(sys.executable, "-m", "stages.matrices")
-    assert tiny.outputs() == expected
-    assert not list(tiny.root.rglob(".*.tmp"))
-
-
 @pytest.mark.parametrize("stage", ["check", "capture"])
 def test_help_says_what_a_stage_does_and_touches(tiny: Project, stage: str) -> None:
     said = tiny.run(sys.executable, "-m", f"stages.{stage}", "--help").stdout
@@ -247,19 +238,6 @@ def test_tests_without_a_commit_say_so(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
         told = "the tests need a commit: git init && git add -A && git commit -m start\n"
         assert (done.returncode, done.stderr) == (1, told)
-
-
-def test_an_unknown_option_and_another_folder_are_refused(tiny: Project) -> None:
-    before = tiny.outputs()
-    elsewhere = "import os\nfrom stages.rsa import *\nos.chdir('data')\nrun('rsa', main, '')"
-    for arguments, code, said in (
-        (("-m", "stages.rsa", "--layer", "3"), 2, "unrecognized arguments"),
-        (("-c", elsewhere), 1, "rsa: dvc.yaml is missing: run this in the repository's own folder"),
-    ):
-        done = tiny.run(sys.executable, *arguments, check=False)
-        assert done.returncode == code
-        assert said in done.stderr
-    assert tiny.outputs() == before
 
 
 @pytest.mark.parametrize("stage", ["capture", "nulls"])
