@@ -21,67 +21,60 @@ RSA = {column: np.linspace(-1, 1, 3) for column in TABLES["rsa.csv"].columns}
 HEADS = {names: {"value": np.arange(6.0).reshape(2, 3)} for names in schema.HEADS.values()}
 
 
-class Saved:
-    """Writes tables into a folder and reads them back."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __call__(self, name: str, content: dict | str, *layers: list[int]) -> list[str]:
-        """Write a table and return its lines."""
-        write_table(self.folder / name, name, content, *layers)
-        return (self.folder / name).read_text(encoding="utf-8").splitlines()
-
-    def read(self, name: str, *layers: list[int]) -> dict:
-        return read_table(self.folder / name, *layers)
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write everything into a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Saved:
-    return Saved(tmp_path)
+def saved(name: str, content: dict | str, *layers: list[int] | None) -> list[str]:
+    """Write a table and return its lines."""
+    write_table(Path(name), name, content, *layers)
+    return Path(name).read_text(encoding="utf-8").splitlines()
 
 
 # JSON and tensors
 
 
-def test_json_is_rounded_and_takes_numpy(tmp_path: Path) -> None:
+def test_json_is_rounded_and_takes_numpy() -> None:
     content = {"b": np.float64(0.12345678), "a": [np.int64(3), -0.0], "c": {"d": None, "é": True}}
-    write_json(tmp_path / "x.json", content)
-    assert read_json(tmp_path / "x.json") == {"b": 0.123457, "a": [3, 0.0], "c": {"d": None, "é": True}}
-    assert "-0.0" not in (tmp_path / "x.json").read_text(encoding="utf-8")
+    write_json(Path("x.json"), content)
+    assert read_json(Path("x.json")) == {"b": 0.123457, "a": [3, 0.0], "c": {"d": None, "é": True}}
+    assert "-0.0" not in Path("x.json").read_text(encoding="utf-8")
     with pytest.raises(FloatingPointError, match="summary"):
-        write_json(tmp_path / "summary.json", {"a": float("inf")})
-    assert not (tmp_path / "summary.json").exists()
+        write_json(Path("summary.json"), {"a": float("inf")})
+    assert not Path("summary.json").exists()
 
 
-def test_tensors_come_back_and_have_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_tensors_come_back_and_have_the_same_bytes_each_time() -> None:
     """Written row by row, in any order; the record is sorted JSON in one key."""
     values = np.random.default_rng(0).normal(size=(5, 2, 3))
     for name in ("a", "b"):
-        with TensorWriter(tmp_path / name, {"b": (5, 2, 3), "a": (4,)}, {"words": ["b", "é"], "metric": "m"}) as file:
+        with TensorWriter(Path(name), {"b": (5, 2, 3), "a": (4,)}, {"words": ["b", "é"], "metric": "m"}) as file:
             file.write("b", 3, values[3:])
             file.write("b", 0, values[:3])
             file.write("a", 1, np.array([1.0, 2.0]))
             for wrong in ((4, values[:2]), (0, values[:, :1])):
                 with pytest.raises(ValueError, match="do not fit b"):
                     file.write("b", *wrong)
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-    found = load_file(tmp_path / "a")
+    assert Path("a").read_bytes() == Path("b").read_bytes()
+    found = load_file(Path("a"))
     np.testing.assert_array_equal(found["b"], values.astype(np.float32))
     np.testing.assert_array_equal(found["a"], [0, 1, 2, 0])
-    np.testing.assert_array_equal(np.asarray(Tensors(tmp_path / "a")["b"]), found["b"])  # as for one layer
-    header = (tmp_path / "a").read_bytes()
+    np.testing.assert_array_equal(np.asarray(Tensors(Path("a"))["b"]), found["b"])  # as for one layer
+    header = Path("a").read_bytes()
     size = int.from_bytes(header[:8], "little")
     assert json.loads(header[8 : 8 + size])["__metadata__"] == {"record": '{"metric": "m", "words": ["b", "é"]}'}
-    assert Tensors(tmp_path / "a").record == {"words": ["b", "é"], "metric": "m"}
+    assert Tensors(Path("a")).record == {"words": ["b", "é"], "metric": "m"}
 
 
-def test_vectors_of_every_layer(tmp_path: Path) -> None:
+def test_vectors_of_every_layer() -> None:
     """Of twelve: the tenth does not come before the second."""
     arrays = {f"attn_{layer}_q": np.full((2, 5, 3), layer) + np.arange(5)[:, None] for layer in range(12)}
     record = {"positions": list(range(5)), "length": 5}
-    write_tensors(tmp_path / "a", {**arrays, "attn_0_q_bias": np.zeros(3)}, record)
-    tensors = Tensors(tmp_path / "a")
+    write_tensors(Path("a"), {**arrays, "attn_0_q_bias": np.zeros(3)}, record)
+    tensors = Tensors(Path("a"))
     assert layer_numbers(tensors) == list(range(12))
     for layer, found in enumerate(vectors_at(-1, "tokens.target", tensors, names="q")):
         np.testing.assert_array_equal(found["q"], np.full((2, 3), layer + 4))
@@ -96,16 +89,16 @@ def test_vectors_of_every_layer(tmp_path: Path) -> None:
         (-6, "-6 is outside the prompt of 5 tokens: -5 to 4"),
     ],
 )
-def test_a_token_that_is_not_there(tmp_path: Path, token: int, said: str) -> None:
-    write_tensors(tmp_path / "a", {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
+def test_a_token_that_is_not_there(token: int, said: str) -> None:
+    write_tensors(Path("a"), {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
     with pytest.raises(UserError, match=f"tokens.target: {said}"):
-        vectors_at(token, "tokens.target", Tensors(tmp_path / "a"))
+        vectors_at(token, "tokens.target", Tensors(Path("a")))
 
 
 # Tables: what comes back
 
 
-def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number_or_nothing(saved: Saved) -> None:
+def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number_or_nothing() -> None:
     cells = {"value": np.array([0.5, -0.0]), "low": np.array([0.1, 0.2]), "high": np.array([1.0, 2.0])}
     holes = {**cells, "value": np.array([np.nan, 1.0])}
     names = ["NA", "null", "nan", "1e5", "007", "None", "a, b", 'say "so"', "prompt"]
@@ -118,7 +111,7 @@ def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number
         "0,all,rsa_corrected,qk,,0.1,1.0,undefined",
         "1,all,b,qk,0.0,0.2,2.0,",
     ]
-    found = saved.read("sentences.csv")
+    found = read_table(Path("sentences.csv"))
     assert list(found) == list(written)
     for key, columns in written.items():
         for column, values in columns.items():
@@ -126,28 +119,28 @@ def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number
 
 
 @pytest.mark.parametrize("layers", [None, [3, 11]])
-def test_a_table_of_two_keys_comes_back_in_its_shape_and_with_the_models_own_numbers(saved: Saved, layers) -> None:
+def test_a_table_of_two_keys_comes_back_in_its_shape_and_with_the_models_own_numbers(layers) -> None:
     lines = saved("heads.csv", HEADS, layers)
     assert lines[0] == "layer,head,measure,of,value,status"
     numbers = layers or [0, 1]
     expected = [[str(layer), str(head)] for layer in numbers for head in range(3) for _ in HEADS]
     assert [row.split(",")[:2] for row in lines[1:]] == expected
-    assert read_reason(saved.folder / "heads.csv") == ""
+    assert read_reason(Path("heads.csv")) == ""
     assert (lines[1], lines[-1]) == (f"{numbers[0]},0,d,q,0.0,", f"{numbers[1]},2,rsa,kv,5.0,")
-    for names, cells in saved.read("heads.csv", layers).items():
+    for names, cells in read_table(Path("heads.csv"), layers).items():
         np.testing.assert_array_equal(cells["value"], HEADS[names]["value"])
     for wrong in ([3], [3, 7], [3, 11, 19], *([None] if layers else [])):
         with pytest.raises(UserError, match="not a row for each layer and head, in order"):
-            saved.read("heads.csv", wrong)
+            read_table(Path("heads.csv"), wrong)
     with pytest.raises(ValueError, match=r"must .*length"):
         saved("heads.csv", HEADS, [3])
 
 
-def test_correlations_of_matrices_of_two_widths_or_three(saved: Saved, capsys: pytest.CaptureFixture) -> None:
+def test_correlations_of_matrices_of_two_widths_or_three(capsys: pytest.CaptureFixture) -> None:
     two = {name: np.arange(2.0) for name in TABLES["correlation.csv"].columns if "q" not in name}
     for content, unpaired in ((two, "qk, qv"), ({}, "qk, qv, kv")):
-        write_table(saved.folder / "correlation.csv", "correlation.csv", content, [3, 11], why=" (q 8, k 4, v 2)")
-        assert set(saved.read("correlation.csv", [3, 11])) == set(content)
+        write_table(Path("correlation.csv"), "correlation.csv", content, [3, 11], why=" (q 8, k 4, v 2)")
+        assert set(read_table(Path("correlation.csv"), [3, 11])) == set(content)
         said = f"correlation.csv: {unpaired} are empty: the matrices differ in their number of units (q 8, k 4, v 2)\n"
         assert capsys.readouterr().out == said
     assert saved("correlation.csv", {}, [3, 11])[1:] == ["3,,,,,,", "11,,,,,,"]
@@ -190,10 +183,10 @@ NUMBER, CODE = FloatingPointError, AssertionError
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}, CODE, "lacks: value"),
     ],
 )
-def test_what_must_not_stand_in_a_table_is_not_written(saved: Saved, name, content, error, said) -> None:
+def test_what_must_not_stand_in_a_table_is_not_written(folder: Path, name, content, error, said) -> None:
     with pytest.raises(error, match=said):
         saved(name, content)
-    assert not list(saved.folder.iterdir())
+    assert not list(folder.iterdir())
 
 
 def without(start: str) -> Callable[[str], str]:
@@ -218,8 +211,8 @@ CONTROLS = {("b", of): dict.fromkeys(("value", "low", "high"), np.array([0.5, 0.
         ("controls.csv", CONTROLS, lambda text: text.replace("0.5,0.5,", ",0.5,", 1), "an empty cell"),
     ],
 )
-def test_a_table_that_is_not_whole_is_named(saved: Saved, name: str, content, change: Callable, said: str) -> None:
+def test_a_table_that_is_not_whole_is_named(name: str, content, change: Callable, said: str) -> None:
     text = "\n".join([*saved(name, content), ""])
-    (saved.folder / name).write_text(change(text), encoding="utf-8")
+    Path(name).write_text(change(text), encoding="utf-8")
     with pytest.raises(UserError, match=said):
-        saved.read(name)
+        read_table(Path(name))

@@ -1,5 +1,6 @@
 """The table of what reruns in stages/README.md, row by row, with real `dvc repro`."""
 
+import functools
 import re
 from collections.abc import Callable
 
@@ -133,15 +134,10 @@ def moves_all(project: Project, change: str) -> bool:
     return {"similarity", "rsa"} <= promised(project, change)
 
 
+@functools.cache
 def following(project: Project, stage: str) -> set[str]:
-    """Return the stages that depend on a stage, or on what depends on it."""
-    made = project.paths(stage, "outs")
-    needs = {
-        name
-        for name in project.pipeline
-        if any(f"{out}/".startswith(f"{dep}/") for dep in project.paths(name, "deps") for out in made)
-    }
-    return needs.union(*(following(project, name) for name in needs))
+    """Return the stages that depend on a stage, or on what depends on it, as DVC says."""
+    return set(project.repro("--dry", "--force", "--downstream", stage)) - {stage}
 
 
 def test_what_follows_similarity_runs_after_all_of_them_and_then_nothing_is_left(project: Project) -> None:
