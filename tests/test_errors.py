@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, InProcess, Project
 from torch import nn
 
@@ -240,23 +241,22 @@ def test_tests_without_a_commit_say_so(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, told)
 
 
-@pytest.mark.parametrize("stage", ["capture", "nulls"])
-def test_too_little_memory_for_the_model_is_told(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    import torch
-
+@pytest.mark.parametrize(
+    ("stage", "place"),
+    [
+        ("capture", "stages.models.load._build"),
+        ("capture", "transformers.GPT2Model.__call__"),
+        ("nulls", "stages.models.load._build"),
+    ],
+)
+def test_too_little_memory_for_the_model_is_told(tiny_stage: InProcess, monkeypatch, stage: str, place: str) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     before = tiny_stage.project.outputs()
-    for place in ("stages.models.load._build", "torch.nn.Linear.__call__", "transformers.GPT2Model.__call__"):
-        with monkeypatch.context() as patch:
-            patch.setattr(place, full)
-            code, said = tiny_stage.run(stage)
-        if code:
-            told = "take fewer words at a time, model.device_map: auto, or a smaller model"
-            assert (code, said) == (1, f"\n{stage}: not enough memory: {told}\n"), place
+    monkeypatch.setattr(place, full)
+    told = "not enough memory: take fewer words at a time, model.device_map: auto, or a smaller model"
+    assert tiny_stage.run(stage) == (1, f"\n{stage}: {told}\n")
     assert tiny_stage.project.outputs() == before
 
 

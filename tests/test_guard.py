@@ -14,25 +14,7 @@ import pytest
 from conftest import InProcess, Project, digest, remove
 
 from stages.pipeline.command import ENDS
-from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage
-
-
-def run_and_meanwhile(stage: str, project: Project, meanwhile: Callable[[Project], None]) -> str:
-    """Run a stage's recipe, change something before it publishes, and return what the guard says."""
-
-    def run() -> None:
-        with Stage(stage) as running:
-            importlib.import_module(f"stages.{stage}").main(running)
-            meanwhile(project)
-
-    before = project.outputs()
-    with pytest.raises(UserError) as error:
-        run()
-    after = project.outputs()
-    assert {path: after[path] for path in project.paths(stage, "outs")}.items() <= before.items()
-    assert not list(project.root.rglob(".*.tmp"))
-    return str(error.value)
 
 
 def edit(path: str, content: str = "\n") -> Callable[[Project], None]:
@@ -62,14 +44,22 @@ MEANWHILE = [
 
 @pytest.mark.parametrize(("stage", "change", "expected"), MEANWHILE)
 def test_what_changes_meanwhile_stops_the_stage(
-    tiny_stage: InProcess, draw_only: Callable[..., None], stage: str, change: Callable, expected: str
+    tiny_stage: InProcess, draw_only: Callable, monkeypatch, stage: str, change: Callable, expected: str
 ) -> None:
     draw_only()
     project = tiny_stage.project
     edit("own.csv", "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n")(project)
     if stage == "check":
         project.set(words_file="own.csv")
-    assert expected in run_and_meanwhile(stage, project, change)
+    before, module = project.outputs(), importlib.import_module(f"stages.{stage}")
+    main = module.main
+    monkeypatch.setattr(module, "main", lambda running: (main(running), change(project)))
+    code, said = tiny_stage.run(stage)
+    assert code == 1
+    assert expected in said
+    after = project.outputs()
+    assert {path: after[path] for path in project.paths(stage, "outs")}.items() <= before.items()
+    assert not list(project.root.rglob(".*.tmp"))
 
 
 def test_what_a_stage_does_not_use_may_change_meanwhile(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
@@ -181,18 +171,6 @@ def test_a_signal_between_two_renames_waits_for_the_last(
     assert [signal.getsignal(number) for number in ENDS] == before
 
 
-def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) -> None:
-    tiny.env["DRAWN"] = "all"
-    running = start(tiny)
-    children = psutil.Process(running.pid).children(recursive=True)
-    stage = next(child for child in children if "stages.figures" in child.cmdline()[-1:])
-    drawing = stage.children(recursive=True)
-    stage.kill()
-    running.communicate()
-    _, alive = psutil.wait_procs(drawing, timeout=20)
-    assert not alive
-
-
 def start(project: Project) -> subprocess.Popen:
     """Start stage figures and wait until it has begun to draw; not drawing is made to take a second."""
     project.env["SECONDS_A_FIGURE"] = "0.03"
@@ -210,18 +188,20 @@ def begun(project: Project, temporary: str, *arguments: str) -> subprocess.Popen
     return running
 
 
-def kill(running: subprocess.Popen) -> None:
-    """Kill DVC and all that it started."""
-    for child in psutil.Process(running.pid).children(recursive=True):
-        child.kill()
+def test_after_kill_9_drawing_ends_and_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
+    expected = tiny.outputs()
+    tiny.env["DRAWN"] = "all"
+    running = start(tiny)
+    children = psutil.Process(running.pid).children(recursive=True)
+    stage = next(child for child in children if "stages.figures" in child.cmdline()[-1:])
+    drawing = stage.children(recursive=True)
+    stage.kill()
     running.communicate()
     assert running.returncode != 0
-
-
-def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
-    expected = tiny.outputs()
-    kill(start(tiny))
+    assert drawing
+    assert not psutil.wait_procs(drawing, timeout=20)[1]
     assert tiny.outputs() == expected  # nothing was lost
+    del tiny.env["DRAWN"]
     tiny.repro("--force", "--single-item", "figures")
     tiny.repro()
     assert tiny.outputs() == expected
@@ -234,7 +214,11 @@ def test_killed_first_run_starts_over(tiny: Project) -> None:
         remove(tiny.root / path)
     tiny.run("git", "rm", "-q", "--cached", "dvc.lock")
     (tiny.root / "dvc.lock").unlink()
-    kill(begun(tiny, "data/.activations.safetensors.tmp"))
+    running = begun(tiny, "data/.activations.safetensors.tmp")
+    for child in psutil.Process(running.pid).children(recursive=True):
+        child.kill()
+    running.communicate()
+    assert running.returncode != 0
     assert tiny.repro("correlation")[0] == "capture"
     assert {path: made for path, made in tiny.outputs().items() if made}.items() <= expected.items()
     assert (tiny.root / "metrics/correlation.csv").exists()

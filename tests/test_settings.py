@@ -5,7 +5,6 @@ from functools import reduce
 from operator import getitem
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import ROOT, parse
 from pydantic import ValidationError
@@ -16,8 +15,6 @@ from stages.pipeline.mistakes import in_words
 from stages.pipeline.schema import Settings
 from stages.pipeline.settings import load
 from stages.statistics.amounts import amount
-from stages.statistics.p_values import monte_carlo_p
-from stages.statistics.permutation import draw_orders, permute_words
 
 TEXT = (ROOT / "params.yaml").read_text(encoding="utf-8")
 DEFAULT = parse(TEXT)
@@ -154,17 +151,6 @@ def test_draws_that_cannot_reach_the_level_are_told(
     Settings.model_validate(changed({**changes, **off}))
     if "permutations" not in key:
         assert amount(key, "auto", 277, 0.0002) >= 9999  # auto is never too few
-
-
-def test_p_values_reach_the_level_with_what_is_needed_and_not_with_one_less() -> None:
-    """The least amounts are those of the p-values that the stages compute."""
-    generator = np.random.default_rng(0)
-    similar = dict(zip("qkv", np.tile(generator.normal(size=21), (3, 1, 1)), strict=True))
-    for draws, reached in ((99, True), (98, False)):
-        tested = permute_words(similar, draw_orders(7, draws, generator, crossed=False))
-        assert (min(cells["p"].min() for cells in tested.values()) <= 0.01) == reached
-    for draws, reached in ((199, True), (198, False)):
-        assert (monte_carlo_p(9.0, np.zeros(draws)) <= 0.01) == reached
 
 
 def test_all_mistakes_are_named_up_to_five(tmp_path: Path) -> None:
