@@ -36,15 +36,6 @@ def train():
     return module
 
 
-def bits_on_sample(train, model):
-    sample = (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
-    return train.bits_per_byte(model.eval(), Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample)
-
-
-def load():
-    return GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
-
-
 def test_folder_holds_what_it_should_and_stays_small():
     names = {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"}
     assert names == MODEL | {"README.md", "evaluation.json", "sample.txt", "train.py", "words.csv"}
@@ -69,7 +60,10 @@ def test_every_word_is_one_token_and_its_prompt_five():
 
 
 def test_bits_per_byte_on_the_sample_are_as_recorded(train):
-    assert bits_on_sample(train, load()) == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
+    model = GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True).eval()
+    sample = (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
+    bits = train.bits_per_byte(model, Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample)
+    assert bits == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
 
 
 def test_weights_are_stored_in_half_precision_and_compute_in_single():
