@@ -12,7 +12,7 @@ from conftest import ROOT, Project
 
 from stages import __main__ as listing
 from stages.__main__ import POST
-from stages.pipeline.command import plain_errors, warn
+from stages.pipeline.command import ENDS, plain_errors, warn
 from stages.pipeline.errors import UserError
 from stages.pipeline.messages import NO_DOCSTRINGS, TWO_RUNS
 
@@ -77,8 +77,10 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
     ],
 )
 def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said: str, capsys) -> None:
+    handlers = [signal.getsignal(number) for number in ENDS]
     with pytest.raises(SystemExit) as exit_, plain_errors("rsa", code=3, interrupted="stopped", before="\n"):
         raise error
+    assert [signal.getsignal(number) for number in ENDS] == handlers
     assert (exit_.value.code, capsys.readouterr().err) == (code, said)
 
 
@@ -88,15 +90,11 @@ def test_an_error_of_the_code_keeps_its_traceback(error: Exception) -> None:
         raise error
 
 
-#: Handlers are as before afterwards; a fork ends at once and says nothing.
+#: A fork ends at once and says nothing.
 SIGNALS = """
 import os, signal, sys, time
 from stages.pipeline.command import plain_errors
 os.environ["NO_COLOR"] = "1"
-before = signal.getsignal(signal.SIGTERM)
-with plain_errors("rsa"):
-    pass
-assert signal.getsignal(signal.SIGTERM) == before
 with plain_errors("rsa"):
     begun = os.pipe()
     child = os.fork()
