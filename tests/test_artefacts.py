@@ -13,7 +13,7 @@ from stages.artefacts import schema
 from stages.artefacts.activations import layer_numbers, vectors_at
 from stages.artefacts.files import read_json, write_json
 from stages.artefacts.schema import OFF, STATUS, TABLES, UNDEFINED
-from stages.artefacts.tables import empty_cells, read_reason, read_table, write_table
+from stages.artefacts.tables import read_reason, read_table, write_table
 from stages.artefacts.tensors import Tensors, TensorWriter
 from stages.pipeline.errors import UserError
 
@@ -98,20 +98,21 @@ def test_a_token_that_is_not_there(token: int, said: str) -> None:
 # Tables: what comes back
 
 
-def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number_or_nothing() -> None:
+def test_a_tidy_table_comes_back_with_its_gaps_and_text_that_looks_like_a_number_or_nothing(capsys) -> None:
     cells = {"value": np.array([0.5, -0.0]), "low": np.array([0.1, 0.2]), "high": np.array([1.0, 2.0])}
     holes = {**cells, "value": np.array([np.nan, 1.0])}
     names = ["NA", "null", "nan", "1e5", "007", "None", "a, b", 'say "so"', "prompt"]
     written = {("b", "qk", "all"): cells, **{("b", "qv", name): cells for name in names}}
     written["rsa_corrected", "qk", "all"] = holes
-    header, *rows = saved("sentences.csv", written)
+    header, *rows = saved("sentences.csv", written, [3, 11])
+    assert capsys.readouterr().out == f"sentences.csv: no rsa_corrected of qk in layers 3: {STATUS[UNDEFINED]}\n"
     assert header == "layer,sentence,measure,of,value,low,high,status"
-    assert rows[:2] == ["0,all,b,qk,0.5,0.1,1.0,", "0,NA,b,qv,0.5,0.1,1.0,"]
+    assert rows[:2] == ["3,all,b,qk,0.5,0.1,1.0,", "3,NA,b,qv,0.5,0.1,1.0,"]
     assert rows[len(names) + 1 : len(names) + 3] == [
-        "0,all,rsa_corrected,qk,,0.1,1.0,undefined",
-        "1,all,b,qk,0.0,0.2,2.0,",
+        "3,all,rsa_corrected,qk,,0.1,1.0,undefined",
+        "11,all,b,qk,0.0,0.2,2.0,",
     ]
-    found = read_table(Path("sentences.csv"))
+    found = read_table(Path("sentences.csv"), [3, 11])
     assert list(found) == list(written)
     for key, columns in written.items():
         for column, values in columns.items():
@@ -143,17 +144,6 @@ def test_correlations_of_matrices_of_two_widths(capsys: pytest.CaptureFixture) -
     assert set(read_table(Path("correlation.csv"), [3, 11])) == set(content)
     said = "correlation.csv: qk, qv are empty: the matrices differ in their number of units (q 8, k 4, v 4)\n"
     assert capsys.readouterr().out == said
-
-
-def test_layers_without_a_score_are_named_in_short() -> None:
-    def gap(*layers: int) -> dict:
-        return {"value": np.where(np.isin(np.arange(9), layers), np.nan, 0.5)}
-
-    which = "rsa_corrected"
-    table = {(which, "qk", "all"): gap(0, 1, 2, 5, 7, 8), (which, "qv", "all"): gap(), ("d", "q", "all"): gap()}
-    for numbers, named in ((range(9), "0 to 2, 5, 7, 8"), ([3, 4, 5, 7, 11, 17, 19, 27, 31], "3 to 5, 17, 27, 31")):
-        said = f"sentences.csv: no {which} of qk in layers {named}: {STATUS[UNDEFINED]}"
-        assert empty_cells("sentences.csv", table, numbers) == [said]
 
 
 def test_every_status_is_a_known_one() -> None:

@@ -48,12 +48,6 @@ def folder(path: str):
     return lambda project: ((project.root / path).unlink(), (project.root / path).mkdir())
 
 
-def both(*mistakes):
-    return lambda project: [mistake(project) for mistake in mistakes]
-
-
-LAST = setting(prompt__multi_token="last")
-LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
 SEVERAL_TOKENS = "word,category\n" + "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
 NO_HEADS = '{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 0}'
 NOT_THE_WORDS = "data/reference.safetensors"
@@ -65,9 +59,7 @@ MISTAKES = [
     ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
     ("check", setting(words_file="data"), "words_file: data is a folder or a pipe, not a file"),
     ("check", setting(words_file="plots/../data/word_list.csv"), "word_list.csv is what this stage writes: name"),
-    ("check", both(replaced("own.csv", "a\n"), setting(words_file="own.csv")), "own.csv, line 1: no column word: the"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
-    ("capture", both(LAST, replaced("data/word_list.csv", LONG_WORD)), "tokens with 'moonmoonmoonmoonmoonmoonmoonmoo"),
     ("capture", setting(sentences__templates={"a": "a{word}", "b": "a {word}"}), 'space before {word}: "a {word}"; or'),
     ("capture", setting(prompt__template="{word} is"), 'space before {word}: prompt.template: " {word} is"; or choose'),
     ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "; and 900 more\nchoose other words"),
