@@ -159,12 +159,7 @@ NUMBER, CODE = FloatingPointError, AssertionError
     ("name", "content", "error", "said"),
     [
         ("rsa.csv", {**RSA, "qv": np.array([1, np.nan, 2])}, NUMBER, "rsa.csv: not a finite number in qv;"),
-        (
-            "heads.csv",
-            {**HEADS, ("d", "q"): {"value": np.full((2, 3), np.inf)}},
-            NUMBER,
-            "not a finite number in value of d q",
-        ),
+        ("heads.csv", {**HEADS, ("d", "q"): {"value": np.full((2, 3), np.inf)}}, NUMBER, "not a finite .* of d q"),
         ("controls.csv", {("a", "q"): {"value": [np.nan], "low": [0], "high": [0]}}, NUMBER, "value of a q"),
         ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}, CODE, "qk_rank"),
         ("rsa.csv", {"qk": RSA["qk"]}, CODE, "columns that the table"),

@@ -1,7 +1,4 @@
-"""The controls: random projections against brute force.
-
-RSA_FULL=1 repeats the simulation at ten times its size.
-"""
+"""Random projections against brute force; RSA_FULL=1 draws ten times as many."""
 
 import os
 

@@ -118,14 +118,6 @@ def test_measured_values_are_those_of_the_definition() -> None:
     assert verdicts["within_above_across_z"].measured == pytest.approx(expected)
 
 
-def test_fishers_z_asks_for_the_size_of_the_gaps_not_for_their_signs() -> None:
-    """The scale keeps every sign: judged by those, it would say what `within_above_across` says."""
-    for value, holds in ((0.879, [False, True]), (0.9999, [True, False])):
-        run = as_in_the_post()
-        run.rsa["kv_within"][2] = value
-        assert [judge(run)[f"within_above_across{end}"].holds for end in ("", "_z")] == holds
-
-
 @pytest.mark.parametrize(("layers", "unjudged"), [(1, 4), (2, 2), (3, 1), (4, 0)])
 def test_too_few_layers_are_said_not_guessed(layers: int, unjudged: int) -> None:
     full = as_in_the_post()

@@ -96,9 +96,8 @@ def test_a_mistake_is_named(tmp_path: Path, changes: dict, expected: str) -> Non
 
 def test_letters_that_need_a_joiner_are_text() -> None:
     """Persian words, Hindi ones and emoji hold what is refused beside ASCII."""
-    Settings.model_validate(
-        changed({"words.fruit": ["می\u200cخواهم", "क्\u200dष", "👩\u200d🚀", "❤\ufe0f", "1\ufe0f\u20e3"]})
-    )
+    words = ["می\u200cخواهم", "क्\u200dष", "👩\u200d🚀", "❤\ufe0f", "1\ufe0f\u20e3"]
+    Settings.model_validate(changed({"words.fruit": words}))
 
 
 VALUES = [None, True, 7, -0.5, float("nan"), "", "x", [], [1], [["x"]], {}, {"x": 1}, {7: ["x"]}, {1.5: None}]
