@@ -14,7 +14,7 @@ from stages import __main__ as listing
 from stages.__main__ import POST
 from stages.pipeline.command import ENDS, plain_errors, warn
 from stages.pipeline.errors import UserError
-from stages.pipeline.messages import NO_DOCSTRINGS, TWO_RUNS
+from stages.pipeline.messages import NO_DOCSTRINGS, NO_MEMORY_OF_TORCH, TWO_RUNS
 
 STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]
@@ -58,7 +58,6 @@ NO_MEMORY = (
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
     "MPS backend out of memory (MPS allocated: 8.00 GB)",
 )
-LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
         (KeyboardInterrupt(), 130, "\nrsa: stopped\n"),
         (MemoryError("Unable to allocate 7 GiB"), 3, "\nrsa: not enough memory: Unable to allocate 7 GiB\n"),
         (MemoryError(), 3, "\nrsa: not enough memory\n"),
-        *((RuntimeError(said), 3, f"\nrsa: not enough memory: {LESS}\n") for said in NO_MEMORY),
+        *((RuntimeError(said), 3, f"\nrsa: {NO_MEMORY_OF_TORCH}\n") for said in NO_MEMORY),
         (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
         (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
         (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),

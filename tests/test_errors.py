@@ -104,11 +104,7 @@ def test_a_mistake_is_told_and_nothing_is_lost(tiny_stage: InProcess, stage: str
 @pytest.mark.parametrize(
     ("bias", "stages", "told"),
     [
-        (
-            0,
-            ("sentences", "similarity"),
-            "k: a vector is zero, and has no direction to compare; euclidean distances need",
-        ),
+        (0, ("sentences", "similarity"), "k: a vector is zero, and has no direction to compare; euclidean distances"),
         (1, ("sentences", "rsa"), "a correlation is undefined: K does not vary; are its weights damaged?"),
     ],
 )

@@ -151,9 +151,7 @@ def test_after_a_kill_between_two_renames_the_stage_runs_again(tiny: Project) ->
 
 
 @pytest.mark.parametrize("number", ENDS)
-def test_a_signal_between_two_renames_waits_for_the_last(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_signal_between_two_renames_waits_for_the_last(tiny_stage: InProcess, monkeypatch, number: int) -> None:
     from stages.pipeline import outputs
 
     publish, published = outputs.publish, []

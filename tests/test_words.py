@@ -58,9 +58,7 @@ LISTED = st.lists(TEXT, min_size=4, unique=True)
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(LISTED, LISTED)
 @example(ODD, ODD)
-def test_what_is_written_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, first: list[str], names: list[str]
-) -> None:
+def test_what_is_written_comes_back(tmp_path_factory, first: list[str], names: list[str]) -> None:
     path = tmp_path_factory.mktemp("words") / "own.csv"
     words = {names[0]: first, names[1]: [f"{word}2" for word in first]}
     if len(set(flatten(words)[0])) == 2 * len(first):
@@ -97,9 +95,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("content", "expected"), MISTAKES)
-def test_a_mistake_is_named_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, expected: str
-) -> None:
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, monkeypatch, content: str | bytes, expected: str) -> None:
     written(tmp_path, content)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=expected) as error:
@@ -155,9 +151,7 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
     assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
 
 
-def test_figures_and_report_say_where_words_are_compared(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_and_report_say_where_words_are_compared(tiny_stage: InProcess, monkeypatch) -> None:
     for entry in figures().values():
         monkeypatch.setattr(entry, "draw", lambda *_: Figure())
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)
