@@ -12,9 +12,9 @@ from conftest import ROOT, Project
 
 from stages import __main__ as listing
 from stages.__main__ import POST
-from stages.pipeline.command import plain_errors, warn
+from stages.pipeline.command import ENDS, plain_errors, warn
 from stages.pipeline.errors import UserError
-from stages.pipeline.messages import NO_DOCSTRINGS, TWO_RUNS
+from stages.pipeline.messages import NO_DOCSTRINGS, NO_MEMORY_OF_TORCH, TWO_RUNS
 
 STAGES = list(Project(ROOT).pipeline)
 COMMANDS = ["compare", "export", "gate"]
@@ -58,7 +58,6 @@ NO_MEMORY = (
     "CUDA out of memory. Tried to allocate 2.00 GiB.",
     "MPS backend out of memory (MPS allocated: 8.00 GB)",
 )
-LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
         (KeyboardInterrupt(), 130, "\nrsa: stopped\n"),
         (MemoryError("Unable to allocate 7 GiB"), 3, "\nrsa: not enough memory: Unable to allocate 7 GiB\n"),
         (MemoryError(), 3, "\nrsa: not enough memory\n"),
-        *((RuntimeError(said), 3, f"\nrsa: not enough memory: {LESS}\n") for said in NO_MEMORY),
+        *((RuntimeError(said), 3, f"\nrsa: {NO_MEMORY_OF_TORCH}\n") for said in NO_MEMORY),
         (OSError(errno.ENOSPC, "full"), 3, "\nrsa: No space left on device\n"),
         (OSError(errno.EROFS, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Read-only file system\n"),
         (PermissionError(errno.EACCES, "", "data/x.tmp"), 3, "\nrsa: data/x.tmp: Permission denied\n"),
@@ -77,8 +76,10 @@ LESS = "take fewer words at a time, model.device_map: auto, or a smaller model"
     ],
 )
 def test_mistakes_end_with_their_exit_code(error: BaseException, code: int, said: str, capsys) -> None:
+    handlers = [signal.getsignal(number) for number in ENDS]
     with pytest.raises(SystemExit) as exit_, plain_errors("rsa", code=3, interrupted="stopped", before="\n"):
         raise error
+    assert [signal.getsignal(number) for number in ENDS] == handlers
     assert (exit_.value.code, capsys.readouterr().err) == (code, said)
 
 
@@ -88,15 +89,11 @@ def test_an_error_of_the_code_keeps_its_traceback(error: Exception) -> None:
         raise error
 
 
-#: Handlers are as before afterwards; a fork ends at once and says nothing.
+#: A fork ends at once and says nothing.
 SIGNALS = """
 import os, signal, sys, time
 from stages.pipeline.command import plain_errors
 os.environ["NO_COLOR"] = "1"
-before = signal.getsignal(signal.SIGTERM)
-with plain_errors("rsa"):
-    pass
-assert signal.getsignal(signal.SIGTERM) == before
 with plain_errors("rsa"):
     begun = os.pipe()
     child = os.fork()

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project, digest, parse
-from conftest import copy as copy_project
+from conftest import ROOT, Project, copy, digest, parse
 
 from stages.__main__ import POST
 from stages.pipeline.settings import by_key, load
@@ -18,7 +17,6 @@ STAGES = list(PIPELINE)
 #: The stages that run a model: they alone import torch whatever the settings.
 CAPTURING = ("capture", "nulls")
 KEYS = set(by_key(load(ROOT / "params.yaml")))
-OWN = "word,category\nsaw,tools\naxe,tools\nhammer,tools\ndog,animals\ncat,animals\n"
 
 
 def in_git(out: str) -> bool:
@@ -34,22 +32,6 @@ def within(path: str, folder: str) -> bool:
 def keys_of(param: str) -> set[str]:
     """List the settings that an entry of a stage's params stands for: a key, or a section's keys."""
     return {key for key in KEYS if key == param or key.startswith(f"{param}.")}
-
-
-def copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
-    else:
-        shutil.copyfile(source, target)
-
-
-def trace(project: Project, stage: str, report: Path) -> dict:
-    # From a real interpreter's first line: what a stage needs is not there by grace of what the warm one has imported.
-    # But where torch is, whose import takes three seconds.
-    script = str(ROOT / "tests/traced_stage.py")
-    project.run(sys.executable, script, stage, str(report), cold=stage not in CAPTURING)
-    return json.loads(report.read_text(encoding="utf-8"))
 
 
 def files(folder: Path) -> set[str]:
@@ -71,9 +53,15 @@ def test_what_is_declared_is_what_is_used(stage: str, tiny_template: Project, tm
     model = ["data/models/tiny/config.json", "data/models/tiny/tokenizer.json"] if stage in CAPTURING else []
     packages = [path.relative_to(ROOT).as_posix() for path in (ROOT / "stages").rglob("__init__.py")]
     for path in ["dvc.yaml", "params.yaml", *packages, *model, *deps]:
-        copy(tiny_template.root / path, folder / path)
+        source, target = tiny_template.root / path, folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target, dirs_exist_ok=True) if source.is_dir() else shutil.copyfile(source, target)
     before = files(folder)
-    report = trace(Project(folder), stage, tmp_path / "report.json")
+    # From a real interpreter's first line: what a stage needs is not there by grace of what the warm one has imported.
+    # But where torch is, whose import takes three seconds.
+    traced = (sys.executable, str(ROOT / "tests/traced_stage.py"), stage, str(tmp_path / "report.json"))
+    Project(folder).run(*traced, cold=stage not in CAPTURING)
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [path for path in files(folder) - before if not any(within(path, out) for out in outs)] == []
     for path in outs:
         assert digest(folder / path) == digest(tiny_template.root / path) is not None, path
@@ -100,24 +88,11 @@ def test_what_is_declared_is_what_is_used(stage: str, tiny_template: Project, tm
 def test_capture_depends_on_the_files_of_the_embedded_model_that_it_loads(embedded: Project, tmp_path: Path) -> None:
     """Capture runs without what DVC is told to ignore of them, and does not run again when that is gone."""
     ignored = [line[1:] for line in (ROOT / ".dvcignore").read_text().splitlines() if line.startswith("/data/models/")]
-    project = copy_project(embedded, tmp_path / "repository")
+    project = copy(embedded, tmp_path / "repository")
     for path in [*ignored, "data/models/gpt2-mini/README.md"]:
         (project.root / path).unlink()
     assert project.repro("capture") == []
     assert project.repro("--force", "--single-item", "capture") == ["capture"]
-
-
-def test_the_check_reads_the_words_file_and_nothing_else_of_the_users(tiny_template: Project, tmp_path: Path) -> None:
-    """With a list of words in a file of the user's, the declared deps are still enough."""
-    project = Project(tmp_path)
-    for path in ["dvc.yaml", "stages/__init__.py", *tiny_template.paths("check", "deps")]:
-        copy(tiny_template.root / path, tmp_path / path)
-    project.set(words_file="my/own.csv")
-    (tmp_path / "my").mkdir()
-    (tmp_path / "my/own.csv").write_text(OWN, encoding="utf-8")
-    assert set(project.paths("check", "deps")) - set(tiny_template.paths("check", "deps")) == {"my/own.csv"}
-    assert set(trace(project, "check", tmp_path / "report.json")["inputs"]) == {"params.yaml", "my/own.csv"}
-    assert (tmp_path / "data/word_list.csv").read_text(encoding="utf-8") == OWN
 
 
 def test_every_setting_is_used_by_a_stage_other_than_the_report() -> None:

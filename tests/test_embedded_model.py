@@ -1,7 +1,5 @@
 """The embedded model: what its folder holds, what its tokenizer promises, and that its weights are whole."""
 
-import collections
-import csv
 import importlib.util
 import json
 from pathlib import Path
@@ -17,9 +15,10 @@ from transformers import AutoTokenizer, GPT2LMHeadModel
 
 from stages.models.projections import find_projections
 from stages.models.prompts import tokenise
+from stages.pipeline.word_lists import flatten, read_words
 
 FOLDER = Path(__file__).parents[1] / "data" / "models" / "gpt2-mini"
-ROWS = list(csv.DictReader((FOLDER / "words.csv").read_text(encoding="utf-8").splitlines()))
+WORDS = read_words(FOLDER / "words.csv")
 RECORDED = json.loads((FOLDER / "evaluation.json").read_text(encoding="utf-8"))
 MODEL = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 TOLERANCE = 0.002  # bits per byte; processors differ by less than a hundredth of it
@@ -37,52 +36,34 @@ def train():
     return module
 
 
-def bits_on_sample(train, model):
-    sample = (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
-    return train.bits_per_byte(model.eval(), Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample)
-
-
-def load():
-    return GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True)
-
-
 def test_folder_holds_what_it_should_and_stays_small():
     names = {path.name for path in FOLDER.iterdir() if path.name != "__pycache__"}
     assert names == MODEL | {"README.md", "evaluation.json", "sample.txt", "train.py", "words.csv"}
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) <= 8 * 2**20
 
 
-def test_word_list_holds_the_post_and_150_more_in_eight_categories():
-    """The post's 34 words come first; the further categories have 12 to 25 words each; a word belongs to one."""
-    assert len({row["word"] for row in ROWS}) == len(ROWS)
-    sizes = collections.Counter(row["category"] for row in ROWS)
-    assert [sizes.pop(name) for name in ("space", "furniture", "fruit")] == [10, 13, 11]
-    assert len(sizes) >= 8
-    assert sum(sizes.values()) >= 150
-    assert all(12 <= size <= 25 for size in sizes.values())
+def test_words_are_the_post_s_and_243_more_in_a_list_as_the_pipeline_takes_it():
+    sizes = [len(listed) for listed in WORDS.values()]
+    assert list(WORDS)[:3] == ["space", "furniture", "fruit"]
+    assert sizes[:3] == [10, 13, 11]
+    assert (len(sizes), sum(sizes)) == (17, 277)
+    assert all(12 <= size <= 25 for size in sizes[3:])
 
 
 def test_every_word_is_one_token_and_its_prompt_five():
     tokenizer = AutoTokenizer.from_pretrained(FOLDER, local_files_only=True)
     added = set(tokenizer.get_added_vocab())
-    for word in (row["word"] for row in ROWS):
+    for word in flatten(WORDS)[0]:
         assert tokenizer.tokenize(f" {word}") == [f"Ġ{word}"]
         assert f"Ġ{word}" not in added
         assert tokenizer.tokenize(f"The next word is {word}") == ["The", "Ġnext", "Ġword", "Ġis", f"Ġ{word}"]
 
 
 def test_bits_per_byte_on_the_sample_are_as_recorded(train):
-    assert bits_on_sample(train, load()) == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
-
-
-@pytest.mark.parametrize("part", ["transformer.wte.weight", "transformer.h.7.mlp.c_proj.weight"])
-def test_damaged_weights_are_noticed(train, part):
-    """Noise of a fifth of its spread in a single matrix moves the bits per byte beyond the tolerance."""
-    model = load()
-    weight = model.get_parameter(part)
-    with torch.no_grad():
-        weight += 0.2 * weight.std() * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
-    assert abs(bits_on_sample(train, model) - RECORDED["sample_bits_per_byte"]) > TOLERANCE
+    model = GPT2LMHeadModel.from_pretrained(FOLDER, dtype=torch.float32, local_files_only=True).eval()
+    sample = (FOLDER / "sample.txt").read_text(encoding="utf-8").splitlines()
+    bits = train.bits_per_byte(model, Tokenizer.from_file(str(FOLDER / "tokenizer.json")), sample)
+    assert bits == pytest.approx(RECORDED["sample_bits_per_byte"], abs=TOLERANCE)
 
 
 def test_weights_are_stored_in_half_precision_and_compute_in_single():
@@ -103,7 +84,7 @@ def test_card_states_the_recorded_figures():
 def test_every_layer_is_alive():
     """The health check of the card: words move Q, K and V by at least 1 % of their mean, so that float32 is enough."""
     loaded = load_model(FOLDER, dtype="float32")
-    prompts = tokenise(loaded.tokenizer, [row["word"] for row in ROWS[:34]], "The next word is {word}", "error")
+    prompts = tokenise(loaded.tokenizer, flatten(WORDS)[0][:34], "The next word is {word}", "error")
     for name, vectors in caught(loaded.model, find_projections(loaded.model), prompts, [4])[0].items():
         if not name.endswith(("x", "bias")):
             mean = vectors[:, 0].mean(axis=0)

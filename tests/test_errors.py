@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import ROOT, InProcess, Project
 from torch import nn
 
 from stages.artefacts.files import Tensors
 from stages.artefacts.tables import read_table
+from stages.models import load
 from stages.pipeline.errors import UserError
 
 
@@ -46,17 +48,6 @@ def folder(path: str):
     return lambda project: ((project.root / path).unlink(), (project.root / path).mkdir())
 
 
-def both(*mistakes):
-    return lambda project: [mistake(project) for mistake in mistakes]
-
-
-def spread(memory: dict):
-    own = {"model__name": "data/models/gpt2-mini", "model__weights": "pretrained", "model__device_map": "auto"}
-    return setting(**own, model__max_memory=memory)
-
-
-LAST = setting(prompt__multi_token="last")
-LONG_WORD = f"word,category\n{'moon' * 300},a\nsun,a\npear,b\nlime,b\napple,b\n"
 SEVERAL_TOKENS = "word,category\n" + "".join(f"zyzzyva{i},{'ab'[i % 2]}\n" for i in range(1000))
 NO_HEADS = '{"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 0}'
 ACTIVATIONS, SENTENCES, SIMILARITY = (f"data/{name}.safetensors" for name in ("activations", "sentences", "similarity"))
@@ -66,46 +57,28 @@ MISTAKES = [
     ("check", folder("params.yaml"), "params.yaml cannot be read: Is a directory"),
     ("check", setting(words_file="none.csv"), "words_file: there is no file none.csv"),
     ("check", setting(words_file="data"), "words_file: data is a folder or a pipe, not a file"),
-    (
-        "check",
-        setting(words_file="plots/../data/word_list.csv"),
-        "word_list.csv is what this stage writes: name",
-    ),
-    ("check", both(replaced("own.csv", "a\n"), setting(words_file="own.csv")), "own.csv, line 1: no column word: the"),
+    ("check", setting(words_file="plots/../data/word_list.csv"), "word_list.csv is what this stage writes: name"),
     ("rsa", setting(figures__theme="blue"), "figures.theme: 'blue' is not known; choose one of dark, light"),
-    ("capture", spread({"gpu": "1GB"}), "model.max_memory: there is no device gpu on this machine, which has "),
-    ("capture", both(LAST, replaced("data/word_list.csv", LONG_WORD)), "tokens with 'moonmoonmoonmoonmoonmoonmoonmoo"),
     ("capture", setting(sentences__templates={"a": "a{word}", "b": "a {word}"}), 'space before {word}: "a {word}"; or'),
     ("capture", setting(prompt__template="{word} is"), 'space before {word}: prompt.template: " {word} is"; or choose'),
-    ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "words of several tokens: zyzzyva0 = "),
     ("capture", replaced("data/word_list.csv", SEVERAL_TOKENS), "; and 900 more\nchoose other words"),
     ("capture", setting(similarity__reference_words=["sofa", "zyzzyva"]), "reference_words of several tokens: zyzzyva"),
-    ("capture", cut("data/word_list.csv", 0), "data/word_list.csv is empty"),
     ("capture", setting(focus_layer=6), "focus_layer: 6 is not a layer of this model, which has 0, 1"),
     ("capture", setting(tokens__context=9), "tokens.context: 9 is outside the prompt of 5 tokens: -5 to 4"),
     ("capture", setting(capture__positions=[1, -1, 7]), "capture.positions: 7 is outside the prompt of 5 tokens"),
-    ("capture", setting(model__name="data/models/none"), "model.name: there is no folder data/models/none"),
     ("capture", setting(model__name="~nobody-here/m"), "model.name: there is no folder ~nobody-here/m"),
     ("capture", setting(model__name="/"), "model.name: the folder / holds no model"),
-    ("capture", setting(model__name="data"), "model.name: the folder data holds no model"),
-    (
-        "capture",
-        replaced("data/models/tiny/config.json", NO_HEADS),
-        "tiny cannot be loaded, a file of it is missing or",
-    ),
-    ("capture", setting(model__weights="pretrained"), "has no weights in safetensors format"),
+    ("capture", replaced("data/models/tiny/config.json", NO_HEADS), "tiny cannot be loaded, a file of it is missing"),
     ("similarity", setting(tokens__target=5), "tokens.target: 5 is outside the prompt of 5 tokens: -5 to 4"),
     ("similarity", setting(tokens__target=2), "tokens.target: token 2 has the same vectors whatever the word"),
     ("similarity", cut(ACTIVATIONS, -10), f"{ACTIVATIONS} is cut short"),
     ("similarity", swapped(ACTIVATIONS, SIMILARITY), "its record lacks positions"),
     ("similarity", cut("data/capture.json", 100), "data/capture.json is cut short"),
-    ("sentences", swapped(SENTENCES, SIMILARITY), "its record lacks templates"),
     ("rsa", cut(SIMILARITY, 0), f"{SIMILARITY} is cut short or not a safetensors"),
     ("rsa", folder(SIMILARITY), f"{SIMILARITY} cannot be read: it is a folder"),
     ("rsa", swapped(SIMILARITY, SENTENCES), "its record lacks categories"),
     ("separability", without(SIMILARITY), f"{SIMILARITY} is not there: run `dvc repro`, which makes it or names what"),
     ("figures", cut("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
-    ("figures", setting(focus_layer=7), "focus_layer: 7 is not a layer of this model"),
     ("report", cut("plots/figures/fig1_masks.png", 99), "plots/figures/fig1_masks.png is cut short or not a figure"),
     ("report", without("plots/other_theme/fig1_masks.png"), "plots/other_theme/fig1_masks.png is not there: run"),
     ("report", without("metrics/rsa.csv"), "metrics/rsa.csv is not there: run"),
@@ -127,46 +100,24 @@ def test_a_mistake_is_told_and_nothing_is_lost(tiny_stage: InProcess, stage: str
     assert not list(tiny_stage.project.root.rglob(".*.tmp"))
 
 
-@pytest.fixture
-def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable], None]:
-    """Have models built with weights that a function changes."""
-    from stages.models import load
-
-    def spoil(change: Callable) -> None:
-        monkeypatch.setattr(load, "_build", lambda *arguments: (model := build(*arguments), change(model))[0])
-
-    build = load._build
-    return spoil
-
-
-def test_activations_that_are_not_finite_are_not_written(tiny_stage: InProcess, spoil: Callable) -> None:
-    spoil(lambda model: model.h[0].attn.c_attn.weight.data[0, 0].fill_(float("inf")))
-    before = tiny_stage.project.outputs()
-    code, said = tiny_stage.run("capture")
-    assert code == 1
-    assert "activations of layer 0 (q) are not finite" in said
-    assert tiny_stage.project.outputs() == before
-
-
 @pytest.mark.parametrize(
     ("bias", "stages", "told"),
     [
-        (
-            0,
-            ("sentences", "similarity"),
-            "k: a vector is zero, and has no direction to compare; euclidean distances need",
-        ),
+        (0, ("sentences", "similarity"), "k: a vector is zero, and has no direction to compare; euclidean distances"),
         (1, ("sentences", "rsa"), "a correlation is undefined: K does not vary; are its weights damaged?"),
     ],
 )
 def test_a_layer_of_zeros_is_named_with_its_matrix(
-    tiny_stage: InProcess, spoil: Callable, bias: int, stages: tuple[str, str], told: str
+    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, bias: int, stages: tuple[str, str], told: str
 ) -> None:
-    def empty(attention: nn.Module) -> None:
-        attention.c_attn.weight.data[:, 16:32] = 0
-        attention.c_attn.bias.data[16:32] = bias
+    def without_keys(*arguments: object) -> nn.Module:
+        model = build(*arguments)
+        fused = model.h[1].attn.c_attn
+        fused.weight.data[:, 16:32], fused.bias.data[16:32] = 0, bias
+        return model
 
-    spoil(lambda model: empty(model.h[1].attn))
+    build = load._build
+    monkeypatch.setattr(load, "_build", without_keys)
     tiny_stage.log_of("capture", *(["similarity"] if bias else []))
     for stage in stages:
         code, said = tiny_stage.run(stage)
@@ -219,16 +170,8 @@ BEFORE_ANY_STAGE = {
     "Same item(s) are defined as both a dependency and an output": setting(words_file="data"),
     "YAML file structure is corrupted": replaced("params.yaml", "model: ["),
     "is not a git repository": lambda project: shutil.rmtree(project.root / ".git"),
-    "exited with 127": lambda project: project.env.update(PATH=tools(project.root.parent)),
+    "exited with 127": lambda project: project.env.update(PATH=str(project.root)),
 }
-
-
-def tools(folder: Path) -> str:
-    """Make a folder with a shell in it, and no `python`."""
-    for name in ("sh", "bash", "git"):
-        if path := shutil.which(name):
-            (folder / name).symlink_to(path)
-    return str(folder)
 
 
 @pytest.mark.parametrize("said", BEFORE_ANY_STAGE)
@@ -244,7 +187,8 @@ def test_what_dvc_says_first_is_explained(tiny: Project, said: str) -> None:
 @pytest.mark.parametrize("memory", [{}, {"cpu": "1GB"}, {"cpu": "4MB"}])
 def test_a_model_is_spread_over_what_there_is(tiny_stage: InProcess, memory: dict) -> None:
     """As the stage is run: accelerate changes the mapping that it is given, and says nothing of where all fits."""
-    spread(memory)(tiny_stage.project)
+    own = {"model__name": "data/models/gpt2-mini", "model__weights": "pretrained", "model__device_map": "auto"}
+    tiny_stage.project.set(**own, model__max_memory=memory)
     assert tiny_stage.run("capture")[0] == 0
 
 
@@ -253,15 +197,6 @@ def test_a_pipeline_without_the_stage_is_told(tiny_stage: InProcess) -> None:
     for text in ("", "stages: {}", "stages: [rsa]", "stages: {rsa: 5}"):
         replaced("dvc.yaml", text)(tiny_stage.project)
         assert tiny_stage.run("rsa") == (1, told)
-
-
-def test_a_file_in_the_place_of_a_folder_gives_way(tiny: Project) -> None:
-    expected = tiny.outputs()
-    shutil.rmtree(tiny.root / "plots/matrices")
-    (tiny.root / "plots/matrices").write_text("mine", encoding="utf-8")
-    tiny.run(sys.executable, "-m", "stages.matrices")
-    assert tiny.outputs() == expected
-    assert not list(tiny.root.rglob(".*.tmp"))
 
 
 @pytest.mark.parametrize("stage", ["check", "capture"])
@@ -285,55 +220,29 @@ def test_tests_without_a_commit_say_so(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (1, told)
 
 
-def test_an_unknown_option_and_another_folder_are_refused(tiny: Project) -> None:
-    before = tiny.outputs()
-    elsewhere = "import os\nfrom stages.rsa import *\nos.chdir('data')\nrun('rsa', main, '')"
-    for arguments, code, said in (
-        (("-m", "stages.rsa", "--layer", "3"), 2, "unrecognized arguments"),
-        (("-c", elsewhere), 1, "rsa: dvc.yaml is missing: run this in the repository's own folder"),
-    ):
-        done = tiny.run(sys.executable, *arguments, check=False)
-        assert done.returncode == code
-        assert said in done.stderr
-    assert tiny.outputs() == before
-
-
-def test_a_token_behind_the_word_whose_first_layer_does_not_see_it_is_told(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(prompt__template="The {word} is good", tokens__target=-1, sentences__enabled=False)
-    tiny_stage.log_of("check", "capture", "sentences")
-    code, said = tiny_stage.run("similarity")
-    told = "token -1 has the same vectors whatever the word in layer 0: choose word, its own token (1)"
-    assert (code, said.strip()) == (1, f"similarity: tokens.target: {told}")
-
-
-@pytest.mark.parametrize("stage", ["capture", "nulls"])
-def test_too_little_memory_for_the_model_is_told(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
-    import torch
-
+@pytest.mark.parametrize(
+    ("stage", "place"),
+    [
+        ("capture", "stages.models.load._build"),
+        ("capture", "transformers.GPT2Model.__call__"),
+        ("nulls", "stages.models.load._build"),
+    ],
+)
+def test_too_little_memory_for_the_model_is_told(tiny_stage: InProcess, monkeypatch, stage: str, place: str) -> None:
     def full(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     before = tiny_stage.project.outputs()
-    for place in ("stages.models.load._build", "torch.nn.Linear.__call__", "transformers.GPT2Model.__call__"):
-        with monkeypatch.context() as patch:
-            patch.setattr(place, full)
-            code, said = tiny_stage.run(stage)
-        if code:
-            told = "take fewer words at a time, model.device_map: auto, or a smaller model"
-            assert (code, said) == (1, f"\n{stage}: not enough memory: {told}\n"), place
+    monkeypatch.setattr(place, full)
+    told = "not enough memory: take fewer words at a time, model.device_map: auto, or a smaller model"
+    assert tiny_stage.run(stage) == (1, f"\n{stage}: {told}\n")
     assert tiny_stage.project.outputs() == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps no such modes")
 @pytest.mark.parametrize("read", [read_table, Tensors])
 def test_a_file_that_may_not_be_read_is_no_damaged_one(tmp_path: Path, monkeypatch, read: Callable) -> None:
-    folder, file = tmp_path / "folder/rsa.csv", tmp_path / "rsa.csv"
-    folder.mkdir(parents=True)
-    with pytest.raises(UserError, match="cannot be read: it is a folder"):
-        read(folder)
-    file.write_bytes(b"")
+    (tmp_path / "rsa.csv").touch()
     monkeypatch.setattr(os, "access", lambda *_: False)  # the administrator may read everything
     with pytest.raises(UserError, match="cannot be read: this user may not read it"):
-        read(file)
+        read(tmp_path / "rsa.csv")

@@ -14,32 +14,7 @@ import pytest
 from conftest import InProcess, Project, digest, remove
 
 from stages.pipeline.command import ENDS
-from stages.pipeline.errors import UserError
 from stages.pipeline.stage import Stage
-
-
-def run_and_meanwhile(stage: str, project: Project, meanwhile: Callable[[Project], None]) -> str:
-    """Run a stage's recipe, change something before it publishes, and return what the guard says."""
-
-    def run() -> None:
-        with Stage(stage) as running:
-            importlib.import_module(f"stages.{stage}").main(running)
-            meanwhile(project)
-
-    before = project.outputs()
-    with pytest.raises(UserError) as error:
-        run()
-    after = project.outputs()
-    assert {path: after[path] for path in project.paths(stage, "outs")}.items() <= before.items()
-    assert not list(project.root.rglob(".*.tmp"))
-    return str(error.value)
-
-
-@pytest.fixture
-def undrawn_stage(tiny_stage: InProcess, draw_only: Callable[..., None]) -> InProcess:
-    """Stages in this process, without the seconds that the figures take: what is in them is not the point here."""
-    draw_only()
-    return tiny_stage
 
 
 def edit(path: str, content: str = "\n") -> Callable[[Project], None]:
@@ -68,20 +43,32 @@ MEANWHILE = [
 
 
 @pytest.mark.parametrize(("stage", "change", "expected"), MEANWHILE)
-def test_what_changes_meanwhile_stops_the_stage(undrawn_stage: InProcess, stage: str, change, expected: str) -> None:
-    project = undrawn_stage.project
+def test_what_changes_meanwhile_stops_the_stage(
+    tiny_stage: InProcess, draw_only: Callable, monkeypatch, stage: str, change: Callable, expected: str
+) -> None:
+    draw_only()
+    project = tiny_stage.project
     edit("own.csv", "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n")(project)
     if stage == "check":
         project.set(words_file="own.csv")
-    assert expected in run_and_meanwhile(stage, project, change)
+    before, module = project.outputs(), importlib.import_module(f"stages.{stage}")
+    main = module.main
+    monkeypatch.setattr(module, "main", lambda running: (main(running), change(project)))
+    code, said = tiny_stage.run(stage)
+    assert code == 1
+    assert expected in said
+    after = project.outputs()
+    assert {path: after[path] for path in project.paths(stage, "outs")}.items() <= before.items()
+    assert not list(project.root.rglob(".*.tmp"))
 
 
-def test_what_a_stage_does_not_use_may_change_meanwhile(undrawn_stage: InProcess) -> None:
+def test_what_a_stage_does_not_use_may_change_meanwhile(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
+    draw_only()
     with Stage("figures") as running:
         importlib.import_module("stages.figures").main(running)
-        setting(nulls__seed=5)(undrawn_stage.project)
+        setting(nulls__seed=5)(tiny_stage.project)
         for path in ("metrics/README.md", "metrics/.rsa.csv.swp", "stages/statistics/nulls.py"):
-            edit(path)(undrawn_stage.project)
+            edit(path)(tiny_stage.project)
 
 
 def test_a_module_edited_while_the_stage_imports_is_noticed(tiny: Project) -> None:
@@ -125,6 +112,10 @@ def test_a_folder_is_published_whole(tiny_stage: InProcess) -> None:
     assert digest(Path("plots/matrices")) == before
     publish(fails=False)
     assert [path.name for path in Path("plots/matrices").iterdir()] == ["new.txt"]
+    remove(Path("plots/matrices"))
+    Path("plots/matrices").write_text("a file in its place", encoding="utf-8")
+    publish(fails=False)
+    assert Path("plots/matrices/new.txt").exists()
     assert not list(Path("plots").glob(".*.tmp"))
 
 
@@ -160,9 +151,7 @@ def test_after_a_kill_between_two_renames_the_stage_runs_again(tiny: Project) ->
 
 
 @pytest.mark.parametrize("number", ENDS)
-def test_a_signal_between_two_renames_waits_for_the_last(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_signal_between_two_renames_waits_for_the_last(tiny_stage: InProcess, monkeypatch, number: int) -> None:
     from stages.pipeline import outputs
 
     publish, published = outputs.publish, []
@@ -180,22 +169,10 @@ def test_a_signal_between_two_renames_waits_for_the_last(
     assert [signal.getsignal(number) for number in ENDS] == before
 
 
-def test_processes_that_draw_end_with_the_stage_that_is_killed(tiny: Project) -> None:
-    tiny.env["DRAWN"] = "all"
-    running = start(tiny, *STARTED)
-    children = psutil.Process(running.pid).children(recursive=True)
-    stage = next(child for child in children if "stages.figures" in child.cmdline()[-1:])
-    drawing = stage.children(recursive=True)
-    stage.kill()
-    running.communicate()
-    _, alive = psutil.wait_procs(drawing, timeout=20)
-    assert not alive
-
-
-def start(project: Project, stage: str, temporary: str) -> subprocess.Popen:
-    """Start `dvc repro --force` and wait for the stage's temporary file; not drawing is made to take a second."""
+def start(project: Project) -> subprocess.Popen:
+    """Start stage figures and wait until it has begun to draw; not drawing is made to take a second."""
     project.env["SECONDS_A_FIGURE"] = "0.03"
-    return begun(project, temporary, "--force", "--single-item", stage)
+    return begun(project, "plots/.figures.tmp/fig2_activation_scatter.png", "--force", "--single-item", "figures")
 
 
 def begun(project: Project, temporary: str, *arguments: str) -> subprocess.Popen:
@@ -209,21 +186,20 @@ def begun(project: Project, temporary: str, *arguments: str) -> subprocess.Popen
     return running
 
 
-STARTED = ("figures", "plots/.figures.tmp/fig2_activation_scatter.png")
-
-
-def kill(running: subprocess.Popen) -> None:
-    """Kill DVC and all that it started."""
-    for child in psutil.Process(running.pid).children(recursive=True):
-        child.kill()
+def test_after_kill_9_drawing_ends_and_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
+    expected = tiny.outputs()
+    tiny.env["DRAWN"] = "all"
+    running = start(tiny)
+    children = psutil.Process(running.pid).children(recursive=True)
+    stage = next(child for child in children if "stages.figures" in child.cmdline()[-1:])
+    drawing = stage.children(recursive=True)
+    stage.kill()
     running.communicate()
     assert running.returncode != 0
-
-
-def test_after_kill_9_a_rerun_gives_what_an_undisturbed_run_gives(tiny: Project) -> None:
-    expected = tiny.outputs()
-    kill(start(tiny, *STARTED))
+    assert drawing
+    assert not psutil.wait_procs(drawing, timeout=20)[1]
     assert tiny.outputs() == expected  # nothing was lost
+    del tiny.env["DRAWN"]
     tiny.repro("--force", "--single-item", "figures")
     tiny.repro()
     assert tiny.outputs() == expected
@@ -236,7 +212,11 @@ def test_killed_first_run_starts_over(tiny: Project) -> None:
         remove(tiny.root / path)
     tiny.run("git", "rm", "-q", "--cached", "dvc.lock")
     (tiny.root / "dvc.lock").unlink()
-    kill(begun(tiny, "data/.activations.safetensors.tmp"))
+    running = begun(tiny, "data/.activations.safetensors.tmp")
+    for child in psutil.Process(running.pid).children(recursive=True):
+        child.kill()
+    running.communicate()
+    assert running.returncode != 0
     assert tiny.repro("correlation")[0] == "capture"
     assert {path: made for path, made in tiny.outputs().items() if made}.items() <= expected.items()
     assert (tiny.root / "metrics/correlation.csv").exists()
@@ -249,7 +229,7 @@ def test_after_an_interruption_a_rerun_gives_what_an_undisturbed_run_gives(tiny:
     """Ctrl-C, a cluster's job that is cancelled, a terminal that closes: all processes get the signal."""
     expected = tiny.outputs()
     tiny.env["DRAWN"] = "all"
-    running = start(tiny, *STARTED)
+    running = start(tiny)
     os.killpg(running.pid, number)
     said, _ = running.communicate()
     assert running.returncode != 0
@@ -262,7 +242,7 @@ def test_after_an_interruption_a_rerun_gives_what_an_undisturbed_run_gives(tiny:
 
 def test_an_edit_during_the_last_stage_of_a_real_run_is_not_lost(tiny: Project) -> None:
     before = tiny.outputs()
-    running = start(tiny, *STARTED)
+    running = start(tiny)
     tiny.set(focus_layer=0)
     said, _ = running.communicate()
     assert running.returncode == 255, said

@@ -8,10 +8,6 @@ from conftest import ROOT, TINY_WORDS, Project, copy, digest
 
 #: What stands between the settings and the similarities.
 LEADING = {"check", "capture", "sentences", "similarity"}
-ACTIVATIONS = ["data/activations.safetensors"]
-#: What shows the claims, and the changes after which it runs together.
-SHOWING = {"figures", "report"}
-OF_CLAIMS = ("`heads.enabled`", "`tokens.context`", "`rsa.comparison`", "`inference.seed`", "`nulls.seed`")
 
 
 def reorder(project: Project) -> None:
@@ -21,9 +17,12 @@ def reorder(project: Project) -> None:
     (project.root / "params.yaml").write_text(section + text.replace(section, ""), encoding="utf-8")
 
 
-def own_words(project: Project, text: str) -> None:
-    (project.root / "own.csv").write_text(text, encoding="utf-8")
-    project.set(words_file="own.csv")
+def setting(**values) -> Callable[[Project], None]:
+    return lambda project: project.set(**values)
+
+
+def own_words(text: str) -> Callable[[Project], None]:
+    return lambda p: ((p.root / "own.csv").write_text(text, encoding="utf-8"), p.set(words_file="own.csv"))
 
 
 OWN = "word,category\npear,fruit\nlime,fruit\nsaw,tools\naxe,tools\nhammer,tools\n"
@@ -35,39 +34,37 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
     "a comment, the order of sections": [
         lambda p: (p.replace("params.yaml", "# How the figures look.", "# Looks."), reorder(p))
     ],
-    "`figures.theme`": [lambda p: p.set(figures__theme="light")],
+    "`figures.theme`": [setting(figures__theme="light")],
     "a style sheet": [lambda p: p.replace("stages/plotting/light.mplstyle", "009988", "009989")],
-    "`focus_layer`": [lambda p: p.set(focus_layer=0)],
-    "`heads.enabled`": [lambda p: p.set(heads__enabled=False)],
-    "`tokens.context`": [lambda p: p.set(tokens__context=2)],
-    "`rsa.comparison`": [lambda p: p.set(rsa__comparison="spearman")],
-    "`inference.seed`": [lambda p: p.set(inference__seed=1)],
-    "`rdms.candidates`": [lambda p: p.set(rdms__candidates={"letters": "spelling"})],
-    "`nulls.seed`": [lambda p: p.set(nulls__seed=1)],
-    "`sentences.bootstraps`": [lambda p: p.set(sentences__bootstraps=60)],
-    "`sentences.templates`: a sentence": [lambda p: p.set(sentences__templates__looked="I saw the {word}")],
-    "`capture.positions`": [lambda p: p.set(capture__positions=[1, 2, -1])],
+    "`focus_layer`": [setting(focus_layer=0)],
+    "`heads.enabled`": [setting(heads__enabled=False)],
+    "`tokens.context`": [setting(tokens__context=2)],
+    "`rsa.comparison`": [setting(rsa__comparison="spearman")],
+    "`inference.seed`": [setting(inference__seed=1)],
+    "`rdms.candidates`": [setting(rdms__candidates={"letters": "spelling"})],
+    "`nulls.seed`": [setting(nulls__seed=1)],
+    "`sentences.bootstraps`": [setting(sentences__bootstraps=60)],
+    "`sentences.templates`: a sentence": [setting(sentences__templates__looked="I saw the {word}")],
+    "`capture.positions`": [setting(capture__positions=[1, 2, -1])],
     "`similarity.metric`, `similarity.transform`": [
-        lambda p: p.set(similarity__metric="euclidean", similarity__transform="zscore")
+        setting(similarity__metric="euclidean", similarity__transform="zscore")
     ],
     # After the row before, a transform is on; without one the similarities stay, and with them what is made of them.
-    "`similarity.reference_words`, with a transform": [
-        lambda p: p.set(similarity__reference_words=["moon", "pear", "sofa", "lamp"])
-    ],
-    "`similarity.average_sentences`": [lambda p: p.set(similarity__average_sentences=True)],
-    "the prompt": [lambda p: p.set(prompt__template="The last word is {word}")],
+    "`similarity.reference_words`, with a transform": [setting(similarity__reference_words=["moon", "pear", "sofa"])],
+    "`similarity.average_sentences`": [setting(similarity__average_sentences=True)],
+    "the prompt": [setting(prompt__template="The last word is {word}")],
     "a word, the order of categories, the model": [
-        lambda p: p.set(words={"fruit": ["pear", "apple", "peach"], "space": TINY_WORDS["space"]}),
-        lambda p: p.set(model__seed=1),
+        setting(words={"fruit": ["pear", "apple", "peach"], "space": TINY_WORDS["space"]}),
+        setting(model__seed=1),
     ],
-    "`words_file`, a word in that file": [lambda p: own_words(p, OWN), lambda p: own_words(p, OWN + "fig,fruit\n")],
-    "the list in `params.yaml` when it is not used": [lambda p: p.set(words=TINY_WORDS)],
+    "`words_file`, a word in that file": [own_words(OWN), own_words(OWN + "fig,fruit\n")],
+    "the list in `params.yaml` when it is not used": [setting(words=TINY_WORDS)],
     "a run that is kept in `metrics/models`": [
         lambda p: p.replace("metrics/models/gpt2-mini/summary.json", '"rsa": 0.806', '"rsa": 0.807')
     ],
     "another column of the words file": [
-        lambda p: own_words(
-            p, "id,word,category\n1,pear,fruit\n2,lime,fruit\n3,saw,tools\n4,axe,tools\n5,hammer,tools\n6,fig,fruit\n"
+        own_words(
+            "id,word,category\n1,pear,fruit\n2,lime,fruit\n3,saw,tools\n4,axe,tools\n5,hammer,tools\n6,fig,fruit\n"
         )
     ],
 }
@@ -76,9 +73,8 @@ CHANGES: dict[str, list[Callable[[Project], None]]] = {
 def table() -> dict[str, str]:
     """Read the table of stages/README.md: change → stages that rerun."""
     readme = (ROOT / "stages/README.md").read_text(encoding="utf-8")
-    block = readme.split("| change | stages that rerun |\n", 1)[1].split("\n\n", 1)[0]
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()[1:]]
-    return dict(rows)
+    rows = readme.split("| change | stages that rerun |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    return dict(re.findall(r"^\| (.+) \| (.+) \|$", rows, re.MULTILINE))
 
 
 def test_the_readme_names_the_changes_that_are_tested() -> None:
@@ -93,33 +89,27 @@ def project(tiny_template: Project, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.mark.parametrize(("change", "step"), [(name, i) for name, steps in CHANGES.items() for i in range(len(steps))])
 def test_a_change_reruns_what_the_readme_says(project: Project, change: str, step: int) -> None:
-    """What follows changed similarities runs once, at the end of the table: every time would take minutes.
-
-    So do figures and report after changed claims, before sentences are next to change.
-    """
+    """What follows changed similarities runs once, at the end of the table: every time would take minutes."""
     params = (project.root / "params.yaml").read_bytes()
     CHANGES[change][step](project)
-    stages, targets, leading = promised(project, change), (), [name for name in CHANGES if moves_all(project, name)]
-    goal = "similarity" if change in leading else "claims"
-    before = digests(project, goal)
-    later = stages - LEADING
+    expected, targets = promised(project, change), ()
+    leading = [name for name in CHANGES if {"similarity", "rsa"} <= promised(project, name)]
+    later, before = expected - LEADING, digests(project)
     if list(CHANGES).index(change) >= list(CHANGES).index(leading[0]):
-        stages, targets = stages & LEADING, ("similarity",)
-    elif change in OF_CLAIMS:
-        stages, later, targets = stages - SHOWING, stages & SHOWING, ("claims", "rdms")
+        expected, targets = expected & LEADING, ("similarity",)
     ran = project.repro(*targets)
-    if change in (*leading, *OF_CLAIMS):
-        (captured, made), (earlier, before_it) = digests(project, goal), before
-        assert made != before_it
-        assert later == following(project, goal) | (set() if captured == earlier else {"correlation"})
-    expected = stages | ({"check"} if (project.root / "params.yaml").read_bytes() != params else set())
-    assert set(ran) == expected
-    assert len(ran) == len(expected)
+    if change in leading:
+        after = digests(project)
+        assert after["similarity"] != before["similarity"]
+        recaptured = after["activations"] != before["activations"]
+        assert later == following(project, "similarity") | ({"correlation"} if recaptured else set())
+    if (project.root / "params.yaml").read_bytes() != params:
+        expected |= {"check"}
+    assert sorted(ran) == sorted(expected)
 
 
-def digests(project: Project, stage: str) -> list[list[str | None]]:
-    """Digest the words' activations, and the outputs of a stage."""
-    return [[digest(project.root / path) for path in paths] for paths in (ACTIVATIONS, project.paths(stage, "outs"))]
+def digests(project: Project) -> dict[str, str | None]:
+    return {name: digest(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")}
 
 
 def promised(project: Project, change: str) -> set[str]:
@@ -128,20 +118,9 @@ def promised(project: Project, change: str) -> set[str]:
     return set(project.pipeline) if said == "all" else set(re.findall(r"\w+", said)) - {"none"}
 
 
-def moves_all(project: Project, change: str) -> bool:
-    """Return whether a change makes other similarities, and with them other results of all kinds."""
-    return {"similarity", "rsa"} <= promised(project, change)
-
-
 def following(project: Project, stage: str) -> set[str]:
-    """Return the stages that depend on a stage, or on what depends on it."""
-    made = project.paths(stage, "outs")
-    needs = {
-        name
-        for name in project.pipeline
-        if any(f"{out}/".startswith(f"{dep}/") for dep in project.paths(name, "deps") for out in made)
-    }
-    return needs.union(*(following(project, name) for name in needs))
+    """Return the stages that depend on a stage, or on what depends on it, as DVC says."""
+    return set(project.repro("--dry", "--force", "--downstream", stage)) - {stage}
 
 
 def test_what_follows_similarity_runs_after_all_of_them_and_then_nothing_is_left(project: Project) -> None:

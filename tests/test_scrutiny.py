@@ -114,12 +114,13 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
     project.set(similarity__transform="zscore", similarity__reference_words=reference, similarity__metric="correlation")
     tiny_stage.log_of("capture", "similarity", "controls", "heads")
     assert json_of(tiny_stage, "data/capture.json")["reference_words"] == reference
-    activations, others, similarity = (
-        load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "reference", "similarity")
+    activations, similarity = (
+        load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")
     )
     for name in "qkvx":
-        held = [tensors[f"attn_1_{name}"][:, -1].astype(float) for tensors in (activations, others or activations)]
-        vectors[name] = (held[0] - held[1].mean(axis=0)) / held[1].std(axis=0, ddof=1)
+        every = activations[f"attn_1_{name}"][:, -1].astype(float)
+        own, base = np.split(every, [6]) if reference else (every, every)
+        vectors[name] = (own - base.mean(axis=0)) / base.std(axis=0, ddof=1)
         np.testing.assert_allclose(similarity[name][1], 1 - pdist(vectors[name], "correlation"), atol=1e-5)
     robustness, heads = (read_table(project.root / f"metrics/{name}.csv") for name in ("robustness", "heads"))
     r = np.corrcoef(similarity["q"][1], similarity["k"][1])[0, 1]
@@ -133,8 +134,8 @@ def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
     tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ways = iter(["the words' way", "the reference's"])
-    monkeypatch.setattr("stages.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
-    tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"])
+    monkeypatch.setattr("stages.models.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
+    tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"], sentences__enabled=False)
     tiny_stage.log_of("capture")
     assert json_of(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
 

@@ -1,19 +1,17 @@
 """Lists of words as CSV files: what is right is read as it stands, every mistake is named with its line."""
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY_WORDS, InProcess, Project
-from hypothesis import HealthCheck, given, settings
+from conftest import TINY_WORDS, InProcess
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from PIL import Image
 from safetensors.numpy import load_file
 
 from stages.artefacts.files import Tensors
+from stages.artefacts.results import Results
 from stages.pipeline import mistakes
 from stages.pipeline.errors import UserError
 from stages.pipeline.word_lists import flatten, read_words, write_words
@@ -50,12 +48,8 @@ def test_a_list_is_read_however_it_is_written(tmp_path: Path, way: str) -> None:
     assert list(words) == ["fruit", "tools"]
 
 
-def test_what_looks_like_something_else_stays_text(tmp_path: Path) -> None:
-    odd = ["NA", "null", "nan", "true", "no", "7", "1e5", "None", "N/A", "été", "a b", "x,y", 'say "so"', "木"]
-    write_words(tmp_path / "own.csv", {"NA": odd, "7": ["pear", "lime"]})
-    assert read_words(tmp_path / "own.csv") == {"NA": odd, "7": ["pear", "lime"]}
-
-
+#: What looks like something else is text.
+ODD = ["NA", "null", "nan", "true", "no", "7", "1e5", "None", "N/A", "été", "a b", "x,y", 'say "so"', "木"]
 LETTERS = st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"])
 TEXT = st.text(LETTERS, min_size=1).map(str.strip).filter(lambda text: text and not mistakes.NO_TEXT.search(text))
 LISTED = st.lists(TEXT, min_size=4, unique=True)
@@ -63,11 +57,10 @@ LISTED = st.lists(TEXT, min_size=4, unique=True)
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
 @given(LISTED, LISTED)
-def test_what_is_written_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, first: list[str], names: list[str]
-) -> None:
+@example(ODD, ODD)
+def test_what_is_written_comes_back(tmp_path_factory, first: list[str], names: list[str]) -> None:
     path = tmp_path_factory.mktemp("words") / "own.csv"
-    words = {names[0]: [f"{word}1" for word in first], names[1]: [f"{word}2" for word in first]}
+    words = {names[0]: first, names[1]: [f"{word}2" for word in first]}
     if len(set(flatten(words)[0])) == 2 * len(first):
         write_words(path, words)
         assert read_words(path) == words
@@ -85,10 +78,7 @@ MISTAKES = [
     (GOOD + "\npear,fruit\n", r"own.csv: 'pear' is listed twice in fruit \(lines 2 and 8\)"),
     (GOOD + "pear,tools\n", r"'pear' is listed in fruit and in tools \(lines 2 and 7\)"),
     (GOOD + "fig\u00e9,fruit\nfige\u0301,tools\n", r"'fig\u00e9' is listed in fruit and in tools \(lines 7 and 8\)"),
-    (
-        GOOD + "fig,\u00e9\nsow,e\u0301\n",
-        "own.csv: the category \u00e9 is there twice, in other characters",
-    ),
+    (GOOD + "fig,\u00e9\nsow,e\u0301\n", "own.csv: the category \u00e9 is there twice, in other characters"),
     (GOOD + " ,tools\n", "own.csv, line 7: the word is empty"),
     (GOOD + "fig\n", "line 7: 1 cells, the first line names 2 columns"),
     (GOOD + "x,y,fruit\n", "line 7: 3 cells, .*text with a comma in it goes in quotes"),
@@ -105,20 +95,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("content", "expected"), MISTAKES)
-def test_a_mistake_is_named_with_its_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | bytes, expected: str
-) -> None:
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, monkeypatch, content: str | bytes, expected: str) -> None:
     written(tmp_path, content)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=expected) as error:
         read_words(Path("own.csv"))
     assert len(str(error.value).splitlines()) == 1
     assert str(error.value).startswith("own.csv")
-
-
-def test_the_words_of_the_embedded_model_are_a_list_as_they_stand() -> None:
-    words = read_words(ROOT / "data/models/gpt2-mini/words.csv")
-    assert (len(words), sum(map(len, words.values()))) == (17, 277)
 
 
 AFTER = "I saw the {word} yesterday."
@@ -154,8 +137,11 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
     tiny_stage.log_of("check", "capture")
     for target in ("word", 3, -1):
         tiny_stage.project.set(tokens__target=target)
-        assert tiny_stage.run("similarity")[0] == (target == -1)  # behind the word layer 0 knows no word
+        code, told = tiny_stage.run("similarity")
+        assert code == (target == -1)
         said[target] = tiny_stage.log
+    behind = "token -1 has the same vectors whatever the word in layer 0: choose word, its own token (3)"
+    assert told == f"\nsimilarity: tokens.target: {behind}\n"
     assert "tokens.target" not in said["word"] + said[3]
     for context, told in ((2, ""), (3, "tokens.context: token 3 is the word's own, 3, or behind it: prompts do not")):
         tiny_stage.project.set(tokens__context=context)
@@ -165,48 +151,30 @@ def test_a_target_that_is_not_the_words_own_token_is_told(tiny_stage: InProcess)
     assert said[-1] == "tokens.target: words are compared at token 6, which is not the word's own: that is 3\n"
 
 
-def test_figures_and_report_say_where_words_are_compared(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    titles = []
-
-    def note_titles(tasks: Sequence[partial], *_: str) -> None:
-        drawings = [task.args for task in tasks]
-        titles.append({path.stem: draw().get_suptitle() for _, draw, path, _ in drawings[: len(figures())]})
-        for _, _, path, _ in drawings:
-            Image.new("L", (1, 1)).save(path, "png")
-
-    monkeypatch.setattr("stages.figures.share_out", note_titles)
+def test_figures_and_report_say_where_words_are_compared(tiny_stage: InProcess, monkeypatch) -> None:
     for entry in figures().values():
         monkeypatch.setattr(entry, "draw", lambda *_: Figure())
     monkeypatch.setattr("stages.similarity.same_rows", lambda vectors: False)
     aside = "words compared at token 6, not at their own, 3"
     tiny_stage.project.set(prompt__template=AFTER)
-    pages = []
     for target in ("word", -1):
         tiny_stage.project.set(tokens__target=target)
-        tiny_stage.log_of("check", "capture", "similarity", "figures", "report")
-        pages.append(Path("plots/report.html").read_text(encoding="utf-8"))
-    plain, marked = titles
-    assert not any(aside in title for title in plain.values())
-    names = [name for name, title in marked.items() if aside in title]
-    assert names == [name for name, entry in figures().items() if entry.at_target]
-    assert len(names) >= 12
-    assert [aside.capitalize() in page for page in pages] == [False, True]
-
-
-def numbers(project: Project) -> dict:
-    """Digest what holds numbers: not what was captured, and not the report, which lists the settings."""
-    others = {"data/activations.safetensors", "data/capture.json"}
-    return {path: digest for path, digest in project.outputs().items() if path not in {*others, "plots/report.html"}}
+        tiny_stage.log_of("check", "capture", "similarity", "report")
+        run = Results(focus=1, context=1, bands=True, marks=True)
+        marked = [name for name, entry in figures().items() if aside in entry.drawing(run)().get_suptitle()]
+        assert marked == [name for name, entry in figures().items() if entry.at_target and target == -1]
+        page = Path("plots/report.html").read_text(encoding="utf-8")
+        assert (aside.capitalize() in page) == (target == -1)
+    assert len(marked) >= 12
 
 
 @pytest.mark.parametrize("positions", [[-1, 3, 1], [1]])
 def test_fewer_positions_change_no_number(tiny_stage: InProcess, positions: list[int]) -> None:
     tiny = tiny_stage.project
-    before = numbers(tiny)
+    before = tiny.outputs()
     tiny.set(capture__positions=positions)
     tiny_stage.log_of("check", "capture", "sentences", "similarity", "correlation")
     tiny_stage.log_of("nulls", "controls", "heads")
     assert load_file(tiny.root / "data/activations.safetensors")["attn_1_v"].shape == (6, len({*positions, -1}), 16)
-    assert numbers(tiny) == before
+    captured = {"data/activations.safetensors", "data/capture.json"}
+    assert {path for path, made in tiny.outputs().items() if made != before[path]} == captured
