@@ -8,14 +8,13 @@ the weights loaded before the clock starts; Linux and macOS only.
 """
 
 import argparse
-import multiprocessing
-import resource
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+
+from timing import alone
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
@@ -89,14 +88,8 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
 WAYS = {
     "the post's way": the_posts_way,
     "this repository": ours,
-    "from disk": partial(ours, device_map="auto", max_memory={"cpu": "0.4GB"}),
+    "0.4 GB at a time": partial(ours, device_map="auto", max_memory={"cpu": "0.4GB"}),
 }
-
-
-def measure(way: str, folder: Path, number: int) -> tuple[float, float, float]:
-    """Return the seconds of a way, and this process's peak memory (GB)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return *WAYS[way](folder, number), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main() -> None:
@@ -107,14 +100,9 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{arguments.words} words of 5 tokens, {arguments.folder}")
     print(f"{'':18}{'forward s':>10}{'writing s':>10}{'peak GB':>9}")
-    seconds = {}
-    for way in WAYS:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-            measured = alone.submit(measure, way, arguments.folder, arguments.words).result()
-        seconds[way], writing, peak = measured
-        print(f"{way:18}{seconds[way]:10.2f}{writing:10.2f}{peak:9.2f}", flush=True)
-    faster = seconds["the post's way"] / seconds["this repository"]
-    print(f"the forward pass is {faster:.1f} times as fast as the post's way; from disk: 0.4 GB of weights at a time")
+    for way, work in WAYS.items():
+        (forward, writing), peak = alone(work, arguments.folder, arguments.words)
+        print(f"{way:18}{forward:10.2f}{writing:10.2f}{peak:9.2f}", flush=True)
 
 
 if __name__ == "__main__":
