@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,13 +30,12 @@ TOKENIZER = ROOT / "data/models/gpt2-mini/tokenizer.json"
 def make(folder: Path) -> None:
     """Save a GPT-2-XL-shaped model with random weights and the embedded model's tokenizer."""
     import torch
+    from tiny_models import saved
     from transformers import GPT2Config, GPT2Model
 
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=50257, n_positions=1024, n_embd=1600, n_layer=48, n_head=25, dtype="float32")
-    GPT2Model(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+    saved(GPT2Model(config), folder)
 
 
 def words(number: int) -> str:
