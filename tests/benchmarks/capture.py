@@ -35,19 +35,15 @@ def the_posts_way(folder: Path, number: int) -> tuple[float, float]:
     model = GPT2LMHeadModel.from_pretrained(folder).eval()
     activations = {}
 
-    def hook_of(layer: int):
-        def hook(module, inputs, output):
-            for name, part in zip("qkv", torch.split(output.detach(), model.config.n_embd, dim=2), strict=True):
-                activations[f"attn_{layer}_{name}"] = part.cpu().numpy().copy()
-
-        return hook
+    def hook(layer: int, module, inputs, output) -> None:
+        for name, part in zip("qkv", torch.split(output.detach(), model.config.n_embd, dim=2), strict=True):
+            activations[f"attn_{layer}_{name}"] = part.cpu().numpy().copy()
 
     for layer, block in enumerate(model.transformer.h):
-        block.attn.c_attn.register_forward_hook(hook_of(layer))
+        block.attn.c_attn.register_forward_hook(partial(hook, layer))
     ids = torch.tensor([tokenizer(TEMPLATE.format(word=w))["input_ids"] for w in word_list(tokenizer, number)])
-    warm = torch.tensor([[1]])
     with torch.no_grad():
-        model(warm)
+        model(torch.tensor([[1]]))
         start = time.perf_counter()
         model(ids)
     return time.perf_counter() - start, 0.0
