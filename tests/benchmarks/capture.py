@@ -8,15 +8,12 @@ the weights loaded before the clock starts; Linux and macOS only.
 """
 
 import argparse
-import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 from timing import alone
-
-sys.path[:0] = [str(Path(__file__).parents[2])]
 
 TEMPLATE = "The next word is {word}"
 

@@ -5,21 +5,18 @@ statistic the share of samples whose interval holds it, and of those that lie wh
 intervals (ends of the bootstrap distribution) and of basic ones (mirrored at the value).
 """
 
-import sys
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import timing  # noqa: F401  it says where stages is
 
-sys.path[:0] = [str(Path(__file__).parents[2])]
-
-from stages.geometry.moments import Moments  # noqa: E402
-from stages.geometry.names import INPUT, MATRICES  # noqa: E402
-from stages.geometry.similarity import cosine  # noqa: E402
-from stages.statistics.bootstrap import Scores, bootstrap, resample_words, rsa_and_separability  # noqa: E402
-from stages.statistics.partial import against_input  # noqa: E402
+from stages.geometry.moments import Moments
+from stages.geometry.names import INPUT, MATRICES
+from stages.geometry.similarity import cosine
+from stages.statistics.bootstrap import Scores, bootstrap, resample_words, rsa_and_separability
+from stages.statistics.partial import against_input
 
 SIZES = (10, 13, 11)
 ALPHA = 0.05

@@ -6,16 +6,11 @@
 Similarity: 1,854 words × 1,600 units, 12 runs. RSA: 144 scores of 34 words, GPT-2-XL's 48 layers × 3 pairs, 100 runs.
 """
 
-import sys
-from pathlib import Path
-
 import numpy as np
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm, compare
 from scipy.spatial.distance import pdist
 from timing import table
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.names import PAIRS

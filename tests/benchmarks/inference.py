@@ -7,15 +7,11 @@ never above 500 MB. The ladder of nulls stands beside the matrix products alone,
 allocates is not counted.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from timing import table
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.moments import Moments

@@ -1,4 +1,4 @@
-"""What the benchmarks share: a table of seconds and memory, and a process of its own."""
+"""What the benchmarks share: the path to `stages`, a table of seconds and memory, and a process of its own."""
 
 import multiprocessing
 import resource
@@ -7,9 +7,12 @@ import timeit
 import tracemalloc
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def table(title: str, ways: Mapping[str, Callable[[], object]], runs: int, times: int = 1) -> None:
