@@ -351,11 +351,25 @@ def tiny(tiny_template: Project, tmp_path: Path) -> Project:
 undrawn = tiny  # as no figure is drawn
 
 
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, main: Callable, *arguments: str
+) -> tuple[int, str, str]:
+    """Call what a command calls, with its arguments: exit code, stdout, stderr."""
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    capsys.readouterr()
+    code = 0
+    try:
+        main()
+    except SystemExit as exit_:
+        code = exit_.code
+    return code, *capsys.readouterr()
+
+
 class InProcess:
     """Runs stages of a project in this process: fast, and no less real (`stages.stage.run` is the command)."""
 
     def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-        self.project, self._monkeypatch, self._capsys = project, monkeypatch, capsys
+        self.project, self._call = project, functools.partial(call, monkeypatch, capsys)
         monkeypatch.chdir(project.root)
 
     def run(self, stage: str) -> tuple[int, str]:
@@ -363,14 +377,7 @@ class InProcess:
         from stages.pipeline.stage import run
 
         module = importlib.import_module(f"stages.{stage}")
-        self._monkeypatch.setattr(sys, "argv", ["stage"])
-        self._capsys.readouterr()
-        code = 0
-        try:
-            run(stage, module.main, module.__doc__)
-        except SystemExit as exit_:
-            code = exit_.code
-        self.log, errors = self._capsys.readouterr()
+        code, self.log, errors = self._call(lambda: run(stage, module.main, module.__doc__))
         return code, errors
 
     def log_of(self, *stages: str) -> str:
@@ -419,15 +426,4 @@ def tiny_stage(tiny: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Callable[..., tuple[int, str, str]]:
     """Run a command's module in this process: exit code, stdout, stderr."""
-
-    def call(command: ModuleType, *arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            command.main()
-        except SystemExit as exit_:
-            code = exit_.code
-        return code, *capsys.readouterr()
-
-    return call
+    return lambda command, *arguments: call(monkeypatch, capsys, command.main, *map(str, arguments))

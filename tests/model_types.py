@@ -4,7 +4,6 @@ Every text model type of the installed transformers is built tiny, with random w
 model would be.
 """
 
-import csv
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 
@@ -81,8 +81,7 @@ def examine(model_type: str, part: str = "encoder", dtype: torch.dtype = torch.f
 
 def read_table() -> list[dict[str, str]]:
     """Read the table as it is kept."""
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return pd.read_csv(TABLE, dtype=str, keep_default_na=False).to_dict("records")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -94,10 +93,7 @@ def main(arguments: Sequence[str]) -> int:
         different = [row["type"] for row, kept in zip(rows, read_table(), strict=True) if row != kept]
         print(f"unlike the table: {', '.join(different) or 'none'}")
         return bool(different)
-    with TABLE.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(TABLE, index=False, lineterminator="\n")
     return 0
 
 

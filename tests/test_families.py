@@ -1,20 +1,14 @@
 """Every architecture: a tiny random model, captured, against its own plain forward pass and its own attention."""
 
-from collections.abc import Callable
-from itertools import product
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, InProcess
-from safetensors.numpy import load_file
-from tiny_models import build, caught, tiny_config
+from conftest import ROOT
+from tiny_models import build, caught
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import LlamaConfig, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
-from stages.artefacts.files import read_json
 from stages.models.passes import divide, make_pass, ways
 from stages.models.projections import find_projections, overview
 from stages.models.prompts import tokenise
@@ -120,12 +114,14 @@ def test_falcon_with_alibi_is_not_packed(tokenizers: dict[bool, PreTrainedTokeni
     ("name", "kv_heads"),
     [("gpt2", 4), ("gpt_bigcode, multi-query", 1), ("falcon, multi-query", 1), ("falcon, grouped", 2), ("llama", 2)],
 )
-def test_key_and_value_heads_are_counted(name: str, kv_heads: int) -> None:
+def test_heads_units_and_parameters_are_counted(name: str, kv_heads: int) -> None:
     model_type, overrides = CASES[name]
     model = build(model_type, **overrides)
     shape = overview(model, find_projections(model))
     assert (shape["heads"], shape["key_value_heads"]) == (4, kv_heads)
     assert shape["projection_widths"] == {"q": 64, "k": 16 * kv_heads, "v": 16 * kv_heads}
+    assert shape["projection"] == [64, 64 + 32 * kv_heads]
+    assert (shape["layers"], shape["parameters"]) == (4, sum(values.numel() for values in model.parameters()))
 
 
 def test_tokens_around_an_encoders_text_take_no_position(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
@@ -133,32 +129,3 @@ def test_tokens_around_an_encoders_text_take_no_position(tokenizers: dict[bool, 
     assert prompts.tokens[0] == ["[CLS]", "The", "Ġnext", "Ġword", "Ġis", "Ġgalaxy", "[SEP]"]
     assert (prompts.positions, prompts.word_position) == (5, 4)
     assert prompts.sources().tolist() == [[1, 2, 3, 4, 5]] * 2
-
-
-def test_the_whole_pipeline_on_grouped_query_attention(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
-    """K and V are narrower than Q: each query head is paired with the key and value head that it attends with."""
-    project = tiny_stage.project
-    draw_only()
-    folder = project.root / "data/models/tiny"
-    (folder / "config.json").unlink()
-    sizes = {**GROUPED, "hidden_size": 32, "head_dim": 8, "num_hidden_layers": 2, "vocab_size": 6146}
-    tiny_config(LlamaConfig, sizes).save_pretrained(folder)
-    project.set(similarity__metric="correlation")
-    tiny_stage.log_of()
-    captured, context = (load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "context"))
-    table = pd.read_csv(project.root / "metrics/correlation.csv", index_col="layer")
-    token = {"": 1, "_target": -1}
-    for (layer, cells), (pair, suffix) in product(table.iterrows(), product(("qk", "qv", "kv"), token)):
-        # Head by head, in a plain loop: 4 query heads of 8 units, two of them to a key and value head.
-        sides = [captured[f"attn_{layer}_{name}"][:, token[suffix]] for name in pair]
-        places = [[h // 2 if side.shape[1] == 16 else h for h in range(4)] for side in sides]
-        some = [np.concatenate([x[:, 8 * h :][:, :8].ravel() for h in p]) for x, p in zip(sides, places, strict=True)]
-        expected = np.corrcoef(*some)[0, 1]
-        assert cells[pair + suffix] == pytest.approx(expected, abs=1e-6)
-    assert {context[name].shape[-1] for name in "qkv"} == {32}
-    claims, summary = (read_json(project.root / f"metrics/{name}.json") for name in ("claims", "summary"))
-    units = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
-    assert all(claims[name]["holds"] is not None for name in units)
-    assert summary["qk_r"] == pytest.approx(table["qk"].mean(), abs=1e-3)
-    assert not [note for note in summary["notes"] if "correlation.csv" in note]
-    assert np.isfinite(summary["rsa"])

@@ -11,26 +11,23 @@ import pytest
 import torch
 from conftest import ROOT, InProcess
 from safetensors.numpy import load_file
-from tiny_models import load, saved
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from tiny_models import build, load, saved
+from transformers import AutoTokenizer, PreTrainedModel
 
 from stages.pipeline.errors import UserError
 
 MINI = ROOT / "data/models/gpt2-mini"
-SIZES = {"vocab_size": 6144, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-#: Exact in single precision.
-LLAMA = {"intermediate_size": 96, "num_key_value_heads": 2, "rope_theta": 5e4, "rms_norm_eps": 2**-10}
+SIZES = {"vocab_size": 6144, "num_hidden_layers": 2}
+#: Exact in single precision, and of blocks of 32 weights, which are quantised together.
+EXACT = {
+    "llama": {"intermediate_size": 96, "rope_theta": 5e4, "rms_norm_eps": 2**-10},
+    "gpt2": {"layer_norm_epsilon": 2**-10},
+}
 Q8 = gguf.GGMLQuantizationType.Q8_0
 
 
 def make(name: str) -> PreTrainedModel:
-    sizes = {**SIZES, "max_position_embeddings": 48, **(LLAMA if name == "llama" else {"layer_norm_epsilon": 2**-10})}
-    torch.manual_seed(0)
-    model = AutoModel.from_config(AutoConfig.for_model(name, **sizes))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return model
+    return build(name, **SIZES, **EXACT[name])
 
 
 def permute(weight: np.ndarray, heads: int) -> np.ndarray:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from wsgiref.simple_server import WSGIServer, make_server
 
 import pytest
 from conftest import ROOT
@@ -21,44 +21,30 @@ FILES["pytorch_model.bin"] = b"pickled code: must never be fetched"
 FILES["modeling_mini.py"] = b"code: must never be fetched"
 
 
-class Hub(BaseHTTPRequestHandler):
-    """Serves one repository, org/mini, at one commit, and org/bare, the same without weights in safetensors format."""
+@pytest.fixture
+def hub() -> Iterator[WSGIServer]:
+    """Serve one repository, org/mini, at one commit, and org/bare, the same without weights in safetensors format."""
 
-    def do_GET(self) -> None:
-        path = self.path.split("?")[0].replace("/org/bare", "/org/mini")
-        files = {name: FILES[name] for name in FILES if not ("/org/bare" in self.path and name.endswith("safetensors"))}
-        name = path.rpartition("/")[2]
+    def answer(request: dict, start: Callable) -> list[bytes]:
+        path, bare = request["PATH_INFO"].replace("/org/bare", "/org/mini"), "/org/bare" in request["PATH_INFO"]
+        files = {name: content for name, content in FILES.items() if not (bare and name.endswith("safetensors"))}
+        status, headers, content, name = "200 OK", {}, b"", path.rpartition("/")[2]
         if path in (f"/api/models/org/mini/revision/{revision}" for revision in ("main", COMMIT)):
             listed = [{"rfilename": name} for name in files]
-            self.send(json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode())
+            content = json.dumps({"id": "org/mini", "sha": COMMIT, "siblings": listed}).encode()
         elif path == f"/api/models/org/mini/tree/{COMMIT}":
-            listed = [{"type": "file", "path": n, "size": len(c), "oid": n} for n, c in files.items()]
-            self.send(json.dumps(listed).encode())
+            content = json.dumps([{"type": "file", "path": n, "size": len(files[n]), "oid": n} for n in files]).encode()
         elif path == f"/org/mini/resolve/{COMMIT}/{name}" and name in files:
-            self.server.fetched.add(name)
-            etag = f'"{hashlib.sha256(FILES[name]).hexdigest()}"'
-            self.send(FILES[name], {"ETag": etag, "X-Repo-Commit": COMMIT})
+            server.fetched.add(name)
+            content = files[name]
+            headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
         else:
             kind = "Revision" if path.startswith("/api/models/org/mini/revision/") else "Repo"
-            self.send(b"", {"X-Error-Code": f"{kind}NotFound"}, 404)
+            status, headers = "404 Not Found", {"X-Error-Code": f"{kind}NotFound"}
+        start(status, [*headers.items(), ("Content-Length", str(len(content)))])
+        return [content] if request["REQUEST_METHOD"] == "GET" else []
 
-    do_HEAD = do_GET
-
-    def send(self, content: bytes, headers: dict[str, str] | None = None, code: int = 200) -> None:
-        self.send_response(code)
-        for key, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
-
-    def log_message(self, *arguments: object) -> None:
-        """Keep the test's output free of requests."""
-
-
-@pytest.fixture
-def hub() -> Iterator[ThreadingHTTPServer]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    server = make_server("127.0.0.1", 0, answer)
     server.fetched = set()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -86,8 +72,8 @@ for line in sys.stdin:
 @contextlib.contextmanager
 def loading(port: int, home: Path, **env: str) -> Iterator[Callable[[str, str], dict]]:
     """Load names and revisions in a process of its own: the client reads its environment when imported."""
-    environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(home), **env}
-    environment.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in env else None
+    inherited = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment = {**inherited, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(home), **env}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", LOAD], cwd=ROOT, env=environment, **pipes) as running:
 
@@ -102,7 +88,7 @@ def loading(port: int, home: Path, **env: str) -> Iterator[Callable[[str, str], 
 
 
 def test_a_hub_model_is_fetched_once_its_commit_recorded_and_what_is_not_there_is_told(
-    hub: ThreadingHTTPServer, tmp_path: Path
+    hub: WSGIServer, tmp_path: Path
 ) -> None:
     port = hub.server_address[1]
     with loading(port, tmp_path) as load:

@@ -4,6 +4,7 @@ import html
 import json
 import re
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from safetensors.numpy import load_file
 from tiny_models import saved, tiny_config
 from transformers import BartConfig, DeepseekV3Config, JambaConfig, LlamaConfig, MiMoV2FlashConfig, PreTrainedConfig
 
+from stages.artefacts.files import read_json
 from stages.artefacts.schema import TABLES
 from stages.plotting.registry import figures
 
@@ -50,11 +52,11 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(
         r = np.corrcoef(similarity["q"][place], similarity["k"][place])[0, 1]
         assert rsa["qk"][layer] == pytest.approx(r, abs=1e-6)
     assert sorted(path.name for path in (root / "plots/matrices/q").iterdir()) == ["01.png", "03.png", "05.png"]
-    summary = json.loads((root / "metrics/summary.json").read_text(encoding="utf-8"))
+    summary = read_json(root / "metrics/summary.json")
     heads = pd.read_csv(root / "metrics/heads.csv")
     best = heads.loc[heads["value"].where(heads["of"] == "q").idxmax()]
     assert f"q L{best['layer']:.0f}H{best['head']:.0f}" in summary["strongest_heads"]
-    claims = json.loads((root / "metrics/claims.json").read_text(encoding="utf-8"))
+    claims = read_json(root / "metrics/claims.json")
     assert claims["rsa_focus"]["measured"] == pytest.approx(rsa.loc[3, ["qk", "qv", "kv"]].min(), abs=1e-6)
 
     page = (root / "plots/report.html").read_text(encoding="utf-8")
@@ -82,20 +84,41 @@ def test_a_model_without_linear_maps_is_not_said_to_have_its_nulls_switched_off(
     for name in ("nulls", "spectra", "head_nulls"):
         (row,) = (root / f"metrics/{name}.csv").read_text(encoding="utf-8").splitlines()[1:]
         assert row.strip(",") == "not applicable"
-    notes = json.loads((root / "metrics/summary.json").read_text(encoding="utf-8"))["notes"]
+    notes = read_json(root / "metrics/summary.json")["notes"]
     assert f"rsa_against_spectrum is not judged: {why}" in notes
     page = html.unescape((root / "plots/report.html").read_text(encoding="utf-8"))
     assert f"Not computed: {why}." in page
     assert "nulls.enabled is false" not in page
 
 
-def test_a_model_of_one_layer_with_grouped_queries(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
-    """What goes through layers in blocks takes a single one, from a file as well."""
+def test_grouped_queries_in_a_model_of_one_layer(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
+    """K and V are narrower than Q: each query head is paired with the key and value head that it attends with.
+
+    What goes through layers in blocks takes a single one, from a file as well.
+    """
     draw_only("fig6_rsa_profile", "fig19_candidates")
-    config = tiny_config(LlamaConfig, {"num_hidden_layers": 1, "num_key_value_heads": 2})
-    run_stages(tiny_stage, STAGES, config, focus_layer=0, nulls__draws=40)
+    sizes = {"hidden_size": 32, "head_dim": 8, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = tiny_config(LlamaConfig, {**sizes, "num_hidden_layers": 1})
+    run_stages(tiny_stage, STAGES, config, focus_layer=0, nulls__draws=40, similarity__metric="correlation")
+    root = tiny_stage.project.root
     for name in ("inference.csv", "rdms.csv", "nulls.csv"):
-        assert set(pd.read_csv(tiny_stage.project.root / "metrics" / name)["layer"]) == {0}, name
+        assert set(pd.read_csv(root / "metrics" / name)["layer"]) == {0}, name
+    captured, context = (load_file(root / f"data/{name}.safetensors") for name in ("activations", "context"))
+    (cells,) = pd.read_csv(root / "metrics/correlation.csv").to_dict("records")
+    token = {"": 1, "_target": -1}
+    for pair, suffix in product(("qk", "qv", "kv"), token):
+        # Head by head, in a plain loop: 4 query heads of 8 units, two of them to a key and value head.
+        sides = [captured[f"attn_0_{name}"][:, token[suffix]] for name in pair]
+        places = [[h // 2 if side.shape[1] == 16 else h for h in range(4)] for side in sides]
+        some = [np.concatenate([x[:, 8 * h :][:, :8].ravel() for h in p]) for x, p in zip(sides, places, strict=True)]
+        assert cells[pair + suffix] == pytest.approx(np.corrcoef(*some)[0, 1], abs=1e-6)
+    assert {context[name].shape[-1] for name in "qkv"} == {32}
+    claims, summary = (read_json(root / f"metrics/{name}.json") for name in ("claims", "summary"))
+    units = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
+    assert all(claims[name]["holds"] is not None for name in units)
+    assert summary["qk_r"] == pytest.approx(cells["qk"], abs=1e-3)
+    assert not [note for note in summary["notes"] if "correlation.csv" in note]
+    assert np.isfinite(summary["rsa"])
 
 
 def test_q_k_and_v_of_three_widths_have_no_pair_to_correlate(tiny_stage: InProcess) -> None:
@@ -109,7 +132,7 @@ def test_q_k_and_v_of_three_widths_have_no_pair_to_correlate(tiny_stage: InProce
     table = pd.read_csv(root / "metrics/correlation.csv", index_col="layer")
     assert len(table) == 2
     assert table.isna().all(axis=None)
-    claims, summary = (json.loads((root / f"metrics/{n}.json").read_text("utf-8")) for n in ("claims", "summary"))
+    claims, summary = (read_json(root / f"metrics/{name}.json") for name in ("claims", "summary"))
     unpaired = ("qk_correlation_focus", "qk_correlation_most_layers", "v_correlations_near_zero")
     assert all(claims[name]["holds"] is None for name in (*unpaired, "target_closer_to_zero"))
     assert "target_closer_to_zero is not judged: qk, qv, kv: units differ in number" in summary["notes"]
@@ -123,7 +146,7 @@ def test_the_decoder_of_an_encoder_decoder_is_captured(tiny_stage: InProcess) ->
     config = tiny_config(BartConfig, {"decoder_start_token_id": 7})
     run_stages(tiny_stage, stages, config, model__part="decoder", nulls__draws=40)
     root = tiny_stage.project.root
-    captured = json.loads((root / "data/capture.json").read_text(encoding="utf-8"))
+    captured = read_json(root / "data/capture.json")
     assert captured["overview"]["architecture"] == captured["attention"]["part"] == "BartDecoder"
     assert captured["attention"]["modules"]["q"] == "model.decoder.layers.0.self_attn.q_proj"
     assert {ids[0] for ids in captured["token_ids"]} == {7}

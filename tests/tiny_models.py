@@ -73,21 +73,16 @@ OVERRIDES: dict[str, dict[str, Any]] = {
 }
 #: What a field's name says → its size. The first that matches the whole name counts; only whole numbers are replaced.
 SIZES = [
-    (r"(pad|bos|eos|sep|cls|mask|unk|decoder_start|eod|document)_token_id|.*_index|lang_id", 1),
-    (r"forced_eos_token_id", 1),
-    (r".*vocab_size.*|backbone_vocab", VOCABULARY),
+    (r"(pad|bos|(forced_)?eos|sep|cls|mask|decoder_start|eod|document)_token_id|.*_index|lang_id", 1),
+    (r".*vocab_size.*", VOCABULARY),
     (r"num_hidden_layers|num_layers|n_layers?|(en|de)coder_layers|num_(en|de)coder_layers|num_blocks", 4),
-    (r"hidden_size|d_model|n_embd|dim|emb_dim|embedding_size|input_embedding_size|embedding_dim|d_latents", 64),
-    (r"backbone_hidden_size|output_embedding_size|word_embed_proj_dim|lru_width", 64),
-    (
-        r"(swa_)?num_attention_heads|n_heads?|num_heads|attention_heads|.*coder_attention_heads|num_self_attention_heads",
-        4,
-    ),
-    (r"(swa_)?num_key_value_heads|num_kv_heads", 2),
+    (r"(backbone_)?hidden_size|d_model|n_embd|dim|emb_dim|((in|out)put_)?embedding_size|embedding_dim|d_latents", 64),
+    (r"(swa_)?num_(self_)?attention_heads|n_heads?|num_heads|(.*coder_)?attention_heads", 4),
+    (r"(swa_)?num_key_value_heads", 2),
     (r".*intermediate_size.*|.*ffn_dim|.*ffn_hidden_size|d_inner|hidden_dim|dim_ff|dff|feed_forward_size", 48),
     (r"(swa_)?head_dim|d_head|dim_head|attention_head_size|kv_channels|v_head_dim|linear_(key|value)_head_dim", 16),
     (r"num_(local_)?experts|n_routed_experts|moe_num_experts", 4),
-    (r"num_experts_per_tok|moe_topk|moe_k|top_k_experts|num_experts_per_token", 2),
+    (r"num_experts_per_tok|moe_topk|moe_k", 2),
     (r"n_group|topk_group|first_k_dense_replace", 1),
     (r"linear_num_(key_)?heads", 2),
     (r"linear_num_value_heads|mamba_n(um)?_heads|num_mem_blocks", 4),

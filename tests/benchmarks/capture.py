@@ -8,16 +8,12 @@ the weights loaded before the clock starts; Linux and macOS only.
 """
 
 import argparse
-import multiprocessing
-import resource
-import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[level]) for level in (1, 2)]
+from timing import alone
 
 TEMPLATE = "The next word is {word}"
 
@@ -36,19 +32,15 @@ def the_posts_way(folder: Path, number: int) -> tuple[float, float]:
     model = GPT2LMHeadModel.from_pretrained(folder).eval()
     activations = {}
 
-    def hook_of(layer: int):
-        def hook(module, inputs, output):
-            for name, part in zip("qkv", torch.split(output.detach(), model.config.n_embd, dim=2), strict=True):
-                activations[f"attn_{layer}_{name}"] = part.cpu().numpy().copy()
-
-        return hook
+    def hook(layer: int, module, inputs, output) -> None:
+        for name, part in zip("qkv", torch.split(output.detach(), model.config.n_embd, dim=2), strict=True):
+            activations[f"attn_{layer}_{name}"] = part.cpu().numpy().copy()
 
     for layer, block in enumerate(model.transformer.h):
-        block.attn.c_attn.register_forward_hook(hook_of(layer))
+        block.attn.c_attn.register_forward_hook(partial(hook, layer))
     ids = torch.tensor([tokenizer(TEMPLATE.format(word=w))["input_ids"] for w in word_list(tokenizer, number)])
-    warm = torch.tensor([[1]])
     with torch.no_grad():
-        model(warm)
+        model(torch.tensor([[1]]))
         start = time.perf_counter()
         model(ids)
     return time.perf_counter() - start, 0.0
@@ -89,14 +81,8 @@ def ours(folder: Path, number: int, **spread) -> tuple[float, float]:
 WAYS = {
     "the post's way": the_posts_way,
     "this repository": ours,
-    "from disk": partial(ours, device_map="auto", max_memory={"cpu": "0.4GB"}),
+    "0.4 GB at a time": partial(ours, device_map="auto", max_memory={"cpu": "0.4GB"}),
 }
-
-
-def measure(way: str, folder: Path, number: int) -> tuple[float, float, float]:
-    """Return the seconds of a way, and this process's peak memory (GB)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return *WAYS[way](folder, number), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def main() -> None:
@@ -107,14 +93,9 @@ def main() -> None:
     arguments = parser.parse_args()
     print(f"{arguments.words} words of 5 tokens, {arguments.folder}")
     print(f"{'':18}{'forward s':>10}{'writing s':>10}{'peak GB':>9}")
-    seconds = {}
-    for way in WAYS:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-            measured = alone.submit(measure, way, arguments.folder, arguments.words).result()
-        seconds[way], writing, peak = measured
-        print(f"{way:18}{seconds[way]:10.2f}{writing:10.2f}{peak:9.2f}", flush=True)
-    faster = seconds["the post's way"] / seconds["this repository"]
-    print(f"the forward pass is {faster:.1f} times as fast as the post's way; from disk: 0.4 GB of weights at a time")
+    for way, work in WAYS.items():
+        (forward, writing), peak = alone(work, arguments.folder, arguments.words)
+        print(f"{way:18}{forward:10.2f}{writing:10.2f}{peak:9.2f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,16 @@
-"""Similarity and RSA beside SciPy, rsatoolbox and the bare matrix product, on one machine in one run; prints one table.
+"""Similarity and RSA beside SciPy, rsatoolbox and the bare matrix product, on one machine in one run.
 
     pip install -r tests/benchmarks/requirements.txt
     python tests/benchmarks/geometry.py
 
-Similarity: 1,854 words × 1,600 units; seconds are the mean of 12 runs, MB the peak allocated beside the input. RSA: 144
-scores of 34 words, GPT-2-XL's 48 layers × 3 pairs; best of 100 runs.
+Similarity: 1,854 words × 1,600 units, 12 runs. RSA: 144 scores of 34 words, GPT-2-XL's 48 layers × 3 pairs, 100 runs.
 """
-
-import sys
-from pathlib import Path
 
 import numpy as np
 from rsatoolbox.data import Dataset
 from rsatoolbox.rdm import RDMs, calc_rdm, compare
 from scipy.spatial.distance import pdist
-from timing import measure
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from timing import table
 
 from stages.geometry.comparison import pairwise
 from stages.geometry.names import PAIRS
@@ -32,28 +26,24 @@ def rsatoolboxes(vectors: np.ndarray) -> np.ndarray:
 
 
 def similarity() -> None:
-    """Print seconds and MB of each way; NumPy has BLAS compute one triangle of the bare product and mirrors it."""
+    """Time each way; NumPy has BLAS compute one triangle of the bare product and mirrors it."""
     check = np.random.default_rng(0).normal(size=(50, 20))
     np.testing.assert_allclose(cosine(check), 1 - pdist(check, "cosine"), atol=1e-12)
     np.testing.assert_allclose(correlation(check), rsatoolboxes(check), atol=1e-12)
     single = np.random.default_rng(0).standard_normal((WORDS, UNITS), dtype=np.float32)
     double = single.astype(np.float64)
-    base = None
-    print(f"{f'similarity of {WORDS} × {UNITS}':40}{'s':>9}{'times ours':>12}{'MB':>7}")
-    for name, work in {
+    ways = {
         "this repository, cosine": lambda: cosine(single),
         "this repository, correlation": lambda: correlation(single),
         "bare product (NumPy, float64)": lambda: double @ double.T,
         "scipy pdist, cosine": lambda: 1 - pdist(double, "cosine"),
         "rsatoolbox calc_rdm, correlation": lambda: rsatoolboxes(double),
-    }.items():
-        seconds, peak = measure(work, 12)
-        base = base or np.mean(seconds)
-        print(f"{name:40}{np.mean(seconds):9.3f}{np.mean(seconds) / base:12.2f}{peak:7.0f}", flush=True)
+    }
+    table(f"similarity of {WORDS} × {UNITS}", ways, 12)
 
 
 def rsa() -> None:
-    """Print the milliseconds of 144 RSA scores."""
+    """Time 144 RSA scores, the same each way."""
     rng = np.random.default_rng(0)
     given = {name: rng.normal(size=(LAYERS, pairs_of(34))) for name in "qkv"}
     rdms = {name: RDMs(1 - values) for name, values in given.items()}
@@ -68,14 +58,10 @@ def rsa() -> None:
             a + b: np.diagonal(compare(rdms[a], rdms[b], "corr")) for a, b in PAIRS
         },
     }
-    base = None
-    print(f"\n{'RSA of 144 geometries, 34 words':40}{'ms':>9}{'times ours':>12}")
-    for name, work in ways.items():
+    for work in ways.values():
         for pair, scores in work().items():
             np.testing.assert_allclose(scores, pairwise(given)[pair], atol=1e-10)
-        seconds = min(measure(work, 100)[0])
-        base = base or seconds
-        print(f"{name:40}{1e3 * seconds:9.2f}{seconds / base:12.1f}", flush=True)
+    table("RSA of 144 geometries, 34 words", ways, 100)
 
 
 if __name__ == "__main__":

@@ -1,21 +1,17 @@
-"""Time and memory of tests, intervals, controls and nulls, at GPT-2-XL's size and at 500 words; prints one table.
+"""Time and memory of tests, intervals, controls and nulls, at GPT-2-XL's size and at 500 words.
 
     python tests/benchmarks/inference.py
 
-Seconds are the best of three runs, with 500 words of two; MB is the peak allocated beside the inputs. The bars: of 34
-words 3 s for the word permutations and 0.5 s for the bootstraps of RSA; never above 500 MB. The ladder of nulls stands
-beside the matrix products alone, which it cannot do without; what torch allocates is not counted.
+Three runs, with 500 words two. The bars: of 34 words 3 s for the word permutations and 0.5 s for the bootstraps of RSA;
+never above 500 MB. The ladder of nulls stands beside the matrix products alone, which it cannot do without; what torch
+allocates is not counted.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
-from timing import measure
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
+from timing import table
 
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.moments import Moments
@@ -39,7 +35,7 @@ def rsa(every: Moments, within: Moments) -> Statistics:
 
 
 def rows(words: int, layers: int, resamples: int, runs: int) -> None:
-    """Print a line for each computation, of similarities as the stages read them (float32), in three categories."""
+    """Time each computation, of similarities as the stages read them (float32), in three categories."""
     rng, categories = np.random.default_rng(0), sorted("abc"[i % 3] for i in range(words))
     x = rng.normal(size=(layers, words, 32)).astype(np.float32)
     matrices = {name: cosine(x @ rng.normal(size=(32, 32))).astype(np.float32) for name in "qkv"}
@@ -49,40 +45,33 @@ def rows(words: int, layers: int, resamples: int, runs: int) -> None:
     def orders(name: str) -> Orders:
         return draw_orders(words, TIMES, stream(0, name), words > MANY)
 
-    for name, work in {
+    ways = {
         f"{3 * layers} RSA scores x {TIMES} word permutations": lambda: permute_words(matrices, orders("words")),
         f"{3 * layers} d x {TIMES} label permutations": lambda: permute_labels(matrices, categories, orders("labels")),
-        f"{resamples} bootstraps of {3 * layers} RSA scores": lambda: bootstrap(
-            matrices, categories, counts, 0.05, rsa
-        ),
-        f"{resamples} bootstraps of all of inference.csv": lambda: bootstrap(matrices, categories, counts, 0.05),
-        f"{resamples} bootstraps of all of controls.csv": lambda: bootstrap(
-            similarity, categories, counts, 0.05, against_input
-        ),
-    }.items():
-        seconds, peak = measure(work, runs)
-        print(f"{f'{words} words: {name}':62}{min(seconds):9.2f}{peak:8.0f}", flush=True)
+        f"bootstraps of {3 * layers} RSA scores": lambda: bootstrap(matrices, categories, counts, 0.05, rsa),
+        "bootstraps of all of inference.csv": lambda: bootstrap(matrices, categories, counts, 0.05),
+        "bootstraps of all of controls.csv": lambda: bootstrap(similarity, categories, counts, 0.05, against_input),
+    }
+    table(f"{words} words, {resamples} bootstraps", ways, runs)
 
 
 def nulls(layers: int, words: int, units: int, draws: int) -> None:
-    """Print a line for each part of the ladder of nulls; the weights are random and the same in every layer."""
+    """Time each part of the ladder of nulls; the weights are random and the same in every layer."""
     rng = np.random.default_rng(0)
     x, rows = rng.standard_normal((words, units)), torch.randn(draws * words, units)
     weights = {name: torch.from_numpy(rng.standard_normal((units, units), dtype=np.float32)) for name in MATRICES}
     similar = {name: Similar(words, "cosine", name) for name in TRANSFORMS}
     others = [name for name in COMPARISONS if name != "pearson"]
     choices = Choices(similar, others, within_category(sorted("abc"[i % 3] for i in range(words))))
-    for name, work in {
+    ways = {
         "matrix products alone": lambda: [rows @ weight for weight in weights.values()],
         f"{draws} draws of three rungs": partial(draw_rungs, x, partial(project_turned, weights), choices, draws, rng),
         "spectra and overlaps": partial(spectra, weights, PAIRS),
-    }.items():
-        seconds, peak = measure(work, 3)
-        print(f"{f'{layers} layers: {name}':62}{layers * min(seconds):9.2f}{peak:8.0f}", flush=True)
+    }
+    table(f"ladder of nulls, {words} words, {layers} layers of {units} units", ways, 3, layers)
 
 
 if __name__ == "__main__":
-    print(f"{'':62}{'seconds':>9}{'MB':>8}")
     rows(34, 48, TIMES, 3)
     rows(500, 8, 1000, 2)
     nulls(48, 34, 1600, 100)

@@ -1,39 +1,49 @@
 """Run every stage on a model of GPT-2-XL's shape, with random weights: time and peak memory of each.
 
-    python tests/benchmarks/xl.py [--folder FOLDER] [--words FILE]
+    python tests/benchmarks/xl.py [--folder FOLDER] [--words NUMBER or FILE]
 
 The weights (48 layers, 1600 units, 25 heads, 50,257 tokens: 6.2 GB in float32) are made once in FOLDER, which stays.
-With `--folder data/models/gpt2-mini` it is the embedded model that runs; `--words` takes a list such as `words.py`
-writes in the place of the 34 words.
-The stages run in a temporary copy of the repository; Linux and macOS only (peak memory of child processes).
+With `--folder data/models/gpt2-mini` it is the embedded model that runs. In the place of the 34 words `--words` takes a
+list, or makes one: the most frequent words of the embedded model's vocabulary that are single tokens of three small
+letters or more, in 27 made-up categories. The stages run in a temporary copy of the repository.
 """
 
 import argparse
-import multiprocessing
+import json
 import os
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+
+from timing import alone
 
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from conftest import ROOT, copy_repository  # noqa: E402 - lies beside the tests
 
+TOKENIZER = ROOT / "data/models/gpt2-mini/tokenizer.json"
+
 
 def make(folder: Path) -> None:
     """Save a GPT-2-XL-shaped model with random weights and the embedded model's tokenizer."""
     import torch
+    from tiny_models import saved
     from transformers import GPT2Config, GPT2Model
 
     torch.manual_seed(0)
     config = GPT2Config(vocab_size=50257, n_positions=1024, n_embd=1600, n_layer=48, n_head=25, dtype="float32")
-    GPT2Model(config).save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(ROOT / "data/models/gpt2-mini" / name, folder / name)
+    saved(GPT2Model(config), folder)
+
+
+def words(number: int) -> str:
+    """List the words, equally many of each category: the categories stand for size, not for meaning."""
+    vocabulary = json.loads(TOKENIZER.read_text(encoding="utf-8"))["model"]["vocab"]
+    tokens = sorted((place, token[1:]) for token, place in vocabulary.items() if re.fullmatch("Ġ[a-z]{3,}", token))
+    rows = [f"{word},part {27 * place // number:02}\n" for place, (_, word) in enumerate(tokens[:number])]
+    return "".join(["word,category\n", *rows])
 
 
 def measure(command: list[str], folder: Path, env: dict[str, str]) -> tuple[float, float]:
@@ -51,23 +61,23 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "gpt2-xl-shaped")
-    parser.add_argument("--words", type=Path, help="a words_file in the place of the 34 words")
+    parser.add_argument("--words", help="how many, or a words_file")
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     if not (folder / "config.json").exists():
         print(f"making the weights in {folder} (a minute or two, 6.2 GB)")
-        # In a process of its own: its peak would count as every child's.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-            alone.submit(make, folder).result()
+        alone(make, folder)  # here its peak would count as every child's
     with tempfile.TemporaryDirectory() as temporary:
         project = copy_repository(Path(temporary) / "repository")
         project.set(model__name=str(folder))
         if arguments.words:
-            shutil.copyfile(arguments.words, project.root / "words.csv")
+            made = arguments.words.isdigit()
+            listed = words(int(arguments.words)) if made else Path(arguments.words).read_text(encoding="utf-8")
+            (project.root / "words.csv").write_text(listed, encoding="utf-8")
             project.set(words_file="words.csv")
         print(f"{'stage':14}{'seconds':>9}{'peak GB':>9}")
         total = 0.0
-        for stage in project.pipeline:
+        for stage in project.repro("--force", "--dry"):  # in the order in which they need each other
             seconds, peak = measure([sys.executable, "-m", f"stages.{stage}"], project.root, project.env)
             total += seconds
             print(f"{stage:14}{seconds:9.1f}{peak:9.2f}", flush=True)
