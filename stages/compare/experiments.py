@@ -8,6 +8,8 @@ from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS
 
 SUMMARY = "metrics/summary.json"
+#: In the place of a commit, and of a name.
+WORKSPACE = "workspace"
 #: A setting's value is folded beyond so many characters: it may be a list of words.
 WIDEST = 36
 
@@ -18,7 +20,7 @@ class Experiment(NamedTuple):
     name: str
     numbers: dict[str, str]
     settings: dict[str, str]
-    revision: str = "workspace"
+    revision: str = WORKSPACE
 
 
 def show(runs: list[Experiment], notes: list[str]) -> None:
@@ -56,7 +58,7 @@ def collect() -> tuple[list[Experiment], list[str]]:
     except (DvcException, SCMError) as error:
         raise UserError(messages.NO_EXPERIMENTS.format(error)) from None
     # Of commits, HEAD alone is listed, the first after the workspace.
-    named, queue = list(zip(("workspace", "HEAD"), states, strict=False)), {}
+    named, queue = list(zip((WORKSPACE, "HEAD"), states, strict=False)), {}
     for part in (part for state in states for part in state.experiments or []):
         # Those of the queue keep an executor when they are done, until `dvc queue remove`.
         if not part.executor or part.executor.state == "success":

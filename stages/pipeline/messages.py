@@ -175,7 +175,7 @@ OTHER_METRIC = "the metrics differ: {} in {}, {} in {}\nrun one of them again wi
 FEW_IN_COMMON = "{} and {} have {} words in common, a comparison needs {}: {} words in the one, {} in the other"
 NO_MATRIX_IN_RUN = "{} holds no {}: its model has none, or the run is older"
 NO_EXPERIMENTS = "DVC cannot list experiments: {}"
-NO_NULLS = "there is nothing to draw: none of these runs has nulls (nulls.enabled)"
+NO_SCORES = "there is nothing to draw: none of these runs has all its tables"
 NO_FOLDER_NAME = "{!r} cannot name a folder"
 NOTHING_TO_KEEP = "there is no run to keep, {} is not there: run `dvc repro` first"
 # export
