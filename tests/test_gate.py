@@ -16,7 +16,7 @@ from stages.gate import __main__ as gate
 from stages.gate import verdicts
 from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Tolerances, Verdict
-from stages.pipeline.settings import read_yaml
+from stages.pipeline.settings import read_checked, read_yaml
 from stages.statistics.draws import amount
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
@@ -289,7 +289,7 @@ def test_a_number_passes_just_when_it_is_within(near: int, base: int | None, her
 
 
 def test_the_committed_tolerances_are_all_used_and_let_one_draw_cross_a_score_and_not_two() -> None:
-    tolerances, metrics = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml"), []
+    tolerances, metrics = read_checked(ROOT / "metrics/tolerances.yaml", Tolerances, ""), []
     for path in (ROOT / "metrics").iterdir():
         if path.suffix in ENDINGS:
             cells = verdicts.parse(path.name, path.read_text(encoding="utf-8"))

@@ -1,20 +1,52 @@
-"""A run in short: the verdicts on all findings, and the few numbers by which experiments are compared."""
+"""A run in short: its findings in words, the few numbers by which runs are compared, and a table of kept ones."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from stages.artefacts.kept import Kept
 from stages.artefacts.results import Results
 from stages.artefacts.tables import empty_cells
-from stages.findings.beyond import spectrum_mean
+from stages.findings.beyond import EVERY, spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.findings.claims import CLAIMS, Verdict, of_post
 from stages.findings.evidence import TESTS
 from stages.geometry.names import MATRICES, PAIRS
+from stages.pipeline.command import print_table
 
 #: By the ids of `metrics/claims.json`: the post's findings, then what is left of them.
 ASKED = {**CLAIMS, **TESTS}
+#: The columns: those of the means are called as in the summary, those of counts as in `metrics/verdicts.csv`.
+ABOUT, MEANS = ("parameters", "layers"), ("rsa", "rsa_null", *(f"d_{name}" for name in MATRICES), "d_null")
+COUNTS = ("above", "inside", "below")
+COLUMNS = ("model", *ABOUT, "words", *MEANS, *COUNTS, "v_above", "held", "judged")
+
+
+def in_words(measured: Any) -> str:
+    """Write what a finding measured: a number, several by name, or nothing."""
+    match measured:
+        case None:
+            return ""
+        case int() | str():
+            return str(measured)
+        case dict() if all(isinstance(value, dict) for value in measured.values()):
+            return ", ".join(f"{name} {' / '.join(map(in_words, parts.values()))}" for name, parts in measured.items())
+        case dict():
+            return ", ".join(f"{name.replace('_', ' ')} {in_words(value)}" for name, value in measured.items())
+        case _:
+            return f"{measured:.2f}"
+
+
+def show(verdicts: Mapping[str, Verdict]) -> None:
+    """Print a row for each verdict."""
+    rows = []
+    for name, (measured, holds, reason, beyond) in verdicts.items():
+        words = "{verdict}, {above} of {of}".format(**beyond) if beyond else ""
+        held = {True: "yes", False: "no", None: reason}[holds]
+        rows.append([ASKED[name].finding, ASKED[name].post, in_words(measured), held, words])
+    print_table(["finding", "the post", "this run", "holds", "beyond random maps"], rows)
 
 
 def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
@@ -65,3 +97,23 @@ def strongest(d: np.ndarray, layers: Sequence[int]) -> str:
     """
     place, head = np.unravel_index(np.nanargmax(d), np.shape(d))
     return f"L{layers[place]}H{head}"
+
+
+def shelf(kept: Sequence[Kept]) -> pd.DataFrame:
+    """Return a row a kept run, of `COLUMNS`.
+
+    ``above``, ``inside`` and ``below`` count RSA scores among maps with the trained spectra, under every choice,
+    ``v_above`` the layers in which V separates categories beyond them, likewise; ``held`` and ``judged`` count claims
+    of the post, without those that are younger than the run.
+    """
+    rows = []
+    for one in kept:
+        row = {"model": one.name, **{key: one.about["overview"][key] for key in ABOUT}, "words": one.about["words"]}
+        row |= {name: one.summary.get(name) for name in MEANS}
+        agreed = one.verdicts[(one.verdicts["transform"] == EVERY) & (one.verdicts["rung"] == "spectrum")]
+        if len(agreed):
+            counts = agreed.set_index(["measure", "of"])
+            row |= counts.loc[("rsa", EVERY), [*COUNTS]].to_dict() | {"v_above": counts.loc[("d", "v"), "above"]}
+        holds = [one.claims[name]["holds"] for name in of_post() if name in one.claims]
+        rows.append(row | {"held": holds.count(True), "judged": len(holds) - holds.count(None)})
+    return pd.DataFrame(rows, columns=COLUMNS)

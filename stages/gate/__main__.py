@@ -8,8 +8,7 @@ dvc.lock with the workspace: numbers that this code, these settings and data did
 import sys
 from pathlib import Path
 
-from stages.gate.judge import judge
-from stages.gate.show import FEW, markdown, show
+from stages.gate.judge import FEW, judge, markdown, show
 from stages.gate.verdicts import Verdict
 from stages.pipeline.command import parser, plain_errors, warn, writing
 

@@ -15,12 +15,11 @@ from stages.artefacts.results import Results
 from stages.findings.answer import answer
 from stages.findings.claims import CLAIMS, Claim, of_post
 from stages.findings.evidence import TESTS
-from stages.findings.words import in_words
+from stages.findings.summary import in_words
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.pages.charts import library, matrix_spec, profile_spec
-from stages.pages.contents import layer_by_layer
+from stages.pages.charts import layer_by_layer, library, matrix_spec, profile_spec
 from stages.pipeline.settings import in_short
 from stages.plotting.captions import number
 from stages.plotting.registry import figure, figures

@@ -169,7 +169,7 @@ NO_LOCK = "DVC cannot tell whether dvc.lock is that of the workspace: {}"
 STALE = "dvc.lock is stale, stage {}: {}; run `dvc repro`"
 UNREADABLE = "{} of {} cannot be read: {}"
 NO_METRIC = "{} has no metric in {}"
-NO_TOLERANCE = 'no tolerance fits {}: end the file with a line for everything, like `"*": 0.00001`'
+NO_TOLERANCE = 'metrics/tolerances.yaml: no tolerance fits {}: end it with a line for everything, like `"*": 0.00001`'
 # compare, and keep
 OTHER_METRIC = "the metrics differ: {} in {}, {} in {}\nrun one of them again with the other's similarity.metric"
 FEW_IN_COMMON = "{} and {} have {} words in common, a comparison needs {}: {} words in the one, {} in the other"
