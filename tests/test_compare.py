@@ -165,9 +165,9 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     assert numbers[-1].split()[1] == "0.123"
     assert [" ".join(row.split()) for row in settings] == [
         "experiment rsa.comparison similarity.reference_words figures.dpi figures.marks",  # of three values first
-        "workspace pearson 60 true",
-        "HEAD pearson 50 true",
-        "debiased cka_debiased 50 false",
+        "workspace pearson none 60 true",
+        "HEAD pearson none 50 true",
+        "debiased cka_debiased none 50 false",
         "ranks spearman sofa, lamp 50 true",
     ]
 

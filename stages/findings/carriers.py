@@ -5,6 +5,7 @@ import numpy as np
 from stages.artefacts.results import Results
 from stages.geometry.effects import MUCH
 from stages.geometry.names import LABELS, PAIRS
+from stages.pipeline.errors import some_of
 
 #: A unit is named that holds more than this of the squared length of x.
 LARGE = 0.1
@@ -22,9 +23,8 @@ def words_that_carry(run: Results) -> list[str]:
         bound = np.minimum(MUCH, half) if measure == "rsa" else half  # d, in SDs, moves by .1 with any word
         order = np.argsort(-np.abs(changes), kind="stable")
         if (most := order[(np.abs(changes) > bound)[order]]).size:
-            named = [f"{words[place]} {changes[place]:+.2f} (layer {run.numbers[place]})" for place in most[:MOST]]
-            more = f", and {len(most) - MOST} more" if len(most) > MOST else ""
-            lines.append(f"influence.csv: {measure} {of} without a single word: {', '.join(named)}{more}")
+            named = [f"{words[place]} {changes[place]:+.2f} (layer {run.numbers[place]})" for place in most]
+            lines.append(f"influence.csv: {measure} {of} without a single word: {some_of(named, MOST, ', ')}")
     return lines
 
 

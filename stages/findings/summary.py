@@ -65,6 +65,11 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "d_null": spectrum_mean(run.nulls, "d") if run.nulls else None,
         "qk_r": run.correlation["qk"].mean() if "qk" in run.correlation else None,
     }
+    heads = []  # of each matrix the one with the largest d, of equal ones the first
+    for (measure, name), cells in run.heads.items():
+        if measure == "d" and np.isfinite(d := cells["value"]).any():
+            place, head = np.unravel_index(np.nanargmax(d), d.shape)
+            heads.append(f"{name} L{run.numbers[place]}H{head}")
     held = {name for name, verdict in verdicts.items() if verdict.holds}
     beyond = [v.holds is True and v.beyond["verdict"] == "yes" for v in map(verdicts.get, of_post()) if v.beyond]
     tables = ("controls", "correlation", "heads", "head_nulls")
@@ -73,11 +78,7 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
         "claims": len(held & set(of_post())),
         "tests": len(held & set(TESTS)),
         **({"beyond": sum(beyond)} if beyond else {}),
-        "strongest_heads": [
-            f"{name} {strongest(cells['value'], run.numbers)}"
-            for (measure, name), cells in run.heads.items()
-            if measure == "d" and np.isfinite(cells["value"]).any()
-        ],
+        "strongest_heads": heads,
         "notes": [
             *(note for name in tables for note in empty_cells(f"{name}.csv", getattr(run, name), run.numbers)),
             *words_that_carry(run),
@@ -85,18 +86,6 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
             *(f"{name} is not judged: {v.reason}" for name, v in verdicts.items() if v.measured is None),
         ],
     }
-
-
-def strongest(d: np.ndarray, layers: Sequence[int]) -> str:
-    """Name the head with the largest Cohen's d, of shape (layers, heads): of equal ones the first; NaN is none.
-
-    Examples
-    --------
-    >>> strongest(np.array([[0.1, 0.2], [2.5, 0.3]]), [3, 7])
-    'L7H0'
-    """
-    place, head = np.unravel_index(np.nanargmax(d), np.shape(d))
-    return f"L{layers[place]}H{head}"
 
 
 def shelf(kept: Sequence[Kept]) -> pd.DataFrame:
