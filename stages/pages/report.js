@@ -98,6 +98,12 @@
   const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
   const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
   const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
+  // How many points a name covers at a spot, and more than there are if it also covers a name, or the map's edge.
+  function covered(points, place, spot, boxes, larger = 1) {
+    const box = boxAt(points[place], widths[place], spot, larger);
+    return points.filter((point, other) => other !== place && !apart(box, around(point))).length
+      + count * (Object.values(boxes).some(other => !apart(box, other)) + !inside(box));
+  }
   const put = (group, [x, y, anchor]) => set(group.lastChild, {x, y, "text-anchor": anchor});
 
   // A name stands where it covers no point and no other name; where there is no such spot, it is shown when chosen.
@@ -111,11 +117,7 @@
         const group = maps[name][place], [x, y] = points[place];
         group.style.transform = `translate(${x}px, ${y}px)`;
         const full = count >= many && Object.keys(boxes).length >= extremes;
-        const free = full ? undefined : spots.find(spot => {
-          const box = boxAt(points[place], widths[place], spot);
-          return inside(box) && Object.values(boxes).every(other => apart(box, other))
-            && points.every((point, other) => other === place || apart(box, around(point)));
-        });
+        const free = full ? undefined : spots.find(spot => !covered(points, place, spot, boxes));
         group.classList.toggle("crowded", !free);
         group.spot = free || spots[0];
         if (free) boxes[place] = boxAt(points[place], widths[place], free);
@@ -139,14 +141,9 @@
     for (const name of names) {
       const points = pointsOf(name), chosen = {};
       for (const place of pair) {
-        const covered = spot => {
-          const box = boxAt(points[place], widths[place], spot, bold);
-          return points.filter((point, other) => other !== place && !apart(box, around(point))).length
-            + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
-        };
-        const group = maps[name][place];
+        const group = maps[name][place], cost = spot => covered(points, place, spot, chosen, bold);
         const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor])
-          .reduce((best, next) => covered(next) < covered(best) ? next : best);
+          .reduce((best, next) => cost(next) < cost(best) ? next : best);
         chosen[place] = boxAt(points[place], widths[place], spot, bold);
         if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
         put(group, spot);

@@ -65,14 +65,10 @@ def page(
         run=run,
         captured=captured,
         model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
-        random=settings["model.weights"] == "random",
         blocks=blocks,
-        of_post=len(holds),
-        held=holds.count(True),
-        judged=len(holds) - holds.count(None),
+        holds=holds,
         off=off,
         similarity=metric.long,
-        sampled=len(similarity["words"]),
         percent=percent(run.alpha),
         profiles=profiles,
         answer=answer(run),
@@ -92,10 +88,8 @@ def page(
     )
 
 
-def steps(
-    run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]
-) -> list[dict[str, str]]:
-    """Suggest experiments that this run calls for: why, and the command."""
+def steps(run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]) -> dict[str, str]:
+    """Suggest experiments that this run calls for: by why, the command."""
     rsa = run.rsa_by_layer()
     extreme, place = ("lowest", rsa.argmin()) if rsa.argmin() != run.place else ("highest", rsa.argmax())
     other = run.numbers[place]
@@ -116,7 +110,7 @@ def steps(
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
-    return [{"why": why, "command": f"dvc exp run --temp -S {setting}"} for why, setting in found]
+    return {why: f"dvc exp run --temp -S {setting}" for why, setting in found}
 
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
