@@ -92,10 +92,7 @@ OTHER_TEXT = (
     "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
     "choose other words"
 )
-OTHER_TEXT_WITHOUT_SPACE = (
-    "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
-    "put a space between {{word}} and the rest"
-)
+OTHER_TEXT_WITHOUT_SPACE = OTHER_TEXT.replace("choose other words", "put a space between {{word}} and the rest")
 OTHER_TEXT_OF_REFERENCE = (
     "similarity.reference_words: the prompt around them has other tokens than around the words; "
     "put a space between {word} and the rest of prompt.template"
