@@ -32,13 +32,17 @@ def layer_by_layer(
 
     Of matrices ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of
     each layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
-    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards),
-    ``stress`` (by matrix, by layer) and ``clustered`` (places of words, alike ones together).
+    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards; a
+    layer's three maps can be laid over each other: together they fill a square of side 1 around 0), ``stress`` (by
+    matrix, by layer) and ``clustered`` (places of words, alike ones together).
     """
     chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
     layers = zip(*(similarity[name] for name in MATRICES), strict=True)
     values = np.array([[choose_words(pairs, len(words), chosen) for pairs in layer] for layer in layers])
     points, stress = word_maps(values, metric)
+    low, high = points.min(axis=(1, 2), keepdims=True), points.max(axis=(1, 2), keepdims=True)
+    extent = (high - low).max(axis=-1, keepdims=True)
+    points = (points - (low + high) / 2) / np.where(extent, extent, 1)
 
     def by_matrix(array: np.ndarray) -> dict[str, list]:
         return {name: array[:, place].tolist() for place, name in enumerate(MATRICES)}

@@ -27,7 +27,7 @@
   let matrices = {}, profiles = [], drawn = 0;
 
   // The map. Sizes are those of the drawings' viewBox.
-  const size = 320, margin = 26, many = 100, extremes = 12, bold = 1.35;
+  const size = 320, extent = 268, many = 100, extremes = 12, bold = 1.35;
   const kinds = [...new Set(categories)];
   const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
                   "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
@@ -52,13 +52,6 @@
     picture.append(markOf(place));
     element("legend").append(made("li", picture, ` ${kind}`));
   });
-  // A layer's three maps fill their frames together, so that they can be laid over each other.
-  const frames = data.map.points[names[0]].map((_, layer) => {
-    const all = names.flatMap(name => data.map.points[name][layer]);
-    const ends = [0, 1].map(side => [Math.min(...all.map(p => p[side])), Math.max(...all.map(p => p[side]))]);
-    const extent = Math.max(...ends.map(([low, high]) => high - low)) || 1;
-    return {scale: (size - 2 * margin) / extent, middle: ends.map(([low, high]) => (low + high) / 2)};
-  });
   const maps = Object.fromEntries(names.map(name => {
     const holder = element(`map-${name}`);
     const groups = words.map((word, place) => {
@@ -82,11 +75,8 @@
   }));
   const widths = maps[names[0]].map(group => group.lastChild.getComputedTextLength() || 30);
 
-  function pointsOf(name) {
-    const layer = Number(slider.value), {scale, middle} = frames[layer];
-    return data.map.points[name][layer].map(([x, y]) =>
-      [size / 2 + scale * (x - middle[0]), size / 2 - scale * (y - middle[1])]);
-  }
+  const pointsOf = name =>
+    data.map.points[name][Number(slider.value)].map(([x, y]) => [size / 2 + extent * x, size / 2 - extent * y]);
 
   // Where a name may stand around its point: above, below, beside, and between these.
   const spots = [[0, -6, "middle"], [0, 12, "middle"], [6, 3, "start"], [-6, 3, "end"],
