@@ -119,16 +119,13 @@ def write_parquet(path: Path, run: Run, matrices: list[str], layers: list[int]) 
 def _tables(run: Run, matrices: list[str], layers: list[int]) -> Iterator[pd.DataFrame]:
     """Yield the rows a part at a time: layer by layer, pairs in their order."""
     words, categories = run.record["words"], run.record["categories"]
-    kinds = sorted(set(categories))
-    of_category = np.array([kinds.index(category) for category in categories])
+    named = {"word": pd.Categorical(words, words), "category": pd.Categorical(categories)}
     parts = [(layer, part) for layer in layers for part in blocks(run.similarity["q"].shape[1], CHUNK)]
     for layer, chosen in progress("export", "part")(parts):
-        pairs = members(len(words), chosen.start, chosen.stop)
-        of_a, of_b = (of_category[i] for i in pairs)
-        columns = {"layer": np.full(len(of_a), layer)}
-        columns |= {f"word_{side}": pd.Categorical.from_codes(i, words) for side, i in zip("ab", pairs, strict=True)}
-        columns |= {f"category_{s}": pd.Categorical.from_codes(i, kinds) for s, i in (("a", of_a), ("b", of_b))}
-        columns["within"] = of_a == of_b
+        a, b = members(len(words), chosen.start, chosen.stop)
+        columns = {"layer": np.full(len(a), layer)}
+        columns |= {f"{what}_{s}": of[i] for what, of in named.items() for s, i in (("a", a), ("b", b))}
+        columns["within"] = columns["category_a"] == columns["category_b"]
         columns |= {matrix: run.similarity[matrix][run.layers.index(layer), chosen] for matrix in matrices}
         yield pd.DataFrame(columns)
 

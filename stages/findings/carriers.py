@@ -34,13 +34,13 @@ def units_that_carry(run: Results) -> list[str]:
     if not (large := int(np.sum(share > LARGE))):
         return []
     most = int(share.argmax())
-    mean = {
-        variant: [np.nanmean(run.anisotropy["rsa", pair, variant]["value"]) for pair in PAIRS]
-        for variant in ("all", "without_unit")
-    }
-    ends = [(LABELS[pair], f"{a:.2f}", f"{b:.2f}") for pair, a, b in zip(PAIRS, *mean.values(), strict=True)]
-    moved = ", ".join(f"{pair} {a} to {b}" for pair, a, b in ends if a != b)
-    left = f"moves: {moved}" if moved else "stays"
+    moved = []
+    for pair in PAIRS:
+        scores = (run.anisotropy["rsa", pair, variant]["value"] for variant in ("all", "without_unit"))
+        before, after = (f"{np.nanmean(values):.2f}" for values in scores)
+        if before != after:
+            moved.append(f"{LABELS[pair]} {before} to {after}")
+    left = f"moves: {', '.join(moved)}" if moved else "stays"
     most_of_all = f"{share[most]:.2f} (unit {unit[most]:.0f}, layer {run.numbers[most]})"
     return [
         f"anisotropy.csv: one unit holds more than {LARGE:g} of the squared length of x in {large} of {len(share)} "

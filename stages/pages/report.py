@@ -3,8 +3,6 @@
 import base64
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +52,8 @@ def page(
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     theme = settings["figures.theme"]
     shown = [_figure(entry, run, (theme, OTHER_THEME[theme]), images[name]) for name, entry in figures().items()]
-    pairs = zip(captured["words"], captured["categories"], strict=True)
-    blocks = [(category, [word for word, _ in block]) for category, block in groupby(pairs, key=itemgetter(1))]
+    words = [*zip(captured["words"], captured["categories"], strict=True)]
+    blocks = {category: [word for word, own in words if own == category] for category in captured["categories"]}
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
