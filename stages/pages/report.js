@@ -163,12 +163,6 @@
     };
   }
 
-  function colourLimits(name, place) {
-    if (colours.value === "common") return limits[name];
-    const low = Math.min(...values[name][place]), high = Math.max(...values[name][place]);
-    return [low < high ? low : low - 1e-6, high];
-  }
-
   async function draw() {
     const turn = ++drawn;
     const options = {actions: false, renderer: "canvas", config: look(), mode: "vega-lite"};
@@ -211,8 +205,9 @@
     element("layer-scores").textContent = data.scores[place];
     showMap();
     await Promise.all(Object.entries(matrices).map(([name, view]) => {
-      const [low, high] = colourLimits(name, place);
-      return view.signal("low", low).signal("high", high).signal("values", values[name][place]).runAsync();
+      const shown = values[name][place];
+      const [low, high] = colours.value === "common" ? limits[name] : [Math.min(...shown), Math.max(...shown)];
+      return view.signal("low", low < high ? low : low - 1e-6).signal("high", high).signal("values", shown).runAsync();
     }));
     await Promise.all(profiles.map(view => view.signal("shown_layer", layer).runAsync()));
     showPair();
