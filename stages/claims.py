@@ -5,9 +5,7 @@ import pandas as pd
 from stages.artefacts.files import write_json
 from stages.artefacts.results import Results
 from stages.findings.beyond import Beyond, verdicts
-from stages.findings.shelf import shelf
-from stages.findings.summary import ASKED, CLAIMS, summarise
-from stages.findings.words import show
+from stages.findings.summary import ASKED, CLAIMS, shelf, show, summarise
 from stages.pipeline.stage import Stage, run
 
 

@@ -9,7 +9,7 @@ from conftest import InProcess, Project
 
 
 def unpacked(values: dict[str, str], layers: int) -> dict[str, np.ndarray]:
-    """Unpack what `stages.pages.contents` packs."""
+    """Unpack what `stages.pages.charts` packs."""
     return {name: np.frombuffer(b64decode(text), "<f4").reshape(layers, -1) for name, text in values.items()}
 
 

@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +16,14 @@ from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
 
 from stages.artefacts.schema import OFF
-from stages.artefacts.tables import write_table
+from stages.artefacts.tables import read_table, write_table
 from stages.compare import __main__ as compare
-from stages.compare import nulls
+from stages.compare import figure
 from stages.compare.experiments import Experiment, packed
-from stages.geometry.names import PAIRS
 from stages.pipeline.errors import UserError
-from stages.plotting.style import MARKS
+from stages.plotting.others import models
 
 WORDS = ["pear", "moon", "star", "apple", "lime", "galaxy"]
-RUNGS = ("trained", "spectrum")
 RECORD = {"words": WORDS, "categories": ["any"] * len(WORDS), "metric": "cosine", "transform": "none"}
 
 
@@ -168,65 +165,70 @@ def test_without_runs_the_experiments_are_listed_with_their_differences(tiny: Pr
     assert numbers[-1].split()[1] == "0.123"
     assert [" ".join(row.split()) for row in settings] == [
         "experiment rsa.comparison similarity.reference_words figures.dpi figures.marks",  # of three values first
-        "workspace pearson 60 true",
-        "HEAD pearson 50 true",
-        "debiased cka_debiased 50 false",
+        "workspace pearson none 60 true",
+        "HEAD pearson none 50 true",
+        "debiased cka_debiased none 50 false",
         "ranks spearman sofa, lamp 50 true",
     ]
 
 
-def test_experiments_are_drawn_beside_their_nulls(tiny: Project, run) -> None:
-    """Those without nulls are named; where none has any, or the name is no picture's, nothing is written."""
-    table = tiny.root / "metrics/nulls.csv"
+def test_experiments_are_drawn_as_other_models_are(tiny: Project, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the nulls of their own transform and comparison, where they have them; what lacks a table is named."""
+    drawn = []
+    monkeypatch.setattr(figure, "models", lambda kept: drawn.append(kept) or models(kept))
+    table, root = tiny.root / "metrics/nulls.csv", tiny.root
     write_table(table, "nulls.csv", OFF)
-    tiny.dvc("exp", "save", "--name", "without")
+    tiny.dvc("exp", "save", "--name", "off")
     tiny.run("git", "checkout", "-q", ".")
+    for name, comparison in (("ranks", "spearman"), ("whitened", "whitened_cosine")):
+        tiny.set(rsa__comparison=comparison, similarity__transform="center")
+        tiny.dvc("exp", "save", "--name", name)
+        tiny.run("git", "checkout", "-q", ".")
+    full = read_table(table)
     tiny.set(focus_layer=0)
     table.unlink()
     code, said, errors = run("--figure", "new/grid.png")
     assert (code, errors) == (0, "")
-    assert said.endswith("not in the figure, as they have no nulls: workspace, without\nnew/grid.png written\n")
-    assert (tiny.root / "new/grid.png").read_bytes().startswith(b"\x89PNG")
-    refused = run("--figure", "grid.png/x.pdf"), run("HEAD", "without", "--figure", "x.png")
+    assert said.endswith("not in the figure, as tables of theirs are missing: workspace\nnew/grid.png written\n")
+    assert (root / "new/grid.png").read_bytes().startswith(b"\x89PNG")
+    (kept,) = drawn
+    named = {one.name: one for one in kept}
+    assert sorted(named) == ["HEAD", "off", "ranks", "whitened"]
+    rsa = read_table(root / "metrics/rsa.csv")
+    np.testing.assert_array_equal(named["HEAD"].rsa["qk"], rsa["qk"])
+    own = {"HEAD": ("none", "pearson", "pearson"), "ranks": ("center", "spearman", "pearson")}
+    for name, (transform, comparison, of_d) in own.items():
+        for key, choice in {("rsa", "qv"): comparison, ("d", "k"): of_d}.items():
+            expected = full[*key, transform, choice, "spectrum"]["high"]
+            np.testing.assert_array_equal(named[name].nulls[*key, "spectrum"]["high"], expected)
+    panels = np.reshape(models(kept).axes, (2, 2, 3)).swapaxes(1, 2).reshape(-1, 2)[:4]
+    assert {above.get_title(): [bool(axis.collections) for axis in (above, below)] for above, below in panels} == {
+        "HEAD": [True, True],
+        "off": [False, False],
+        "ranks": [True, True],
+        "whitened": [False, True],
+    }
+    for axis in panels.ravel():  # random weights give scores below 0
+        low, high = axis.get_ylim()
+        assert all(low <= min(line.get_ydata()) and max(line.get_ydata()) <= high for line in axis.lines)
+    refused = run("--figure", "grid.png/x.pdf"), run("HEAD", "off", "--figure", "x.png")
     assert [code for code, *_ in refused] == [2, 2]
     code, _, errors = run("--figure", "params.yaml/grid.png")
     assert (code, errors.count("\n")) == (1, 1)
     assert "compare: --figure params.yaml/grid.png: cannot be written" in errors
 
 
-def test_nulls_are_those_of_raw_vectors_by_pearsons_r_and_where_none_are_it_is_told(tiny: Project) -> None:
-    """Of a hybrid, too, whose layers are not counted from 0."""
-    table = pd.read_csv(nulls.NULLS).replace({"layer": {0: 3, 1: 7}})
-    nulls.NULLS.unlink()  # not through a link into DVC's cache
-    table.to_csv(nulls.NULLS, index=False)
-    of = table.set_index(["measure", "of", "transform", "comparison", "rung"])["value"]
-    for pair, rung in product(PAIRS, nulls.SHOWN):
-        found = nulls.nulls_of("workspace")["rsa", pair, rung]["value"]
-        np.testing.assert_array_equal(found, of["rsa", pair, "none", "pearson", rung])
-    nulls.NULLS.unlink()
-    with pytest.raises(UserError, match="none of these runs has nulls"):
-        nulls.draw([Experiment("workspace", {}, {})], Path("grid.png"), "dark")
-    assert not Path("grid.png").exists()
-
-
-def test_the_figure_has_every_layer_and_the_means() -> None:
-    """Of runs of the same name, too, and of models of different depth."""
-    generator = np.random.default_rng(0)
-    runs = [
-        (name, {("rsa", pair, rung): {"value": generator.uniform(-0.5, 1, layers)} for pair in PAIRS for rung in RUNGS})
-        for name, layers in (("gpt2", 3), ("gpt2", 5), ("pythia", 1))
-    ]
-    figure = nulls.against_nulls(runs)
-    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["gpt2", "gpt2", "pythia"]
-    for axes, pair in zip(figure.axes, PAIRS, strict=True):
-        assert axes.yaxis_inverted()
-        drawn = [(line.get_marker(), list(line.get_xdata())) for line in axes.lines]
-        for _, scores in runs:
-            for rung, marker in zip(RUNGS, (MARKS[pair].marker, "D"), strict=True):
-                values = scores["rsa", pair, rung]["value"]
-                assert ("|", list(values)) in drawn
-                assert (marker, [values.mean()]) in drawn
-        assert axes.get_xlim()[0] < min(min(values) for _, values in drawn)
+def test_a_hybrid_is_drawn_and_that_there_is_nothing_to_draw_is_told(tiny: Project) -> None:
+    for path in (tiny.root / "metrics" / name for name in figure.TABLES):
+        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
+        path.unlink()
+        rows.replace({"layer": {"0": "1", "1": "3"}}).to_csv(path, index=False)
+    run = Experiment("workspace", {}, {"similarity.transform": "none", "rsa.comparison": "pearson"})
+    assert figure.scores_of(run).nulls["rsa", "qk", "spectrum"]["value"].shape == (2,)
+    (tiny.root / "metrics/summary.json").unlink()
+    with pytest.raises(UserError, match="nothing to draw"):
+        figure.draw([run], tiny.root / "grid.png", "dark")
+    assert not (tiny.root / "grid.png").exists()
 
 
 def test_settings_are_divided_into_tables_that_fit() -> None:

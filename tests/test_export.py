@@ -18,7 +18,6 @@ from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
 
 from stages.export import __main__ as export
-from stages.export import writers
 from stages.geometry.similarity import METRICS, Similar
 
 #: Text that means something to pandas, and letters that are not ASCII.
@@ -91,7 +90,7 @@ def read(path: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_table_holds_each_pair_by_name_and_every_digit(metric, suffix, tmp_path, monkeypatch, run) -> None:
     """Of a hybrid, whose layers are not counted from 0."""
-    monkeypatch.setattr(writers, "CHUNK", 4)
+    monkeypatch.setattr(export, "CHUNK", 4)
     out, path = tmp_path / f"pairs{suffix}", save(tmp_path / "run", metric, layers=[3, 7, 11])
     assert run(out, "--run", path, "--layer", 11, 3, 11, "--matrix", "v", "q")[0] == 0
     table = read(out)
@@ -148,7 +147,7 @@ def test_force_replaces_and_an_interruption_leaves_what_was_there(suffix, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(writers, "members" if suffix == ".csv" else "dissimilarity", interrupt)
+        patch.setattr(export, "members" if suffix == ".csv" else "dissimilarity", interrupt)
         code, _, said = run(out, "--run", source, "--force")
     assert (code, said) == (130, "export: interrupted, nothing was written\n")
     assert out.read_bytes() == b"mine"

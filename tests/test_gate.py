@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from stages.gate import __main__ as gate
 from stages.gate import verdicts
-from stages.gate.judge import ENDINGS
 from stages.gate.verdicts import Tolerances, Verdict
-from stages.pipeline.settings import read_yaml
+from stages.pipeline.settings import read_checked, read_yaml
 from stages.statistics.draws import amount
 
 TABLE = "layer,q,k\n0,0.5,1.0\n1,-0.25,\n"
@@ -289,9 +288,9 @@ def test_a_number_passes_just_when_it_is_within(near: int, base: int | None, her
 
 
 def test_the_committed_tolerances_are_all_used_and_let_one_draw_cross_a_score_and_not_two() -> None:
-    tolerances, metrics = verdicts.read_tolerances(ROOT / "metrics/tolerances.yaml"), []
+    tolerances, metrics = read_checked(ROOT / "metrics/tolerances.yaml", Tolerances, ""), []
     for path in (ROOT / "metrics").iterdir():
-        if path.suffix in ENDINGS:
+        if path.suffix in gate.ENDINGS:
             cells = verdicts.parse(path.name, path.read_text(encoding="utf-8"))
             metrics += [j.metric for j in verdicts.compare(path.name, cells, cells, tolerances)]
     assert tolerances.unused(metrics) == []
@@ -315,7 +314,7 @@ SIMILARITY = "data/similarity.safetensors"
 STALE = {
     "a setting": (
         *("params.yaml", "metric: cosine", "metric: euclidean"),
-        *("check: params.yaml; run", "similarity: similarity.metric in params.yaml", "report: similarity in params"),
+        *("check: params.yaml; run", "sentences: similarity.metric in params.yaml", "report: similarity in params"),
     ),
     "a source": ("stages/heads.py", "from stages", "# edited\nfrom stages", "heads: stages/heads.py"),
     "a metrics file": ("metrics/rsa.csv", "layer,qk", "layer,qk ", "rsa: metrics/rsa.csv", "claims: metrics/rsa.csv"),

@@ -15,7 +15,7 @@ from stages.artefacts.tables import read_table
 from stages.compare import __main__ as compare
 from stages.findings.beyond import EVERY
 from stages.findings.claims import CLAIMS
-from stages.findings.shelf import shelf
+from stages.findings.summary import shelf
 from stages.pipeline.errors import UserError
 from stages.plotting.others import models
 

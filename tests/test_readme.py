@@ -18,7 +18,7 @@ from stages.artefacts.schema import STATUS
 from stages.artefacts.tables import read_table
 from stages.findings.claims import CLAIMS, of_post
 from stages.findings.evidence import TESTS
-from stages.findings.words import in_words
+from stages.findings.summary import in_words
 from stages.geometry.names import MATRICES, PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 

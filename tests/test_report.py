@@ -17,7 +17,7 @@ from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
 from stages.geometry.pairs import square
 from stages.geometry.scaling import stress
-from stages.pages import contents
+from stages.pages import charts
 from stages.plotting.registry import figures
 
 FIGURES = tuple(figures())
@@ -132,8 +132,8 @@ def test_long_word_lists_are_sampled_and_the_page_says_so() -> None:
     words = [f"word{n}" for n in range(1000)]
     categories = ["a"] * 700 + ["b"] * 300
     values = np.random.default_rng(0).uniform(-1, 1, 1000 * 999 // 2)
-    data, _ = contents.layer_by_layer(dict.fromkeys("qkv", [values] * 48), words, categories, "cosine", 0)
-    assert len(data["words"]) == contents.MOST_WORDS
+    data, _ = charts.layer_by_layer(dict.fromkeys("qkv", [values] * 48), words, categories, "cosine", 0)
+    assert len(data["words"]) == charts.MOST_WORDS
     assert [block["end"] - block["start"] for block in data["blocks"]] == pytest.approx([70, 30], abs=1)
     assert len(json.dumps(data, separators=(",", ":"))) < 4e6
     places = [int(word.removeprefix("word")) for word in data["words"]]

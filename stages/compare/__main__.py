@@ -6,8 +6,8 @@ A and B are each a file data/similarity.safetensors of a run, or a Git revision 
 whose similarities are in DVC's cache or in a remote. Words are matched by name.
 
 Without A and B: all experiments of this repository, their numbers and the settings in which they differ; with
---figure, their RSA beside that of their nulls, too. With --keep NAME: the tables of the run in this folder are kept in
-metrics/models/NAME, and the next `dvc repro` shows it among other models.
+--figure, their scores over depth, too, beside the range of random maps. With --keep NAME: the tables of the run in this
+folder are kept in metrics/models/NAME, and the next `dvc repro` shows it among other models.
 """
 
 from pathlib import Path
@@ -51,7 +51,7 @@ def main() -> None:
             runs, notes = collect()
             show(runs, notes)
             if chosen.figure:
-                from stages.compare.nulls import draw
+                from stages.compare.figure import draw
 
                 draw(runs, chosen.figure, chosen.theme)
 

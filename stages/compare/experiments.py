@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 from stages.pipeline import messages
 from stages.pipeline.command import need_commit, print_table, width
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import PARAMS
+from stages.pipeline.settings import PARAMS, written
 
 SUMMARY = "metrics/summary.json"
+#: In the place of a commit, and of a name.
+WORKSPACE = "workspace"
 #: A setting's value is folded beyond so many characters: it may be a list of words.
 WIDEST = 36
 
@@ -18,7 +20,7 @@ class Experiment(NamedTuple):
     name: str
     numbers: dict[str, str]
     settings: dict[str, str]
-    revision: str = "workspace"
+    revision: str = WORKSPACE
 
 
 def show(runs: list[Experiment], notes: list[str]) -> None:
@@ -35,7 +37,8 @@ def show(runs: list[Experiment], notes: list[str]) -> None:
             print_table(["experiment", *part], rows, padding=0)
     else:
         print("no experiments yet: `dvc exp run --temp --name NAME -S rsa.comparison=spearman` makes one")
-    print(*notes, sep="\n", end="\n" if notes else "")
+    for note in notes:
+        print(note)
 
 
 def collect() -> tuple[list[Experiment], list[str]]:
@@ -56,7 +59,7 @@ def collect() -> tuple[list[Experiment], list[str]]:
     except (DvcException, SCMError) as error:
         raise UserError(messages.NO_EXPERIMENTS.format(error)) from None
     # Of commits, HEAD alone is listed, the first after the workspace.
-    named, queue = list(zip(("workspace", "HEAD"), states, strict=False)), {}
+    named, queue = list(zip((WORKSPACE, "HEAD"), states, strict=False)), {}
     for part in (part for state in states for part in state.experiments or []):
         # Those of the queue keep an executor when they are done, until `dvc queue remove`.
         if not part.executor or part.executor.state == "success":
@@ -105,12 +108,6 @@ def _experiment(name: str, revision: str, data: Any) -> Experiment:
     return Experiment(
         name,
         {key: f"{value:.3f}" if isinstance(value, float) else str(value) for key, value in summary.items()},
-        {key: _text(value) for key, value in settings.items()},
+        {key: written(value) for key, value in settings.items()},
         revision,
     )
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

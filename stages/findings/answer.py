@@ -37,25 +37,17 @@ def answer(run: Results) -> list[str]:
             f"{', under single ones more' if every.verdict.startswith('only') else ''}."
         )
     if run.sentences:
-        ends = dict.fromkeys(number(end(mean_by_sentence(run))) for end in (min, max))
+        others = dict.fromkeys(name for *_, name in run.sentences if name not in (ALL_SENTENCES, OWN_SENTENCE))
+        means = [np.mean([run.sentences["rsa", pair, name]["value"] for pair in PAIRS]) for name in others]
+        ends = dict.fromkeys(number(end) for end in (min(means), max(means)))
         said.append(f"In other sentences the average {'lies between' if len(ends) > 1 else 'is'} {' and '.join(ends)}.")
     if run.anisotropy:
-        lines = [*units_that_carry(run), *words_that_carry(run)[:1]]
-        said += [f"{SPOKEN.get(first, first.capitalize())} {rest}." for first, rest in map(_halves, lines)]
+        for line in (*units_that_carry(run), *words_that_carry(run)[:1]):
+            first, rest = line.partition(": ")[2].split(" ", 1)  # without the name of its table
+            said.append(f"{SPOKEN.get(first, first.capitalize())} {rest}.")
     if run.comparison != "pearson":
         label, other = COMPARISONS[run.comparison].name, number(run.rsa_by_layer().mean())
         said.append(
             f"All of this is Pearson's r, as random maps and other sentences are; {label} is {other} on average."
         )
     return said
-
-
-def _halves(line: str) -> list[str]:
-    """Return the first word of a line of the log, the name of its table left out, and what follows."""
-    return line.partition(": ")[2].split(" ", 1)
-
-
-def mean_by_sentence(run: Results) -> list[float]:
-    """Return the mean RSA in every other sentence than the run's own, over layers and pairs."""
-    names = dict.fromkeys(name for *_, name in run.sentences if name not in (ALL_SENTENCES, OWN_SENTENCE))
-    return [float(np.mean([run.sentences["rsa", pair, name]["value"] for pair in PAIRS])) for name in names]

@@ -5,6 +5,7 @@ import numpy as np
 from stages.artefacts.results import Results
 from stages.geometry.effects import MUCH
 from stages.geometry.names import LABELS, PAIRS
+from stages.pipeline.errors import some_of
 
 #: A unit is named that holds more than this of the squared length of x.
 LARGE = 0.1
@@ -22,9 +23,8 @@ def words_that_carry(run: Results) -> list[str]:
         bound = np.minimum(MUCH, half) if measure == "rsa" else half  # d, in SDs, moves by .1 with any word
         order = np.argsort(-np.abs(changes), kind="stable")
         if (most := order[(np.abs(changes) > bound)[order]]).size:
-            named = [f"{words[place]} {changes[place]:+.2f} (layer {run.numbers[place]})" for place in most[:MOST]]
-            more = f", and {len(most) - MOST} more" if len(most) > MOST else ""
-            lines.append(f"influence.csv: {measure} {of} without a single word: {', '.join(named)}{more}")
+            named = [f"{words[place]} {changes[place]:+.2f} (layer {run.numbers[place]})" for place in most]
+            lines.append(f"influence.csv: {measure} {of} without a single word: {some_of(named, MOST, ', ')}")
     return lines
 
 
@@ -34,13 +34,13 @@ def units_that_carry(run: Results) -> list[str]:
     if not (large := int(np.sum(share > LARGE))):
         return []
     most = int(share.argmax())
-    mean = {
-        variant: [np.nanmean(run.anisotropy["rsa", pair, variant]["value"]) for pair in PAIRS]
-        for variant in ("all", "without_unit")
-    }
-    ends = [(LABELS[pair], f"{a:.2f}", f"{b:.2f}") for pair, a, b in zip(PAIRS, *mean.values(), strict=True)]
-    moved = ", ".join(f"{pair} {a} to {b}" for pair, a, b in ends if a != b)
-    left = f"moves: {moved}" if moved else "stays"
+    moved = []
+    for pair in PAIRS:
+        scores = (run.anisotropy["rsa", pair, variant]["value"] for variant in ("all", "without_unit"))
+        before, after = (f"{np.nanmean(values):.2f}" for values in scores)
+        if before != after:
+            moved.append(f"{LABELS[pair]} {before} to {after}")
+    left = f"moves: {', '.join(moved)}" if moved else "stays"
     most_of_all = f"{share[most]:.2f} (unit {unit[most]:.0f}, layer {run.numbers[most]})"
     return [
         f"anisotropy.csv: one unit holds more than {LARGE:g} of the squared length of x in {large} of {len(share)} "

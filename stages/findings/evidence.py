@@ -8,6 +8,7 @@ from stages.findings.claims import Claim, later_layers
 from stages.geometry.names import PAIRS
 
 UNTESTED = "not tested"
+LIES = "lies above / among / below"
 
 
 def _significant(finding: str, measure: str) -> Claim:
@@ -21,7 +22,7 @@ def _significant(finding: str, measure: str) -> Claim:
     return Claim(finding, UNTESTED, "all layers, or all but the first", judge, needs="inference")
 
 
-def _against(finding: str, measure: str, rung: str, post: str = UNTESTED) -> Claim:
+def _against(measure: str, rung: str, finding: str, post: str = UNTESTED) -> Claim:
     """Count layers above, among and below random maps under every choice; no verdict where choices differ."""
 
     def judge(run: Results) -> tuple:
@@ -63,25 +64,18 @@ GAP = "share of RSA scores higher within than across, interval above 0"
 TESTS: dict[str, Claim] = {
     "rsa_significant": _significant("layers where RSA is above chance, family-wise, one-sided", "rsa"),
     "d_significant": _significant("layers where Cohen's d is above chance, family-wise, one-sided", "d"),
-    "rsa_against_gaussian": _against(
-        "layers where RSA lies above / among / below any maps of the input", "rsa", "gaussian"
-    ),
-    "rsa_against_spectrum": _against("the same, maps with the trained spectra", "rsa", "spectrum"),
-    "rsa_against_orientation": _against("the same, trained maps turned together", "rsa", "orientation"),
+    "rsa_against_gaussian": _against("rsa", "gaussian", f"layers where RSA {LIES} any maps of the input"),
+    "rsa_against_spectrum": _against("rsa", "spectrum", "the same, maps with the trained spectra"),
+    "rsa_against_orientation": _against("rsa", "orientation", "the same, trained maps turned together"),
     "rsa_largest_step": _largest_step("step that moves RSA most, mean over layers", "rsa"),
-    "d_against_gaussian": _against("layers where Cohen's d lies above / among / below any maps", "d", "gaussian"),
-    "d_against_spectrum": _against("the same, maps with the trained spectra", "d", "spectrum"),
+    "d_against_gaussian": _against("d", "gaussian", f"layers where Cohen's d {LIES} any maps"),
+    "d_against_spectrum": _against("d", "spectrum", "the same, maps with the trained spectra"),
     "d_largest_step": _largest_step("step that moves Cohen's d most, mean over layers", "d"),
     "partial_rsa_against_spectrum": _against(
-        "layers where RSA given the input lies above / among / below maps with the trained spectra",
-        "partial_rsa",
-        "spectrum",
+        "partial_rsa", "spectrum", f"layers where RSA given the input {LIES} maps with the trained spectra"
     ),
     "within_above_across_bootstrap": Claim(GAP, "every one", "all", _gap_above_0, needs="inference"),
     "gap_against_spectrum": _against(
-        "layers where within less across lies above / among / below maps with the trained spectra",
-        "rsa_gap",
-        "spectrum",
-        post="every one",
+        "rsa_gap", "spectrum", f"layers where within less across {LIES} maps with the trained spectra", "every one"
     ),
 }

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
@@ -15,7 +14,6 @@ from pydantic import ConfigDict, Field, RootModel
 from stages.artefacts.schema import TABLES
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import read_checked
 
 #: Columns that say what a row is of; in every table, whichever it is.
 KEY_COLUMNS = {key for table in TABLES.values() for key in table.keys}
@@ -68,11 +66,6 @@ class Tolerances(RootModel[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=
         """List the patterns that count for no metric: misspelt, perhaps, or below one that fits more."""
         used = {self.pattern(metric) for metric in metrics}
         return [pattern for pattern in self.root if pattern not in used]
-
-
-def read_tolerances(path: Path) -> Tolerances:
-    """Read and check the tolerances; errors as `read_checked`."""
-    return read_checked(path, Tolerances, 'tolerances: a line for everything is `"*": 0.00001`')
 
 
 def parse(name: str, text: str) -> Cells:

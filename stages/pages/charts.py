@@ -1,12 +1,20 @@
-"""What the report draws by itself, as Vega-Lite specifications."""
+"""What the report draws by itself: the numbers of every layer, and charts as Vega-Lite specifications."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
+import numpy as np
 import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
-from stages.geometry.names import LABELS, PAIRS, Arrays
+from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
+from stages.geometry.pairs import choose_words
+from stages.geometry.scaling import clustered, distances, word_maps
+
+#: A matrix of more words would have cells of two pixels, and 48 layers of it would make the page too large.
+MOST_WORDS = 100
 
 
 def library() -> str:
@@ -14,10 +22,52 @@ def library() -> str:
     return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
+def layer_by_layer(
+    similarity: Mapping[str, Any], words: Sequence[str], categories: Sequence[str], metric: str, focus: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Gather what the layer slider shows, of all words or of `MOST_WORDS`, evenly spaced through the list.
+
+    `similarity` are of "q", "k" and "v", shape (layers, pairs), by a `metric` of `stages.geometry.similarity.METRICS`.
+    The mean over the matrices at place `focus` orders the words.
+
+    Of matrices ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of
+    each layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
+    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards; a
+    layer's three maps can be laid over each other: together they fill a square of side 1 around 0), ``stress`` (by
+    matrix, by layer) and ``clustered`` (places of words, alike ones together).
+    """
+    chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
+    layers = zip(*(similarity[name] for name in MATRICES), strict=True)
+    values = np.array([[choose_words(pairs, len(words), chosen) for pairs in layer] for layer in layers])
+    points, stress = word_maps(values, metric)
+    low, high = points.min(axis=(1, 2), keepdims=True), points.max(axis=(1, 2), keepdims=True)
+    extent = (high - low).max(axis=-1, keepdims=True)
+    points = (points - (low + high) / 2) / np.where(extent, extent, 1)
+
+    def by_matrix(array: np.ndarray) -> dict[str, list]:
+        return {name: array[:, place].tolist() for place, name in enumerate(MATRICES)}
+
+    shown, blocks = [categories[place] for place in chosen], []
+    for category, run in groupby(shown):
+        start = blocks[-1]["end"] if blocks else 0
+        blocks.append({"category": category, "start": start, "end": start + len([*run])})
+    drawn = dict(zip(MATRICES, rounded(values).swapaxes(0, 1), strict=True))
+    matrices = {
+        "words": [words[place] for place in chosen],
+        "categories": shown,
+        "blocks": blocks,
+        "values": {name: b64encode(rows.astype("<f4").tobytes()).decode("ascii") for name, rows in drawn.items()},
+        "limits": {name: [float(rows.min()), float(rows.max())] for name, rows in drawn.items()},
+    }
+    order = clustered(distances(values[focus].mean(axis=0), metric)).tolist()
+    maps = {"points": by_matrix(np.round(points, 3)), "stress": by_matrix(np.round(stress, 2)), "clustered": order}
+    return matrices, maps
+
+
 def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:
     """Specify one similarity matrix; the page sets its layer's ``values``, colour limits, and the chosen cell.
 
-    `label` is the matrix's, `similarity` says what the values are, `data` is of `contents.layer_by_layer`, and `own` is
+    `label` is the matrix's, `similarity` says what the values are, `data` is of `layer_by_layer`, and `own` is
     the similarity of a word with itself.
     """
     names = {str((block["start"] + block["end"]) / 2): block["category"] for block in data["blocks"]}

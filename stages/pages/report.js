@@ -27,7 +27,7 @@
   let matrices = {}, profiles = [], drawn = 0;
 
   // The map. Sizes are those of the drawings' viewBox.
-  const size = 320, margin = 26, many = 100, extremes = 12, bold = 1.35;
+  const size = 320, extent = 268, many = 100, extremes = 12, bold = 1.35;
   const kinds = [...new Set(categories)];
   const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
                   "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
@@ -52,13 +52,6 @@
     picture.append(markOf(place));
     element("legend").append(made("li", picture, ` ${kind}`));
   });
-  // A layer's three maps fill their frames together, so that they can be laid over each other.
-  const frames = data.map.points[names[0]].map((_, layer) => {
-    const all = names.flatMap(name => data.map.points[name][layer]);
-    const ends = [0, 1].map(side => [Math.min(...all.map(p => p[side])), Math.max(...all.map(p => p[side]))]);
-    const extent = Math.max(...ends.map(([low, high]) => high - low)) || 1;
-    return {scale: (size - 2 * margin) / extent, middle: ends.map(([low, high]) => (low + high) / 2)};
-  });
   const maps = Object.fromEntries(names.map(name => {
     const holder = element(`map-${name}`);
     const groups = words.map((word, place) => {
@@ -82,11 +75,8 @@
   }));
   const widths = maps[names[0]].map(group => group.lastChild.getComputedTextLength() || 30);
 
-  function pointsOf(name) {
-    const layer = Number(slider.value), {scale, middle} = frames[layer];
-    return data.map.points[name][layer].map(([x, y]) =>
-      [size / 2 + scale * (x - middle[0]), size / 2 - scale * (y - middle[1])]);
-  }
+  const pointsOf = name =>
+    data.map.points[name][Number(slider.value)].map(([x, y]) => [size / 2 + extent * x, size / 2 - extent * y]);
 
   // Where a name may stand around its point: above, below, beside, and between these.
   const spots = [[0, -6, "middle"], [0, 12, "middle"], [6, 3, "start"], [-6, 3, "end"],
@@ -98,6 +88,12 @@
   const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
   const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
   const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
+  // How many points a name covers at a spot, and more than there are if it also covers a name, or the map's edge.
+  function covered(points, place, spot, boxes, larger = 1) {
+    const box = boxAt(points[place], widths[place], spot, larger);
+    return points.filter((point, other) => other !== place && !apart(box, around(point))).length
+      + count * (Object.values(boxes).some(other => !apart(box, other)) + !inside(box));
+  }
   const put = (group, [x, y, anchor]) => set(group.lastChild, {x, y, "text-anchor": anchor});
 
   // A name stands where it covers no point and no other name; where there is no such spot, it is shown when chosen.
@@ -111,11 +107,7 @@
         const group = maps[name][place], [x, y] = points[place];
         group.style.transform = `translate(${x}px, ${y}px)`;
         const full = count >= many && Object.keys(boxes).length >= extremes;
-        const free = full ? undefined : spots.find(spot => {
-          const box = boxAt(points[place], widths[place], spot);
-          return inside(box) && Object.values(boxes).every(other => apart(box, other))
-            && points.every((point, other) => other === place || apart(box, around(point)));
-        });
+        const free = full ? undefined : spots.find(spot => !covered(points, place, spot, boxes));
         group.classList.toggle("crowded", !free);
         group.spot = free || spots[0];
         if (free) boxes[place] = boxAt(points[place], widths[place], free);
@@ -139,14 +131,9 @@
     for (const name of names) {
       const points = pointsOf(name), chosen = {};
       for (const place of pair) {
-        const covered = spot => {
-          const box = boxAt(points[place], widths[place], spot, bold);
-          return points.filter((point, other) => other !== place && !apart(box, around(point))).length
-            + count * (Object.values(chosen).some(other => !apart(box, other)) + !inside(box));
-        };
-        const group = maps[name][place];
+        const group = maps[name][place], cost = spot => covered(points, place, spot, chosen, bold);
         const spot = [group.spot, ...spots].map(([x, y, anchor]) => [1.2 * x, 1.2 * y, anchor])
-          .reduce((best, next) => covered(next) < covered(best) ? next : best);
+          .reduce((best, next) => cost(next) < cost(best) ? next : best);
         chosen[place] = boxAt(points[place], widths[place], spot, bold);
         if (!group.classList.contains("chosen")) group.parentNode.append(group);  // above the others
         put(group, spot);
@@ -174,12 +161,6 @@
       range: {pairs: colour("--pairs").split(", "), matrices: colour("--matrices").split(", ")},
       rule: {color: text},
     };
-  }
-
-  function colourLimits(name, place) {
-    if (colours.value === "common") return limits[name];
-    const low = Math.min(...values[name][place]), high = Math.max(...values[name][place]);
-    return [low < high ? low : low - 1e-6, high];
   }
 
   async function draw() {
@@ -224,8 +205,9 @@
     element("layer-scores").textContent = data.scores[place];
     showMap();
     await Promise.all(Object.entries(matrices).map(([name, view]) => {
-      const [low, high] = colourLimits(name, place);
-      return view.signal("low", low).signal("high", high).signal("values", values[name][place]).runAsync();
+      const shown = values[name][place];
+      const [low, high] = colours.value === "common" ? limits[name] : [Math.min(...shown), Math.max(...shown)];
+      return view.signal("low", low < high ? low : low - 1e-6).signal("high", high).signal("values", shown).runAsync();
     }));
     await Promise.all(profiles.map(view => view.signal("shown_layer", layer).runAsync()));
     showPair();

@@ -3,8 +3,6 @@
 import base64
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.artefacts.results import Results
 from stages.findings.answer import answer
-from stages.findings.claims import CLAIMS, Claim, of_post
+from stages.findings.claims import CLAIMS, of_post
 from stages.findings.evidence import TESTS
-from stages.findings.words import in_words
+from stages.findings.summary import in_words
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.pages.charts import library, matrix_spec, profile_spec
-from stages.pages.contents import layer_by_layer
-from stages.pipeline.settings import in_short
+from stages.pages.charts import layer_by_layer, library, matrix_spec, profile_spec
+from stages.pipeline.settings import in_short, written
 from stages.plotting.captions import number
 from stages.plotting.registry import figure, figures
 from stages.plotting.style import OTHER_THEME, percent
@@ -44,7 +41,6 @@ def page(
     similarity, word_map = layer_by_layer(run.similarity, of["words"], of["categories"], of["metric"], run.place)
     metric = METRICS[settings["similarity.metric"]]
     off = [key for key, value in settings.items() if key.endswith(".enabled") and not value]
-    asked = {"claims": _verdicts(run, CLAIMS), "tests": _verdicts(run, TESTS)}
     holds = [run.claims[name]["holds"] for name in of_post()]
     profiles = [
         _profile("profile-rsa", f"RSA score ({COMPARISONS[run.comparison].name})", "rsa", run.rsa, PAIRS, run),
@@ -52,28 +48,25 @@ def page(
     ]
     options = {"autoescape": True, "undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
     environment = Environment(loader=FileSystemLoader(TEMPLATES), **options)
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "in_words": in_words}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     theme = settings["figures.theme"]
     shown = [_figure(entry, run, (theme, OTHER_THEME[theme]), images[name]) for name, entry in figures().items()]
-    pairs = zip(captured["words"], captured["categories"], strict=True)
-    blocks = [(category, [word for word, _ in block]) for category, block in groupby(pairs, key=itemgetter(1))]
+    words = [*zip(captured["words"], captured["categories"], strict=True)]
+    blocks = {category: [word for word, own in words if own == category] for category in captured["categories"]}
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
         vega=library(),
-        **asked,
+        claims=CLAIMS,
+        tests=TESTS,
         run=run,
         captured=captured,
         model=captured["model"].replace("\\", "/").rstrip("/").split("/")[-1] or captured["model"],
-        random=settings["model.weights"] == "random",
         blocks=blocks,
-        of_post=len(holds),
-        held=holds.count(True),
-        judged=len(holds) - holds.count(None),
+        holds=holds,
         off=off,
         similarity=metric.long,
-        sampled=len(similarity["words"]),
         percent=percent(run.alpha),
         profiles=profiles,
         answer=answer(run),
@@ -81,7 +74,7 @@ def page(
         figures=[figure for figure in shown if figure["name"] != LEAD],
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
-        settings={key: _written(value) for key, value in settings.items()},
+        settings={key: written(value) for key, value in settings.items()},
         data={
             "similarity": {**similarity, "own": metric.own},
             "map": word_map,
@@ -93,10 +86,8 @@ def page(
     )
 
 
-def steps(
-    run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]
-) -> list[dict[str, str]]:
-    """Suggest experiments that this run calls for: why, and the command."""
+def steps(run: Results, categories: Sequence[str], settings: Mapping[str, Any], off: Sequence[str]) -> dict[str, str]:
+    """Suggest experiments that this run calls for: by why, the command."""
     rsa = run.rsa_by_layer()
     extreme, place = ("lowest", rsa.argmin()) if rsa.argmin() != run.place else ("highest", rsa.argmax())
     other = run.numbers[place]
@@ -117,7 +108,7 @@ def steps(
     if settings["model.name"] != "gpt2-xl":
         found.append(("Take the post's model (6.4 GB, once, from the hub).", "model.name=gpt2-xl"))
     found += [(f"{key} is false: compute it.", f"{key}=true") for key in off]
-    return [{"why": why, "command": f"dvc exp run --temp -S {setting}"} for why, setting in found]
+    return {why: f"dvc exp run --temp -S {setting}" for why, setting in found}
 
 
 def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, str]:
@@ -134,22 +125,6 @@ def provenance(captured: Mapping[str, Any], settings: Mapping[str, Any]) -> dict
         "Computed in": f"{captured['dtype']} on {captured['device']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in captured["versions"].items()),
     }
-
-
-def _verdicts(run: Results, asked: Mapping[str, Claim]) -> list[dict[str, Any]]:
-    claims = run.claims
-    return [
-        {
-            "id": name,
-            "finding": finding.finding,
-            "post": claims[name]["post"],
-            "measured": in_words(claims[name]["measured"]).replace("-", "−"),
-            "holds": claims[name]["holds"],
-            "rule": finding.rule.replace("-", "−"),
-            "reason": "" if claims[name]["measured"] is not None else finding.why_not(run) or "not judged",
-        }
-        for name, finding in asked.items()
-    ]
 
 
 def _profile(name: str, title: str, measure: str, table: Arrays, names: Sequence[str], run: Results) -> dict[str, Any]:
@@ -176,11 +151,3 @@ def _scores(run: Results, place: int) -> str:
     rsa = ", ".join(f"{LABELS[pair]} {number(run.rsa[pair][place])}" for pair in PAIRS)
     d = ", ".join(f"{LABELS[name]} {number(run.separability[name][place])}" for name in MATRICES)
     return f"Layer {run.numbers[place]}: RSA {rsa}; Cohen's d {d}"
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {_written(entry)}" for key, entry in value.items()) or "none"
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)

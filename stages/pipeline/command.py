@@ -38,11 +38,10 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
     that the console lacks are printed as their codes.
     """
-    for stream in ("stdout", "stderr"):
-        if getattr(sys, stream) is None:  # a shell has closed it: `>&-`
-            setattr(sys, stream, io.StringIO())
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for which in ("stdout", "stderr"):
+        if (stream := getattr(sys, which)) is None:  # a shell has closed it: `>&-`
+            setattr(sys, which, io.StringIO())
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         if sys.flags.optimize > 1:

@@ -15,8 +15,8 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def some_of(found: Sequence[str], most: int) -> str:
-    """List what was found in one line; of more than `most`, the first ones and how many follow.
+def some_of(found: Sequence[str], most: int, between: str = "; ") -> str:
+    """List what was found; of more than `most`, the first ones and how many follow.
 
     Examples
     --------
@@ -24,4 +24,4 @@ def some_of(found: Sequence[str], most: int) -> str:
     'pear; lime; and 1 more'
     """
     rest = [f"and {len(found) - most} more"] if len(found) > most else []
-    return "; ".join([*found[:most], *rest])
+    return between.join([*found[:most], *rest])

@@ -92,10 +92,7 @@ OTHER_TEXT = (
     "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
     "choose other words"
 )
-OTHER_TEXT_WITHOUT_SPACE = (
-    "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
-    "put a space between {{word}} and the rest"
-)
+OTHER_TEXT_WITHOUT_SPACE = OTHER_TEXT.replace("choose other words", "put a space between {{word}} and the rest")
 OTHER_TEXT_OF_REFERENCE = (
     "similarity.reference_words: the prompt around them has other tokens than around the words; "
     "put a space between {word} and the rest of prompt.template"
@@ -169,13 +166,13 @@ NO_LOCK = "DVC cannot tell whether dvc.lock is that of the workspace: {}"
 STALE = "dvc.lock is stale, stage {}: {}; run `dvc repro`"
 UNREADABLE = "{} of {} cannot be read: {}"
 NO_METRIC = "{} has no metric in {}"
-NO_TOLERANCE = 'no tolerance fits {}: end the file with a line for everything, like `"*": 0.00001`'
+NO_TOLERANCE = 'metrics/tolerances.yaml: no tolerance fits {}: end it with a line for everything, like `"*": 0.00001`'
 # compare, and keep
 OTHER_METRIC = "the metrics differ: {} in {}, {} in {}\nrun one of them again with the other's similarity.metric"
 FEW_IN_COMMON = "{} and {} have {} words in common, a comparison needs {}: {} words in the one, {} in the other"
 NO_MATRIX_IN_RUN = "{} holds no {}: its model has none, or the run is older"
 NO_EXPERIMENTS = "DVC cannot list experiments: {}"
-NO_NULLS = "there is nothing to draw: none of these runs has nulls (nulls.enabled)"
+NO_SCORES = "there is nothing to draw: none of these runs has all its tables"
 NO_FOLDER_NAME = "{!r} cannot name a folder"
 NOTHING_TO_KEEP = "there is no run to keep, {} is not there: run `dvc repro` first"
 # export

@@ -149,10 +149,9 @@ def not_called(*taken: str) -> AfterValidator:
 
 
 TRIMMED = _rule(lambda text: not text or text != text.strip(), "{0!r} is empty or has spaces around it")
-VISIBLE = _rule(NO_TEXT.search, "{0!r} holds a character that is no text")
-VISIBLE_LINES = _rule(
-    lambda text: NO_TEXT.search(re.sub("[\t\n]", "", text)), "{0!r} holds a character that is no text"
-)
+_HELD = "{0!r} holds a character that is no text"
+VISIBLE = _rule(NO_TEXT.search, _HELD)
+VISIBLE_LINES = _rule(lambda text: NO_TEXT.search(re.sub("[\t\n]", "", text)), _HELD)
 ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")
 SPREAD = _rule(lambda words: len(words) == 1, "a single word has no spread: list more, or none to take those below")
 ONCE = _rule(_twice, "{1[0]!r} is listed twice")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML, YAMLError
 
 from stages.pipeline import messages, mistakes
-from stages.pipeline.errors import UserError
+from stages.pipeline.errors import UserError, some_of
 from stages.pipeline.schema import Section, Settings
 
 PARAMS = Path("params.yaml")
@@ -51,8 +51,7 @@ def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
         return schema.model_validate(raw)
     except ValidationError as error:
         lines = [f"{path}: {line}" for line in mistakes.in_words(error, schema, raw)]
-        more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
-        raise UserError("\n".join([*lines[:MOST], *more])) from None
+        raise UserError(some_of(lines, MOST, "\n")) from None
 
 
 def load(path: str | Path = PARAMS) -> Settings:
@@ -66,6 +65,15 @@ def by_key(settings: Settings) -> dict[str, Any]:
     for name, value in settings:
         found |= {f"{name}.{key}": inner for key, inner in value} if isinstance(value, Section) else {name: value}
     return found
+
+
+def written(value: Any) -> str:
+    """Write a setting's value for a reader."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {written(entry)}" for key, entry in value.items()) or "none"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def check_layer(setting: str, layer: int, layers: Sequence[int], of: str = "this model") -> None:

@@ -156,12 +156,10 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
 
 
 def _declaration(name: str) -> Mapping[str, Any]:
-    found: Any = read_yaml(PIPELINE)
-    for key in ("stages", name):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    if not isinstance(found, Mapping):
-        raise UserError(messages.NO_STAGE.format(name))
-    return found
+    try:
+        return dict(read_yaml(PIPELINE)["stages"][name])
+    except (KeyError, TypeError, ValueError):  # something is left out, or another thing
+        raise UserError(messages.NO_STAGE.format(name)) from None
 
 
 def _paths(entries: list) -> list[str]:

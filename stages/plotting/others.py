@@ -14,7 +14,7 @@ from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import MEASURES, listed, number, numbers, span, values_of
 from stages.plotting.layers import by_measure, ends, layer_axis, limit, marker_size, profile, zero
 from stages.plotting.registry import figure, without_values
-from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, shortened
+from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, shortened, widened
 
 #: Models side by side; more go into further rows.
 ACROSS = 3
@@ -78,7 +78,7 @@ def sentences(scores: Scores, layers: Sequence[int]) -> Figure:
 
 def _of_models(run: Results) -> str:
     said = [
-        f"{one.name} {number(one.summary['rsa'])}"
+        f"{one.name} {number(_pearson(one))}"
         + (f" (random maps {number(one.summary['rsa_null'])})" if "rsa_null" in one.summary else "")
         for one in run.kept
     ]
@@ -95,17 +95,22 @@ def _of_models(run: Results) -> str:
     at_target=False,
 )
 def models(kept: Sequence[Kept]) -> Figure:
-    """Draw Figure 18: for each kept run RSA of every pair, and below it Cohen's d of every matrix."""
+    """Draw Figure 18: for each kept run RSA of every pair, and below it Cohen's d of every matrix.
+
+    Of a run, its name, tables and summary are drawn; the band where it has nulls.
+    """
     if not kept:
         return without_values("no run is kept in metrics/models")
     rows, across = -(-len(kept) // ACROSS), min(len(kept), ACROSS)
     figure, axes = panels(across, rows=2 * rows, height=4.6 * rows + 0.8)
     grid = np.reshape(axes, (rows, 2, across)).swapaxes(1, 2).reshape(-1, 2)
-    for one, (above, below) in zip(kept, grid, strict=False):
+    titles = shortened([one.name for one in kept], 27)
+    limits = widened((one.rsa[pair] for one in kept for pair in PAIRS), (0, 1))
+    for one, title, (above, below) in zip(kept, titles, grid, strict=False):
         _panel(above, one, "rsa", one.rsa)
         _panel(below, one, "d", one.separability)
-        above.set_ylim(0, 1)
-        above.set_title(shortened([one.name], 27)[0], fontsize=11)
+        above.set_ylim(limits)
+        above.set_title(title, fontsize=11)
         below.set_xlabel("Relative depth")
     for above, below in grid[::across]:
         above.set_ylabel("RSA score")
@@ -116,16 +121,21 @@ def models(kept: Sequence[Kept]) -> Figure:
     for axis in grid[:, 1]:
         axis.set_ylim(min(0, *lows), max(highs))
     keys = [*mark_keys((*PAIRS, *MATRICES)), line_key("random maps with the trained spectra", linewidth=8, alpha=0.4)]
-    more = [one.summary["rsa"] - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
+    more = [_pearson(one) - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
     said = f"{len(kept)} runs" + (f": mean RSA less that of random maps {span([more])}" if more else "")
     return explain(figure, said, keys)
+
+
+def _pearson(one: Kept) -> float:
+    """Return the mean RSA as Pearson's r, which that of random maps is, too."""
+    return one.summary.get("rsa_pearson", one.summary["rsa"])
 
 
 def _panel(axis: Axes, one: Kept, measure: str, scores: Arrays) -> None:
     """Draw the scores of one model, and behind them the mean range of random maps."""
     names = MEASURES[measure][1]
     depth = np.linspace(0, 1, len(scores[names[0]]))
-    if one.nulls:
+    if (measure, names[0], "spectrum") in one.nulls:
         ends = [[one.nulls[measure, name, "spectrum"][end] for name in names] for end in ("low", "high")]
         axis.fill_between(depth, *np.mean(ends, axis=1), color="grey", alpha=0.3, linewidth=0)
     for name in names:
