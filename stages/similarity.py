@@ -35,8 +35,8 @@ def main(stage: Stage) -> None:
     similar = compare = Similar(len(words), **choices)
     record = {"words": words, "categories": captured["categories"], **choices}
     record |= {"target": position, "word_position": word, **vectors.record}
+    further = Tensors(stage.input("data/sentences.safetensors"))
     if chosen.average_sentences:
-        further = Tensors(stage.input("data/sentences.safetensors"))
         record["sentences"], vectors = vectors_in_sentences(vectors, captured["prompt"]["template"], further)
         print(f"similarity.average_sentences: the mean of {len(record['sentences'])} sentences")
 
