@@ -55,7 +55,7 @@ def save(figure: Figure, path: Path, dpi: int) -> None:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     if not any(axes.get_label() == "<colorbar>" for axes in figure.axes):
         image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    image.save(path, "PNG", optimize=True, dpi=(dpi, dpi))
+    image.save(path, "PNG", compress_level=7, dpi=(dpi, dpi))  # 9 takes five times as long for 6 % less
 
 
 @contextmanager
