@@ -130,9 +130,8 @@ def find_attentions(model: nn.Module) -> list[tuple[str, nn.Module, Layout]]:
             stacks.setdefault(re.split(r"\d", path)[0].rstrip("."), []).append((path, module, layout))
     if not stacks:
         raise UserError(f"model.name: {_why_none(model, named)}")
-    if len(stacks) > 1:  # of an encoder and a decoder, one
-        decoder = isinstance(model, Decoder)
-        stacks = {path: stack for path, stack in stacks.items() if ("decoder" in path) == decoder} or stacks
+    decoder = isinstance(model, Decoder)  # of an encoder and a decoder, one
+    stacks = {path: stack for path, stack in stacks.items() if ("decoder" in path) == decoder} or stacks
     if len(stacks) > 1:
         raise UserError(messages.SEVERAL_STACKS.format(type(model).__name__, ", ".join(stacks)))
     (stack,) = stacks.values()

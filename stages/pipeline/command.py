@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from stages.pipeline import messages
@@ -130,12 +130,10 @@ def need_commit() -> None:
     """Raise a `UserError` where there is no Git repository, or one without a commit: an archive that was unpacked."""
     from dvc.scm import SCM, SCMError  # a third of a second, which --help need not wait for
 
-    try:
-        empty = SCM(".").no_commits
-    except SCMError:
-        empty = True
-    if empty:
-        raise UserError(messages.NO_COMMIT)
+    with suppress(SCMError):
+        if not SCM(".").no_commits:
+            return
+    raise UserError(messages.NO_COMMIT)
 
 
 def warn(text: str) -> None:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from math import ceil
+from math import ceil, comb
 from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,8 @@ def in_word_list(
         if len(listed) < 2:
             found = "is empty" if not listed else "has a single word"
             raise ValueError(f"{source}: the category {category} {found}, a pair within it needs at least two")
-    within = sum(len(listed) * (len(listed) - 1) // 2 for listed in words.values())
-    for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
+    within = sum(comb(len(listed), 2) for listed in words.values())
+    for name, pairs in {"within": within, "across": comb(len(first), 2) - within}.items():
         if pairs < 3:
             raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
 
