@@ -54,6 +54,7 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     wanted = _SMALL_FILES + (_WEIGHT_FILES if pretrained else [])
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        return found, found.name
     except errors.HFValidationError:
         said = messages.NO_MODEL_FOLDER.format(name, beside())
     except errors.RevisionNotFoundError:
@@ -66,6 +67,4 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
         said = messages.IN_PART.format(name, revision, "")
     except (OSError, errors.HfHubHTTPError) as error:
         said = messages.NOT_HERE.format(name, revision, f" ({type(error).__name__})")
-    else:
-        return found, found.name
     raise UserError(said)

@@ -1,8 +1,4 @@
-"""What a user is told when something is wrong, in the order in which a run meets it: nothing but texts.
-
-What is put together of parts, of words and settings above all, follows in `mistakes.py`; what ends a command while it
-imports stands in `stages/__init__.py`; readers of tables say why one is no whole one, the arithmetic what is undefined.
-"""
+"""What a user is told when something is wrong, in the order in which a run meets it: nothing but texts."""
 
 # The machine, and Git
 INTERRUPTED = "interrupted, nothing was written"

@@ -1,7 +1,4 @@
-"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together.
-
-Whole texts stand in `messages.py`.
-"""
+"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together."""
 
 import difflib
 import re
@@ -32,6 +29,7 @@ NO_TEXT = re.compile(
     r"|[\ud800-\udfff\ufeff\uffa0\ufff0-\uffff]|[\u200c\u200d](?![^\x00-\x7f])"
     r"|(?<![^\x00-\x7f])[\ufe00-\ufe0f\U000e0000-\U000e0fff](?!\u20e3)"
 )
+_HELD = "{0!r} holds a character that is no text"
 
 
 def in_path(key: str, path: str, written: Iterable[str]) -> str:
@@ -88,8 +86,7 @@ def in_row(cells: Mapping[str, str], found: int, wanted: int) -> list[str]:
         hint = "; text with a comma in it goes in quotes" if found > wanted else ""
         return [f"{found} cells, the first line names {wanted} columns{hint}"]
     mistakes = [f"the {name} is empty" for name, cell in cells.items() if not cell]
-    held = [(name, cell) for name, cell in cells.items() if NO_TEXT.search(cell)]
-    return mistakes + [f"the {name} {cell!r} holds a character that is no text" for name, cell in held]
+    return mistakes + [f"the {name} {_HELD.format(cell)}" for name, cell in cells.items() if NO_TEXT.search(cell)]
 
 
 def in_word_list(
@@ -149,7 +146,6 @@ def not_called(*taken: str) -> AfterValidator:
 
 
 TRIMMED = _rule(lambda text: not text or text != text.strip(), "{0!r} is empty or has spaces around it")
-_HELD = "{0!r} holds a character that is no text"
 VISIBLE = _rule(NO_TEXT.search, _HELD)
 VISIBLE_LINES = _rule(lambda text: NO_TEXT.search(re.sub("[\t\n]", "", text)), _HELD)
 ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")

@@ -38,8 +38,7 @@ class Stage:
     A context manager. On a clean exit the guard looks again at dependencies and parameters: DVC records them as they
     are when a stage *ends*, so that a file edited meanwhile would leave a green lock over stale data. Unless something
     changed, the temporary files are renamed to the outputs, one after the other; otherwise, and after any error, they
-    are removed and the earlier outputs stay. After a kill between two renames some outputs are new and some old: the
-    next `dvc repro` finds other files than dvc.lock records, and runs the stage again.
+    are removed and the earlier outputs stay. After a kill between two renames the lock fits neither: DVC runs it again.
 
     Raises
     ------
