@@ -83,10 +83,8 @@ def no_memory(error: BaseException) -> bool:
 def signals_held(then: str) -> Iterator[None]:
     """Delay signals during a few milliseconds' work; if one came, raise ``KeyboardInterrupt(then)`` after it."""
     came = []
-    earlier = {number: signal.getsignal(number) for number in ENDS}
-    held = {number: handler for number, handler in earlier.items() if callable(handler) or handler is signal.SIG_DFL}
-    for number in held:
-        signal.signal(number, lambda number, _: came.append(number))
+    ours = [number for number in ENDS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    held = {number: signal.signal(number, lambda number, _: came.append(number)) for number in ours}
     try:
         yield
     finally:
