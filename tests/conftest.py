@@ -146,7 +146,7 @@ class Project:
 
     def repro(self, *arguments: str) -> list[str]:
         """Run `dvc repro` and list the stages that ran."""
-        return stages_run(self.dvc("repro", *arguments).stdout)
+        return re.findall(r"Running stage '(\w+)'", self.dvc("repro", *arguments).stdout)
 
     def status(self) -> str:
         """List what Git sees as changed."""
@@ -194,11 +194,6 @@ class Project:
         text = file.read_text(encoding="utf-8")
         assert old in text
         file.write_text(text.replace(old, new), encoding="utf-8")
-
-
-def stages_run(said: str) -> list[str]:
-    """List the stages that DVC says it ran."""
-    return re.findall(r"Running stage '(\w+)'", said)
 
 
 def remove(path: Path) -> None:
