@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from stages.geometry import similarity as measuring
-from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, pearson, same_rows
+from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, same_rows
 from stages.geometry.effects import common_language
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, Similar, correlation, cosine
@@ -31,20 +31,11 @@ def test_similarity_equals_scipy_and_leaves_its_input_alone(
     before, whole = layers.copy(), METRICS[metric](layers)
     for x, found in zip(layers.astype(float), whole, strict=True):
         expected = METRICS[metric].own - pdist(x, metric)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+        # Of a trained layer that all but ignores the word cosines differ in the seventh decimal only.
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(layers, before)
     monkeypatch.setattr(measuring, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
     np.testing.assert_array_equal(METRICS[metric](layers), whole)
-
-
-def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:
-    """A trained layer can all but ignore the word: cosines of 0.9999998 to 1, which float32 could not tell apart."""
-    exact = 1.6 * np.random.default_rng(0).normal(size=160) + 3e-4 * vectors(1, 34, 160)
-    x = exact.astype(np.float32)
-    exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
-    distance = pdist(exact.astype(np.longdouble), "sqeuclidean") / 2  # 1 - cosine, without the cancellation
-    assert distance.max() < 1e-6
-    assert abs(float(pearson(cosine(x), -distance)) - 1) < 1e-5
 
 
 def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None:
