@@ -196,6 +196,19 @@ class Project:
         file.write_text(text.replace(old, new), encoding="utf-8")
 
 
+def setting(**values: object) -> Callable[[Project], None]:
+    """Return a change of settings, as `Project.set` takes them: for tables of changes."""
+    return lambda project: project.set(**values)
+
+
+def assert_told(name: str, expected: str, code: int, said: str) -> None:
+    """Assert that a command or stage ended with a mistake, and named it in a line, with advice in another."""
+    assert code == 1
+    assert said.startswith(f"{name}: ")
+    assert expected in said
+    assert len(said.splitlines()) <= 2
+
+
 def remove(path: Path) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, parse
+from conftest import ROOT, Project, assert_told, parse
 from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
 
@@ -131,10 +131,7 @@ def test_a_mistake_is_told_and_nothing_written(mistake, tmp_path, monkeypatch, r
     (tmp_path / "there.csv").write_text("mine", encoding="utf-8")
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     code, _, said = run(*arguments, *([] if "--run" in arguments else ["--run", "run"]))
-    assert code == 1
-    assert said.startswith("export: ")
-    assert expected in said
-    assert len(said.splitlines()) <= 2
+    assert_told("export", expected, code, said)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
