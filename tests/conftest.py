@@ -233,20 +233,15 @@ def copy_repository(target: Path) -> Project:
     return project
 
 
-def commit(project: Project, pack: bool = False) -> None:
-    """Commit everything; a repository that is copied often is packed: three files in the place of hundreds."""
+def commit(project: Project) -> None:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "state")
-    if pack:
-        project.run("git", "repack", "-adq")
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
     """Make a project once for all workers: the first one who comes makes it, the others wait and look at it."""
-    folder = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    folder /= name
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     with FileLock(f"{folder}.lock"):
         if not (folder / "made").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -323,7 +318,8 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
         bundled = f"__import__('pathlib').Path({str(library)!r}).read_text('utf-8')"
         project.replace(EASED[1], "vl_convert.javascript_bundle()", bundled)
         project.repro()
-        commit(project, pack=True)
+        commit(project)
+        project.run("git", "repack", "-adq")  # copied often: three files in the place of hundreds
 
     return once(tmp_path_factory, "tiny", make)
 

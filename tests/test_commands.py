@@ -63,7 +63,6 @@ NO_MEMORY = (
     ("error", "code", "said"),
     [
         (UserError("this\nthat"), 3, "\nrsa: this\nthat\n"),
-        (FloatingPointError("NaN"), 3, "\nrsa: NaN\n"),
         (KeyboardInterrupt(), 130, "\nrsa: stopped\n"),
         (MemoryError("Unable to allocate 7 GiB"), 3, "\nrsa: not enough memory: Unable to allocate 7 GiB\n"),
         (MemoryError(), 3, "\nrsa: not enough memory\n"),

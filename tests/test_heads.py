@@ -1,6 +1,5 @@
 """Single heads: each against plain loops over its own units, also where query heads share a key and value head."""
 
-import json
 from collections.abc import Callable
 from itertools import permutations
 
@@ -11,7 +10,7 @@ from conftest import InProcess
 from safetensors.numpy import load_file
 from tensor_files import write_tensors
 
-from stages.artefacts.files import Tensors
+from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.tables import empty_cells, read_table
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import within_category
@@ -98,6 +97,6 @@ def test_a_dead_head_is_an_empty_cell_with_its_reason(tiny_stage: InProcess, dra
     table = read_table(tiny_stage.project.root / "metrics/heads.csv")
     assert [name for (_, name), cells in table.items() if np.isnan(cells["value"]).any()] == ["v", "qv", "kv"]
     tiny_stage.log_of("claims", "figures")
-    summary = json.loads((tiny_stage.project.root / "metrics/summary.json").read_text(encoding="utf-8"))
+    summary = read_json(tiny_stage.project.root / "metrics/summary.json")
     assert note in summary["notes"]
     assert "v L1H1" not in summary["strongest_heads"]
