@@ -146,7 +146,7 @@ class Project:
 
     def repro(self, *arguments: str) -> list[str]:
         """Run `dvc repro` and list the stages that ran."""
-        return stages_run(self.dvc("repro", *arguments).stdout)
+        return re.findall(r"Running stage '(\w+)'", self.dvc("repro", *arguments).stdout)
 
     def status(self) -> str:
         """List what Git sees as changed."""
@@ -196,9 +196,17 @@ class Project:
         file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-def stages_run(said: str) -> list[str]:
-    """List the stages that DVC says it ran."""
-    return re.findall(r"Running stage '(\w+)'", said)
+def setting(**values: object) -> Callable[[Project], None]:
+    """Return a change of settings, as `Project.set` takes them: for tables of changes."""
+    return lambda project: project.set(**values)
+
+
+def assert_told(name: str, expected: str, code: int, said: str) -> None:
+    """Assert that a command or stage ended with a mistake, and named it in a line, with advice in another."""
+    assert code == 1
+    assert said.startswith(f"{name}: ")
+    assert expected in said
+    assert len(said.splitlines()) <= 2
 
 
 def remove(path: Path) -> None:
@@ -225,20 +233,15 @@ def copy_repository(target: Path) -> Project:
     return project
 
 
-def commit(project: Project, pack: bool = False) -> None:
-    """Commit everything; a repository that is copied often is packed: three files in the place of hundreds."""
+def commit(project: Project) -> None:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-qm", "state")
-    if pack:
-        project.run("git", "repack", "-adq")
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Project:
     """Make a project once for all workers: the first one who comes makes it, the others wait and look at it."""
-    folder = factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
-    folder /= name
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
     with FileLock(f"{folder}.lock"):
         if not (folder / "made").exists():
             shutil.rmtree(folder, ignore_errors=True)
@@ -315,7 +318,8 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
         bundled = f"__import__('pathlib').Path({str(library)!r}).read_text('utf-8')"
         project.replace(EASED[1], "vl_convert.javascript_bundle()", bundled)
         project.repro()
-        commit(project, pack=True)
+        commit(project)
+        project.run("git", "repack", "-adq")  # copied often: three files in the place of hundreds
 
     return once(tmp_path_factory, "tiny", make)
 

@@ -81,17 +81,11 @@ def test_vectors_of_every_layer() -> None:
         tensors["v"]
 
 
-@pytest.mark.parametrize(
-    ("token", "said"),
-    [
-        (-2, "token 3 is not among those that capture.positions kept of 5: 1, 4"),
-        (-6, "-6 is outside the prompt of 5 tokens: -5 to 4"),
-    ],
-)
-def test_a_token_that_is_not_there(token: int, said: str) -> None:
+def test_a_token_that_was_not_kept() -> None:
     write_tensors(Path("a"), {"attn_0_q": np.zeros((2, 2, 3))}, {"positions": [1, 4], "length": 5})
-    with pytest.raises(UserError, match=f"tokens.target: {said}"):
-        vectors_at(token, "tokens.target", Tensors(Path("a")))
+    said = "tokens.target: token 3 is not among those that capture.positions kept of 5: 1, 4"
+    with pytest.raises(UserError, match=said):
+        vectors_at(-2, "tokens.target", Tensors(Path("a")))
 
 
 # Tables: what comes back
@@ -136,6 +130,12 @@ def test_a_table_of_two_keys_comes_back_in_its_shape_and_with_the_models_own_num
         saved("heads.csv", HEADS, [3])
 
 
+def test_words_in_a_table_stay_words_though_all_look_like_numbers() -> None:
+    words = np.array([["1e5", "007", "1.50"], ["7", "1", "0"]])
+    saved("influence.csv", {("d", "q"): {"value": np.arange(6.0).reshape(2, 3), "word": words}})
+    np.testing.assert_array_equal(read_table(Path("influence.csv"))["d", "q"]["word"], words)
+
+
 def test_correlations_of_matrices_of_two_widths(capsys: pytest.CaptureFixture) -> None:
     """Of three widths, none is left: test_other_models."""
     content = {name: np.arange(2.0) for name in TABLES["correlation.csv"].columns if "q" not in name}
@@ -161,7 +161,6 @@ NUMBER, CODE = FloatingPointError, AssertionError
         ("heads.csv", {**HEADS, ("d", "q"): {"value": np.full((2, 3), np.inf)}}, NUMBER, "not a finite .* of d q"),
         ("controls.csv", {("a", "q"): {"value": [np.nan], "low": [0], "high": [0]}}, NUMBER, "value of a q"),
         ("rsa.csv", {**RSA, "qk_rank": RSA["qk"]}, CODE, "qk_rank"),
-        ("rsa.csv", {"qk": RSA["qk"]}, CODE, "columns that the table"),
         ("controls.csv", {("d_of_input", "x"): {"value": np.zeros(3)}}, CODE, "high, low"),
         ("inference.csv", {("cles", "q"): {"low": np.zeros(3)}}, CODE, "lacks: value"),
     ],
@@ -187,7 +186,6 @@ CONTROLS = {("b", of): dict.fromkeys(("value", "low", "high"), np.array([0.5, 0.
         ("rsa.csv", RSA, lambda text: text.splitlines()[0] + "\n", "no row"),
         ("rsa.csv", RSA, lambda text: text.replace("qv,", "vq,", 1), "no column qv"),
         ("heads.csv", HEADS, without("0,1,"), "not a row for each layer and head, in order"),
-        ("heads.csv", HEADS, without("1,2,"), "not a row for each layer and head, in order"),
         ("heads.csv", HEADS, lambda text: text[:-2], "last line is not whole"),  # though its cells may be empty
         ("heads.csv", OFF, lambda text: text.replace("off", "asleep"), "not a table of this pipeline"),
         ("controls.csv", CONTROLS, without("1,b,qv"), "not a row for each layer"),

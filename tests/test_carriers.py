@@ -1,7 +1,6 @@
 """What hangs on a single word, unit or direction: against recomputing without it, and where one was planted."""
 
 from itertools import pairwise, product
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist
 
-from stages.artefacts.tables import read_table, write_table
+from stages.artefacts.tables import read_table
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.effects import MUCH, influence, strongest
@@ -51,17 +50,6 @@ def test_a_word_without_which_a_score_is_undefined_comes_last() -> None:
     change = influence(similarity, within)["d", "q"]
     np.testing.assert_array_equal(np.isnan(change[:2]), True)
     assert strongest(np.array([np.nan, 0.1, -0.2, 0.2])).tolist() == [2, 3, 1]
-
-
-def test_the_table_keeps_words_whatever_they_look_like(tmp_path: Path) -> None:
-    words = np.array([["1e5", "null", "a, b"], ["NA", "007", "sofa"]])
-    content = {key: {"value": np.arange(6.0).reshape(2, 3), "word": words} for key in SCORED}
-    write_table(tmp_path / "influence.csv", "influence.csv", content, [3, 11])
-    back = read_table(tmp_path / "influence.csv", [3, 11])
-    assert [*back] == SCORED
-    for cells in back.values():
-        np.testing.assert_array_equal(cells["word"], words)
-        np.testing.assert_array_equal(cells["value"], content["d", "q"]["value"])
 
 
 def test_the_share_of_a_planted_unit_and_the_scores_without_it() -> None:

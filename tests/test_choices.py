@@ -96,15 +96,6 @@ def test_each_is_invariant_to_what_it_states_and_to_nothing_else(setting: str, n
             assert np.abs(after - before).max() > 1e-6
 
 
-@pytest.mark.parametrize("comparison", COMPARISONS)
-def test_comparisons_grow_with_likeness(comparison: str) -> None:
-    rng = np.random.default_rng(0)
-    x, noise = rng.normal(size=(30, 20)), rng.normal(size=(30, 20))
-    scores = [COMPARISONS[comparison].score(cosine(x), cosine(x + level * noise)) for level in (0, 0.3, 1, 10)]
-    assert scores[0] == pytest.approx(1)
-    assert np.all(np.diff(scores) < 0)
-
-
 def test_what_the_readme_adds_runs_through_the_pipeline(tiny: Project) -> None:
     """Its three blocks of code, and a word each in the list of names."""
     added = {"angle": ("similarity", "Metric"), "without_top": ("transforms", "Transform")}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project, remove
+from conftest import Project, assert_told, remove
 from safetensors.numpy import load_file
 from scipy.spatial.distance import pdist
 from tensor_files import write_tensors
@@ -73,7 +73,7 @@ def test_chosen_matrices_the_layer_most_alike_and_the_numbers_of_a_hybrids_layer
         assert cells == [str(layer), *same, f"{scores.max():.2f}", "(layer", f"{scores.idxmax()})"]
 
 
-NONE = "b holds no similarities: name a run, or its data/similarity.safetensors"
+NONE = "b.safetensors holds no similarities: name a run, or its data/similarity.safetensors"
 ONES = np.ones((2, 15))
 #: What is said → what makes the second file.
 MISTAKES = [
@@ -89,13 +89,9 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("expected", "make"), MISTAKES)
 def test_a_mistake_is_told_and_nothing_written(tmp_path: Path, run, expected: str, make: Callable) -> None:
-    name = "none.safetensors" if expected == "there is no file " else "b"
-    make(tmp_path / name)
-    code, _, said = run(save(tmp_path / "a", WORDS, 0), tmp_path / name, "--out", tmp_path / "out")
-    assert code == 1
-    assert said.startswith("compare: ")
-    assert expected in said
-    assert len(said.splitlines()) <= 2
+    make(other := tmp_path / "b.safetensors")
+    code, _, said = run(save(tmp_path / "a", WORDS, 0), other, "--out", tmp_path / "out")
+    assert_told("compare", expected, code, said)
     assert not (tmp_path / "out").exists()
 
 
@@ -105,8 +101,7 @@ def test_what_it_cannot_take_is_told(tmp_path: Path, run) -> None:
     assert "give two runs to compare, or none to list the experiments" in said
     a = save(tmp_path / "a", WORDS, 0)
     code, _, said = run(a, a, "--out", a / "below")
-    assert code == 1
-    assert "cannot be written" in said
+    assert_told("compare", "cannot be written", code, said)
 
 
 @pytest.fixture

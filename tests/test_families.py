@@ -26,9 +26,11 @@ CASES: dict[str, tuple[str, dict]] = {
     "gpt_bigcode, all heads": ("gpt_bigcode", {"multi_query": False}),
     "falcon, multi-query": ("falcon", {}),
     "falcon, all heads": ("falcon", {"multi_query": False}),
+    "falcon, alibi": ("falcon", {"alibi": True}),
     "falcon, grouped": ("falcon", {"new_decoder_architecture": True, "num_kv_heads": 2}),
 }
-#: Those in which a token sees what follows it.
+#: Those that count distances by the place in the sequence, and those in which a token sees what follows it.
+ALIBI = {"bloom", "falcon, alibi"}
 ENCODERS = {"bert", "roberta", "distilbert", "modernbert"}
 
 
@@ -95,19 +97,14 @@ def test_captured_is_that_of_whole_prompts_one_by_one(case: tuple) -> None:
 
 
 def test_what_prompts_share_runs_once(case: tuple) -> None:
-    """In one sequence with all words; encoders share nothing, and where positions go by place nothing is packed."""
+    """In one sequence with all words; encoders share nothing, and with ALiBi nothing is packed."""
     name, model, _, prompts, _ = case
     way = ways(model, prompts, name not in ENCODERS)[0]
     (rows,) = divide(model, prompts, way)
     size = make_pass(model, prompts, range(5), way, rows).inputs["input_ids"].shape
     lengths = [len(ids) for ids in prompts.ids]
     own = sum(length - 5 for length in lengths)  # the last token, behind the word, is not read
-    assert size == ((len(WORDS), max(lengths)) if name in {*ENCODERS, "bloom"} else (1, 4 + own))
-
-
-def test_falcon_with_alibi_is_not_packed(tokenizers: dict[bool, PreTrainedTokenizerFast]) -> None:
-    prompts = tokenise(tokenizers[True], WORDS, "The next word is {word}", "last")
-    assert ways(build("falcon", alibi=True), prompts, causal=True) == ["padded", "single"]
+    assert size == ((len(WORDS), max(lengths)) if name in {*ENCODERS, *ALIBI} else (1, 4 + own))
 
 
 @pytest.mark.parametrize(

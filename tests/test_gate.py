@@ -81,7 +81,6 @@ def test_the_same_metrics_pass_and_are_listed_when_asked_for(gated: Gate) -> Non
 
 #: A change → file, old text, new text; exit code, row of the table, line of the file.
 CHANGES = {
-    "a number beyond": ("rsa.csv", "0.5", "0.49998", 1, "rsa.csv layer 0 q 0.5 0.49998 -0.00002 0.00001 beyond"),
     "within its own": ("inference.csv", "0.0001", "0.0011", 0, "rsa qk p 0.0001 0.0011 0.001 0.001 within"),
     "text": ("summary.json", "L4H0", "[red]", 1, "summary.json head_q L4H0 [red] changed"),  # no markup
     "a claim": ("claims.json", "true", "false", 1, "claims.json rsa_focus.holds true false changed"),
@@ -98,7 +97,6 @@ CHANGES = {
     "a row less": ("rsa.csv", "1,-0.25,\n", "", 2, "rsa.csv layer 1 a row missing"),
     "a row more": ("rsa.csv", "1,-0.25,\n", "1,-0.25,\n2,1,1\n", 2, "rsa.csv layer 2 a row new"),
     "a column renamed": ("rsa.csv", "q,k", "q,v", 2, "rsa.csv k a column missing\nrsa.csv v a column new"),
-    "a key of JSON less": ("summary.json", '"rsa": 0.658672, ', "", 2, "summary.json rsa a column missing"),
 }
 
 
@@ -202,7 +200,6 @@ BAD_TOLERANCES = {
     '"*": -1': ": *: -1 is not a number of 0 or more",
     '"*": .inf': ": *: inf is not a number of 0 or more",
     '"*": true': ": *: true is not a number of 0 or more",
-    "rsa.csv:\n  p: 1": ": rsa.csv: {'p': 1} is not a number of 0 or more",
     "": " holds no tolerances",
     '"*": 1\n"*": 2': ", line 2: not valid YAML",
     "rsa.csv *: 1": ": no tolerance fits claims.json rsa_focus.measured.qk",
@@ -244,7 +241,6 @@ def test_markdown_is_added_to_the_file(gated: Gate, tmp_path: Path) -> None:
         "| rsa.csv layer 0 q | 0.5 | 0.6 | 0.1 | 0.00001 | beyond |\n",
         "| summary.json head_q | L4H0 | L4\\|H0 |  |  | changed |\n",
         "| file | same | within | beyond | not judged | largest difference |\n| --- |",
-        "| rsa.csv | 3 | 0 | 1 | 0 | 0.1 |\n",
     ):
         assert row in text
     code, _, errors = gated("--markdown", tmp_path / "none/summary.md")

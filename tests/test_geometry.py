@@ -3,14 +3,12 @@
 import numpy as np
 import pingouin
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.spatial.distance import pdist
 
 from stages.geometry import similarity as measuring
-from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, pearson, same_rows
+from stages.geometry.comparison import COMPARISONS, fisher_z, head_by_head, pairwise, same_rows
 from stages.geometry.effects import common_language
-from stages.geometry.pairs import category_masks, condense, within_category
+from stages.geometry.pairs import condense, within_category
 from stages.geometry.similarity import METRICS, Similar, correlation, cosine
 from stages.geometry.transforms import zscore
 
@@ -19,18 +17,6 @@ cka_debiased = COMPARISONS["cka_debiased"].score
 
 def vectors(seed: int, words: int = 9, units: int = 7) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(words, units))
-
-
-# Word pairs
-
-
-@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=12))
-def test_masks_partition_the_pairs(categories: list[str]) -> None:
-    masks = category_masks(categories)
-    np.testing.assert_array_equal(masks["within"] ^ masks["across"], masks["upper"])
-    np.testing.assert_array_equal(masks["same"], masks["same"].T)
-    expected = [a == b for i, a in enumerate(categories) for b in categories[i + 1 :]]
-    np.testing.assert_array_equal(within_category(categories), expected)
 
 
 # Similarity
@@ -45,20 +31,11 @@ def test_similarity_equals_scipy_and_leaves_its_input_alone(
     before, whole = layers.copy(), METRICS[metric](layers)
     for x, found in zip(layers.astype(float), whole, strict=True):
         expected = METRICS[metric].own - pdist(x, metric)
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+        # Of a trained layer that all but ignores the word cosines differ in the seventh decimal only.
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(layers, before)
     monkeypatch.setattr(measuring, "BLOCK", 8 * 40 * 7)  # seven vectors at a time
     np.testing.assert_array_equal(METRICS[metric](layers), whole)
-
-
-def test_a_geometry_of_vectors_that_hardly_differ_is_still_right() -> None:
-    """A trained layer can all but ignore the word: cosines of 0.9999998 to 1, which float32 could not tell apart."""
-    exact = 1.6 * np.random.default_rng(0).normal(size=160) + 3e-4 * vectors(1, 34, 160)
-    x = exact.astype(np.float32)
-    exact = exact / np.linalg.norm(exact, axis=1, keepdims=True)
-    distance = pdist(exact.astype(np.longdouble), "sqeuclidean") / 2  # 1 - cosine, without the cancellation
-    assert distance.max() < 1e-6
-    assert abs(float(pearson(cosine(x), -distance)) - 1) < 1e-5
 
 
 def test_a_vector_that_is_constant_or_every_words_own_mean_is_an_error() -> None:
@@ -110,17 +87,9 @@ def test_debiased_cka_is_the_published_formula() -> None:
         cka_debiased(np.array([0.1, 0.5, 0.3]), np.array([0.2, 0.1, 0.7]))
 
 
-@pytest.mark.parametrize(("heads", "kv_heads", "size_v"), [(4, 4, 3), (6, 2, 3), (6, 1, 3), (6, 3, 6)])
-def test_each_query_head_has_its_key_and_value_head_beside_it(heads: int, kv_heads: int, size_v: int) -> None:
-    q, k, v = (vectors(n, 5, n * size) for n, size in ((heads, 3), (kv_heads, 3), (kv_heads, size_v)))
-    found = head_by_head({"q": q, "k": k, "v": v}, heads, kv_heads)
-    assert found["q"] is q
-    groups = [head // (heads // kv_heads) for head in range(heads)]
-    for name, narrow, size in (("k", k, 3), ("v", v, size_v)):
-        own = [narrow[:, group * size : (group + 1) * size] for group in groups]
-        np.testing.assert_array_equal(found[name], np.concatenate(own, axis=1))
-    # Heads of V of twice the size cannot be paired, though together they are as many units as Q's (6, 3, 6).
-    assert len(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == (3 if size_v == 3 else 1)
+def test_heads_of_v_of_twice_the_size_cannot_be_paired_though_together_they_are_as_many_units_as_qs() -> None:
+    found = head_by_head({"q": vectors(0, 5, 18), "k": vectors(1, 5, 9), "v": vectors(2, 5, 18)}, heads=6, kv_heads=3)
+    assert list(pairwise({name: x.reshape(1, -1) for name, x in found.items()})) == ["qk"]
 
 
 def test_query_heads_that_cannot_be_shared_out_are_an_error() -> None:

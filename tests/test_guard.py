@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import InProcess, Project, digest, remove
+from conftest import InProcess, Project, digest, remove, setting
 
 from stages.pipeline.command import ENDS
 from stages.pipeline.stage import Stage
@@ -25,10 +25,6 @@ def edit(path: str, content: str = "\n") -> Callable[[Project], None]:
     return change
 
 
-def setting(**values: object) -> Callable[[Project], None]:
-    return lambda project: project.set(**values)
-
-
 MEANWHILE = [
     ("rsa", setting(rsa__comparison="spearman"), "changed while the stage ran: rsa.comparison in params.yaml; nothing"),
     ("report", setting(focus_layer=0, heads__enabled=False), ": focus_layer in params.yaml, heads.enabled in params"),
@@ -36,7 +32,6 @@ MEANWHILE = [
     ("check", edit("own.csv", "x\n"), "changed while the stage ran: own.csv; nothing was written"),
     ("similarity", edit("data/capture.json"), "changed while the stage ran: data/capture.json; nothing was written"),
     ("controls", edit("stages/controls.py"), "changed while the stage ran: stages/controls.py; nothing was written"),
-    ("claims", edit("stages/geometry/pairs.py"), "changed while the stage ran: stages/geometry/pairs.py; nothing"),
     ("figures", edit("stages/plotting/dark.mplstyle"), "changed while the stage ran: stages/plotting/dark.mplstyle;"),
     ("figures", edit("metrics/models/new.csv"), "changed while the stage ran: metrics/models/new.csv; nothing"),
 ]
