@@ -5,8 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
-from tiny_models import caught, load
+from tiny_models import MINI, caught, load
 from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
 from stages.models import capture as capturing
@@ -17,7 +16,6 @@ from stages.models.prove import prove
 from stages.models.rotated import check_weights
 from stages.pipeline.errors import UserError
 
-MINI = ROOT / "data/models/gpt2-mini"
 WORDS = ["galaxy", "moon", "pear", "apple"]
 LONG = "zyzzyva"  # several tokens
 TEMPLATE = "The next word is {word}"
@@ -30,11 +28,7 @@ def tokenizer() -> PreTrainedTokenizerBase:
 
 @pytest.fixture(scope="module")
 def model() -> GPT2Model:
-    return loaded().model
-
-
-def loaded(**chosen):
-    return load(MINI, **{"dtype": "float32", **chosen})
+    return load().model
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +153,7 @@ def test_the_prompt_farthest_back_in_a_pack_is_among_those_that_are_held(
 def test_a_way_must_be_as_exact_as_the_model_computes(
     prompts: Prompts, dtype: str, taken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = loaded(dtype=dtype).model
+    model = load(dtype=dtype).model
     spoil(monkeypatch, lambda part: part.inputs["attention_mask"][..., 0].add_(1e-6))
     assert caught(model, find_projections(model), prompts, [4])[1] == taken
 
@@ -185,7 +179,7 @@ def test_last_accepts_a_word_of_several_tokens(
 def test_activations_that_are_not_finite_are_an_error_that_says_where(
     prompts: Prompts, dtype: str, advice: str, word: int
 ) -> None:
-    broken = loaded(weights="random", dtype=dtype).model
+    broken = load(weights="random", dtype=dtype).model
     broken.wte.weight.data[prompts.ids[word][-1]] = float("inf")
     said = rf"^activations of layer 0 \(x\) are not finite with '{WORDS[word]}'{advice}$"
     with pytest.raises(FloatingPointError, match=said):
@@ -196,7 +190,7 @@ def test_activations_that_are_not_finite_are_an_error_that_says_where(
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_weights_are_told_from_another_models_by_what_was_captured(prompts: Prompts, dtype: str) -> None:
-    model, another = (loaded(weights=chosen, dtype=dtype).model for chosen in ("pretrained", "random"))
+    model, another = (load(weights=chosen, dtype=dtype).model for chosen in ("pretrained", "random"))
     captured = capture(model, prompts)
     said = r"^model\.name: the weights \({}\) are not those that were captured\nrun `dvc repro -f capture`: "
     for layer, projections in enumerate(zip(find_projections(model), find_projections(another), strict=True)):
@@ -212,9 +206,9 @@ def test_weights_are_told_from_another_models_by_what_was_captured(prompts: Prom
 def test_a_model_spread_over_memory_and_disk_gives_the_same_numbers(
     prompts: Prompts, activations: dict[str, np.ndarray]
 ) -> None:
-    model = loaded(device_map="auto", max_memory={"cpu": "4MB"}).model
+    model = load(device_map="auto", max_memory={"cpu": "4MB"}).model
     assert "disk" in model.hf_device_map.values()
     assert_close(capture(model, prompts), activations)
-    weights = [[some.weights() for some in find_projections(m)] for m in (model, loaded().model)]
+    weights = [[some.weights() for some in find_projections(m)] for m in (model, load().model)]
     for here, there in zip(*weights, strict=True):
         assert all(torch.equal(here[name], there[name]) for name in "qkv")

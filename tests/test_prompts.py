@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import torch
-from conftest import ROOT, InProcess
-from tiny_models import build
+from conftest import InProcess
+from tiny_models import MINI, build
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -14,7 +14,6 @@ from stages.models.passes import most_tokens
 from stages.models.prompts import tokenise, tokenise_sentences
 from stages.pipeline.errors import UserError
 
-MINI = ROOT / "data/models/gpt2-mini"
 TEMPLATE = "The next word is {word}"
 
 
