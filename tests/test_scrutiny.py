@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from stages.artefacts.files import read_json
 from stages.artefacts.results import Results
-from stages.artefacts.tables import read_reason, read_table
+from stages.artefacts.tables import read_table
 from stages.findings.beyond import against_spectrum
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
@@ -96,16 +96,6 @@ def test_robustness_equals_plain_loops(run: Results, activations: dict, transfor
 
 def json_of(stages: InProcess, path: str) -> dict:
     return read_json(stages.project.root / path)
-
-
-def test_stages_that_are_switched_off_write_a_row_and_say_so(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
-    log = tiny_stage.log_of("inference", "nulls", "controls")
-    tables = {"inference": ["inference"], "controls": ["controls", "robustness"]}
-    for section, written in (tables | {"nulls": ["nulls", "spectra", "head_nulls"]}).items():
-        for table in written:
-            assert f"{table}.csv: {section}.enabled is false" in log
-            assert read_reason(tiny_stage.project.root / f"metrics/{table}.csv") == f"{section}.enabled is false"
 
 
 @pytest.mark.parametrize("reference", [[], ["sofa", "door", "table"]])
