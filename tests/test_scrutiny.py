@@ -94,16 +94,12 @@ def test_robustness_equals_plain_loops(run: Results, activations: dict, transfor
 # Settings
 
 
-def json_of(stages: InProcess, path: str) -> dict:
-    return read_json(stages.project.root / path)
-
-
 @pytest.mark.parametrize("reference", [[], ["sofa", "door", "table"]])
 def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess, reference: list) -> None:
     project, vectors = tiny_stage.project, {}
     project.set(similarity__transform="zscore", similarity__reference_words=reference, similarity__metric="correlation")
     tiny_stage.log_of("capture", "similarity", "controls", "heads")
-    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == reference
+    assert read_json(project.root / "data/capture.json")["reference_words"] == reference
     activations, similarity = (
         load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")
     )
@@ -127,7 +123,7 @@ def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
     monkeypatch.setattr("stages.models.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
     tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"], sentences__enabled=False)
     tiny_stage.log_of("capture")
-    assert json_of(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
+    assert read_json(tiny_stage.project.root / "data/capture.json")["attention"]["prompts"] == "the words' way"
 
 
 def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
@@ -141,7 +137,7 @@ def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, draw_on
     for pair in PAIRS:
         np.testing.assert_allclose(after[pair], robustness["rsa_spearman", pair, "none"]["value"], atol=1e-6)
     pearson = np.mean([before[pair] for pair in PAIRS])
-    assert json_of(tiny_stage, "metrics/summary.json")["rsa_pearson"] == pytest.approx(pearson, abs=6e-4)
+    assert read_json(root / "metrics/summary.json")["rsa_pearson"] == pytest.approx(pearson, abs=6e-4)
     assert "fig6_rsa_profile: no bands and marks" in log
 
 
@@ -222,11 +218,7 @@ def test_each_test_can_fail(claim: str, changes: dict, measured: object) -> None
         ),
         (places("rsa", CHOICES[1:]), None, "only raw Pearson: above"),
         (places("rsa", CHOICES[1:2]), None, "only raw: above"),
-        (
-            places("rsa", CHOICES[:1], 0.5, SURE),
-            None,
-            "only centred, raw Spearman: above; only raw Pearson: below",
-        ),
+        (places("rsa", CHOICES[:1], 0.5, SURE), None, "only centred, raw Spearman: above; only raw Pearson: below"),
     ],
 )
 def test_a_verdict_needs_all_choices(cells: dict, holds: bool | None, reason: str) -> None:
