@@ -125,9 +125,7 @@ def test_what_cannot_be_built_is_not_called_damaged(monkeypatch: pytest.MonkeyPa
         (transformers.TrOCRForCausalLM, "decoder", ["encoder", "decoder"]),
     ],
 )
-def test_only_the_part_that_is_used_must_be_whole(
-    tmp_path: Path, maker: type, stack: str, parts: list[str], part: str
-) -> None:
+def test_the_part_that_is_used_must_be_whole(tmp_path: Path, maker: type, stack: str, parts: list, part: str) -> None:
     """A decoder takes its encoder along; a type that is known only with a head has its part inside."""
     saved(maker(tiny_config(maker.config_class, {"vocab_size": 6144})), tmp_path)
     key = f"model.{stack}.layers.1.self_attn.k_proj."

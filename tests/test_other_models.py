@@ -30,9 +30,7 @@ def run_on(config: PreTrainedConfig, stage: InProcess, *stages: str, **settings)
     stage.log_of(*stages or sorted(stage.project.pipeline, key=DRAWING.__contains__))
 
 
-def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(
-    tiny_stage: InProcess, draw_only: Callable[..., None]
-) -> None:
+def test_a_hybrids_layers_keep_their_numbers(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     """Of a Jamba whose layers attend and do not, in turn."""
     draw_only(*(name for name, entry in figures().items() if entry.one_layer or entry.table))
     config = tiny_config(JambaConfig, {"num_hidden_layers": 6, "attn_layer_period": 2, "attn_layer_offset": 1})
@@ -72,9 +70,7 @@ def test_a_hybrids_layers_are_numbered_as_the_model_numbers_them(
     assert (code, said.strip()) == (1, "figures: focus_layer: 2 is not a layer of this model, which has 1, 3, 5")
 
 
-def test_a_model_without_linear_maps_is_not_said_to_have_its_nulls_switched_off(
-    tiny_stage: InProcess, draw_only: Callable[..., None]
-) -> None:
+def test_nulls_without_linear_maps_are_not_called_off(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
     draw_only("fig10_ladder", "fig13_heads")
     run_on(tiny_config(DeepseekV3Config, {"num_hidden_layers": 2}), tiny_stage)
     root, why = tiny_stage.project.root, "the model's Q, K and V are no linear maps of their input"

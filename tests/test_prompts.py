@@ -49,9 +49,7 @@ def test_words_that_the_model_reads_alike_are_named(pieces: PreTrainedTokenizerB
     tokenise(pieces, ["moon", "pear", "moon"], TEMPLATE, "error")  # a word and a reference word may be one
 
 
-def test_a_tokenizers_own_normalisation_is_no_change(
-    pieces: PreTrainedTokenizerBase, bytes_: PreTrainedTokenizerBase
-) -> None:
+def test_own_normalisation_is_no_change(pieces: PreTrainedTokenizerBase, bytes_: PreTrainedTokenizerBase) -> None:
     own = ("The NEXT {word}.", "don't do not {word}, is", "Élan , is  {word}", "{word} do not", "{word}")
     quoted = ("I do not say  {word}, don't you?", ' "{word}" – it\'s 3 %', "naïve {word}\n\t_a_")
     for tokenizer, templates in ((pieces, own), (bytes_, quoted)):

@@ -116,9 +116,7 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
         assert heads["rsa", "qk"]["value"][1, head] == pytest.approx(np.corrcoef(*own)[0, 1], abs=1e-5)
 
 
-def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_way_that_is_told_is_that_of_the_words(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = iter(["the words' way", "the reference's"])
     monkeypatch.setattr("stages.models.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
     tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"], sentences__enabled=False)
