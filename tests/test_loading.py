@@ -178,10 +178,6 @@ def test_heads_and_what_is_no_weight_do_no_harm(tmp_path: Path, copy: Path) -> N
         tensors["cls.seq_relationship.weight"] = torch.ones(2, 64)
 
     assert type(load(changed(tmp_path, age)).model) is transformers.BertModel
-    masks = {
-        "h.0.attn.bias": torch.ones(1, 1, 8, 8),
-        "h.0.attn.masked_bias": torch.ones(1),
-        "v_head.weight": torch.ones(9),
-    }
-    changed(copy, lambda tensors: tensors.update({f"transformer.{key}": value for key, value in masks.items()}))
+    others = ("h.0.attn.bias", "h.0.attn.masked_bias", "v_head.weight")
+    changed(copy, lambda tensors: tensors.update({f"transformer.{name}": torch.ones(1, 1, 8, 8) for name in others}))
     assert type(load(copy).model) is transformers.GPT2Model

@@ -116,9 +116,8 @@ def test_prompts_that_are_too_long_are_told_before_anything_runs(tiny_stage: InP
     tiny_stage.project.set(prompt__template="so " * 70 + "{word}")
     code, said = tiny_stage.run("capture")
     assert (code, said.strip()) == (1, "capture: prompt.template: 71 tokens with 'galaxy', the model takes 64")
-    tiny_stage.project.set(
-        prompt__template="so {word}", sentences__templates={"a": "a {word}", "long": "so " * 80 + "{word}"}
-    )
+    templates = {"a": "a {word}", "long": "so " * 80 + "{word}"}
+    tiny_stage.project.set(prompt__template="so {word}", sentences__templates=templates)
     code, said = tiny_stage.run("capture")
     assert (code, said.strip().startswith("capture: sentences.templates.long, ")) == (1, True)
     assert said.endswith(": 81 tokens with 'galaxy', the model takes 64\n")

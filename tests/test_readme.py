@@ -101,18 +101,6 @@ def test_every_figure_is_shown() -> None:
 HOLDS = {True: "yes", False: "no", None: "–"}
 
 
-def rows_of_claims() -> dict[str, str]:
-    """Write each finding of the committed run as a table's row."""
-    claims = json.loads(read("metrics/claims.json"))
-    assert set(claims) == {*CLAIMS, *TESTS}
-    rows = {}
-    for name, claim in claims.items():
-        asked = CLAIMS.get(name) or TESTS[name]
-        post = f"{claim['post']} | " if name in CLAIMS else ""
-        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {HOLDS[claim['holds']]} |"
-    return rows
-
-
 def rows_under(page: str, header: str) -> list[str]:
     """List the rows of the table with a header."""
     (rows,) = re.findall(rf"^{re.escape(header)}\n\|[-|]+\n((?:\|.*\|\n)+)", read(page), re.MULTILINE)
@@ -120,7 +108,12 @@ def rows_under(page: str, header: str) -> list[str]:
 
 
 def test_tables_of_findings_are_those_of_the_committed_run() -> None:
-    rows = rows_of_claims()
+    rows, claims = {}, json.loads(read("metrics/claims.json"))
+    assert set(claims) == {*CLAIMS, *TESTS}
+    for name, claim in claims.items():
+        asked = CLAIMS.get(name) or TESTS[name]
+        post = f"{claim['post']} | " if name in CLAIMS else ""
+        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {HOLDS[claim['holds']]} |"
     findings, questions = "| finding | the post, on GPT-2-XL | this run | holds |", "| question | this run | survives |"
     assert rows_under("metrics/README.md", findings) == [rows[name] for name in CLAIMS]
     assert rows_under("plots/README.md", questions) == [rows[name] for name in TESTS]

@@ -65,9 +65,8 @@ def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
     found = {}
     for measure in ("spearman", "cka_debiased"):
         machine = without_model(clone(bare, home / measure, store))
-        name = f"measure-{measure}"
-        setting = f"rsa.comparison={measure}"
-        machine.dvc("exp", "run", "--pull", "--allow-missing", "--name", name, "-S", setting, "claims")
+        name, change = f"measure-{measure}", f"rsa.comparison={measure}"
+        machine.dvc("exp", "run", "--pull", "--allow-missing", "--name", name, "-S", change, "claims")
         machine.dvc("exp", "push", "origin", name)
         found[name] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
 
