@@ -70,23 +70,19 @@ REFUSED = "that the attention receives are not those captured"
 @pytest.mark.parametrize("model_type", ["gpt2", "llama", "gpt_neox", "qwen3", "bloom", "codegen", "gptj", "deberta"])
 @pytest.mark.parametrize("parts", [{"q": "k", "k": "q"}, {"k": "v", "v": "k"}, {"q": "v", "v": "q"}])
 def test_one_part_taken_for_another_is_refused(model_type: str, parts: dict[str, str]) -> None:
-    model, projections = found(model_type)
+    (model, projections), wrong = found(model_type), []
     for projection in projections:
-        for some in projection.columns.values():
-            renamed = {parts.get(part, part): units for part, units in some.items()}
-            some.clear()
-            some.update(renamed)
+        columns = {name: {parts.get(p, p): u for p, u in some.items()} for name, some in projection.columns.items()}
+        wrong.append(dataclasses.replace(projection, columns=columns))
     with pytest.raises(UserError, match=REFUSED):
-        prove(model, projections, PROMPTS, 2)
+        prove(model, wrong, PROMPTS, 2)
 
 
 @pytest.mark.parametrize(
     ("model_type", "order"),
     [("gpt_neox", "blocks"), ("bloom", "blocks"), *((name, "by key head") for name in ("gpt2", "phi3", "mpt"))],
 )
-def test_a_wrong_order_inside_a_fused_projection_is_refused(
-    model_type: str, order: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wrong_order_of_fused_units_is_refused(model_type: str, order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = tuple(dataclasses.replace(layout, order=order) for layout in LAYOUTS if "qkv" in layout.modules)
     monkeypatch.setattr("stages.models.attentions.LAYOUTS", wrong)
     with pytest.raises(UserError, match=REFUSED):

@@ -28,10 +28,6 @@ def unrelated(seed: int, layers: int, words: int) -> dict[str, np.ndarray]:
     return found
 
 
-def reordered(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    return condense(squareform(values)[np.ix_(order, order)])
-
-
 @pytest.mark.parametrize("limits", [{}, {"CHUNK": 400, "BLOCK": 2000}], ids=["at once", "uneven blocks"])
 @pytest.mark.parametrize("crossed", [False, True])
 def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, limits: dict, monkeypatch) -> None:
@@ -47,7 +43,7 @@ def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, lim
         within = within_category([CATEGORIES[place] for place in second])
         for layer in range(layers):
             firsts, seconds = (
-                {name: reordered(values[layer], order) for name, values in similarity.items()}
+                {name: condense(squareform(s[layer])[np.ix_(order, order)]) for name, s in similarity.items()}
                 for order in (first, second)
             )
             rsa[cell, layer] = [np.corrcoef(firsts[a], seconds[b])[0, 1] for a, b in PAIRS]

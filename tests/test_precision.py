@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from conftest import ROOT, Project
+from conftest import Project
 from model_types import PROMPTS
 from tiny_models import build, caught, load
 
@@ -53,9 +53,8 @@ def test_norms_and_rotary_embeddings_that_ask_for_single_precision_get_double(mo
 
 
 def test_a_seed_gives_the_same_random_weights_in_every_precision() -> None:
-    folder = ROOT / "data/models/gpt2-mini"
     double, single, other = (
-        load(folder, weights="random", seed=seed, dtype=dtype).model
+        load(weights="random", seed=seed, dtype=dtype).model
         for seed, dtype in ((3, "auto"), (3, "float32"), (4, "float32"))
     )
     for one, same in zip(double.parameters(), single.parameters(), strict=True):

@@ -21,15 +21,10 @@ CAPTURED = ("activations", "sentences")
 NOISE = 1e-10
 
 
-@pytest.fixture(params=["embedded", "tiny_template"])
-def template(request: pytest.FixtureRequest) -> Project:
-    """The embedded model's run, and one of six words, where permutations tie."""
-    return request.getfixturevalue(request.param)
-
-
-def test_noise_in_the_last_digits_moves_no_number_and_no_verdict(
-    template: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
+@pytest.mark.parametrize("name", ["embedded", "tiny_template"])
+def test_noise_in_the_last_digits_moves_no_number_and_no_verdict(name, request, tmp_path, monkeypatch, capsys) -> None:
+    """Of the embedded model's run, and of one of six words, where permutations tie."""
+    template = request.getfixturevalue(name)
     shutil.copytree(template.root, tmp_path / "run", symlinks=True, ignore=shutil.ignore_patterns(".git", ".dvc"))
     run = InProcess(Project(tmp_path / "run"), monkeypatch, capsys)
     read, noisy = Tensor.__getitem__, []

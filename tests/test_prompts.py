@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import torch
-from conftest import ROOT, InProcess
-from tiny_models import build
+from conftest import InProcess
+from tiny_models import MINI, build
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
@@ -14,7 +14,6 @@ from stages.models.passes import most_tokens
 from stages.models.prompts import tokenise, tokenise_sentences
 from stages.pipeline.errors import UserError
 
-MINI = ROOT / "data/models/gpt2-mini"
 TEMPLATE = "The next word is {word}"
 
 
@@ -50,9 +49,7 @@ def test_words_that_the_model_reads_alike_are_named(pieces: PreTrainedTokenizerB
     tokenise(pieces, ["moon", "pear", "moon"], TEMPLATE, "error")  # a word and a reference word may be one
 
 
-def test_a_tokenizers_own_normalisation_is_no_change(
-    pieces: PreTrainedTokenizerBase, bytes_: PreTrainedTokenizerBase
-) -> None:
+def test_own_normalisation_is_no_change(pieces: PreTrainedTokenizerBase, bytes_: PreTrainedTokenizerBase) -> None:
     own = ("The NEXT {word}.", "don't do not {word}, is", "Élan , is  {word}", "{word} do not", "{word}")
     quoted = ("I do not say  {word}, don't you?", ' "{word}" – it\'s 3 %', "naïve {word}\n\t_a_")
     for tokenizer, templates in ((pieces, own), (bytes_, quoted)):
@@ -119,9 +116,8 @@ def test_prompts_that_are_too_long_are_told_before_anything_runs(tiny_stage: InP
     tiny_stage.project.set(prompt__template="so " * 70 + "{word}")
     code, said = tiny_stage.run("capture")
     assert (code, said.strip()) == (1, "capture: prompt.template: 71 tokens with 'galaxy', the model takes 64")
-    tiny_stage.project.set(
-        prompt__template="so {word}", sentences__templates={"a": "a {word}", "long": "so " * 80 + "{word}"}
-    )
+    templates = {"a": "a {word}", "long": "so " * 80 + "{word}"}
+    tiny_stage.project.set(prompt__template="so {word}", sentences__templates=templates)
     code, said = tiny_stage.run("capture")
     assert (code, said.strip().startswith("capture: sentences.templates.long, ")) == (1, True)
     assert said.endswith(": 81 tokens with 'galaxy', the model takes 64\n")

@@ -8,10 +8,10 @@ from itertools import groupby, pairwise
 from pathlib import Path
 
 import networkx
+import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Project
 from dvc.cli.parser import get_main_parser
-from ruamel.yaml import YAML
 
 from stages.__main__ import POST
 from stages.artefacts.schema import STATUS
@@ -23,14 +23,11 @@ from stages.geometry.names import MATRICES, PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 
 CARD = "data/models/gpt2-mini/README.md"
+PROJECT = Project(ROOT)
 
 
 def read(path: str) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
-
-
-def load(path: str) -> dict:
-    return YAML(typ="safe").load(read(path))
 
 
 PAGES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.md"))
@@ -98,22 +95,10 @@ def test_every_figure_is_shown() -> None:
     assert text.count("<picture>") == len(shown)
     for folder, names in zip(("other_theme", "figures"), zip(*shown, strict=True), strict=True):
         assert {path.name for path in (ROOT / "plots" / folder).glob("*.png")} == set(names)
-    assert load("params.yaml")["figures"]["theme"] == "dark"
+    assert PROJECT.setting("figures.theme") == "dark"
 
 
 HOLDS = {True: "yes", False: "no", None: "–"}
-
-
-def rows_of_claims() -> dict[str, str]:
-    """Write each finding of the committed run as a table's row."""
-    claims = json.loads(read("metrics/claims.json"))
-    assert set(claims) == {*CLAIMS, *TESTS}
-    rows = {}
-    for name, claim in claims.items():
-        asked = CLAIMS.get(name) or TESTS[name]
-        post = f"{claim['post']} | " if name in CLAIMS else ""
-        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {HOLDS[claim['holds']]} |"
-    return rows
 
 
 def rows_under(page: str, header: str) -> list[str]:
@@ -123,7 +108,12 @@ def rows_under(page: str, header: str) -> list[str]:
 
 
 def test_tables_of_findings_are_those_of_the_committed_run() -> None:
-    rows = rows_of_claims()
+    rows, claims = {}, json.loads(read("metrics/claims.json"))
+    assert set(claims) == {*CLAIMS, *TESTS}
+    for name, claim in claims.items():
+        asked = CLAIMS.get(name) or TESTS[name]
+        post = f"{claim['post']} | " if name in CLAIMS else ""
+        rows[name] = f"| {asked.finding} | {post}{in_words(claim['measured'])} | {HOLDS[claim['holds']]} |"
     findings, questions = "| finding | the post, on GPT-2-XL | this run | holds |", "| question | this run | survives |"
     assert rows_under("metrics/README.md", findings) == [rows[name] for name in CLAIMS]
     assert rows_under("plots/README.md", questions) == [rows[name] for name in TESTS]
@@ -151,14 +141,11 @@ def test_numbers_of_the_summary_are_those_of_the_committed_run() -> None:
 
 def test_every_column_and_measure_of_a_table_is_told() -> None:
     text = read("metrics/README.md")
+    told = re.findall(r"`(\w+)`", text)
     for table in (ROOT / "metrics").glob("*.csv"):
         assert f"[{table.name}]({table.name})" in text
-        header, *lines = table.read_text(encoding="utf-8").splitlines()
-        if "measure" in header:
-            told = re.findall(r"`(\w+)`", text)
-            place = header.split(",").index("measure")
-            for measure in {line.split(",")[place] for line in lines}:
-                assert any(measure == name or (name[0] == "_" and measure.endswith(name)) for name in told), measure
+        for measure in pd.read_csv(table).get("measure", pd.Series()).unique():
+            assert any(measure == name or (name[0] == "_" and measure.endswith(name)) for name in told), measure
     for key in (*json.loads(read("metrics/summary.json")), "rsa_pearson"):
         assert f"`{key}`" in text
     statuses = rows_under("metrics/README.md", "| status | why cells are empty |")
@@ -179,8 +166,8 @@ def commands(text: str) -> list[list[str]]:
 
 @pytest.mark.parametrize("page", OURS)
 def test_every_command_is_one(page: str) -> None:
-    params = load("params.yaml")
-    stages = set(load("dvc.yaml")["stages"])
+    params = PROJECT.params
+    stages = set(PROJECT.pipeline)
     parser = get_main_parser()
     for words in commands(read(page)):
         match words:
@@ -210,7 +197,7 @@ def known(key: str, params: dict) -> bool:
 
 @pytest.mark.parametrize("page", OURS)
 def test_every_setting_that_is_named_exists(page: str) -> None:
-    params = load("params.yaml")
+    params = PROJECT.params
     keys = [key[1] for code in inline(read(page)) if (key := re.match(r"([a-z_]+(?:\.[a-z_]+)+)(?:$|: |=)", code))]
     files = {".csv", ".json", ".py", ".safetensors"}
     settings = [key for key in keys if key.split(".")[0] in params and Path(key).suffix not in files]
@@ -238,7 +225,7 @@ def test_what_is_said_of_the_sentences_is_in_their_table() -> None:
 
 
 def test_the_graph_is_that_of_the_pipeline() -> None:
-    pipeline = load("dvc.yaml")["stages"]
+    pipeline = PROJECT.pipeline
     maker = {next(iter(out)): stage for stage, entry in pipeline.items() for out in entry["outs"]}
     needed = [(dep, stage) for stage, entry in pipeline.items() for dep in entry["deps"]]
     real = networkx.DiGraph((maker[out], to) for dep, to in needed for out in maker if f"{out}/".startswith(f"{dep}/"))

@@ -13,17 +13,17 @@ from report_page import NASTY, Page, read_page, report_on_nasty_words, unpacked
 from safetensors.numpy import load_file
 
 from stages.artefacts.files import read_json, write_json
+from stages.artefacts.schema import TABLES
+from stages.artefacts.tables import read_reason
 from stages.findings.answer import ANSWERS
 from stages.findings.summary import ASKED
+from stages.geometry.names import LABELS, PAIRS
 from stages.geometry.pairs import square
 from stages.geometry.scaling import stress
 from stages.pages import charts
 from stages.plotting.registry import figures
 
 FIGURES = tuple(figures())
-
-PAIRS = {"qk": "Q–K", "qv": "Q–V", "kv": "K–V"}
-LABELS = {**PAIRS, "q": "Q", "k": "K", "v": "V"}
 
 
 def tables(project: Project) -> dict[str, pd.DataFrame]:
@@ -59,17 +59,17 @@ def test_captions_state_the_numbers_of_the_tables(page: Page, tiny_template: Pro
         for name, values in scores.items():
             low, high = (f"{number(values[layer])} (layer {layer})" for layer in (values.idxmin(), values.idxmax()))
             assert f"{LABELS[name]} {number(values.mean())} on average, from {low} to {high}" in captions[figure]
-    for pair, label in PAIRS.items():
+    for pair in PAIRS:
         best = heads.loc[heads["value"].where(heads["of"] == pair).idxmax()]
         where = f"(layer {best['layer']:.0f}, head {best['head']:.0f})"
-        assert f"{label} {number(best['value'])} {where}" in captions["fig13"]
+        assert f"{LABELS[pair]} {number(best['value'])} {where}" in captions["fig13"]
     above = sum((rsa[f"{pair}_within"] > rsa[f"{pair}_across"]).sum() for pair in PAIRS)
     assert f"in {above} of 6 layers and pairs" in captions["fig9"]
     verdicts = table["verdicts"].set_index(["measure", "of", "rung", "transform"]).sort_index()
-    for pair, label in PAIRS.items():
+    for pair in PAIRS:
         counts = verdicts.loc["rsa", pair, "spectrum", "every"]
         for name in ("fig10", "fig12"):
-            assert f"{label} {counts.above} above, {counts.inside} among, {counts.below} below" in captions[name]
+            assert f"{LABELS[pair]} {counts.above} above, {counts.inside} among, {counts.below} below" in captions[name]
     d_of_input = table["controls"].query("measure == 'd_of_input'")["value"]
     assert f"of the input {number(d_of_input.mean())}" in captions["fig11"]
     centred = table["robustness"].query("transform == 'center' and measure == 'rsa'")["value"]
@@ -182,10 +182,15 @@ def test_provenance_settings_and_what_to_change_next(page: Page, tiny_template: 
 
 
 def test_stages_that_are_switched_off_are_named(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
+    """In log, tables and report."""
     draw_only()
     sections = ("inference", "nulls", "controls", "heads", "sentences", "rdms")
     tiny_stage.project.set(**{f"{section}__enabled": False for section in sections})
-    tiny_stage.log_of("check", *sections, "claims", "figures", "report")
+    log = tiny_stage.log_of("check", *sections, "claims", "figures", "report")
+    for name, table in TABLES.items():
+        if table.switch:
+            assert f"{name}: {table.switch} is false" in log
+            assert read_reason(tiny_stage.project.root / "metrics" / name) == f"{table.switch} is false"
     page = read_page(tiny_stage.project)
     for setting in sections:
         assert f"Not computed: {setting}.enabled is false" in page.said

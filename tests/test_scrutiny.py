@@ -13,7 +13,7 @@ from scipy.spatial.distance import pdist
 
 from stages.artefacts.files import read_json
 from stages.artefacts.results import Results
-from stages.artefacts.tables import read_reason, read_table
+from stages.artefacts.tables import read_table
 from stages.findings.beyond import against_spectrum
 from stages.findings.claims import CLAIMS, Verdict
 from stages.findings.evidence import TESTS
@@ -94,26 +94,12 @@ def test_robustness_equals_plain_loops(run: Results, activations: dict, transfor
 # Settings
 
 
-def json_of(stages: InProcess, path: str) -> dict:
-    return read_json(stages.project.root / path)
-
-
-def test_stages_that_are_switched_off_write_a_row_and_say_so(tiny_stage: InProcess) -> None:
-    tiny_stage.project.set(inference__enabled=False, controls__enabled=False, nulls__enabled=False)
-    log = tiny_stage.log_of("inference", "nulls", "controls")
-    tables = {"inference": ["inference"], "controls": ["controls", "robustness"]}
-    for section, written in (tables | {"nulls": ["nulls", "spectra", "head_nulls"]}).items():
-        for table in written:
-            assert f"{table}.csv: {section}.enabled is false" in log
-            assert read_reason(tiny_stage.project.root / f"metrics/{table}.csv") == f"{section}.enabled is false"
-
-
 @pytest.mark.parametrize("reference", [[], ["sofa", "door", "table"]])
 def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: InProcess, reference: list) -> None:
     project, vectors = tiny_stage.project, {}
     project.set(similarity__transform="zscore", similarity__reference_words=reference, similarity__metric="correlation")
     tiny_stage.log_of("capture", "similarity", "controls", "heads")
-    assert json_of(tiny_stage, "data/capture.json")["reference_words"] == reference
+    assert read_json(project.root / "data/capture.json")["reference_words"] == reference
     activations, similarity = (
         load_file(project.root / f"data/{name}.safetensors") for name in ("activations", "similarity")
     )
@@ -130,14 +116,12 @@ def test_transforms_take_their_statistics_from_the_reference_words(tiny_stage: I
         assert heads["rsa", "qk"]["value"][1, head] == pytest.approx(np.corrcoef(*own)[0, 1], abs=1e-5)
 
 
-def test_how_prompts_were_run_is_told_of_the_words_not_of_the_reference(
-    tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_way_that_is_told_is_that_of_the_words(tiny_stage: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     ways = iter(["the words' way", "the reference's"])
     monkeypatch.setattr("stages.models.capture.capture", lambda *arguments: (capture(*arguments), (next(ways), {}))[1])
     tiny_stage.project.set(similarity__reference_words=["sofa", "lamp"], sentences__enabled=False)
     tiny_stage.log_of("capture")
-    assert json_of(tiny_stage, "data/capture.json")["attention"]["prompts"] == "the words' way"
+    assert read_json(tiny_stage.project.root / "data/capture.json")["attention"]["prompts"] == "the words' way"
 
 
 def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, draw_only: Callable[..., None]) -> None:
@@ -151,7 +135,7 @@ def test_another_comparison_is_of_all_pairs_alone(tiny_stage: InProcess, draw_on
     for pair in PAIRS:
         np.testing.assert_allclose(after[pair], robustness["rsa_spearman", pair, "none"]["value"], atol=1e-6)
     pearson = np.mean([before[pair] for pair in PAIRS])
-    assert json_of(tiny_stage, "metrics/summary.json")["rsa_pearson"] == pytest.approx(pearson, abs=6e-4)
+    assert read_json(root / "metrics/summary.json")["rsa_pearson"] == pytest.approx(pearson, abs=6e-4)
     assert "fig6_rsa_profile: no bands and marks" in log
 
 
@@ -232,11 +216,7 @@ def test_each_test_can_fail(claim: str, changes: dict, measured: object) -> None
         ),
         (places("rsa", CHOICES[1:]), None, "only raw Pearson: above"),
         (places("rsa", CHOICES[1:2]), None, "only raw: above"),
-        (
-            places("rsa", CHOICES[:1], 0.5, SURE),
-            None,
-            "only centred, raw Spearman: above; only raw Pearson: below",
-        ),
+        (places("rsa", CHOICES[:1], 0.5, SURE), None, "only centred, raw Spearman: above; only raw Pearson: below"),
     ],
 )
 def test_a_verdict_needs_all_choices(cells: dict, holds: bool | None, reason: str) -> None:

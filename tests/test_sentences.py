@@ -213,18 +213,3 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
     # Nulls are made of the prompt's own sentence, and so is what they are compared with.
     tiny_stage.log_of("nulls")
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
-
-
-@pytest.mark.parametrize(
-    ("stage", "templates", "said"),
-    [
-        ("check", {"saw": "I saw {word}", "it": "I saw it"}, "templates.it: 'I saw it' must hold {word} exactly once"),
-        ("check", ["I saw {word}", "I ate {word}"], "write a name for each of two or more sentences, and behind it"),
-        ("check", {"saw": "I saw {word}"}, "sentences.templates: write a name for each of two or more sentences"),
-        ("capture", {"a": "a {word}", "b": "They said{word}"}, "b, 'They said{word}': words of several tokens: "),
-    ],
-)
-def test_mistakes_in_the_sentences_are_told(tiny_stage: InProcess, stage: str, templates: dict, said: str) -> None:
-    tiny_stage.project.set(sentences__templates=templates)
-    code, errors = tiny_stage.run(stage)
-    assert (code, said in errors) == (1, True)

@@ -49,8 +49,7 @@ def test_data_go_through_a_folder_and_come_back(tiny: Project, tmp_path: Path) -
     assert analyst.repro("--pull", "--allow-missing") == []
     analyst.run("git", "restore", "data/models/gpt2-mini")  # what settings of others name is there, the model is not
     analyst.set(similarity__transform="center", nulls__enabled=False)
-    expected = {"check", "sentences", "similarity", "rsa", "nulls"}
-    assert set(analyst.repro("--pull", "--allow-missing", "rsa", "nulls")) == expected
+    assert set(analyst.repro("--pull", "--allow-missing", "rsa", "nulls")) == {"check", "similarity", "rsa", "nulls"}
     assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
     assert str(folder) not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout
     assert ".dvc" not in analyst.run("git", "status", "--porcelain").stdout
@@ -65,9 +64,8 @@ def test_a_grid_split_over_machines_is_collected(tiny: Project) -> None:
     found = {}
     for measure in ("spearman", "cka_debiased"):
         machine = without_model(clone(bare, home / measure, store))
-        name = f"measure-{measure}"
-        setting = f"rsa.comparison={measure}"
-        machine.dvc("exp", "run", "--pull", "--allow-missing", "--name", name, "-S", setting, "claims")
+        name, change = f"measure-{measure}", f"rsa.comparison={measure}"
+        machine.dvc("exp", "run", "--pull", "--allow-missing", "--name", name, "-S", change, "claims")
         machine.dvc("exp", "push", "origin", name)
         found[name] = json.loads((machine.root / "metrics/summary.json").read_text(encoding="utf-8"))
 

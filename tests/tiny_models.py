@@ -28,6 +28,7 @@ from stages.pipeline.schema import Model
 #: Types with a causal or a masked language-model head.
 TYPES = sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *MODEL_FOR_MASKED_LM_MAPPING_NAMES})
 
+MINI = Path(__file__).parents[1] / "data/models/gpt2-mini"
 VOCABULARY = 300
 #: What a default leaves open, or what only together is allowed.
 OVERRIDES: dict[str, dict[str, Any]] = {
@@ -137,9 +138,9 @@ def build(model_type: str, dtype: torch.dtype = torch.float32, **overrides: Any)
     return model
 
 
-def load(name: Path | str, **chosen: Any) -> Loaded:
-    """Load a model on the processor, as the settings would have it that are `chosen`."""
-    usual = {"revision": "main", "part": "encoder", "weights": "pretrained", "seed": 0, "dtype": "auto"}
+def load(name: Path | str = MINI, **chosen: Any) -> Loaded:
+    """Load a model, on the processor and in single precision if not `chosen` otherwise, as the settings would."""
+    usual = {"revision": "main", "part": "encoder", "weights": "pretrained", "seed": 0, "dtype": "float32"}
     usual |= {"device": "cpu", "device_map": "none", "max_memory": {}}
     return load_chosen(Model(**{**usual, "name": str(name), **chosen}))
 
@@ -166,5 +167,5 @@ def saved(model: PreTrainedModel | PreTrainedConfig, folder: Path) -> Path:
     """Save a model, or its configuration alone, with the embedded model's tokenizer."""
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copyfile(Path(__file__).parents[1] / "data/models/gpt2-mini" / name, folder / name)
+        shutil.copyfile(MINI / name, folder / name)
     return folder

@@ -18,11 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from timing import alone
+from timing import alone  # which says where conftest is
 
-sys.path[:0] = [str(Path(__file__).parents[1])]
-
-from conftest import ROOT, copy_repository  # noqa: E402 - lies beside the tests
+from conftest import ROOT, copy_repository  # isort: skip
 
 TOKENIZER = ROOT / "data/models/gpt2-mini/tokenizer.json"
 
