@@ -57,8 +57,8 @@ def layer_by_layer(
 def matrix_spec(label: str, metric: Metric, data: Mapping[str, Any]) -> dict[str, Any]:
     """Specify one similarity matrix; the page sets its layer's ``values``, colour limits, and the chosen cell.
 
-    It also says whether words are ``grouped`` by category. `label` is the matrix's, `metric` says what the values are,
-    and `data` is of `layer_by_layer`.
+    It adds the ``cells``, and whether they are ``grouped`` by category. `label` is the matrix's, `metric` says what the
+    values are, and `data` is of `layer_by_layer`.
     """
     categories, count = data["categories"], len(data["words"])
     edges = [place for place, (one, other) in enumerate(pairwise(categories), 1) if one != other]
@@ -93,11 +93,7 @@ def matrix_spec(label: str, metric: Metric, data: Mapping[str, Any]) -> dict[str
         "description": f"Similarity matrix of {label}, {count} by {count} words",
         "params": [{"name": name, "value": value} for name, value in signals.items()],
         "data": {"name": "cells"},
-        "transform": [
-            {"calculate": f"datum.pair < 0 ? {metric.own} : values[datum.pair]", "as": "value"},
-            {"calculate": "datum.row + 1", "as": "row_end"},
-            {"calculate": "datum.column + 1", "as": "column_end"},
-        ],
+        "transform": [{"calculate": f"datum.pair < 0 ? {metric.own} : values[datum.pair]", "as": "value"}],
         "layer": [cells, *(rules if edges else []), chosen],
     }
 

@@ -167,7 +167,8 @@
     const options = {actions: false, renderer: "canvas", config: look(), mode: "vega-lite"};
     const order = orders[ordering.value];
     const cells = order.flatMap((a, row) => order.map((b, column) =>
-      ({row, column, a, b, pair: pairOf(a, b), words: `${words[a]} – ${words[b]}`})));
+      ({row, row_end: row + 1, column, column_end: column + 1, a, b, pair: pairOf(a, b),
+        words: `${words[a]} – ${words[b]}`})));
     for (const name of names) {
       const holder = element(`matrix-${name}`);
       const size = Math.max(1, Math.floor((holder.clientWidth - 30) / count)) * count;  // whole pixels: no seams
