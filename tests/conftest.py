@@ -266,7 +266,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 #: What the tiny run does without: stages in the tests' own process need the files as they are.
-EASED = ("stages/plotting/parallel.py", "stages/pages/charts.py")
+EASED = ("stages/plotting/parallel.py", "stages/pages/report.py")
 #: A sheet in the place of each figure, at once, unless $DRAWN names it or is "all". It tells what would be drawn: it
 #: changes when the figure would.
 UNDRAWN = """

@@ -31,6 +31,7 @@ RNG = np.random.default_rng(0)
 RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
 R = dict.fromkeys(PAIRS, -0.123)
 D = {name: RNG.uniform(0, 3, 5) for name in "qkv"}
+UNTESTED = {}, 0.05, []
 LAYERS, LAYER = [3, 7, 11, 15, 19], "Transformer layer"
 SIMILARITY = {name: RNG.uniform(0.3, 1, 21) for name in "qkv"}
 WITHIN = within_category(CATEGORIES)
@@ -68,11 +69,11 @@ def test_masks() -> None:
     ],
 )
 def test_scores_and_similarities_are_called_what_they_are(metric: str, comparison: str, said: str, axes: str) -> None:
-    drawn = scatter.rsa_scatter(SIMILARITY, R, metric, 6, comparison, within=WITHIN)
+    drawn = scatter.rsa_scatter(SIMILARITY, R, metric, 6, comparison, "", WITHIN)
     assert titles(drawn)[::2] == [f"Q–K: {said} = −0.12", f"K–V: {said} = −0.12"]
     assert labels(drawn)[0] == (f"{axes} in Q", f"{axes} in K")
     assert [len(line.get_xdata()) for line in drawn.axes[0].lines] == [(~WITHIN).sum(), WITHIN.sum()]
-    drawn = profiles.rsa_profile(RSA, LAYERS, comparison)
+    drawn = profiles.rsa_profile(RSA, LAYERS, comparison, *UNTESTED)
     assert labels(drawn) == [(LAYER, COMPARISONS[comparison].axis)]
     assert [line.get_marker() for line in drawn.axes[0].lines] == ["s", "o", "^"]
     assert keys(drawn) == ["Q–K", "Q–V", "K–V"]
@@ -95,7 +96,8 @@ def test_units_are_points_counted_where_they_can_be_paired() -> None:
 def test_too_many_points_are_shown_as_their_density() -> None:
     many = scatter.MOST_POINTS + 1
     for points, shown in ((many - 1, "6,000 pairs of words)"), (many, "6,001 pairs of words, log density)")):
-        drawn = scatter.rsa_scatter({name: RNG.uniform(size=points) for name in "qkv"}, R, "cosine", 6)
+        values = {name: RNG.uniform(size=points) for name in "qkv"}
+        drawn = scatter.rsa_scatter(values, R, "cosine", 6, "pearson", "", np.full(points, True))
         assert " ".join(drawn.get_suptitle().split()).endswith(shown)
         assert [bool(axes.lines) for axes in drawn.axes] == [points < many] * 3
     assert drawn.axes[0].collections[0].get_array().sum() == many
@@ -154,7 +156,7 @@ def test_blocks_of_very_many_words_stay_visible(tmp_path: Path) -> None:
 def test_a_palette_looks_like_savefig_and_mapped_colours_are_kept(tmp_path: Path) -> None:
     matrices = partial(words.similarity_matrices, dict.fromkeys("qkv", np.zeros(21)), CATEGORIES, "cosine", 6)
     with style.sheet("dark"):
-        for draw, furthest in ((partial(profiles.rsa_profile, RSA, LAYERS), 0.1), (matrices, 0)):
+        for draw, furthest in ((partial(profiles.rsa_profile, RSA, LAYERS, "pearson", *UNTESTED), 0.1), (matrices, 0)):
             draw().savefig(tmp_path / "savefig.png", dpi=150)
             style.save(draw(), tmp_path / "save.png", dpi=150)
             saved, full = (plt_image.imread(tmp_path / name)[..., :3] for name in ("save.png", "savefig.png"))
@@ -215,7 +217,7 @@ def test_other_choices_are_counted_and_the_title_says_the_verdict() -> None:
 def test_layers_are_named_by_the_models_own_numbers() -> None:
     heads = {name: RNG.uniform(0, 1, (5, 3)) for name in (*"qkv", *PAIRS)}
     robust = controls.robustness(*choices(), 0.05, LAYERS)
-    drawn = profiles.rsa_profile(RSA, LAYERS), robust, maps.heads(heads, {}, LAYERS)
+    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", *UNTESTED), robust, maps.heads(heads, {}, LAYERS)
     axes = [(axes.xaxis, axes.get_xlabel()) for one in drawn for axes in one.axes]
     compared = maps.layer_maps({"q": RNG.uniform(0, 1, (5, 4))}, ("a", "b"), (LAYERS, [0, 2, 4, 6]))
     axes += [(compared.axes[0].yaxis, LAYER)]
@@ -256,7 +258,7 @@ def test_within_vs_across_is_hollow_where_nothing_is_decided_and_shows_the_line(
 @pytest.mark.parametrize("marks", [True, False])
 def test_bands_and_marks_can_be_left_out(bands: bool, marks: bool) -> None:
     run = SimpleNamespace(inference={("rsa", pair): UNSURE for pair in PAIRS}, bands=bands, marks=marks)
-    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", profiles.shown(run))
+    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", profiles.shown(run), 0.05, [])
     (axis,) = drawn.axes
     assert len(axis.collections) == 3 * bands
     assert (axis.get_ylim()[0] < -0.31) == bands
@@ -273,7 +275,7 @@ def test_intervals_and_tests_of_the_category_figures_and_marks_that_occur() -> N
     assert [len(lines) for lines in hollow] == [3, 0, 0]
     assert keys(drawn)[6:] == ["90 % interval", "Cohen's d: family-wise p ≤ 0.1", "Cohen's d: family-wise p > 0.1"]
     sure = {("rsa", pair): {"p_familywise": np.zeros(5)} for pair in PAIRS}
-    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", sure)
+    drawn = profiles.rsa_profile(RSA, LAYERS, "pearson", sure, 0.05, [])
     assert keys(drawn)[3:] == ["family-wise p ≤ 0.05"]
 
 

@@ -134,7 +134,7 @@ def test_long_word_lists_are_sampled_and_the_page_says_so() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, 1000 * 999 // 2)
     data, _ = charts.layer_by_layer(dict.fromkeys("qkv", [values] * 48), words, categories, "cosine", 0)
     assert len(data["words"]) == charts.MOST_WORDS
-    assert [block["end"] - block["start"] for block in data["blocks"]] == pytest.approx([70, 30], abs=1)
+    assert data["categories"].count("a") == pytest.approx(70, abs=1)
     assert len(json.dumps(data, separators=(",", ":"))) < 4e6
     places = [int(word.removeprefix("word")) for word in data["words"]]
     expected = square(values, 1.0)[np.ix_(places, places)][np.triu_indices(len(places), 1)]

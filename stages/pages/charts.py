@@ -2,24 +2,19 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from itertools import groupby
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import vl_convert
 
 from stages.artefacts.files import DECIMALS, rounded
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.pairs import choose_words
 from stages.geometry.scaling import clustered, distances, word_maps
+from stages.geometry.similarity import Metric
 
 #: A matrix of more words would have cells of two pixels, and 48 layers of it would make the page too large.
 MOST_WORDS = 100
-
-
-def library() -> str:
-    """Return what draws the charts, Vega-Lite, as one script: in a function, as its short names would be the page's."""
-    return f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();\n"
 
 
 def layer_by_layer(
@@ -30,13 +25,13 @@ def layer_by_layer(
     `similarity` are of "q", "k" and "v", shape (layers, pairs), by a `metric` of `stages.geometry.similarity.METRICS`.
     The mean over the matrices at place `focus` orders the words.
 
-    Of matrices ``words``, ``categories``, ``blocks`` (a name, first and last place of each), ``values`` (by matrix, of
-    each layer a number a pair in the order of `scipy.spatial.distance.pdist`: little-endian float32 in base64) and
-    ``limits`` (by matrix, of all layers). Of maps ``points`` (by matrix, by layer, x and y of each word, y upwards; a
-    layer's three maps can be laid over each other: together they fill a square of side 1 around 0), ``stress`` (by
-    matrix, by layer) and ``clustered`` (places of words, alike ones together).
+    Of matrices ``words``, ``categories``, ``values`` (by matrix, of each layer a number a pair in the order of
+    `scipy.spatial.distance.pdist`: little-endian float32 in base64) and ``limits`` (by matrix, of all layers). Of maps
+    ``points`` (by matrix, by layer, x and y of each word, y upwards; a layer's three maps can be laid over each other:
+    together they fill a square of side 1 around 0), ``stress`` (by matrix, by layer) and ``clustered`` (places of
+    words, alike ones together).
     """
-    chosen = sorted({round(place) for place in np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).tolist()})
+    chosen = np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int).tolist()
     layers = zip(*(similarity[name] for name in MATRICES), strict=True)
     values = np.array([[choose_words(pairs, len(words), chosen) for pairs in layer] for layer in layers])
     points, stress = word_maps(values, metric)
@@ -47,15 +42,10 @@ def layer_by_layer(
     def by_matrix(array: np.ndarray) -> dict[str, list]:
         return {name: array[:, place].tolist() for place, name in enumerate(MATRICES)}
 
-    shown, blocks = [categories[place] for place in chosen], []
-    for category, run in groupby(shown):
-        start = blocks[-1]["end"] if blocks else 0
-        blocks.append({"category": category, "start": start, "end": start + len([*run])})
     drawn = dict(zip(MATRICES, rounded(values).swapaxes(0, 1), strict=True))
     matrices = {
         "words": [words[place] for place in chosen],
-        "categories": shown,
-        "blocks": blocks,
+        "categories": [categories[place] for place in chosen],
         "values": {name: b64encode(rows.astype("<f4").tobytes()).decode("ascii") for name, rows in drawn.items()},
         "limits": {name: [float(rows.min()), float(rows.max())] for name, rows in drawn.items()},
     }
@@ -64,17 +54,18 @@ def layer_by_layer(
     return matrices, maps
 
 
-def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float) -> dict[str, Any]:
+def matrix_spec(label: str, metric: Metric, data: Mapping[str, Any]) -> dict[str, Any]:
     """Specify one similarity matrix; the page sets its layer's ``values``, colour limits, and the chosen cell.
 
-    `label` is the matrix's, `similarity` says what the values are, `data` is of `layer_by_layer`, and `own` is
-    the similarity of a word with itself.
+    It adds the ``cells``, and whether they are ``grouped`` by category. `label` is the matrix's, `metric` says what the
+    values are, and `data` is of `layer_by_layer`.
     """
-    names = {str((block["start"] + block["end"]) / 2): block["category"] for block in data["blocks"]}
-    scale = {"domain": [0, len(data["words"])], "nice": False}
-    label_of = "names[toString(datum.value)] || names[datum.value + '.0'] || ''"
-    axis = {"values": [float(place) for place in names], "labelExpr": label_of, "labelLimit": 90, "labelOverlap": True}
-    axis |= {"ticks": False, "domain": False, "grid": False, "title": None}
+    categories, count = data["categories"], len(data["words"])
+    edges = [place for place, (one, other) in enumerate(pairwise(categories), 1) if one != other]
+    names = {f"{(start + end) / 2:g}": categories[start] for start, end in pairwise([0, *edges, count])}
+    scale = {"domain": [0, count], "nice": False}
+    axis = {"values": [float(place) for place in names], "labelExpr": "grouped && names[datum.value] || ''"}
+    axis |= {"labelLimit": 90, "labelOverlap": True, "ticks": False, "domain": False, "grid": False, "title": None}
     upright = {"labelAngle": -90, "labelAlign": "center", "labelBaseline": "bottom"}
     square = {
         "x": _number("column", scale=scale, axis=axis),
@@ -82,14 +73,13 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
         "y": _number("row", scale={**scale, "reverse": True}, axis={**axis, **upright}),
         "y2": {"field": "row_end"},
     }
-    edges = {"values": [{"edge": block["start"]} for block in data["blocks"][1:]]}
-    dashed = {"type": "rule", "color": "white", "strokeDash": [4, 4]}
-    rules = [{"data": edges, "mark": dashed, "encoding": {channel: _number("edge")}} for channel in "xy"]
+    dashed = {"type": "rule", "color": "white", "strokeDash": [4, 4], "opacity": {"expr": "grouped ? 1 : 0"}}
+    rules = [{"data": {"values": edges}, "mark": dashed, "encoding": {channel: _number("data")}} for channel in "xy"]
     colours = {"scheme": "magma", "clamp": True, "nice": False, "zero": False}
     colours |= {"domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}}
     bar = {"orient": "bottom", "direction": "horizontal", "title": None, "gradientThickness": 10, "tickCount": 3}
     bar |= {"gradientLength": {"signal": "width"}}
-    value = {"field": "value", "title": similarity.lower(), "format": f".{DECIMALS}f"}
+    value = {"field": "value", "title": metric.long.lower(), "format": f".{DECIMALS}f"}
     tooltip = [{"field": "words", "title": "words"}, value]
     shown = {**square, "color": _number("value", scale=colours, legend=bar), "tooltip": tooltip}
     cells = {"mark": {"type": "rect", "cursor": "crosshair"}, "encoding": shown}
@@ -100,15 +90,11 @@ def matrix_spec(label: str, similarity: str, data: Mapping[str, Any], own: float
     }
     signals = {"names": names, "values": [], "low": 0, "high": 1, "chosen_row": -1, "chosen_column": -1}
     return {
-        "description": f"Similarity matrix of {label}, {len(data['words'])} by {len(data['words'])} words",
+        "description": f"Similarity matrix of {label}, {count} by {count} words",
         "params": [{"name": name, "value": value} for name, value in signals.items()],
         "data": {"name": "cells"},
-        "transform": [
-            {"calculate": f"datum.pair < 0 ? {own} : values[datum.pair]", "as": "value"},
-            {"calculate": "datum.row + 1", "as": "row_end"},
-            {"calculate": "datum.column + 1", "as": "column_end"},
-        ],
-        "layer": [cells, *(rules if len(data["blocks"]) > 1 else []), chosen],
+        "transform": [{"calculate": f"datum.pair < 0 ? {metric.own} : values[datum.pair]", "as": "value"}],
+        "layer": [cells, *(rules if edges else []), chosen],
     }
 
 
@@ -137,13 +123,12 @@ def profile_spec(
     shapes = ["square", "circle", "triangle-up"] if names[0] in PAIRS else ["diamond", "cross", "triangle-down"]
     colour = {**named, "scale": {"domain": labels, "range": kind}}  # the page's style has its colours
     shape = {**named, "scale": {"domain": labels, "range": shapes}}
-    line = {"x": x, "y": y, "color": colour}
+    line = {"y": y, "color": colour}
     between = {**line, "y": {**y, "field": "low"}, "y2": {"field": "high"}}
     point = {"type": "point", "filled": True, "size": 60, "opacity": 1}
     shown = {
         "transform": [{"filter": f"datum.layer === shown_layer && datum.name === '{labels[0]}'"}],
         "mark": {"type": "rule", "strokeDash": [3, 3]},
-        "encoding": {"x": x},
     }
     nearest = {"type": "point", "fields": ["layer"], "nearest": True, "on": "pointerover", "clear": "pointerout"}
     opacity = {"condition": {"param": "pointed", "empty": False, "value": 0.6}, "value": 0}
@@ -152,7 +137,7 @@ def profile_spec(
         "transform": [{"pivot": "name", "value": "value", "groupby": ["layer"]}],
         "params": [{"name": "pointed", "select": nearest}],
         "mark": {"type": "rule", "strokeWidth": 2},
-        "encoding": {"x": x, "opacity": opacity, "tooltip": tooltip},
+        "encoding": {"opacity": opacity, "tooltip": tooltip},
     }
     layered = [{"mark": {"type": "area", "opacity": 0.15}, "encoding": between}] if intervals else []
     layered += [{"mark": "line", "encoding": line}, {"mark": point, "encoding": {**line, "shape": shape}}]
@@ -164,6 +149,7 @@ def profile_spec(
         "autosize": {"type": "fit", "contains": "padding"},
         "params": [{"name": "shown_layer", "value": 0}],
         "data": {"values": rows},
+        "encoding": {"x": x},
         "layer": [*layered, shown, pointed],
     }
 

@@ -24,7 +24,8 @@
   // Which word stands at each place of the matrices.
   const orders = {category: words.map((_, place) => place), clustered: data.map.clustered};
 
-  let matrices = {}, profiles = [], drawn = 0;
+  const matrices = {}, profiles = {};  // the views, by name
+  let drawn = 0;
 
   // The map. Sizes are those of the drawings' viewBox.
   const size = 320, extent = 268, many = 100, extremes = 12, bold = 1.35;
@@ -87,11 +88,10 @@
   }
   const apart = (a, b) => a[1] < b[0] || a[0] > b[1] || a[3] < b[2] || a[2] > b[3];
   const inside = box => box[0] >= 0 && box[1] <= size && box[2] >= 0 && box[3] <= size;
-  const around = ([x, y]) => [x - 3, x + 3, y - 3, y + 3];
   // How many points a name covers at a spot, and more than there are if it also covers a name, or the map's edge.
   function covered(points, place, spot, boxes, larger = 1) {
     const box = boxAt(points[place], widths[place], spot, larger);
-    return points.filter((point, other) => other !== place && !apart(box, around(point))).length
+    return points.filter(([x, y], other) => other !== place && !apart(box, [x - 3, x + 3, y - 3, y + 3])).length
       + count * (Object.values(boxes).some(other => !apart(box, other)) + !inside(box));
   }
   const put = (group, [x, y, anchor]) => set(group.lastChild, {x, y, "text-anchor": anchor});
@@ -108,7 +108,6 @@
         group.style.transform = `translate(${x}px, ${y}px)`;
         const full = count >= many && Object.keys(boxes).length >= extremes;
         const free = full ? undefined : spots.find(spot => !covered(points, place, spot, boxes));
-        group.classList.toggle("crowded", !free);
         group.spot = free || spots[0];
         if (free) boxes[place] = boxAt(points[place], widths[place], free);
       }
@@ -141,7 +140,7 @@
       maps[name].forEach((group, place) => {
         const box = taken[name][place];
         group.classList.toggle("chosen", place in chosen);
-        group.classList.toggle("covered", Boolean(box) && Object.values(chosen).some(other => !apart(box, other)));
+        group.classList.toggle("hidden", !box || Object.values(chosen).some(other => !apart(box, other)));
         if (!(place in chosen)) put(group, group.spot);
       });
     }
@@ -166,17 +165,16 @@
   async function draw() {
     const turn = ++drawn;
     const options = {actions: false, renderer: "canvas", config: look(), mode: "vega-lite"};
-    const order = orders[ordering.value], grouped = ordering.value === "category";
+    const order = orders[ordering.value];
     const cells = order.flatMap((a, row) => order.map((b, column) =>
-      ({row, column, a, b, pair: pairOf(a, b), words: `${words[a]} – ${words[b]}`})));
+      ({row, row_end: row + 1, column, column_end: column + 1, a, b, pair: pairOf(a, b),
+        words: `${words[a]} – ${words[b]}`})));
     for (const name of names) {
       const holder = element(`matrix-${name}`);
       const size = Math.max(1, Math.floor((holder.clientWidth - 30) / count)) * count;  // whole pixels: no seams
       const spec = {...data.matrices[name], width: size, height: size, datasets: {cells}};
-      if (!grouped) {  // no lines and names: categories do not stand together
-        spec.layer = spec.layer.filter(layer => layer.mark.type !== "rule");
-        spec.params = spec.params.map(param => param.name === "names" ? {name: "names", value: {}} : param);
-      }
+      // Lines and names only where categories stand together.
+      spec.params = [...spec.params, {name: "grouped", value: ordering.value === "category"}];
       const {view} = await vegaEmbed(holder, spec, options);
       if (turn !== drawn) return;
       const choose = (event, item) => {
@@ -187,30 +185,28 @@
       for (const event of ["pointermove", "click"]) view.addEventListener(event, choose);
       matrices[name] = holder.view = view;
     }
-    profiles = [];
     for (const [id, spec] of Object.entries(data.profiles)) {
-      profiles.push((await vegaEmbed(element(id), spec, options)).view);
+      profiles[id] = (await vegaEmbed(element(id), spec, options)).view;
       if (turn !== drawn) return;
     }
     await showLayer();
-    await showPair();
     document.documentElement.dataset.drawn = turn;
     document.querySelectorAll(".map").forEach(map => map.classList.add("moving"));  // from now on
   }
 
-  async function showLayer() {
+  function showLayer() {
     const place = Number(slider.value), layer = data.layers[place];
     slider.setAttribute("aria-valuetext", `layer ${layer}`);
     element("layer-number").textContent = layer;
     element("layer-scores").textContent = data.scores[place];
     showMap();
-    await Promise.all(Object.entries(matrices).map(([name, view]) => {
+    for (const [name, view] of Object.entries(matrices)) {
       const shown = values[name][place];
       const [low, high] = colours.value === "common" ? limits[name] : [Math.min(...shown), Math.max(...shown)];
-      return view.signal("low", low < high ? low : low - 1e-6).signal("high", high).signal("values", shown).runAsync();
-    }));
-    await Promise.all(profiles.map(view => view.signal("shown_layer", layer).runAsync()));
-    showPair();
+      view.signal("low", low < high ? low : low - 1e-6).signal("high", high).signal("values", shown);
+    }
+    const shown = Object.values(profiles).map(view => view.signal("shown_layer", layer).runAsync());
+    return Promise.all([...shown, showPair()]);
   }
 
   function showPair() {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from stages.artefacts.results import Results
@@ -17,16 +18,14 @@ from stages.findings.summary import in_words
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.pages.charts import layer_by_layer, library, matrix_spec, profile_spec
+from stages.pages.charts import layer_by_layer, matrix_spec, profile_spec
 from stages.pipeline.settings import in_short, written
-from stages.plotting.captions import number
+from stages.plotting.captions import at, number, numbers
 from stages.plotting.registry import figure, figures
 from stages.plotting.style import OTHER_THEME, percent
 
 #: Where the page's template, style and script are.
 TEMPLATES = Path(__file__).parent
-#: The figure that carries the answer, at the top.
-LEAD = "fig0_paradox"
 
 
 def page(
@@ -51,13 +50,13 @@ def page(
     environment.filters |= {"number": number, "in_words": in_words}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "separators": (",", ":"), "ensure_ascii": False}
     theme = settings["figures.theme"]
-    shown = [_figure(entry, run, (theme, OTHER_THEME[theme]), images[name]) for name, entry in figures().items()]
+    lead, *rest = [_figure(entry, run, (theme, OTHER_THEME[theme]), images[name]) for name, entry in figures().items()]
     words = [*zip(captured["words"], captured["categories"], strict=True)]
     blocks = {category: [word for word, own in words if own == category] for category in captured["categories"]}
     return environment.get_template("report.html").render(
         css=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
         javascript=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
-        vega=library(),
+        vega=f"(() => {{\n{vl_convert.javascript_bundle()}\n}})();",  # else its short names are the page's
         claims=CLAIMS,
         tests=TESTS,
         run=run,
@@ -70,18 +69,21 @@ def page(
         percent=percent(run.alpha),
         profiles=profiles,
         answer=answer(run),
-        lead=next(figure for figure in shown if figure["name"] == LEAD),
-        figures=[figure for figure in shown if figure["name"] != LEAD],
+        lead=lead,  # Figure 0 carries the answer
+        figures=rest,
         steps=steps(run, captured["categories"], settings, off),
         provenance=provenance(captured, settings),
         settings={key: written(value) for key, value in settings.items()},
         data={
             "similarity": {**similarity, "own": metric.own},
             "map": word_map,
-            "matrices": {name: matrix_spec(LABELS[name], metric.long, similarity, metric.own) for name in MATRICES},
+            "matrices": {name: matrix_spec(LABELS[name], metric, similarity) for name in MATRICES},
             "profiles": {profile["id"]: profile["spec"] for profile in profiles},
             "layers": [*run.numbers],
-            "scores": [_scores(run, place) for place in range(run.layers)],
+            "scores": [
+                f"Layer {layer}: RSA {numbers(at(run.rsa, place))}; Cohen's d {numbers(at(run.separability, place))}"
+                for place, layer in enumerate(run.numbers)
+            ],
         },
     )
 
@@ -145,9 +147,3 @@ def _figure(entry: figure, run: Results, themes: Sequence[str], images: tuple[by
     encoded = dict(zip(themes, (base64.b64encode(png).decode("ascii") for png in images), strict=True))
     said = {"title": entry.title(run), "caption": entry.text(run), "alternative": entry.alternative}
     return {"name": entry.name, **said, "images": encoded, "width": width, "height": height}
-
-
-def _scores(run: Results, place: int) -> str:
-    rsa = ", ".join(f"{LABELS[pair]} {number(run.rsa[pair][place])}" for pair in PAIRS)
-    d = ", ".join(f"{LABELS[name]} {number(run.separability[name][place])}" for name in MATRICES)
-    return f"Layer {run.numbers[place]}: RSA {rsa}; Cohen's d {d}"

@@ -21,9 +21,9 @@ def labelled(table: Arrays) -> dict[str, np.ndarray]:
     return {name: table[name] for name in LABELS if name in table}
 
 
-def at_focus(table: Arrays, run: "Results") -> dict[str, float]:
-    """Return their values in the focus layer."""
-    return {name: float(values[run.place]) for name, values in labelled(table).items()}
+def at(table: Arrays, place: int) -> dict[str, float]:
+    """Return their values in one layer."""
+    return {name: float(values[place]) for name, values in labelled(table).items()}
 
 
 def values_of(scores: Scores, measure: str, names: Sequence[str], *choice: str) -> dict[str, np.ndarray]:

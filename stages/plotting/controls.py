@@ -18,13 +18,12 @@ from stages.plotting.layers import dashed, layer_axis, limit, lone, over_layers,
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent
 
-#: What rungs are called below the axis; others as they are.
+#: What rungs are called below the axis, all but the last, the trained maps.
 BELOW = {
     "gaussian": "any map",
     "spectrum": "spectrum\nas narrow",
     "orientation": "directions\nshared",
     "unbiased": "aligned with\nthe input",
-    "trained": "bias:\ntrained",
 }
 
 
@@ -54,12 +53,12 @@ def ladder(nulls: Scores, layers: Sequence[int]) -> Figure:
     rungs = [rung for rung in RUNGS if rung != "trained" or has_bias(nulls)]
     figure, axes = panels(3, height=4.6)
     for axis, pair in zip(axes, PAIRS, strict=True):
-        label, colour, marker = MARKS[pair]
+        colour, marker = MARKS[pair]
         scores = np.array([nulls["rsa", pair, rung]["value"] for rung in rungs])
         axis.plot(scores, color="grey", linewidth=0.8)
         axis.plot(scores.mean(axis=1), color=colour, linewidth=3.5)
         axis.plot(np.full(len(layers), len(rungs) - 1), scores[-1], marker, color=colour, markersize=5, alpha=0.7)
-        axis.set_title(f"{label}\n", linespacing=1.6)
+        axis.set_title(f"{LABELS[pair]}\n", linespacing=1.6)
         if np.ptp(np.sort(scores[-1])[:2]) > 0.1:  # one stands apart
             lowest = scores[-1].argmin()
             where = {"ha": "right", "va": "bottom", "xytext": (0, 5), "textcoords": "offset points", "fontsize": 10}
@@ -67,7 +66,7 @@ def ladder(nulls: Scores, layers: Sequence[int]) -> Figure:
         for place, added in enumerate(np.diff(scores.mean(axis=1))):
             look = {"transform": axis.get_xaxis_transform(), "ha": "center", "color": colour, "fontsize": 10}
             axis.text(place + 0.5, 1.02, f"{added.round(2) + 0:+.2f}".replace("-", "−"), **look)
-        names = ["trained" if rung == rungs[-1] else BELOW.get(rung, rung) for rung in rungs]
+        names = [*(BELOW[rung] for rung in rungs[:-1]), "trained"]
         axis.set_xticks(range(len(rungs)), names, rotation=90, fontsize=10)
     limit(axes, (0.4, 1.0))
     axes[0].set_ylabel("RSA score")

@@ -30,18 +30,12 @@ def by_measure(layers: Sequence[int], rsa: str, d: str) -> tuple[Figure, dict[st
     return figure, {"rsa": dict(zip(PAIRS, axes[:3], strict=True)), "d": dict(zip(MATRICES, axes[3:], strict=True))}
 
 
-def limit(axes: Collection[Axes], least: tuple[float, float] = POST_LIMITS, more: Iterable[np.ndarray] = ()) -> None:
-    """Set the same vertical limits everywhere: `least`, `widened` to hold all lines, and more values."""
-    lines = [line.get_ydata() for axis in axes for line in axis.lines]
-    limits = show_limits(widened([*lines, *more], least))
+def limit(axes: Collection[Axes], least: tuple[float, float] = POST_LIMITS) -> None:
+    """Set the same vertical limits everywhere: `least`, `widened` to hold all that is drawn."""
+    drawn = [axis.dataLim.intervaly.round(9) for axis in axes]  # of a line at 0 it may say -5e-17
+    limits = show_limits(widened(drawn, least))
     for axis in axes:
         axis.set_ylim(limits)
-
-
-def ends(known: Scores, *measures: str) -> list[np.ndarray]:
-    """List the ends of the intervals of measures that are known, for `limit`."""
-    cells = [cells for names, cells in known.items() if names[0] in measures]
-    return [one[end] for one in cells for end in ("low", "high") if end in one]
 
 
 def layer_axis(axes: Axes, layers: Sequence[int]) -> None:
@@ -72,10 +66,10 @@ def profile(axes: Axes, name: str, values: np.ndarray, known: Arrays = NOTHING, 
     What is `known` of it may have "low" and "high", drawn as thin lines, side by side with those of others; and
     "p_familywise": with a level `alpha`, marks are hollow where it is larger.
     """
-    label, colour, marker = MARKS[name]
+    colour, marker = MARKS[name]
     look = {"color": colour, "marker": marker, "markersize": marker_size(len(values))}
     layers = np.arange(len(values)) + (0.15 * ([*MARKS].index(name) % 3 - 1) if "low" in known else 0)
-    axes.plot(layers, values, label=label, **look)
+    axes.plot(layers, values, **look)
     if "low" in known:
         thin = 1 if len(values) <= 24 else 0.5
         axes.vlines(layers, known["low"], known["high"], color=colour, linewidth=thin, alpha=0.7)

@@ -12,7 +12,7 @@ from stages.artefacts.results import Results
 from stages.geometry.names import LABELS, MATRICES, PAIRS, WITH_INPUT, Arrays, Scores
 from stages.pipeline.schema import ALL_SENTENCES
 from stages.plotting.captions import MEASURES, listed, number, numbers, span, values_of
-from stages.plotting.layers import by_measure, ends, layer_axis, limit, marker_size, profile, zero
+from stages.plotting.layers import by_measure, layer_axis, limit, marker_size, profile, zero
 from stages.plotting.registry import figure, without_values
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, shortened, widened
 
@@ -22,6 +22,11 @@ ACROSS = 3
 LOOKS = [*zip(("C6", "C7", "C8", "C9", "C10", "#2fa6a6", "#9a9a9a", "#a0a03c"), "*hX<>dP8", strict=True)]
 
 
+def _names(scores: Scores) -> list[str]:
+    """List the candidates, or the sentences, the run's own first."""
+    return list(dict.fromkeys(name for measure, _, name in scores if measure == "rsa" and name != ALL_SENTENCES))
+
+
 def _of_sentences(run: Results) -> str:
     def means_of(measure: str, names: Sequence[str]) -> str:
         cells = values_of(run.sentences, measure, names, ALL_SENTENCES)
@@ -29,15 +34,10 @@ def _of_sentences(run: Results) -> str:
         return numbers(known) or "not defined, as no matrix is reliable"
 
     return (
-        f"Means over layers. Correlation of the similarities in two of {len(_single(run.sentences))} sentences: "
+        f"Means over layers. Correlation of the similarities in two of {len(_names(run.sentences))} sentences: "
         f"{means_of('reliability', MATRICES)}. RSA within a sentence {means_of('rsa', PAIRS)}; across sentences "
         f"{means_of('rsa_across', PAIRS)}; corrected for attenuation {means_of('rsa_corrected', PAIRS)}."
     )
-
-
-def _single(scores: Scores) -> list[str]:
-    """List the sentences, the run's own first."""
-    return list(dict.fromkeys(sentence for *_, sentence in scores if sentence != ALL_SENTENCES))
 
 
 @figure(
@@ -54,7 +54,7 @@ def sentences(scores: Scores, layers: Sequence[int]) -> Figure:
 
     `scores` are those of `metrics/sentences.csv`, by measure, matrix or pair, and sentence.
     """
-    own, *others = _single(scores)
+    own, *others = _names(scores)
     figure, grid = by_measure(layers, "RSA score", "Cohen's d")
     said, text = [], rcParams["text.color"]
     for measure, row in grid.items():
@@ -139,12 +139,8 @@ def _panel(axis: Axes, one: Kept, measure: str, scores: Arrays) -> None:
         ends = [[one.nulls[measure, name, "spectrum"][end] for name in names] for end in ("low", "high")]
         axis.fill_between(depth, *np.mean(ends, axis=1), color="grey", alpha=0.3, linewidth=0)
     for name in names:
-        _, colour, marker = MARKS[name]
+        colour, marker = MARKS[name]
         axis.plot(depth, scores[name], color=colour, marker=marker, markersize=3, linewidth=1.2)
-
-
-def _names(scores: Scores) -> list[str]:
-    return list(dict.fromkeys(name for measure, _, name in scores if measure == "rsa"))
 
 
 def _of_candidates(run: Results) -> str:
@@ -153,10 +149,8 @@ def _of_candidates(run: Results) -> str:
         rsa = {name: run.rdms["rsa", matrix, name]["value"] for name in names}
         most = max(rsa, key=lambda name: rsa[name].max())
         place = int(rsa[most].argmax())
-        alone, together = (
-            run.rdms[measure, matrix, name]["value"][place]
-            for measure, name in (("unique", most), ("explained", "all"))
-        )
+        alone = run.rdms["unique", matrix, most]["value"][place]
+        together = run.rdms["explained", matrix, "all"]["value"][place]
         words = run.sentences["reliability", matrix, ALL_SENTENCES]["value"][place] if run.sentences else np.nan
         most_there_is = f", of at most {number(words)} that words explain in any sentence" if words > 0 else ""
         said.append(
@@ -208,7 +202,7 @@ def candidates(scores: Scores, layers: Sequence[int], alpha: float, ceilings: Ar
         axis.set_title("Input x" if matrix not in MATRICES else LABELS[matrix])
         layer_axis(axis, layers)
     zero(axes)
-    limit(axes, more=ends(scores, "rsa"))
+    limit(axes)
     keys = [*axes[0].get_legend_handles_labels()[0]]
     keys += [line_key(f"family-wise p > {alpha:g}", marker="o", line="", markerfacecolor="none")]
     keys += [line_key(f"{percent(alpha)} interval", marker="|", line="", markersize=14)] * bands

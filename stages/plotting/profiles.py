@@ -10,7 +10,7 @@ from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import MATRICES, PAIRS, Arrays, Scores
 from stages.plotting.captions import above_chance, labelled, number, numbers, of_units, ranges, span
-from stages.plotting.layers import NOTHING, dashed, ends, limit, over_layers, zero
+from stages.plotting.layers import dashed, limit, over_layers, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent, show_limits
 
@@ -23,9 +23,10 @@ def shown(run: Results) -> Scores:
 
 def keys(known: Scores, measure: str, alpha: float, of: str = "") -> list[Artist]:
     """List what the legend says of a measure's bands, and of full and hollow marks that occur."""
-    p = np.ravel([cells.get("p_familywise", []) for names, cells in known.items() if names[0] == measure])
+    known = [cells for names, cells in known.items() if names[0] == measure]
+    p = np.ravel([cells.get("p_familywise", []) for cells in known])
     return [
-        *[line_key(f"{percent(alpha)} interval", marker="|", line="", ms=14)] * bool(ends(known, measure)),
+        *[line_key(f"{percent(alpha)} interval", marker="|", line="", ms=14)] * any("low" in cells for cells in known),
         *[line_key(f"{of}family-wise p ≤ {alpha:g}", marker="o", line="")] * bool((p <= alpha).any()),
         *[line_key(f"{of}family-wise p > {alpha:g}", marker="o", line="", mfc="none")] * bool((p > alpha).any()),
     ]
@@ -114,12 +115,7 @@ def _of_scores(run: Results) -> Scores:
     alternative="Three lines over layers: RSA scores of Q–K, Q–V and K–V, with the range of random maps",
 )
 def rsa_profile(
-    scores: Arrays,
-    layers: Sequence[int],
-    comparison: str = "pearson",
-    known: Scores = NOTHING,
-    alpha: float = 0.05,
-    random_maps: Sequence = (),
+    scores: Arrays, layers: Sequence[int], comparison: str, known: Scores, alpha: float, random_maps: Sequence
 ) -> Figure:
     """Draw Figure 6: RSA scores by pair, shape (layers,); `comparison` is a key of `COMPARISONS`, the rest as above."""
     figure, (axis,) = panels(1, height=4.4)
@@ -127,7 +123,7 @@ def rsa_profile(
     over_layers(axis, layers, scores, known, "rsa", alpha)
     dashed(axis, random_maps)
     axis.set_ylabel(COMPARISONS[comparison].axis)
-    limit([axis], more=ends(known, "rsa"))
+    limit([axis])
     more = [*keys(known, "rsa", alpha), *_dashed_key(random_maps, percent(alpha))]
     return explain(figure, f"By geometry, RSA {span(scores.values())}", [*mark_keys(PAIRS), *more], 3)
 
@@ -162,7 +158,7 @@ def category_profile(d: Arrays, rsa: Arrays, layers: Sequence[int], known: Score
     for axis, (kind, scores) in zip(axes[1:], rsa.items(), strict=True):
         over_layers(axis, layers, scores, known, f"rsa_{kind}")  # RSA is not tested here
         axis.set(title=f"RSA {kind} categories")
-    limit(axes[1:], more=ends(known, "rsa_within", "rsa_across"))
+    limit(axes[1:])
     within, across = (number(np.mean([*scores.values()])) for scores in rsa.values())
     said = f"Cohen's d {span(d.values())}. Mean RSA {within} within categories, {across} across"
     return explain(figure, said, [*mark_keys((*MATRICES, *PAIRS)), *keys(known, "d", alpha, "Cohen's d: ")], 3)

@@ -12,7 +12,7 @@ from stages.artefacts.results import Results
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
 from stages.geometry.similarity import METRICS
-from stages.plotting.captions import at_focus, number, numbers, of_units, span
+from stages.plotting.captions import at, number, numbers, of_units, span
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, Mark, explain, line_key, panels
 
@@ -20,8 +20,6 @@ from stages.plotting.style import MARKS, Mark, explain, line_key, panels
 MOST_POINTS = 6000
 #: Of points, in points; triangles look smaller than they are.
 SIZES = {"s": 5.5, "o": 6, "^": 7}
-#: Where words are compared, unless `tokens.target` says otherwise.
-OWN_TOKEN = "the word's own token"
 #: What is in a colour, and what is grey.
 WITHIN, ACROSS = "within categories", "across"
 
@@ -29,7 +27,7 @@ WITHIN, ACROSS = "within categories", "across"
 def _of_units(run: Results) -> str:
     own = {name: len(np.unique(run.units[name])) for name in "kv"}
     shared = " and ".join(f"{LABELS[name]} {n:,}" for name, n in own.items() if n <= len(run.units[name]) / 2)
-    said = f"Correlation of units at token {run.context}: {numbers(at_focus(run.correlation, run))}."
+    said = f"Correlation of units at token {run.context}: {numbers(at(run.correlation, run.place))}."
     repeated = f" Distinct units: {shared}, repeated for the query heads that share them."
     return of_units(run, said + repeated if shared else said)
 
@@ -37,7 +35,7 @@ def _of_units(run: Results) -> str:
 @figure(
     2,
     "Activations",
-    values=lambda run: (run.units, at_focus(run.correlation, run), run.focus, run.context),
+    values=lambda run: (run.units, at(run.correlation, run.place), run.focus, run.context),
     caption=_of_units,
     alternative="A scatter plot of activations for each pair of Q, K and V, a point a unit",
     one_layer=True,
@@ -62,42 +60,36 @@ def activation_scatter(activations: Arrays, r: Mapping[str, float], layer: int, 
     "Similarities of two matrices",
     values=lambda run: (
         run.at_focus,
-        at_focus(run.rsa, run),
+        at(run.rsa, run.place),
         run.record["metric"],
         run.focus,
         run.comparison,
-        f"token {run.record['target']}" if run.aside else OWN_TOKEN,
+        f"token {run.record['target']}" if run.aside else "the word's own token",
         run.within,
     ),
     caption=lambda run: (
         f"RSA score ({COMPARISONS[run.comparison].name}) over {len(run.within)} pairs of words: "
-        f"{numbers(at_focus(run.rsa, run))}."
+        f"{numbers(at(run.rsa, run.place))}."
     ),
     alternative="A scatter plot of similarities for each pair of Q, K and V, a point a word pair, those across "
     "categories in grey",
     one_layer=True,
 )
 def rsa_scatter(
-    similarity: Arrays,
-    scores: Mapping[str, float],
-    metric: str,
-    layer: int,
-    comparison: str = "pearson",
-    token: str = OWN_TOKEN,
-    within: np.ndarray | None = None,
+    similarity: Arrays, rsa: dict[str, float], metric: str, layer: int, comparison: str, token: str, within: np.ndarray
 ) -> Figure:
-    """Draw Figure 5: the similarities of each matrix, shape (pairs,), against those of each other; scores by pair.
+    """Draw Figure 5: the similarities of each matrix, shape (pairs,), against those of each other; `rsa` by pair.
 
     `metric` is a key of `METRICS`, `comparison` of `COMPARISONS`; `token` says where words are compared; the pairs that
     are not `within` a category are grey.
     """
     symbol = COMPARISONS[comparison].symbol
-    titles = {pair: f"{LABELS[pair]}: {symbol} = {number(scores[pair])}" for pair in PAIRS}
+    titles = {pair: f"{LABELS[pair]}: {symbol} = {number(rsa[pair])}" for pair in PAIRS}
     figure = _scatter(similarity, titles, f"{METRICS[metric].long} in {{}}", within)
     what = f"layer {layer}, {token}, {_counted(similarity['q'], 'pairs of words')}"
-    keys = [line_key(f"{MARKS[p].label}, {WITHIN}", MARKS[p].colour, MARKS[p].marker, "") for p in PAIRS]
-    keys = [] if within is None or len(within) > MOST_POINTS else [*keys, line_key(ACROSS, marker="o", line="")]
-    return explain(figure, f"Pair by pair, {symbol} {span(scores.values())} ({what})", keys)
+    keys = [line_key(f"{LABELS[p]}, {WITHIN}", *MARKS[p], "") for p in PAIRS]
+    keys = [] if len(within) > MOST_POINTS else [*keys, line_key(ACROSS, marker="o", line="")]
+    return explain(figure, f"Pair by pair, {symbol} {span(rsa.values())} ({what})", keys)
 
 
 def _scatter(values: Arrays, titles: Mapping[str, str], what: str, within: np.ndarray | None = None) -> Figure:
@@ -118,8 +110,8 @@ def _scatter(values: Arrays, titles: Mapping[str, str], what: str, within: np.nd
 @figure(
     7,
     "Similarities within and across categories",
-    values=lambda run: (run.at_focus, run.within, at_focus(run.separability, run), run.record["metric"], run.focus),
-    caption=lambda run: f"Cohen's d: {numbers(at_focus(run.separability, run))}.",
+    values=lambda run: (run.at_focus, run.within, at(run.separability, run.place), run.record["metric"], run.focus),
+    caption=lambda run: f"Cohen's d: {numbers(at(run.separability, run.place))}.",
     alternative="For Q, K and V, the distribution of similarities within categories and that across categories",
     one_layer=True,
 )
@@ -157,7 +149,7 @@ def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray, mark: Mark, within: np.ndar
             axis.plot(x[some], y[some], mark.marker, color=colour, alpha=0.6, markersize=size, mew=0)
         return
     few, many = to_rgba(mark.colour, 0.15), to_rgba(mark.colour)
-    colours = LinearSegmentedColormap.from_list(mark.label, [few, many, to_rgba(rcParams["text.color"])])
+    colours = LinearSegmentedColormap.from_list("", [few, many, to_rgba(rcParams["text.color"])])
     axis.hexbin(x, y, gridsize=60, bins="log", mincnt=1, cmap=colours, linewidths=0)
 
 

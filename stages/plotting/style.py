@@ -27,18 +27,14 @@ POST_LIMITS = (0.3, 1.0)
 
 
 class Mark(NamedTuple):
-    """How a matrix or a pair of matrices is drawn: its name, colour (of the style sheet's cycle) and marker."""
+    """How a matrix or a pair of matrices is drawn: its colour, of the style sheet's cycle, and marker."""
 
-    label: str
     colour: str
     marker: str
 
 
 #: Pairs of matrices, and single ones: no two alike in colour or in marker.
-MARKS = {
-    name: Mark(LABELS[name], f"C{place}", marker)
-    for place, (name, marker) in enumerate(zip((*PAIRS, *MATRICES), "so^Dpv", strict=True))
-}
+MARKS = dict(zip((*PAIRS, *MATRICES), map(Mark, ("C0", "C1", "C2", "C3", "C4", "C5"), "so^Dpv"), strict=True))
 
 
 def themed(theme: str, draw: Callable[[], Figure], path: Path, dpi: int) -> None:
@@ -124,7 +120,7 @@ def line_key(label: str, colour: str = "grey", marker: str = "", line: str = "-"
 
 def mark_keys(names: Iterable[str], **look: Any) -> list[Line2D]:
     """Return a legend's entries for matrices or pairs."""
-    return [line_key(MARKS[name].label, MARKS[name].colour, MARKS[name].marker, **look) for name in names]
+    return [line_key(LABELS[name], *MARKS[name], **look) for name in names]
 
 
 def explain(figure: Figure, title: str, keys: Sequence[Artist] = (), columns: int = 4) -> Figure:

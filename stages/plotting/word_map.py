@@ -48,7 +48,7 @@ def word_map(
 ) -> Figure:
     """Draw Figure 14: the words' map in each matrix, points of shape (words, 2) that are laid over each other."""
     order = list(dict.fromkeys(categories))
-    chosen = np.unique(np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int))
+    chosen = np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int)
     points, words = {name: values[chosen] for name, values in points.items()}, [words[place] for place in chosen]
     places = np.array([order.index(categories[place]) for place in chosen])
     looks = looks_of(len(order))
@@ -65,11 +65,9 @@ def word_map(
         axis.spines[:].set_visible(False)
         axis.set(title=f"{LABELS[name]} (stress {number(stress[name])})", xticks=[], yticks=[])
         axis.set(xlim=(left, right), ylim=(low, high), aspect="equal")
-    figure.legend(keys, [key.get_label() for key in keys], loc="outside lower center", ncols=columns, fontsize=10)
     some = f", {len(words)} of {len(categories):,} words" if len(words) < len(categories) else ""
-    alike = {name: _same_nearest(values, places) for name, values in points.items()}
-    said = ", ".join(f"{LABELS[name]} {share:.0%}" for name, share in alike.items())
-    explain(figure, f"Words whose nearest neighbour is of their category: {said} (layer {layer}{some})")
+    said = ", ".join(f"{LABELS[name]} {_same_nearest(values, places):.0%}" for name, values in points.items())
+    explain(figure, f"Words whose nearest neighbour is of their category: {said} (layer {layer}{some})", keys, columns)
     figure.draw_without_rendering()  # where the names go depends on where the axes have come to lie
     figure.set_layout_engine("none")
     for axis, values in zip(axes, points.values(), strict=True):
