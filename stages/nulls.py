@@ -5,7 +5,7 @@ from functools import partial
 
 from stages.artefacts.files import Tensors
 from stages.artefacts.layers import Layers, each_layer, read_biases, vectors_at_target
-from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
+from stages.artefacts.schema import NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import INPUT, MATRICES, PAIRS
@@ -52,8 +52,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
     found = list(each_layer("nulls", work, vectors, bias, matrices))
     drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    ranges = {HEADS[name]: cells for name, cells in stack(of_heads).items()}
-    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), ranges
+    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_heads)
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 

@@ -15,7 +15,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from report_page import read_page
 
-from stages.artefacts.schema import HEADS
 from stages.findings.beyond import EVERY, beyond, names_of
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, PAIRS
@@ -28,6 +27,7 @@ from stages.plotting.registry import figure, figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)
+HEADS = {name: ("rsa" if name in PAIRS else "d", name) for name in (*"qkv", *PAIRS)}
 RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
 R = dict.fromkeys(PAIRS, -0.123)
 D = {name: RNG.uniform(0, 3, 5) for name in "qkv"}

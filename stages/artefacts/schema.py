@@ -64,8 +64,6 @@ class Table:
 
 
 RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
-#: What heads are scored by, by matrix or pair.
-HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
 RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name, some in COMPARISONS.items() if some.robust}
 #: Measures of `rdms.csv` that have no test.

@@ -170,10 +170,12 @@ def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -
             for kind, some in zip(kinds, (piece[chosen], inside[chosen]), strict=True):
                 products = (some @ some.swapaxes(-1, -2)).astype(np.float64)
                 kind.append((np.full(len(some), float(some.shape[-1])), some.sum(-1, dtype=np.float64), products))
-    return [
-        tuple(Moments(*map(sum, zip(*kind, strict=True)), own, values.dtype) for kind in kinds)
-        for kinds, own in zip(summed, (centre[chosen, 0].astype(np.float64) for chosen in sets), strict=True)
-    ]
+    found = []
+    for kinds, chosen in zip(summed, sets, strict=True):
+        own = centre[chosen, 0].astype(np.float64), values.dtype
+        every, inside = (Moments(*map(sum, zip(*parts, strict=True)), *own) for parts in kinds)
+        found.append((every, inside))
+    return found
 
 
 def similarities(
