@@ -24,16 +24,13 @@ PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "ve
 
 
 class Kept(NamedTuple):
-    """A kept run: its tables as `Results` has them, nulls as of `read_nulls`, and its files.
-
-    `about` is its provenance, the number of its words, and the settings that make it anew.
-    """
+    """A kept run: its tables as `Results` has them, and its files."""
 
     name: str
     about: Mapping[str, Any]  # its provenance, the number of its words, and the settings that make it anew
     rsa: Arrays
     separability: Arrays
-    nulls: Scores
+    nulls: Scores  # by measure, matrix or pair, and rung; empty where the run has none
     summary: Mapping[str, Any]
     claims: Mapping[str, Any]
     verdicts: pd.DataFrame
@@ -77,17 +74,9 @@ def _read(path: Path) -> Kept:
     rsa, separability = (read_table(file, layers_in(file)) for file in (path / "rsa.csv", path / "separability.csv"))
     about, summary, claims = (read_json(path / f"{name}.json") for name in ("run", "summary", "claims"))
     verdicts = pd.read_csv(path / "verdicts.csv", keep_default_na=False)
-    return Kept(path.name, about, rsa, separability, read_nulls(path / "nulls.csv"), summary, claims, verdicts)
-
-
-def read_nulls(path: Path) -> Scores:
-    """Read nulls of vectors as they are, by Pearson's r, whatever choices the run itself had; empty where it has none.
-
-    By measure, matrix or pair, and rung.
-    """
-    layers = layers_in(path)
-    table = read_table(path, layers) if layers else {}
-    return {(*key[:2], key[4]): cells for key, cells in table.items() if key[2:4] == ("none", "pearson")}
+    ladder = read_table(path / "nulls.csv", layers) if (layers := layers_in(path / "nulls.csv")) else {}
+    nulls = {(measure, of, rung): cells for (measure, of, *_, rung), cells in ladder.items()}  # of one choice: `NULLS`
+    return Kept(path.name, about, rsa, separability, nulls, summary, claims, verdicts)
 
 
 def layers_in(path: Path) -> list[int]:

@@ -16,7 +16,6 @@ STATUS = {
     NOT_DRAWN: "one number, not the mean of draws",
     UNDEFINED: "what it is made of does not vary, or is not reliable",
 }
-SINGLE = {UNDEFINED}
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Table:
 
     def needed(self, names: tuple[str, ...]) -> set[str]:
         """Return the columns that these names cannot do without."""
-        whole = self.status(names) in {"", *SINGLE}
+        whole = self.status(names) in {"", UNDEFINED}
         return {column for column in self.columns if whole or column == "value"}
 
 
