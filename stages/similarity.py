@@ -33,7 +33,9 @@ def main(stage: Stage) -> None:
         raise UserError(messages.SAME_VECTORS.format(target, same[0], other))
     similar = compare = Similar(len(words), **choices)
     record = {"words": words, "categories": captured["categories"], **choices}
-    record |= {"target": position, "word_position": word, **vectors.record}
+    record |= {"target": position, "word_position": word}
+    if vectors.numbers != [*range(len(vectors))]:  # a hybrid's layers
+        record["layers"] = vectors.numbers
     further = Tensors(stage.input("data/sentences.safetensors"))
     if chosen.average_sentences:
         record["sentences"], vectors = vectors_in_sentences(vectors, captured["prompt"]["template"], further)

@@ -34,11 +34,6 @@ class Layers:
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return map(self.read, range(len(self)))
 
-    @property
-    def record(self) -> dict[str, list[int]]:
-        """The numbers of a hybrid's layers, for a file's record; empty where they count from 0."""
-        return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
-
 
 def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
     """Return the layers of tensors whose first axis they are, such as those of `data/similarity.safetensors`."""

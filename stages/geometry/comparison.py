@@ -154,16 +154,14 @@ class Comparison(NamedTuple):
         return pearson(self.features(first, 1.0), self.features(second, 1.0))
 
 
-def _as_they_are(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
-    return condensed
-
-
 #: What no correlation of similarities looks at.
 LINEAR = frozenset({"word order", "shift", "positive scale"})
 
 #: The values of `rsa.comparison` in params.yaml.
 COMPARISONS: dict[ComparisonName, Comparison] = {
-    "pearson": Comparison(_as_they_are, "RSA scores", "Pearson's r", "Pearson", "r", True, True, LINEAR),
+    "pearson": Comparison(
+        lambda condensed, own: condensed, "RSA scores", "Pearson's r", "Pearson", "r", True, True, LINEAR
+    ),
     "spearman": Comparison(
         ranks, "RSA scores (Spearman)", "Spearman's ρ", "Spearman", "ρ", True, True, LINEAR | {"increasing function"}
     ),
