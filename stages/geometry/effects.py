@@ -6,7 +6,7 @@
 import numpy as np
 
 from stages.geometry.comparison import ranks
-from stages.geometry.moments import Moments, moments_of_sets, named
+from stages.geometry.moments import Moments, Statistics, moments_of_sets, named
 from stages.geometry.moments import cohens_d as moments_d
 from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import square
@@ -44,7 +44,7 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
 
 
-def influence(similarity: Arrays, within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def influence(similarity: Arrays, within: np.ndarray) -> Statistics:
     r"""Return by how much scores change when a word is left out, for every word of a layer.
 
     A word's own pairs are taken out of the sums over all pairs (`stages.geometry.moments`):

@@ -28,6 +28,9 @@ DOUBLE = np.dtype(np.float64)
 #: Bytes of similarities that are summed at a time.
 BLOCK = 2**22
 
+#: Numbers by measure, by matrix or pair, and by further names: an array each.
+Statistics = dict[tuple[str, ...], np.ndarray]
+
 
 def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precision: np.dtype = DOUBLE) -> np.ndarray:
     """Return where numbers vary by more than rounding, and are finite: the one rule for all scores.
@@ -207,7 +210,7 @@ def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[s
     return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)
 
 
-def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> Statistics:
     """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these.
 
     From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.

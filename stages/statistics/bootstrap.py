@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from stages.geometry.moments import Moments, cohens_d, named, partial_correlation, scores
+from stages.geometry.moments import Moments, Statistics, cohens_d, named, partial_correlation, scores
 from stages.geometry.names import (
     INPUT,
     MATRICES,
@@ -28,9 +28,6 @@ from stages.pipeline.progress import Progress, blocks, join
 CHUNK = 2**22
 #: Bytes of similarities and sums that are held at a time: for each block of layers weights are made anew.
 BLOCK = 2**29
-
-#: By measure, matrix or pair, and further names: an array of shape (resamples, layers).
-Statistics = dict[tuple[str, ...], np.ndarray]
 
 
 def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:

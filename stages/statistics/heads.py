@@ -1,10 +1,10 @@
 """The geometry of single attention heads: each has its own slice of the units of Q, K and V."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from stages.geometry.moments import cohens_d, moments_of_sets, named, similarities
+from stages.geometry.moments import Statistics, cohens_d, moments_of_sets, named, similarities
 from stages.geometry.names import MATRICES, Arrays, Scores
 from stages.geometry.similarity import Similar
 from stages.pipeline.progress import stack
@@ -30,11 +30,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
     return np.moveaxis(vectors.reshape(*lead, groups, -1, head_units), (-3, -2), (0, 1))
 
 
-#: By measure and matrix or pair, ``("d", "q")``, ``("rsa", "qk")``: an array whose first axis is heads.
-OfHeads = Mapping[tuple[str, str], np.ndarray]
-
-
-def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> OfHeads:
+def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Return separability and RSA of every head of a layer that has so many query `heads`.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
@@ -49,7 +45,7 @@ def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarra
 
     Returns
     -------
-    OfHeads
+    Statistics
         float64 of shape (heads,): Cohen's ``d`` of each matrix, in standard deviations, and ``rsa`` (Pearson r) of each
         pair. NaN where the vectors or similarities of a head have no variation, so that a score is undefined.
         ValueError if the widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
@@ -58,7 +54,7 @@ def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarra
     return {key: values.ravel() for key, values in _scores(alone, heads, similar, within).items()}
 
 
-def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> OfHeads:
+def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
 
     As `head_scores`, of vectors of shape (draws, words + reference words, units), a block of the ladder's rung
@@ -69,7 +65,7 @@ def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray
     return {key: values[:, other] if key[0] == "rsa" else values for key, values in found.items()}
 
 
-def head_ranges(blocks: Sequence[OfHeads], alpha: float) -> Scores:
+def head_ranges(blocks: Sequence[Statistics], alpha: float) -> Scores:
     """Return mean and range of the draws of all blocks of `head_draws`, each of shape (heads,).
 
     As `ranges`; NaN where a head's vectors or similarities do not vary.
@@ -77,7 +73,7 @@ def head_ranges(blocks: Sequence[OfHeads], alpha: float) -> Scores:
     return {key: ranges(np.concatenate([block[key] for block in blocks], axis=-1), alpha) for key in blocks[0]}
 
 
-def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> OfHeads:
+def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Score every head of many draws: d of shape (heads, draws), r of each with each of shape (heads, draws, draws)."""
     draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)
