@@ -74,15 +74,15 @@ def most_influential(similarity: Arrays, within: np.ndarray, words: np.ndarray) 
     return found
 
 
-def strongest(change: np.ndarray, most: int = MOST) -> np.ndarray:
-    """Return the positions of the words that change a score most, shape (most,): the largest first, NaN last.
+def strongest(change: np.ndarray) -> np.ndarray:
+    """Return the positions of the `MOST` words that change a score most: the largest first, NaN last.
 
     Examples
     --------
-    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]), 2)
-    array([1, 3])
+    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]))
+    array([1, 3, 0])
     """
-    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:most]
+    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:MOST]
 
 
 def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | None = None) -> Moments:
