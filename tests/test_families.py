@@ -128,4 +128,4 @@ def test_tokens_around_an_encoders_text_take_no_position(tokenizers: dict[bool, 
     prompts = tokenise(tokenizers[False], WORDS[:2], "The next word is {word}", "error")
     assert prompts.tokens[0] == ["[CLS]", "The", "Ġnext", "Ġword", "Ġis", "Ġgalaxy", "[SEP]"]
     assert (prompts.positions, prompts.word_position) == (5, 4)
-    assert prompts.sources().tolist() == [[1, 2, 3, 4, 5]] * 2
+    assert make_pass(None, prompts, range(5), "padded", range(1)).tokens.tolist() == [[1, 2, 3, 4, 5]]

@@ -34,11 +34,16 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny_stage: InPr
     (one,) = read_kept(root / FOLDER)
     assert one.about["settings"] == {"model.seed": 3}
     assert (one.about["words"], one.about["overview"]["layers"]) == (6, 2)
-    full = read_table(root / "metrics/nulls.csv")
-    for (measure, of, rung), cells in one.nulls.items():
-        for column, values in full[measure, of, "none", "pearson", rung].items():
-            np.testing.assert_array_equal(cells[column], values)
-    assert {names[0] for names in one.nulls} == {"rsa", "d"}
+    tiny_stage.project.set(similarity__transform="center", rsa__comparison="spearman")
+    in_process(compare, "--keep", "tiny-5")
+    full, other = read_table(root / "metrics/nulls.csv"), read_kept(root / FOLDER)[1]
+    for some, transform, comparison in ((one, "none", "pearson"), (other, "center", "spearman")):
+        by = {"rsa": comparison, "d": "pearson"}
+        for (measure, of, rung), cells in some.nulls.items():
+            for column, values in full[measure, of, transform, by[measure], rung].items():
+                np.testing.assert_array_equal(cells[column], values)
+        assert {names[0] for names in some.nulls} == {"rsa", "d"}
+    shutil.rmtree(root / FOLDER / "tiny-5")
     before = {path: path.read_bytes() for path in (root / FOLDER).rglob("*.*")}
     for name in ("tiny-3", "tiny-4"):  # as on a disk that is full
         keeping = f"ulimit -f 1; exec {sys.executable} -m stages.compare --keep {name}"

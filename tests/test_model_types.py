@@ -12,8 +12,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from stages.models import capture as capturing
-from stages.models.attentions import text_part
-from stages.models.layouts import LAYOUTS
+from stages.models.attentions import LAYOUTS, text_part
 from stages.models.projections import Projection, find_projections
 from stages.models.prove import prove, same
 from stages.pipeline.errors import UserError

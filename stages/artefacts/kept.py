@@ -12,25 +12,25 @@ from stages.artefacts.tables import read_table
 from stages.geometry.names import Arrays, Scores
 from stages.pipeline import messages, outputs
 from stages.pipeline.errors import UserError
-from stages.pipeline.settings import PARAMS, read_yaml
+from stages.pipeline.settings import PARAMS, load, read_yaml
 
 FOLDER = Path("metrics/models")
 #: What of a run is kept as it is.
 COPIED = ("rsa.csv", "separability.csv", "verdicts.csv", "summary.json", "claims.json")
-#: And of `metrics/nulls.csv`, these rows: what one figure and one table of all models need.
-NULLS = {"transform": ["none"], "comparison": ["pearson"], "measure": ["rsa", "d"], "rung": ["spectrum", "unbiased"]}
+#: And of `metrics/nulls.csv`, these rungs under the run's own choices: what one figure of all models needs.
+RUNGS = ("spectrum", "unbiased")
 #: And of `data/capture.json`.
 PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantization")
 
 
 class Kept(NamedTuple):
-    """A kept run: its tables as `Results` has them, and its files."""
+    """A kept run: its tables as `Results` has them, nulls by measure, matrix or pair, and rung, and its files."""
 
     name: str
     about: Mapping[str, Any]  # its provenance, the number of its words, and the settings that make it anew
     rsa: Arrays
     separability: Arrays
-    nulls: Scores  # by measure, matrix or pair, and rung; empty where the run has none
+    nulls: Scores
     summary: Mapping[str, Any]
     claims: Mapping[str, Any]
     verdicts: pd.DataFrame
@@ -49,8 +49,10 @@ def keep(name: str) -> Path:
     captured = read_json(Path("data/capture.json"))
     about = {key: captured[key] for key in PROVENANCE if key in captured}
     about |= {"words": len(captured["words"]), "categories": len(set(captured["categories"])), "settings": _changed()}
-    rows = pd.read_csv("metrics/nulls.csv", dtype=str, keep_default_na=False)
-    rows = rows[rows.isin(NULLS)[[*NULLS]].all(axis=1)]
+    settings, rows = load(), pd.read_csv("metrics/nulls.csv", dtype=str, keep_default_na=False)
+    by = rows["measure"].map({"rsa": settings.rsa.comparison, "d": "pearson"})
+    own = (rows["transform"] == settings.similarity.transform) & (rows["comparison"] == by)
+    rows = rows[own & rows["rung"].isin(RUNGS)]
     path = (FOLDER / name).as_posix()
     outputs.sweep([path])
     try:
@@ -73,9 +75,9 @@ def read_kept(folder: Path = FOLDER) -> list[Kept]:
 def _read(path: Path) -> Kept:
     rsa, separability = (read_table(file, layers_in(file)) for file in (path / "rsa.csv", path / "separability.csv"))
     about, summary, claims = (read_json(path / f"{name}.json") for name in ("run", "summary", "claims"))
-    verdicts = pd.read_csv(path / "verdicts.csv", keep_default_na=False)
-    ladder = read_table(path / "nulls.csv", layers) if (layers := layers_in(path / "nulls.csv")) else {}
-    nulls = {(measure, of, rung): cells for (measure, of, *_, rung), cells in ladder.items()}  # of one choice: `NULLS`
+    verdicts, layers = pd.read_csv(path / "verdicts.csv", keep_default_na=False), layers_in(path / "nulls.csv")
+    ladder = read_table(path / "nulls.csv", layers) if layers else {}  # where nulls were switched off
+    nulls = {(*key[:2], key[4]): cells for key, cells in ladder.items()}
     return Kept(path.name, about, rsa, separability, nulls, summary, claims, verdicts)
 
 

@@ -55,14 +55,13 @@ def ranks(values: np.ndarray, own: float = 1.0) -> np.ndarray:
     Without ties, as among similarities, it is rsatoolbox's ρ-a, too.
     """
     rows = values.reshape(-1, values.shape[-1])
-    order = np.argsort(rows, axis=1)
     found = np.empty(rows.shape)
-    np.put_along_axis(found, order, np.arange(1.0, rows.shape[1] + 1)[None], axis=1)
-    ordered = np.take_along_axis(rows, order, axis=1)
-    if len(tied := np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))):
-        from pandas import DataFrame  # not scipy.stats, for which stages that have read tables would wait a second more
-
-        found[tied] = DataFrame(rows[tied]).rank(axis=1).to_numpy()
+    for row, into in zip(rows, found, strict=True):  # one by one, as a row fits into a processor's cache
+        order = np.argsort(row)
+        ordered = row[order]
+        starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+        sizes = np.diff(np.append(starts, len(row)))
+        into[order] = np.repeat(starts + (sizes + 1) / 2, sizes)
     return found.reshape(values.shape)
 
 

@@ -155,11 +155,9 @@ def capture_several(
 
         rows = [farthest_back(model, prompts)] if way == "packed" else []
         way, refused = capture(model, projections, prompts, below, positions or [prompts.word_position], rows)
-        print(
-            *(f"{name}: prompts not {other}: {why}" for other, why in refused.items()),
-            f"{name}: prompts {way}",
-            sep="\n",
-        )
+        for other, why in refused.items():
+            print(f"{name}: prompts not {other}: {why}")
+        print(f"{name}: prompts {way}")
         found[name] = way
         first += len(prompts.ids)
     return found

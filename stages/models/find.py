@@ -27,11 +27,6 @@ class Files(NamedTuple):
     commit: str | None = None
     gguf: Path | None = None
 
-    @property
-    def named(self) -> dict[str, str]:
-        """What transformers wants to be told besides the folder."""
-        return {"gguf_file": self.gguf.name} if self.gguf else {}
-
 
 def find(name: str, revision: str, pretrained: bool) -> Files:
     """Find a model's files, those of its weights if it is `pretrained`; a `UserError` says what is not there."""
@@ -49,7 +44,7 @@ def find(name: str, revision: str, pretrained: bool) -> Files:
             try:  # where the hub does not answer, a cache that lacks files looks like a model without them
                 model_info(name, revision=revision)
             except (OSError, errors.HfHubHTTPError):
-                raise UserError(_unreached(messages.IN_PART.format(name), name, revision)) from None
+                raise UserError(messages.IN_PART.format(name, revision, "")) from None
         raise UserError(messages.NO_SAFETENSORS.format(name))
     return Files(folder, files, commit)
 
@@ -59,6 +54,7 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     wanted = _SMALL_FILES + (_WEIGHT_FILES if pretrained else [])
     try:
         found = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+        return found, found.name
     except errors.HFValidationError:
         said = messages.NO_MODEL_FOLDER.format(name, beside())
     except errors.RevisionNotFoundError:
@@ -68,13 +64,7 @@ def _download(name: str, revision: str, pretrained: bool) -> tuple[Path, str]:
     except errors.RepositoryNotFoundError:
         said = messages.NO_MODEL.format(name, beside())
     except errors.IncompleteSnapshotError:
-        said = _unreached(messages.IN_PART.format(name), name, revision)
+        said = messages.IN_PART.format(name, revision, "")
     except (OSError, errors.HfHubHTTPError) as error:
-        said = _unreached(messages.NOT_HERE.format(name), name, revision, f" ({type(error).__name__})")
-    else:
-        return found, found.name
+        said = messages.NOT_HERE.format(name, revision, f" ({type(error).__name__})")
     raise UserError(said)
-
-
-def _unreached(found: str, name: str, revision: str, why: str = "") -> str:
-    return messages.UNREACHED.format(found, why, name, revision)

@@ -1,6 +1,5 @@
 """Loading a model and its tokenizer, from a folder, a .gguf file or the hub: never code that comes with them."""
 
-import hashlib
 import re
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from stages.pipeline import messages
 from stages.pipeline.command import no_memory
 from stages.pipeline.errors import UserError, some_of
 from stages.pipeline.schema import Model
+from stages.pipeline.stage import digest_file
 
 LIBRARIES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
 #: What old files hold though it is no weight: causal masks, angles of rotary embeddings, numbers of positions.
@@ -49,10 +49,7 @@ class Loaded:
         Versions as `requirements.txt` has them, without what says for which machine a library was built: the record is
         the same on every machine that installs them.
         """
-        digests = {}
-        for path in self.files.weights:
-            with path.open("rb") as file:
-                digests[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        digests = {path.name: digest_file(path) for path in self.files.weights}
         libraries = (*LIBRARIES, "gguf") if self.files.gguf else LIBRARIES
         versions = {name: version(name).split("+")[0] for name in libraries}
         return {**self.source, "weights": digests or self.source["weights"], "versions": versions}
@@ -77,13 +74,14 @@ def load_chosen(chosen: Model) -> Loaded:
         _check_devices(chosen.max_memory)
         # A copy: accelerate writes its own numbers into it.
         spread = {"device_map": "auto", "max_memory": dict(chosen.max_memory) or None}
+    told = {"trust_remote_code": False, "gguf_file": files.gguf and files.gguf.name}
     try:
         with reading():
-            config = transformers.AutoConfig.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+            config = transformers.AutoConfig.from_pretrained(files.folder, **told)
             if files.gguf:
                 complete(config, files.gguf)
                 source |= {"quantisation": quantisation(files.gguf)} if files.weights else {}
-            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, trust_remote_code=False, **files.named)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(files.folder, **told)
             if tokenizer.vocab_size <= len(tokenizer.all_special_tokens):  # some are made empty where there is no file
                 raise UserError(f"model.name: {messages.NO_TOKENIZER.format(name)}")
             with torch.device("meta"):  # without making its parameters
@@ -91,9 +89,11 @@ def load_chosen(chosen: Model) -> Loaded:
             used = sum(map(torch.numel, text_part(model, chosen.part).parameters()))
             kind, place, why = choose(chosen.dtype, chosen.device, used, bool(spread))
             dtype = getattr(torch, kind)
-            if not spread:  # random weights are drawn in double precision
-                size = 8 if chosen.weights == "random" else dtype.itemsize
-                _check_memory(name, model.num_parameters() * size)
+            # Random weights are drawn in double precision.
+            needed = model.num_parameters() * (8 if chosen.weights == "random" else dtype.itemsize)
+            free = psutil.virtual_memory().available + psutil.swap_memory().free
+            if needed > free and not spread:  # the system would end the run without a word
+                raise UserError(messages.TOO_LARGE.format(name, needed / 2**30, free / 2**30))
             with computing(dtype):
                 model = _build(files, config, chosen, dtype, spread)
     except Exception as error:  # any: transformers and the libraries below it fail at damaged files in their own ways
@@ -131,8 +131,8 @@ def _build(files: Files, config: Any, chosen: Model, dtype: torch.dtype, spread:
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # `_check_keys` says which
         offload_folder=offload and offload.name,
-        **files.named,
-        **({"quantization_config": transformers.GgufConfig(dequantize=True)} if files.gguf else {}),
+        gguf_file=files.gguf and files.gguf.name,
+        quantization_config=transformers.GgufConfig(dequantize=True) if files.gguf else None,
         **spread,
     )
     found = text_part(model, chosen.part)
@@ -153,35 +153,26 @@ def _check_devices(named: Iterable[int | str]) -> None:
         raise UserError(messages.NO_DEVICE_TO_SPREAD.format(unknown[0], ", ".join(map(str, known))))
 
 
-def _check_memory(name: str, needed: int) -> None:
-    """Raise a `UserError` if a model takes more bytes than are free: the system would end the run without a word."""
-    free = psutil.virtual_memory().available + psutil.swap_memory().free
-    if needed > free:
-        raise UserError(messages.TOO_LARGE.format(name, needed / 2**30, free / 2**30))
-
-
 def _check_keys(model: nn.Module, found: nn.Module, info: Mapping[str, Any]) -> None:
     """Raise an error if weights of the part that is used are missing in the files, or have no place in the model.
 
     transformers would fill what is missing with random numbers, leave out what has no place, and only warn.
     """
     path = next((path for path, module in model.named_modules() if module is found), "")
-    prefix, children = f"{path}." if path else "", {name for name, _ in model.get_submodule(path).named_children()}
+    part, prefix = model.get_submodule(path), f"{path}." if path else ""
 
     def used(keys: Iterable[Any]) -> list[str]:
-        names = (key if isinstance(key, str) else key[0] for key in keys)
-        names = sorted({name for name in names if name.startswith(prefix)})
-        return [name for name in names if not name.startswith(f"{prefix}pooler.")]  # behind the last layer
+        names = sorted({key if isinstance(key, str) else key[0] for key in keys})
+        tops = {name: name.removeprefix(prefix).split(".")[0] for name in names if name.startswith(prefix)}
+        return [name for name, top in tops.items() if hasattr(part, top) and top != "pooler"]  # behind the last layer
 
     if absent := used(info["missing_keys"]):
         raise ValueError(messages.NO_WEIGHTS.format(some_of(absent, 3)))
     if other := used(info["mismatched_keys"]):
         raise ValueError(messages.OTHER_SHAPE.format(some_of(other, 3)))
     # Files of a model with a head call its body by a name of its own.
-    left = used(
-        key for name in info["unexpected_keys"] for key in (name, name.removeprefix(f"{model.base_model_prefix}."))
-    )
-    left = [key for key in left if key.removeprefix(prefix).split(".")[0] in children]
+    body = f"{model.base_model_prefix}."
+    left = used(key for name in info["unexpected_keys"] for key in (name, name.removeprefix(body)))
     if left := [key for key in left if not re.search(CONSTANTS, key)]:
         raise UserError(messages.NO_PLACE.format(some_of(left, 3)))
 

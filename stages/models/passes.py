@@ -82,8 +82,10 @@ def farthest_back(model: nn.Module, prompts: Prompts) -> int:
 
 def make_pass(model: nn.Module, prompts: Prompts, positions: Sequence[int], way: str, rows: range) -> Pass:
     """Make the pass of some prompts, `rows` of those that `divide` lists, that keeps some `positions`."""
-    sources, spans = prompts.sources()[rows.start : rows.stop][:, list(positions)], [prompts.words[row] for row in rows]
-    ids = [prompts.ids[row] for row in rows]
+    ids, spans = ([some[row] for row in rows] for some in (prompts.ids, prompts.words))
+    both = zip(ids, spans, strict=True)  # each position is read from a token of its own, the word's from its last
+    sources = np.array([[*prompts.before, word[-1], *(len(some) + i for i in prompts.after)] for some, word in both])
+    sources = sources[:, list(positions)]
     if way == "packed":  # up to the last token that is read of each: none sees what is behind it
         ends = np.maximum(sources.max(axis=1) + 1, [span.stop for span in spans])
         own = [some[prompts.shared : end] for some, end in zip(ids, ends, strict=True)]

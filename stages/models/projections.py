@@ -18,8 +18,7 @@ from accelerate.utils import align_module_device
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from stages.models.attentions import around, find_attentions
-from stages.models.layouts import Layout, columns
+from stages.models.attentions import Layout, around, columns, find_attentions
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError, shortened, some_of
 
@@ -49,11 +47,6 @@ class Prompts:
         most = min(*(len(ids) - 1 for ids in self.ids), *(span.start for span in self.words))
         columns = zip(*(ids[:most] for ids in self.ids), strict=True)
         return next((i for i, column in enumerate(columns) if len(set(column)) > 1), most)
-
-    def sources(self) -> np.ndarray:
-        """Which token each position is read from, shape (words, positions): at the word, its last token."""
-        both = zip(self.ids, self.words, strict=True)
-        return np.array([[*self.before, word[-1], *(len(ids) + i for i in self.after)] for ids, word in both])
 
 
 def tokenise(

@@ -95,22 +95,21 @@ def prove(model: nn.Module, projections: Sequence[Projection], prompts: Prompts,
 def _watch(model: nn.Module, projections: Sequence[Projection], prompts: Prompts, row: int) -> list[_Use]:
     """Run one prompt, and keep what every layer's attention makes of it and works with."""
     uses = [_Use() for _ in projections]
-    latest: list[_Use] = []  # whose projections ran last: what is multiplied next is its attention's
+    latest = _Use()  # whose projections ran last: what is multiplied next is its attention's; at first, nobody's
 
     def capture(layer: int, part: str, tensor: torch.Tensor) -> None:
+        nonlocal latest
         if not torch.isfinite(tensor).all():
             raise not_finite(projections[layer].layer, part, prompts.names[row], model.dtype)
-        uses[layer].captured[part] = tensor
-        latest[:] = [uses[layer]]
+        latest = uses[layer]
+        latest.captured[part] = tensor
 
     def receive(*operands: torch.Tensor) -> None:
-        for use in latest:
-            use.received.append(operands)
+        latest.received.append(operands)
 
     def inside(name: str, module: nn.Module, inputs: tuple, output: Any) -> None:
         if inputs and all(isinstance(tensor, torch.Tensor) for tensor in (inputs[0], output)):
-            for use in latest:
-                use.inside.append((name, inputs[0], output))
+            latest.inside.append((name, inputs[0], output))
 
     with ExitStack() as stack:
         for attention in {projection.attention for projection in projections}:

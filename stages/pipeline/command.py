@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from stages.pipeline import messages
@@ -83,10 +83,8 @@ def no_memory(error: BaseException) -> bool:
 def signals_held(then: str) -> Iterator[None]:
     """Delay signals during a few milliseconds' work; if one came, raise ``KeyboardInterrupt(then)`` after it."""
     came = []
-    earlier = {number: signal.getsignal(number) for number in ENDS}
-    held = {number: handler for number, handler in earlier.items() if callable(handler) or handler is signal.SIG_DFL}
-    for number in held:
-        signal.signal(number, lambda number, _: came.append(number))
+    ours = [number for number in ENDS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    held = {number: signal.signal(number, lambda number, _: came.append(number)) for number in ours}
     try:
         yield
     finally:
@@ -130,12 +128,10 @@ def need_commit() -> None:
     """Raise a `UserError` where there is no Git repository, or one without a commit: an archive that was unpacked."""
     from dvc.scm import SCM, SCMError  # a third of a second, which --help need not wait for
 
-    try:
-        empty = SCM(".").no_commits
-    except SCMError:
-        empty = True
-    if empty:
-        raise UserError(messages.NO_COMMIT)
+    with suppress(SCMError):
+        if not SCM(".").no_commits:
+            return
+    raise UserError(messages.NO_COMMIT)
 
 
 def warn(text: str) -> None:

@@ -2,17 +2,14 @@
 
 from collections.abc import Sequence
 
-#: No more of a value is shown: it may be a whole list of words.
-LONGEST = 60
-
 
 class UserError(Exception):
     """A mistake of the user's, told without a traceback: what is wrong, where, and what would be right."""
 
 
 def shortened(text: str) -> str:
-    """Cut text that is longer than a message should be."""
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    """Cut what is shown of a value, which may be a whole list of words, to 60 characters."""
+    return text if len(text) <= 60 else f"{text[:60]}..."
 
 
 def some_of(found: Sequence[str], most: int, between: str = "; ") -> str:

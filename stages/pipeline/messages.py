@@ -1,8 +1,4 @@
-"""What a user is told when something is wrong, in the order in which a run meets it: nothing but texts.
-
-What is put together of parts, of words and settings above all, follows in `mistakes.py`; what ends a command while it
-imports stands in `stages/__init__.py`; readers of tables say why one is no whole one, the arithmetic what is undefined.
-"""
+"""What a user is told when something is wrong, in the order in which a run meets it: nothing but texts."""
 
 # The machine, and Git
 INTERRUPTED = "interrupted, nothing was written"
@@ -35,12 +31,12 @@ NO_MODEL_FOLDER = "model.name: there is no folder {}{}"
 NO_MODEL = "model.name: no folder {} here, and no model of that name on the Hugging Face hub{}"
 NO_MODEL_REVISION = "model.revision: {} has no revision {!r} on the hub"
 GATED = "model.name: {} is gated: accept its terms on the hub, then run `hf auth login`"
-IN_PART = "{} is in the cache without all its files"
-NOT_HERE = "no folder {} here"
-UNREACHED = (
-    "model.name: {}, and the Hugging Face hub cannot be reached{}\n"
-    "with a network, `hf download {} --revision {}` fetches it once for use without one"
+_UNREACHED = (
+    ", and the Hugging Face hub cannot be reached{2}\n"
+    "with a network, `hf download {0} --revision {1}` fetches it once for use without one"
 )
+IN_PART = "model.name: {0} is in the cache without all its files" + _UNREACHED
+NOT_HERE = "model.name: no folder {0} here" + _UNREACHED
 # Loading it
 NO_TOKENIZER = "{} has no tokenizer: a file such as tokenizer.json or vocab.txt is missing"
 NO_DEVICE = "model.device: there is no {} on this machine; auto takes what there is"
@@ -88,11 +84,9 @@ SEVERAL_TOKENS = (
     "{}choose other words, or set prompt.multi_token to last or mean (of their tokens' vectors)"
 )
 SPACE_BEFORE = '{} of {} are single tokens with a space before {{word}}: prompt.template: "{}"; or '
-OTHER_TEXT = (
-    "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
-    "choose other words"
-)
-OTHER_TEXT_WITHOUT_SPACE = OTHER_TEXT.replace("choose other words", "put a space between {{word}} and the rest")
+_OTHER = "prompt.template: the text around the word is tokenised differently from word to word in {!r}: {}\n"
+OTHER_TEXT = _OTHER + "choose other words"
+OTHER_TEXT_WITHOUT_SPACE = _OTHER + "put a space between {{word}} and the rest"
 OTHER_TEXT_OF_REFERENCE = (
     "similarity.reference_words: the prompt around them has other tokens than around the words; "
     "put a space between {word} and the rest of prompt.template"

@@ -1,14 +1,11 @@
-"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together.
-
-Whole texts stand in `messages.py`.
-"""
+"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together."""
 
 import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from math import ceil
+from math import ceil, comb
 from operator import attrgetter, getitem
 from pathlib import Path
 from typing import Any
@@ -32,6 +29,7 @@ NO_TEXT = re.compile(
     r"|[\ud800-\udfff\ufeff\uffa0\ufff0-\uffff]|[\u200c\u200d](?![^\x00-\x7f])"
     r"|(?<![^\x00-\x7f])[\ufe00-\ufe0f\U000e0000-\U000e0fff](?!\u20e3)"
 )
+_HELD = "{0!r} holds a character that is no text"
 
 
 def in_path(key: str, path: str, written: Iterable[str]) -> str:
@@ -88,8 +86,7 @@ def in_row(cells: Mapping[str, str], found: int, wanted: int) -> list[str]:
         hint = "; text with a comma in it goes in quotes" if found > wanted else ""
         return [f"{found} cells, the first line names {wanted} columns{hint}"]
     mistakes = [f"the {name} is empty" for name, cell in cells.items() if not cell]
-    held = [(name, cell) for name, cell in cells.items() if NO_TEXT.search(cell)]
-    return mistakes + [f"the {name} {cell!r} holds a character that is no text" for name, cell in held]
+    return mistakes + [f"the {name} {_HELD.format(cell)}" for name, cell in cells.items() if NO_TEXT.search(cell)]
 
 
 def in_word_list(
@@ -115,8 +112,8 @@ def in_word_list(
         if len(listed) < 2:
             found = "is empty" if not listed else "has a single word"
             raise ValueError(f"{source}: the category {category} {found}, a pair within it needs at least two")
-    within = sum(len(listed) * (len(listed) - 1) // 2 for listed in words.values())
-    for name, pairs in {"within": within, "across": len(first) * (len(first) - 1) // 2 - within}.items():
+    within = sum(comb(len(listed), 2) for listed in words.values())
+    for name, pairs in {"within": within, "across": comb(len(first), 2) - within}.items():
         if pairs < 3:
             raise ValueError(f"{source}: {pairs} word pairs {name} categories, a correlation needs three: add words")
 
@@ -149,7 +146,6 @@ def not_called(*taken: str) -> AfterValidator:
 
 
 TRIMMED = _rule(lambda text: not text or text != text.strip(), "{0!r} is empty or has spaces around it")
-_HELD = "{0!r} holds a character that is no text"
 VISIBLE = _rule(NO_TEXT.search, _HELD)
 VISIBLE_LINES = _rule(lambda text: NO_TEXT.search(re.sub("[\t\n]", "", text)), _HELD)
 ONE_WORD = _rule(lambda text: text.count("{word}") != 1, "{0!r} must hold {{word}} exactly once, where a word goes")

@@ -13,22 +13,19 @@ def temporary(path: str | Path) -> Path:
 def publish(path: str) -> None:
     """Rename what was written to `temporary` to its own name."""
     if Path(path).exists() and (Path(path).is_dir() or temporary(path).is_dir()):
-        Path(path).replace(_replaced(path))
+        # What is there waits for the new: a folder cannot be renamed onto another, nor onto a file.
+        Path(path).replace(temporary(f"{path}.replaced"))
     temporary(path).replace(path)
 
 
 def sweep(paths: Iterable[str]) -> None:
     """Remove what a stage that failed, or was killed, left of its outputs; what was there before is there again."""
     for path in paths:
-        if _replaced(path).exists() and not Path(path).exists():  # killed between the two renames of a folder
-            _replaced(path).replace(path)
-        for left in (temporary(path), _replaced(path)):
+        earlier = temporary(f"{path}.replaced")
+        if earlier.exists() and not Path(path).exists():  # killed between the two renames of a folder
+            earlier.replace(path)
+        for left in (temporary(path), earlier):
             if left.is_dir():
                 shutil.rmtree(left)
             else:
                 left.unlink(missing_ok=True)
-
-
-def _replaced(path: str) -> Path:
-    """Return where what is there waits for the new: a folder cannot be renamed onto another, nor onto a file."""
-    return Path(path).with_name(f".{Path(path).name}.replaced.tmp")

@@ -14,10 +14,6 @@ from stages.pipeline.errors import UserError, some_of
 from stages.pipeline.schema import Section, Settings
 
 PARAMS = Path("params.yaml")
-#: Mistakes that are told at once.
-MOST = 5
-#: Brackets within each other that a YAML file may have.
-DEEPEST = 100
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -31,7 +27,7 @@ def read_yaml(path: str | Path) -> Any:
         try:
             text = Path(path).read_text(encoding="utf-8")
             depths = accumulate((1 if bracket in "[{" else -1 for bracket in re.findall(r"[][{}]", text)), initial=0)
-            if max(depths) > DEEPEST:  # the parser in C would end the process
+            if max(depths) > 100:  # brackets within each other, at which the parser in C would end the process
                 raise RecursionError
             return YAML(typ="safe", pure=pure).load(text)
         except (OSError, ValueError, LookupError, YAMLError, RecursionError) as error:  # as of the date 2020-13-45
@@ -51,7 +47,7 @@ def read_checked(path: str | Path, schema: type[Checked], what: str) -> Checked:
         return schema.model_validate(raw)
     except ValidationError as error:
         lines = [f"{path}: {line}" for line in mistakes.in_words(error, schema, raw)]
-        raise UserError(some_of(lines, MOST, "\n")) from None
+        raise UserError(some_of(lines, 5, "\n")) from None
 
 
 def load(path: str | Path = PARAMS) -> Settings:

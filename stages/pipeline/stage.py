@@ -3,6 +3,7 @@
 import atexit
 import gc
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -37,8 +38,7 @@ class Stage:
     A context manager. On a clean exit the guard looks again at dependencies and parameters: DVC records them as they
     are when a stage *ends*, so that a file edited meanwhile would leave a green lock over stale data. Unless something
     changed, the temporary files are renamed to the outputs, one after the other; otherwise, and after any error, they
-    are removed and the earlier outputs stay. After a kill between two renames some outputs are new and some old: the
-    next `dvc repro` finds other files than dvc.lock records, and runs the stage again.
+    are removed and the earlier outputs stay. After a kill between two renames the lock fits neither: DVC runs it again.
 
     Raises
     ------
@@ -47,10 +47,10 @@ class Stage:
     """
 
     def __init__(self, name: str) -> None:
-        declared = _declaration(name)
-        self.name, self._params, self._outs = name, declared.get("params", []), _paths(declared["outs"])
+        self.name = name
+        self._params, deps, self._outs = _declaration(name)
         self._all = by_key(load())
-        self._deps = list(dict.fromkeys(self._resolve(path) for path in _paths(declared["deps"])))
+        self._deps = list(map(self._resolve, deps))
         self.values = self._chosen(self._all)
         self.settings = Declared(self.values)
         # Of this package as it was before anything of it was imported, of other files as they are now.
@@ -59,8 +59,9 @@ class Stage:
 
     def _resolve(self, path: str) -> str:
         """Replace ``${key}`` by that setting: DVC's way to depend on a file that the user names."""
-        if not (key := _template(path)):
+        if not path.startswith("${"):
             return path
+        key = path[2:-1]
         if mistake := mistakes.in_path(key, self._all[key], self._outs):
             raise UserError(mistake)
         return self._all[key]
@@ -126,7 +127,7 @@ class Stage:
             if dep.startswith("stages/"):
                 digests |= {path: found for path, found in sources.items() if f"{path}/".startswith(f"{dep}/")}
             else:
-                digests |= {path.as_posix(): _digest_file(path) for path in _files(Path(dep))}
+                digests |= {path.as_posix(): digest_file(path) for path in _files(Path(dep))}
         return digests
 
 
@@ -140,36 +141,22 @@ def run(name: str, recipe: Callable[[Stage], None], description: str) -> None:
     `recipe` takes the `Stage`, reads its inputs and writes its outputs; `--help` shows the `description`.
     """
     with command.plain_errors(name, interrupted=messages.INTERRUPTED, before="\n"):
-        declared = _declaration(name)
-        listed = {
-            "settings": declared.get("params", []),
-            "reads": [f"the {_template(path)}" if _template(path) else path for path in _paths(declared["deps"])],
-            "writes": _paths(declared["outs"]),
-        }
-        command.parser(
-            name,
-            f"{description}\n\nNo options: `dvc repro {name}` runs it with whatever it depends on.",
-            "\n".join(f"{what}: {', '.join(entries)}" for what, entries in listed.items() if entries),
-        ).parse_args()
+        said = f"{description}\n\nNo options: `dvc repro {name}` runs it with whatever it depends on."
+        listed = zip(("settings", "reads", "writes"), _declaration(name), strict=True)
+        declared = "\n".join(f"{what}: {', '.join(entries)}" for what, entries in listed if entries)
+        command.parser(name, said, re.sub(r"\$\{(.+?)\}", r"the \1", declared)).parse_args()
         with Stage(name) as stage:
             recipe(stage)
 
 
-def _declaration(name: str) -> Mapping[str, Any]:
+def _declaration(name: str) -> list[list[str]]:
+    """List the params, deps and outs of a stage of dvc.yaml: each entry is a key or path, or a path with options."""
     try:
-        return dict(read_yaml(PIPELINE)["stages"][name])
-    except (KeyError, TypeError, ValueError):  # something is left out, or another thing
+        stage = read_yaml(PIPELINE)["stages"][name]
+        entries = [stage.get(what, []) for what in ("params", "deps", "outs")]
+        return [[next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in listed] for listed in entries]
+    except (KeyError, TypeError, AttributeError):  # something is left out, or another thing
         raise UserError(messages.NO_STAGE.format(name)) from None
-
-
-def _paths(entries: list) -> list[str]:
-    """List the paths of deps or outs: each entry is a path, or a path with options."""
-    return [next(iter(entry)) if isinstance(entry, Mapping) else entry for entry in entries]
-
-
-def _template(path: str) -> str | None:
-    """Name the setting that a path of dvc.yaml stands for: ``words_file`` for ``${words_file}``."""
-    return path[2:-1] if path.startswith("${") else None
 
 
 def _files(path: Path) -> list[Path]:
@@ -179,7 +166,8 @@ def _files(path: Path) -> list[Path]:
     return [f for f in path.rglob("*") if not (f.is_dir() or f.suffix == ".md" or f.name.startswith("."))]
 
 
-def _digest_file(path: Path) -> str:
+def digest_file(path: Path) -> str:
+    """Return the SHA-256 of a file; a `UserError` if it is not there."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
