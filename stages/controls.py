@@ -1,7 +1,6 @@
 """Compare RSA and separability with those of the input, of other choices, and without single words and units."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from stages.artefacts.tables import write_table
 from stages.geometry.anisotropy import anisotropy
 from stages.geometry.comparison import COMPARISONS, pairwise
 from stages.geometry.effects import cohens_d, most_influential
-from stages.geometry.names import MATRICES, WITH_INPUT, Arrays, Scores
+from stages.geometry.names import MATRICES, WITH_INPUT, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar
 from stages.geometry.transforms import TRANSFORMS
@@ -24,25 +23,21 @@ from stages.statistics.draws import draw_words
 
 def main(stage: Stage) -> None:
     tensors, vectors = Tensors(stage.input("data/similarity.safetensors")), vectors_at_target(stage)
-    record, within = tensors.record, within_category(tensors.record["categories"])
+    record, categories = tensors.record, tensors.record["categories"]
+    within = within_category(categories)
     tables = {"controls": OFF, "robustness": OFF}
     if stage.settings.controls.enabled:
         choices = partial(robustness, words=len(record["words"]), metric=record["metric"], within=within)
-        tables = {"controls": beside_input(tensors, stage.settings.inference)}
         tables["robustness"] = stack(each_layer("controls", choices, vectors))
+        similarity, inference = {name: tensors[name] for name in WITH_INPUT}, stage.settings.inference
+        (counts, _), bar = draw_words(categories, inference), progress("bootstrap")
+        tables["controls"] = bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=bar)
     words = partial(most_influential, within=within, words=np.array(record["words"]))
     tables["influence"] = stack(each_layer("influence", words, layers_of(tensors, MATRICES)))
     units = partial(anisotropy, similar=Similar.of(record), within=within)
     tables["anisotropy"] = stack(each_layer("anisotropy", units, vectors))
     for name, content in tables.items():
         write_table(stage.output(f"metrics/{name}.csv"), f"{name}.csv", content, vectors.numbers)
-
-
-def beside_input(tensors: Tensors, inference: Any) -> Scores:
-    """Return what relates Q, K and V to their input, with bootstrap intervals."""
-    similarity, categories = {name: tensors[name] for name in WITH_INPUT}, tensors.record["categories"]
-    counts, _ = draw_words(categories, inference)
-    return bootstrap(similarity, categories, counts, inference.alpha, against_input, progress=progress("bootstrap"))
 
 
 def robustness(vectors: Arrays, words: int, metric: str, within: np.ndarray) -> dict[tuple[str, str, str], float]:

@@ -1,14 +1,14 @@
 """Compare RSA and separability with a ladder of nulls: any map of the input, trained spectra, shared directions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from stages.artefacts.files import Tensors
-from stages.artefacts.layers import Layers, each_layer, read_biases, vectors_at_target
-from stages.artefacts.schema import HEADS, NOT_APPLICABLE, OFF
+from stages.artefacts.layers import Layers, biases_of, each_layer, vectors_at_target
+from stages.artefacts.schema import NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import INPUT, MATRICES, PAIRS
+from stages.geometry.names import INPUT, MATRICES, PAIRS, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
@@ -44,31 +44,24 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     single = amount("nulls.precision", chosen.precision, words) == "single"
     similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
     others = [name for name in COMPARISONS if name != "pearson" and COMPARISONS[name].nulls and words <= MOST_WORDS]
-    choices, own = Choices(similar, others, within), record["transform"]
-    rungs = partial(draw_rungs, draws=draws, rng=stream(chosen.seed, "nulls"))
-    work = partial(of_layer, choices=choices, own=own, heads=projections[0].heads, rungs=rungs, alpha=alpha)
-    vectors, biases = vectors_at_target(stage), read_biases(Tensors(stage.input("data/activations.safetensors")))
-    bias = Layers(vectors.numbers, lambda layer: {name: values[layer] for name, values in biases.items()})
+    choices, rng = Choices(similar, others, within), stream(chosen.seed, "nulls")
+    of_heads = partial(head_draws, heads=projections[0].heads, similar=similar[record["transform"]], within=within)
+
+    def of_layer(vectors: Arrays, bias: Arrays, matrices: Mapping) -> tuple:
+        """Return the drawn rungs, the scores without bias and as trained, the spectra, and the heads' nulls."""
+        x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
+        check_weights(matrices, x, unbiased)
+        drawn, blocks = draw_rungs(x, partial(project_turned, matrices), choices, draws, rng, of_heads)
+        # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
+        without, scored = (observed(some, x, choices) for some in (unbiased, vectors))
+        return drawn, without, scored, spectra(matrices, PAIRS), head_ranges(blocks, alpha)
+
+    vectors, biases = vectors_at_target(stage), biases_of(Tensors(stage.input("data/activations.safetensors")))
     matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
-    found = list(each_layer("nulls", work, vectors, bias, matrices))
-    drawn, unbiased, trained, spectrum, of_heads = zip(*found, strict=True)
-    ranges = {HEADS[name]: cells for name, cells in stack(of_heads).items()}
-    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), ranges
+    found = list(each_layer("nulls", of_layer, vectors, biases, matrices))
+    drawn, unbiased, trained, spectrum, heads = zip(*found, strict=True)
+    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(heads)
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
-
-
-def of_layer(
-    vectors: Mapping, bias: Mapping, matrices: Mapping,
-    choices: Choices, own: str, heads: int, rungs: Callable, alpha: float,
-) -> tuple:  # fmt: skip
-    """Return one layer's drawn rungs, its scores without bias and as trained, its spectra, and its heads' nulls."""
-    x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
-    check_weights(matrices, x, unbiased)
-    of_heads = partial(head_draws, heads=heads, similar=choices.similar[own], within=choices.within)
-    drawn, blocks = rungs(x, partial(project_turned, matrices), choices, look=of_heads)
-    # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
-    without, scored = (observed(some, x, choices) for some in (unbiased, vectors))
-    return drawn, without, scored, spectra(matrices, PAIRS), head_ranges(blocks, alpha)
 
 
 if __name__ == "__main__":

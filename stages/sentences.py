@@ -1,7 +1,5 @@
 """Estimate how much of the geometries, and of their agreement, is due to the words and how much to the sentence."""
 
-from collections.abc import Sequence
-
 from stages.artefacts.files import Tensors, read_json
 from stages.artefacts.layers import each_layer, each_matrix, vectors_at, vectors_in_sentences
 from stages.artefacts.schema import OFF
@@ -16,12 +14,9 @@ from stages.statistics.sentences import by_sentence, draw, two_way
 
 
 def main(stage: Stage) -> None:
-    scores, layers = compute(stage) if stage.settings.sentences.enabled else (OFF, [])
-    write_table(stage.output("metrics/sentences.csv"), "sentences.csv", scores, layers)
-
-
-def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
-    """Return what the table holds, and the layers' numbers."""
+    table = stage.output("metrics/sentences.csv")
+    if not stage.settings.sentences.enabled:
+        return write_table(table, "sentences.csv", OFF)
     captured, inference = read_json(stage.input("data/capture.json")), stage.settings.inference
     words, categories = captured["words"], captured["categories"]
     own = vectors_at("word", "tokens.target", Tensors(stage.input("data/activations.safetensors")), MATRICES)
@@ -36,7 +31,7 @@ def compute(stage: Stage) -> tuple[Scores, Sequence[int]]:
         statistics = two_way(similarity, categories, draws, inference.alpha)
         return statistics | by_sentence(similarity, within_category(categories), names)
 
-    return stack(each_layer("sentences", of_layer, vectors)), vectors.numbers
+    write_table(table, "sentences.csv", stack(each_layer("sentences", of_layer, vectors)), vectors.numbers)
 
 
 if __name__ == "__main__":

@@ -25,13 +25,12 @@ def main(stage: Stage) -> None:
 
 def separability(similarity: Arrays, within: np.ndarray) -> dict[str, float]:
     """Return Cohen's d of every matrix of one layer, as the post takes it, and the means and SDs behind it."""
-    kinds = {name: {"within": values[within], "across": values[~within]} for name, values in similarity.items()}
-    for name in kinds:
-        cohens_d(similarity[name], within)  # an error where similarities do not vary; a test compares the two
-    columns = {name: compute_effsize(**dict(zip("xy", kind.values(), strict=True))) for name, kind in kinds.items()}
-    for name, parts in kinds.items():
-        for kind, values in parts.items():
-            columns |= {f"{name}_{kind}_mean": values.mean(), f"{name}_{kind}_sd": values.std(ddof=1)}
+    columns = {}
+    for name, values in similarity.items():
+        cohens_d(values, within)  # an error where similarities do not vary; a test compares the two
+        columns[name] = compute_effsize(values[within], values[~within])
+        for kind, some in ("within", values[within]), ("across", values[~within]):
+            columns |= {f"{name}_{kind}_mean": some.mean(), f"{name}_{kind}_sd": some.std(ddof=1)}
     return columns
 
 

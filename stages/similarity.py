@@ -6,13 +6,12 @@ from stages.artefacts.files import Tensors, TensorWriter, read_json
 from stages.artefacts.layers import (
     each_layer,
     each_matrix,
-    embedding_similarity,
     find_position,
     vectors_at_target,
     vectors_in_sentences,
 )
 from stages.geometry.comparison import same_rows
-from stages.geometry.names import WITH_INPUT
+from stages.geometry.names import EMBEDDING, WITH_INPUT
 from stages.geometry.pairs import pairs_of
 from stages.geometry.similarity import Similar
 from stages.pipeline import messages
@@ -34,7 +33,9 @@ def main(stage: Stage) -> None:
         raise UserError(messages.SAME_VECTORS.format(target, same[0], other))
     similar = compare = Similar(len(words), **choices)
     record = {"words": words, "categories": captured["categories"], **choices}
-    record |= {"target": position, "word_position": word, **vectors.record}
+    record |= {"target": position, "word_position": word}
+    if vectors.numbers != [*range(len(vectors))]:  # a hybrid's layers
+        record["layers"] = vectors.numbers
     further = Tensors(stage.input("data/sentences.safetensors"))
     if chosen.average_sentences:
         record["sentences"], vectors = vectors_in_sentences(vectors, captured["prompt"]["template"], further)
@@ -43,8 +44,12 @@ def main(stage: Stage) -> None:
         def compare(values: np.ndarray) -> np.ndarray:
             return similar(values).mean(axis=0)
 
-    first = embedding_similarity(similar, activations)
-    shapes = {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+    first, shapes = {}, {name: (len(vectors), pairs_of(len(words))) for name in WITH_INPUT}
+    if EMBEDDING in activations.names:  # the model's own vectors of the words, before the first layer
+        try:
+            first = {EMBEDDING: similar(activations[EMBEDDING][:][None])}
+        except FloatingPointError as error:
+            print(f"no similarities of the input embeddings: {error}")
     shapes |= {name: values.shape for name, values in first.items()}
     # In float64: where words hardly differ, cosines do in the seventh decimal, which is too fine for float32.
     with TensorWriter(stage.output("data/similarity.safetensors"), shapes, record, np.float64) as file:

@@ -10,7 +10,7 @@ import numpy as np
 import oracle
 import pytest
 
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import MATRICES, MATRIX_DIFFERENCES, PAIR_DIFFERENCES, PAIRS
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import cosine
 from stages.statistics.bootstrap import against_input, bootstrap, resample_words
@@ -46,6 +46,9 @@ def test_one_resample_equals_plain_loops_over_copies() -> None:
         for a, b in PAIRS:
             expected["rsa_gap", a + b] = expected["rsa_within", a + b] - expected["rsa_across", a + b]
             expected["partial_rsa", a + b] = np.corrcoef(left[a], left[b])[0, 1]
+        for measure, differ in ("d", MATRIX_DIFFERENCES), ("rsa", PAIR_DIFFERENCES):
+            for a, b in differ:
+                expected[f"{measure}_difference", f"{a}-{b}"] = expected[measure, a] - expected[measure, b]
         expected |= {("rsa_to_input", name): np.corrcoef(s[name], s["x"])[0, 1] for name in MATRICES}
         assert {key: cell[column][layer] for key, cell in found.items()} == pytest.approx(expected, abs=1e-10)
 

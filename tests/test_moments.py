@@ -9,7 +9,7 @@ import pytest
 
 from stages.geometry.comparison import unit_norm
 from stages.geometry.effects import cohens_d as measured_d
-from stages.geometry.moments import Moments, cohens_d, moments, moments_of_sets, scores, similarities
+from stages.geometry.moments import Moments, cohens_d, moments_of_sets, scores, similarities
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import METRICS, Similar
 from stages.geometry.transforms import TRANSFORMS
@@ -32,11 +32,6 @@ def block(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setattr(f"stages.geometry.{module}.BLOCK", request.param)
 
 
-def once(some: np.ndarray) -> tuple[Moments, Moments]:
-    every = moments(some)
-    return every, moments(some, WITHIN, every.centre)
-
-
 def as_one_set(some: np.ndarray) -> tuple[Moments, Moments]:
     (kinds,) = moments_of_sets(some, WITHIN)
     return tuple(Moments(*(part[0] for part in (m.n, m.sums, m.products, m.centre))) for m in kinds)
@@ -47,7 +42,7 @@ def all_once_in_a_resample(some: np.ndarray) -> tuple[Moments, Moments]:
     return tuple(Moments(m.n[0, 0], m.sums[0, 0], m.products[0, 0], m.centre[0]) for m in kinds)
 
 
-ROADS = [once, as_one_set, all_once_in_a_resample]
+ROADS = [as_one_set, all_once_in_a_resample]
 
 
 @pytest.mark.usefixtures("block")

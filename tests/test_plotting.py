@@ -15,7 +15,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from report_page import read_page
 
-from stages.artefacts.schema import HEADS
 from stages.findings.beyond import EVERY, beyond, names_of
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.names import LABELS, PAIRS
@@ -28,6 +27,7 @@ from stages.plotting.registry import figure, figures
 
 CATEGORIES = ["space"] * 3 + ["fruit"] * 4
 RNG = np.random.default_rng(0)
+HEADS = {name: ("rsa" if name in PAIRS else "d", name) for name in (*"qkv", *PAIRS)}
 RSA = {f"{pair}{kind}": RNG.uniform(0.4, 0.9, 5) for pair in PAIRS for kind in ("", "_within", "_across")}
 R = dict.fromkeys(PAIRS, -0.123)
 D = {name: RNG.uniform(0, 3, 5) for name in "qkv"}
@@ -280,11 +280,11 @@ def test_intervals_and_tests_of_the_category_figures_and_marks_that_occur() -> N
 
 
 def test_controls_profile() -> None:
-    values = {("rsa", pair): 0.7 for pair in PAIRS} | {("d", matrix): 2.0 for matrix in "qkv"}
-    values |= {("rsa_to_input", matrix): 0.8 for matrix in "qkv"} | {("partial_rsa", pair): -0.5 for pair in PAIRS}
+    rsa, d = dict.fromkeys(PAIRS, np.full(5, 0.7)), dict.fromkeys("qkv", np.full(5, 2.0))
+    values = {("rsa_to_input", matrix): 0.8 for matrix in "qkv"} | {("partial_rsa", pair): -0.5 for pair in PAIRS}
     given = {names: cells(value) for names, value in (values | {("d_of_input", "x"): 4}).items()}
     for nulls in ({}, {("partial_rsa", pair, "spectrum"): cells(0.1) for pair in PAIRS}):
-        left, right = controls.controls(given, nulls, 0.05, LAYERS).axes
+        left, right = controls.controls(rsa, d, given, nulls, 0.05, LAYERS).axes
         assert left.get_ylim()[0] < -0.5
         assert right.get_ylim()[1] > 4
         lines = [list(np.round(line.get_ydata(), 9)) for line in left.lines]

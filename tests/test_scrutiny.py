@@ -51,8 +51,7 @@ def test_values_are_those_of_the_posts_tables_and_no_number_stands_in_two(run: R
         np.testing.assert_allclose(run.inference[f"rsa{kind}", pair]["value"], run.rsa[f"{pair}{kind}"], atol=2e-6)
     for name in MATRICES:
         np.testing.assert_allclose(run.inference["d", name]["value"], run.separability[name], atol=2e-6)
-        np.testing.assert_array_equal(run.controls["d", name]["value"], run.separability[name])
-    assert not run.inference.keys() & run.read("controls").keys()
+    assert not run.inference.keys() & run.controls.keys()
 
 
 @pytest.mark.parametrize("layer", [0, 5])

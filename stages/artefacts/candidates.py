@@ -4,9 +4,8 @@ A geometry is a data frame with words as index and as columns: larger is more al
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,8 +34,7 @@ class Missing(Exception):
     """Why this run has no such geometry."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What geometries that need no file are made of."""
 
     captured: Mapping[str, Any]  # data/capture.json
@@ -63,11 +61,11 @@ def read_candidates(asked: Mapping[str, Any], known: Known) -> tuple[list[int], 
     """
     words, found = known.words, {}
     for name, what in asked.items():
+        key = f"rdms.candidates.{name}"
         try:
-            given = isinstance(what, str)
-            found[name] = KINDS[what](known) if given else _given(f"rdms.candidates.{name}", what, known)
+            found[name] = KINDS[what](known) if isinstance(what, str) else _given(key, what, known)
         except Missing as reason:
-            print(f"rdms.candidates.{name} is left out: {reason}")
+            print(f"{key} is left out: {reason}")
     if not found:
         raise UserError(messages.NONE_LEFT)
     places = [place for place, word in enumerate(words) if all(word in one.index for one in found.values())]

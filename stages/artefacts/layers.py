@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.files import Tensors
-from stages.geometry.names import EMBEDDING, MATRICES, WITH_INPUT, Arrays
+from stages.geometry.names import MATRICES, WITH_INPUT, Arrays
 from stages.pipeline import messages
 from stages.pipeline.errors import UserError
 from stages.pipeline.progress import progress
@@ -33,11 +33,6 @@ class Layers:
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
         return map(self.read, range(len(self)))
-
-    @property
-    def record(self) -> dict[str, list[int]]:
-        """The numbers of a hybrid's layers, for a file's record; empty where they count from 0."""
-        return {} if list(self.numbers) == list(range(len(self))) else {"layers": [*self.numbers]}
 
 
 def layers_of(tensors: Tensors, names: Sequence[str]) -> Layers:
@@ -108,18 +103,6 @@ def vectors_at(token: int | str, setting: str, activations: Tensors, names: Sequ
     return Layers(numbers, read)
 
 
-def embedding_similarity(compare: Callable[[np.ndarray], np.ndarray], activations: Tensors) -> dict[str, np.ndarray]:
-    """Return the similarities of the model's own vectors of the words, shape (1, pairs), by name, if it has any.
-
-    `compare` takes vectors of the words and, behind them, of the reference words.
-    """
-    try:
-        return {EMBEDDING: compare(activations[EMBEDDING][:][None])} if EMBEDDING in activations.names else {}
-    except FloatingPointError as error:
-        print(f"no similarities of the input embeddings: {error}")
-        return {}
-
-
 def layer_numbers(activations: Tensors) -> list[int]:
     """List the layers in `data/activations.safetensors`, as the model numbers them."""
     return sorted({int(layer[1]) for name in activations.names if (layer := re.match(r"attn_(\d+)_", name))})
@@ -145,15 +128,12 @@ def vectors_in_sentences(own: Layers, template: str, sentences: Tensors) -> tupl
     return [OWN_SENTENCE, *(names[place] for place in further)], Layers(own.numbers, read)
 
 
-def read_biases(activations: Tensors) -> dict[str, np.ndarray]:
-    """Read the projections' biases from `data/activations.safetensors`: by matrix, float32, shape (layers, units).
+def biases_of(activations: Tensors) -> Layers:
+    """Return the projections' biases: by matrix, float32, shape (units,); 0 where a projection has none."""
+    numbers = layer_numbers(activations)
 
-    They are 0 where a projection has none.
-    """
-    layers = layer_numbers(activations)
-    biases = {}
-    for matrix in MATRICES:
-        none = np.zeros(activations[f"attn_{layers[0]}_{matrix}"].shape[-1], dtype=np.float32)
-        names = [f"attn_{layer}_{matrix}_bias" for layer in layers]
-        biases[matrix] = np.stack([activations[name][:] if name in activations.names else none for name in names])
-    return biases
+    def read(place: int) -> dict[str, np.ndarray]:
+        names = {matrix: f"attn_{numbers[place]}_{matrix}_bias" for matrix in MATRICES}
+        return {m: activations[name][:] if name in activations.names else np.float32(0) for m, name in names.items()}
+
+    return Layers(numbers, read)

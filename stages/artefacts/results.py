@@ -53,7 +53,7 @@ class Results:
     Attributes
     ----------
     correlation, rsa, separability, robustness, heads, spectra, head_nulls, inference, sentences, influence, \
-    anisotropy, rdms
+    anisotropy, controls, rdms
         The tables of these names in `metrics/`, as in `stages.artefacts.tables`; ``null_choices`` is `nulls.csv`.
     reasons : mapping of str to str
         Why one of these tables is empty, by its name: "nulls.enabled is false".
@@ -65,7 +65,7 @@ class Results:
     inference, robustness, heads = _table("inference"), _table("robustness"), _table("heads")
     null_choices, spectra, head_nulls = _table("nulls"), _table("spectra"), _table("head_nulls")
     sentences, influence, anisotropy = _table("sentences"), _table("influence"), _table("anisotropy")
-    rdms = _table("rdms")
+    controls, rdms = _table("controls"), _table("rdms")
     claims = cached_property(lambda run: read_json(run.find("metrics/claims.json")))
     #: The runs of other models in `metrics/models/`.
     kept = cached_property(lambda run: read_kept(run.find(FOLDER.as_posix())))
@@ -90,15 +90,6 @@ class Results:
     def read(self, name: str) -> dict[Any, Any]:
         """Read a table of this run by its name."""
         return read_table(self.find(f"metrics/{name}.csv"), self.record.get("layers"))
-
-    @cached_property
-    def controls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
-        """What `metrics/controls.csv` holds, and what it is to be compared with."""
-        if not (table := self.read("controls")):
-            return {}
-        own = {("rsa", pair): self.pearson[pair] for pair in PAIRS}
-        own |= {("d", name): self.separability[name] for name in MATRICES}
-        return {names: {"value": values} for names, values in own.items()} | table
 
     @cached_property
     def pearson(self) -> dict[str, np.ndarray]:

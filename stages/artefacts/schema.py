@@ -16,7 +16,6 @@ STATUS = {
     NOT_DRAWN: "one number, not the mean of draws",
     UNDEFINED: "what it is made of does not vary, or is not reliable",
 }
-SINGLE = {UNDEFINED}
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,11 @@ class Table:
 
     def needed(self, names: tuple[str, ...]) -> set[str]:
         """Return the columns that these names cannot do without."""
-        whole = self.status(names) in {"", *SINGLE}
+        whole = self.status(names) in {"", UNDEFINED}
         return {column for column in self.columns if whole or column == "value"}
 
 
 RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_familywise")
-#: What heads are scored by, by matrix or pair.
-HEADS = {**{name: ("d", name) for name in MATRICES}, **{pair: ("rsa", pair) for pair in PAIRS}}
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
 RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name, some in COMPARISONS.items() if some.robust}
 #: Measures of `rdms.csv` that have no test.

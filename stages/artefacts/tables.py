@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from stages.artefacts.files import readable, rounded
-from stages.artefacts.schema import SINGLE, STATUS, TABLES, Table
+from stages.artefacts.schema import STATUS, TABLES, UNDEFINED, Table
 from stages.geometry.names import PAIRS
 from stages.pipeline.settings import in_short
 
@@ -78,7 +78,7 @@ def _rows(
     if wrong := (arrays.keys() - table.columns) | (table.needed(names) - arrays.keys()):  # others would vanish
         raise AssertionError(f"columns that the table does not declare, or that it lacks: {', '.join(sorted(wrong))}")
     status = table.status(names)
-    gaps = status in SINGLE
+    gaps = status == UNDEFINED
     if bad := [c for c, values in arrays.items() if not (np.isfinite(values) | (gaps & np.isnan(values))).all()]:
         of = f" of {' '.join(names)}" if names else ""
         raise FloatingPointError(f"{name}: not a finite number in {', '.join(bad)}{of}; nothing was written")
@@ -102,7 +102,7 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
     groups: dict[tuple[str, ...], list[str]] = {}
     for names, cells in () if table.wide else content.items():
         status = table.status(names)
-        if status in SINGLE and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
+        if status == UNDEFINED and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
             groups.setdefault((names[1], _places(gaps, layers), STATUS[status]), []).append(names[0])
     return [
         f"{name}: no {', '.join(measures)} of {of} in {places}: {status}"
@@ -188,6 +188,6 @@ def _numbers(rows: np.ndarray, table: Table, names: tuple[str, ...]) -> dict[str
     """Return the columns of some rows, but for those that are empty and not needed."""
     needed, columns = table.needed(names), zip(table.columns, rows.T, strict=True)
     kept = {column: values for column, values in columns if column in needed or not np.isnan(values).all()}
-    if table.status(names) not in SINGLE and any(np.isnan(values).any() for values in kept.values()):
+    if table.status(names) != UNDEFINED and any(np.isnan(values).any() for values in kept.values()):
         raise ValueError("an empty cell")
     return kept

@@ -1,17 +1,16 @@
 """Comparing matrices with each other: unit by unit, and by the geometry of their words (RSA)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from stages.geometry.moments import CONSTANT, moments, varies
+from stages.geometry.moments import undefined, varies
 from stages.geometry.names import MATRICES, PAIRS, Arrays, ComparisonName
 from stages.geometry.pairs import rows_of, square, words_of
 
 
-def pearson(first: np.ndarray, second: np.ndarray, names: Sequence[str] = ()) -> np.ndarray:
+def pearson(first: np.ndarray, second: np.ndarray, names: Sequence[str] = ("", "")) -> np.ndarray:
     r"""Pearson correlation over the last axis, from -1 to 1: shapes (..., n), broadcast, to float64 of shape (...).
 
     .. math:: r = \frac{\sum (x - \bar{x})(y - \bar{y})}{\sqrt{\sum (x - \bar{x})^2 \sum (y - \bar{y})^2}}
@@ -23,22 +22,21 @@ def pearson(first: np.ndarray, second: np.ndarray, names: Sequence[str] = ()) ->
     >>> float(pearson(np.array([1.0, 2, 3]), np.array([2.0, 4, 7])).round(3))
     0.993
     """
-    both = moments(np.stack(np.broadcast_arrays(first, second), axis=-2))
-    return replace(both, names=names).correlations()[..., 0, 1]
+    return np.clip(product_sum(*map(unit_norm, (first, second), names)), -1, 1)
 
 
-def unit_norm(values: np.ndarray) -> np.ndarray:
+def unit_norm(values: np.ndarray, name: str = "") -> np.ndarray:
     r"""Centre and scale the last axis, so that the product sum of two such rows is their Pearson correlation.
 
     .. math:: u = \frac{x - \bar{x}}{\lVert x - \bar{x} \rVert}
 
-    float64, the shape of `values`; FloatingPointError if a row is constant.
+    float64, the shape of `values`; FloatingPointError, with the `name`, if a row is constant.
     """
     values = np.asarray(values, dtype=np.float64)
     units = values - values.mean(axis=-1, keepdims=True)
     scatter, lengths = (product_sum(rows, rows)[..., None] for rows in (units, values))
     if not varies(scatter, lengths, scatter).all():
-        raise FloatingPointError(f"a correlation is undefined: {CONSTANT}")
+        raise FloatingPointError(undefined(name))
     units *= 1 / np.sqrt(scatter)
     return units
 
@@ -155,16 +153,14 @@ class Comparison(NamedTuple):
         return pearson(self.features(first, 1.0), self.features(second, 1.0))
 
 
-def _as_they_are(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
-    return condensed
-
-
 #: What no correlation of similarities looks at.
 LINEAR = frozenset({"word order", "shift", "positive scale"})
 
 #: The values of `rsa.comparison` in params.yaml.
 COMPARISONS: dict[ComparisonName, Comparison] = {
-    "pearson": Comparison(_as_they_are, "RSA scores", "Pearson's r", "Pearson", "r", True, True, LINEAR),
+    "pearson": Comparison(
+        lambda condensed, own: condensed, "RSA scores", "Pearson's r", "Pearson", "r", True, True, LINEAR
+    ),
     "spearman": Comparison(
         ranks, "RSA scores (Spearman)", "Spearman's ρ", "Spearman", "ρ", True, True, LINEAR | {"increasing function"}
     ),

@@ -6,7 +6,7 @@
 import numpy as np
 
 from stages.geometry.comparison import ranks
-from stages.geometry.moments import Moments, moments, named
+from stages.geometry.moments import Moments, Statistics, moments_of_sets, named
 from stages.geometry.moments import cohens_d as moments_d
 from stages.geometry.names import MATRICES, Arrays
 from stages.geometry.pairs import square
@@ -21,8 +21,9 @@ DECIMALS = 9
 
 def cohens_d(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     """Return Cohen's d within against across categories, in SDs: (..., pairs) to (...). Errors as of moments."""
-    every = moments(similarity[..., None, :])
-    return moments_d(every, moments(similarity[..., None, :], within, every.centre))[..., 0]
+    rows = np.reshape(similarity, (-1, len(within))).astype(np.float64)
+    ((every, inside),) = moments_of_sets(rows, within, np.arange(len(rows))[:, None])
+    return moments_d(every, inside).reshape(similarity.shape[:-1])
 
 
 def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
@@ -43,7 +44,7 @@ def common_language(similarity: np.ndarray, within: np.ndarray) -> np.ndarray:
     return (ranked.sum(axis=-1) - inside * (inside + 1) / 2) / (inside * outside)
 
 
-def influence(similarity: Arrays, within: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def influence(similarity: Arrays, within: np.ndarray) -> Statistics:
     r"""Return by how much scores change when a word is left out, for every word of a layer.
 
     A word's own pairs are taken out of the sums over all pairs (`stages.geometry.moments`):
@@ -54,8 +55,7 @@ def influence(similarity: Arrays, within: np.ndarray) -> dict[tuple[str, str], n
     matrix, shape (words,), the score without the word less that with all words. NaN where the rest leaves it undefined.
     """
     values = np.stack([similarity[name] for name in MATRICES]).astype(np.float64)
-    every = moments(values)
-    inside = moments(values, within, every.centre)
+    ((every, inside),) = moments_of_sets(values, within)
     left = every - _of_each_word(values, every.centre), inside - _of_each_word(values, every.centre, within)
     with np.errstate(divide="ignore", invalid="ignore"):  # the only pairs within a category can be a word's own
         whole, rest = (
@@ -74,20 +74,20 @@ def most_influential(similarity: Arrays, within: np.ndarray, words: np.ndarray) 
     return found
 
 
-def strongest(change: np.ndarray, most: int = MOST) -> np.ndarray:
-    """Return the positions of the words that change a score most, shape (most,): the largest first, NaN last.
+def strongest(change: np.ndarray) -> np.ndarray:
+    """Return the positions of the `MOST` words that change a score most: the largest first, NaN last.
 
     Examples
     --------
-    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]), 2)
-    array([1, 3])
+    >>> strongest(np.array([0.1, -0.3, np.nan, 0.2]))
+    array([1, 3, 0])
     """
-    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:most]
+    return np.argsort(-np.nan_to_num(np.abs(change).round(DECIMALS), nan=-1), kind="stable")[:MOST]
 
 
 def _of_each_word(values: np.ndarray, centre: np.ndarray, chosen: np.ndarray | None = None) -> Moments:
     """Sum over the pairs of each word, or over those that are chosen: moments of shape (words,)."""
-    rows = square(values - centre[:, None], 0.0)
+    rows = square(values - centre.T, 0.0)
     kept = square(np.ones(values.shape[-1], bool) if chosen is None else chosen, False)
     rows *= kept
     products = np.einsum("aij,bij->iab", rows, rows)

@@ -27,7 +27,9 @@ ROUNDING = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-6}
 DOUBLE = np.dtype(np.float64)
 #: Bytes of similarities that are summed at a time.
 BLOCK = 2**22
-CONSTANT = "one of its sides is constant"
+
+#: Numbers by measure, by matrix or pair, and by further names: an array each.
+Statistics = dict[tuple[str, ...], np.ndarray]
 
 
 def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precision: np.dtype = DOUBLE) -> np.ndarray:
@@ -37,6 +39,12 @@ def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precis
     about the centre that `scatter` was computed from (`squares`).
     """
     return scatter > np.maximum(NOISE[precision] ** 2 * lengths, ROUNDING[precision] * squares)
+
+
+def undefined(name: str) -> str:
+    """Say why a correlation is undefined: which side of it, if that has a name, is constant."""
+    constant = f"{LABELS.get(name, name)} does not vary; are its weights damaged?" if name else ""
+    return f"a correlation is undefined: {constant or 'one of its sides is constant'}"
 
 
 @dataclass(frozen=True)
@@ -89,9 +97,7 @@ class Moments:
         """
         if strict and not self.varies.all():
             flat = np.flatnonzero(~self.varies.reshape(-1, self.varies.shape[-1]).all(axis=0))
-            name = self.names[flat[0]] if self.names else ""
-            which = f"{LABELS.get(name, name)} does not vary; are its weights damaged?" if name else CONSTANT
-            raise FloatingPointError(f"a correlation is undefined: {which}")
+            raise FloatingPointError(undefined(self.names[flat[0]] if self.names else ""))
         norms = np.sqrt(np.where(self.varies, np.diagonal(self.scatter, axis1=-2, axis2=-1), np.nan))
         return np.clip(self.scatter / (norms[..., :, None] * norms[..., None, :]), -1, 1)
 
@@ -141,21 +147,6 @@ def partial_correlation(ab: np.ndarray, ax: np.ndarray, bx: np.ndarray, strict: 
     return np.clip((ab - ax * bx) / np.sqrt(np.where(known, left, np.nan)), -1, 1)
 
 
-def moments(values: np.ndarray, chosen: np.ndarray | None = None, centre: np.ndarray | None = None) -> Moments:
-    """Sum over pairs that all weigh 1: similarities of shape (..., g, pairs).
-
-    Over the pairs that are `chosen`, a mask of shape (pairs,), or all. The `centre`, shape (..., g), is the means, or
-    for a part that is subtracted from all pairs, theirs.
-    """
-    values = np.asarray(values if chosen is None else values[..., chosen], dtype=np.float64)
-    centre = values.mean(axis=-1) if centre is None else centre
-    centred = values - centre[..., None]
-    # einsum, not BLAS, which wakes threads for every small product.
-    products = np.einsum("...ap,...bp->...ab", centred, centred)
-    n = np.full(values.shape[:-2], float(values.shape[-1]))
-    return Moments(n, centred.sum(axis=-1), products, centre)
-
-
 def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -> list[tuple[Moments, Moments]]:
     """Sum over pairs that all weigh 1, for many geometries, of which some are compared with each other.
 
@@ -173,19 +164,20 @@ def moments_of_sets(values: np.ndarray, within: np.ndarray, *sets: np.ndarray) -
         For each of `sets`: over all pairs, and over those within categories.
     """
     sets = sets or (np.arange(len(values))[None],)
-    centre, added = values.mean(axis=1, keepdims=True), [[0.0, 0.0, 0.0, 0.0] for _ in sets]
-    size = max(1, BLOCK // values[:, 0].nbytes)
+    centre, size = values.mean(axis=1, keepdims=True), max(1, BLOCK // values[:, 0].nbytes)
+    summed: list[tuple[list, list]] = [([], []) for _ in sets]  # block by block: n, sums and products, of both kinds
     for start in range(0, len(within), size):
         piece = values[:, start : start + size] - centre
         inside = np.compress(within[start : start + size], piece, axis=1)
-        for sums, chosen in zip(added, sets, strict=True):
-            for place, some in enumerate((piece[chosen], inside[chosen])):
-                sums[place] = sums[place] + some.sum(axis=-1, dtype=np.float64)
-                sums[2 + place] = sums[2 + place] + (some @ some.swapaxes(-1, -2)).astype(np.float64)
-    found, n = [], (float(len(within)), float(within.sum()))
-    for (all_sums, sums, all_products, products), chosen in zip(added, sets, strict=True):
-        own, counts = (centre[chosen, 0].astype(np.float64), values.dtype), [np.full(len(chosen), count) for count in n]
-        found.append((Moments(counts[0], all_sums, all_products, *own), Moments(counts[1], sums, products, *own)))
+        for kinds, chosen in zip(summed, sets, strict=True):
+            for kind, some in zip(kinds, (piece[chosen], inside[chosen]), strict=True):
+                products = (some @ some.swapaxes(-1, -2)).astype(np.float64)
+                kind.append((np.full(len(some), float(some.shape[-1])), some.sum(-1, dtype=np.float64), products))
+    found = []
+    for kinds, chosen in zip(summed, sets, strict=True):
+        own = centre[chosen, 0].astype(np.float64), values.dtype
+        every, inside = (Moments(*map(sum, zip(*parts, strict=True)), *own) for parts in kinds)
+        found.append((every, inside))
     return found
 
 
@@ -218,7 +210,7 @@ def scores(every: Moments, within: Moments, strict: bool = True) -> tuple[dict[s
     return {name: kind.correlations(strict) for name, kind in kinds.items()}, cohens_d(every, within, strict)
 
 
-def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> dict[tuple[str, str], np.ndarray]:
+def named(r: Arrays, d: np.ndarray, names: Sequence[str]) -> Statistics:
     """Name `scores`: r by measure and pair of Q, K and V, which come first among `names`; d by each of these.
 
     From shapes (..., g, g) of r and (..., g) of d to shape (...) of each.

@@ -63,7 +63,7 @@ def stress(points: np.ndarray, condensed: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(1 - share, 0))
 
 
-def lay_over(maps: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
+def lay_over(maps: np.ndarray) -> np.ndarray:
     r"""Turn, mirror and scale maps of the same words so that they lie over their mean (generalised Procrustes).
 
     Each map is given unit size, :math:`\sum x^2 = n`. Then, a few times, each is rotated by :math:`R = U W'`, with
@@ -79,7 +79,7 @@ def lay_over(maps: np.ndarray, rounds: int = ROUNDS) -> np.ndarray:
     sizes = np.sqrt(np.square(maps).sum(axis=(1, 2), keepdims=True) / maps.shape[1])
     maps = maps / np.where(sizes > 0, sizes, 1)
     mean = maps[0]
-    for _ in range(rounds):
+    for _ in range(ROUNDS):
         u, _, w = np.linalg.svd(np.swapaxes(maps, 1, 2) @ mean)
         maps = maps @ (u @ w)
         mean = maps.mean(axis=0)

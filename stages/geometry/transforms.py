@@ -29,11 +29,6 @@ def deviations(vectors: np.ndarray, axis: int, reference: np.ndarray | None = No
     return left
 
 
-def none(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Leave the vectors as they are, whatever the reference; shapes as `Transform.apply`."""
-    return vectors
-
-
 def center(vectors: np.ndarray, reference: np.ndarray) -> np.ndarray:
     r"""Take away each unit's mean over the reference words; shapes as `Transform.apply`.
 
@@ -78,7 +73,7 @@ class Transform(NamedTuple):
 
 #: The values of `similarity.transform` in params.yaml.
 TRANSFORMS: dict[TransformName, Transform] = {
-    "none": Transform(none, "as they are", "raw", frozenset()),
+    "none": Transform(lambda vectors, reference: vectors, "as they are", "raw", frozenset()),
     "center": Transform(center, "centred", "centred", frozenset({"shift"})),
     "zscore": Transform(zscore, "z-scored", "z-scored", frozenset({"shift", "scale"})),
 }

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from stages.artefacts.results import Results
 from stages.artefacts.schema import RSA_BY
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, RUNGS, Scores
+from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, RUNGS, Arrays, Scores
 from stages.geometry.transforms import TRANSFORMS
 from stages.plotting.captions import EVERY, MEASURES, counts, labelled, number, numbers, places, values_of
 from stages.plotting.layers import dashed, layer_axis, limit, lone, over_layers, profile, zero
@@ -96,21 +96,23 @@ def _of_input(run: Results) -> str:
 @figure(
     11,
     "Is it in the input already?",
-    values=lambda run: (run.controls, run.nulls, run.alpha, run.numbers),
+    values=lambda run: (run.pearson, run.separability, run.controls, run.nulls, run.alpha, run.numbers),
     caption=_of_input,
     alternative="Two panels over layers: RSA of each pair, as it is and given the input, with the range of random "
     "maps; Cohen's d of each matrix and of the input",
     table="controls",
 )
-def controls(controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]) -> Figure:
+def controls(
+    rsa: Arrays, separability: Arrays, controls: Scores, nulls: Scores, alpha: float, layers: Sequence[int]
+) -> Figure:
     """Draw Figure 11: RSA and separability over layers, and what is known of their input.
 
-    `controls` and `nulls` are the tables of these names. Without nulls, RSA given the input stands without the range of
-    random maps, which holds 1 - alpha of the draws.
+    Arguments are the tables of these names; RSA is Pearson's r. Without nulls, RSA given the input stands without the
+    range of random maps, which holds 1 - alpha of the draws.
     """
     figure, (left, right) = panels(2, height=4.6)
-    rsa, given = (values_of(controls, measure, PAIRS) for measure in ("rsa", "partial_rsa"))
-    d, of_input = values_of(controls, "d", MATRICES), controls["d_of_input", INPUT]["value"]
+    given, of_input = values_of(controls, "partial_rsa", PAIRS), controls["d_of_input", INPUT]["value"]
+    d = {name: separability[name] for name in MATRICES}
     for pair, values in rsa.items():
         left.plot(values, marker=lone(values), color=MARKS[pair].colour, linewidth=1, linestyle=":")
         profile(left, pair, given[pair])

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from stages.artefacts.results import Results
-from stages.artefacts.schema import HEADS
 from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
 from stages.plotting.captions import number
 from stages.plotting.controls import has_bias
@@ -71,7 +70,7 @@ def heads(scores: Arrays, nulls: Scores, layers: Sequence[int]) -> Figure:
                 title[0] += f": {number(scores[name][best])} in L{layers[best[0]]}H{best[1]}"
                 _mark(axis, *best)
             if nulls:
-                null, different = nulls[HEADS[name]], _different(scores[name])
+                null, different = nulls["rsa" if name in PAIRS else "d", name], _different(scores[name])
                 beyond = {"^": scores[name] > null["high"], "v": scores[name] < null["low"]}
                 for marker, there in beyond.items():
                     if there.any():

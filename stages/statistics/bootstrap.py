@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from stages.geometry.moments import Moments, cohens_d, named, partial_correlation, scores
+from stages.geometry.moments import Moments, Statistics, cohens_d, named, partial_correlation, scores
 from stages.geometry.names import (
     INPUT,
     MATRICES,
@@ -28,9 +28,6 @@ from stages.pipeline.progress import Progress, blocks, join
 CHUNK = 2**22
 #: Bytes of similarities and sums that are held at a time: for each block of layers weights are made anew.
 BLOCK = 2**29
-
-#: By measure, matrix or pair, and further names: an array of shape (resamples, layers).
-Statistics = dict[tuple[str, ...], np.ndarray]
 
 
 def resample_words(categories: Sequence[str], resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
@@ -127,10 +124,14 @@ def _as_moments(found: np.ndarray, layers: int, g: int, centre: np.ndarray, name
 def rsa_and_separability(every: Moments, within: Moments) -> Statistics:
     """Return the statistics of the post, from the moments of "q", "k" and "v", whatever comes behind them.
 
-    ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` (Cohen's) by matrix.
+    ``rsa``, ``rsa_within``, ``rsa_across`` and ``rsa_gap`` (within minus across) by pair, ``d`` (Cohen's) by matrix;
+    ``d_difference`` of two matrices, ``rsa_difference`` of two pairs: overlapping intervals are no test.
     """
     r, d = scores(every, within)
-    return named({**r, "rsa_gap": r["rsa_within"] - r["rsa_across"]}, d, MATRICES)
+    found = named({**r, "rsa_gap": r["rsa_within"] - r["rsa_across"]}, d, MATRICES)
+    found |= differences(found, "d", MATRIX_DIFFERENCES)
+    found |= differences(found, "rsa", PAIR_DIFFERENCES)
+    return found
 
 
 def against_input(every: Moments, within: Moments) -> Statistics:
@@ -156,11 +157,6 @@ def differences(
     """Yield the differences of two matrices or pairs in a measure, with their keys: ``rsa_difference``, "v-q"."""
     for a, b in of:
         yield (f"{measure}_difference", f"{a}-{b}", *names), draws[measure, a, *names] - draws[measure, b, *names]
-
-
-def of_the_post(draws: Statistics) -> Statistics:
-    """Return ``d_difference`` of two matrices, ``rsa_difference`` of two pairs: overlapping intervals are no test."""
-    return dict([*differences(draws, "d", MATRIX_DIFFERENCES), *differences(draws, "rsa", PAIR_DIFFERENCES)])
 
 
 def bootstrap(

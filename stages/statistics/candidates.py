@@ -6,10 +6,10 @@ from itertools import combinations, product
 
 import numpy as np
 
-from stages.geometry.moments import Moments
+from stages.geometry.moments import Moments, Statistics
 from stages.geometry.names import MATRIX_DIFFERENCES, Arrays, Scores
 from stages.pipeline.progress import Progress
-from stages.statistics.bootstrap import Statistics, bootstrap, differences
+from stages.statistics.bootstrap import bootstrap, differences
 from stages.statistics.permutation import Orders, permute_candidates
 
 #: Below, an eigenvalue of correlations is rounding.

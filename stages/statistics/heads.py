@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.geometry.moments import cohens_d, moments_of_sets, similarities
-from stages.geometry.names import MATRICES, PAIRS, PLACES, Arrays
+from stages.geometry.moments import Statistics, cohens_d, moments_of_sets, named, similarities
+from stages.geometry.names import MATRICES, Arrays, Scores
 from stages.geometry.similarity import Similar
+from stages.pipeline.progress import stack
 from stages.statistics.projections import ranges
 
 
@@ -29,7 +30,7 @@ def in_groups(vectors: np.ndarray, head_units: int, groups: int) -> np.ndarray:
     return np.moveaxis(vectors.reshape(*lead, groups, -1, head_units), (-3, -2), (0, 1))
 
 
-def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
+def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Return separability and RSA of every head of a layer that has so many query `heads`.
 
     Under grouped-query attention there are fewer key and value heads than query heads. Each query head is then compared
@@ -44,16 +45,16 @@ def head_scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarra
 
     Returns
     -------
-    dict of str to ndarray of float64, shape (heads,)
-        ``q``, ``k``, ``v``: Cohen's d, in standard deviations; ``qk``, ``qv``, ``kv``: RSA scores (Pearson r). NaN
-        where the vectors or similarities of a head have no variation, so that a score is undefined. ValueError if the
-        widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
+    Statistics
+        float64 of shape (heads,): Cohen's ``d`` of each matrix, in standard deviations, and ``rsa`` (Pearson r) of each
+        pair. NaN where the vectors or similarities of a head have no variation, so that a score is undefined.
+        ValueError if the widths are not whole numbers of heads, or the query heads no multiple of K's and V's.
     """
     alone = {name: vectors[name][None] for name in MATRICES}
-    return {name: values.ravel() for name, values in _scores(alone, heads, similar, within).items()}
+    return {key: values.ravel() for key, values in _scores(alone, heads, similar, within).items()}
 
 
-def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
+def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Score every head's slice of draws of a layer: what its own spectrum gives in random orientation.
 
     As `head_scores`, of vectors of shape (draws, words + reference words, units), a block of the ladder's rung
@@ -61,31 +62,29 @@ def head_draws(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray
     independent, of shape (heads, draws * (draws - 1)).
     """
     found, other = _scores(vectors, heads, similar, within), ~np.eye(len(vectors["q"]), dtype=bool)
-    return {name: values[:, other] if name in PAIRS else values for name, values in found.items()}
+    return {key: values[:, other] if key[0] == "rsa" else values for key, values in found.items()}
 
 
-def head_ranges(blocks: Sequence[Arrays], alpha: float) -> dict[str, dict[str, np.ndarray]]:
-    """Return mean and range of the draws of all blocks of `head_draws`, by matrix and pair, each of shape (heads,).
+def head_ranges(blocks: Sequence[Statistics], alpha: float) -> Scores:
+    """Return mean and range of the draws of all blocks of `head_draws`, each of shape (heads,).
 
     As `ranges`; NaN where a head's vectors or similarities do not vary.
     """
-    return {name: ranges(np.concatenate([block[name] for block in blocks], axis=-1), alpha) for name in blocks[0]}
+    return {key: ranges(np.concatenate([block[key] for block in blocks], axis=-1), alpha) for key in blocks[0]}
 
 
-def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> dict[str, np.ndarray]:
+def _scores(vectors: Arrays, heads: int, similar: Similar, within: np.ndarray) -> Statistics:
     """Score every head of many draws: d of shape (heads, draws), r of each with each of shape (heads, draws, draws)."""
     draws, width = len(vectors["q"]), vectors["q"].shape[-1]
     groups = vectors["k"].shape[-1] // (width // heads)
     units = {"q": width // heads, "k": width // heads, "v": vectors["v"].shape[-1] // groups}
-    found: dict[str, list[np.ndarray]] = {name: [] for name in (*MATRICES, *PAIRS)}
+    found = []
     for queries, *own in zip(*(in_groups(vectors[name], units[name], groups) for name in MATRICES), strict=True):
         shared = similarities([own[0][0], own[1][0]], similar, within, strict=False)
         for query in queries:
             values = np.concatenate([similarities([query], similar, within, strict=False), shared])
             ((every, inside),) = moments_of_sets(values, within)
-            r = every.correlations(strict=False).reshape(3, draws, 3, draws)
-            for name, d in zip(MATRICES, cohens_d(every, inside, strict=False).reshape(3, draws), strict=True):
-                found[name].append(d)
-            for pair, (a, b) in PLACES.items():
-                found[pair].append(r[a, :, b])
-    return {name: np.stack(values) for name, values in found.items()}
+            r = every.correlations(strict=False).reshape(3, draws, 3, draws).transpose(1, 3, 0, 2)
+            d = cohens_d(every, inside, strict=False).reshape(3, draws).T
+            found.append(named({"rsa": r}, d, MATRICES))
+    return dict(sorted(stack(found).items(), key=lambda score: score[0][0]))  # d before rsa, as in tables

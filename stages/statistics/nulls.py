@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS, fisher_z, product_sum, unit_norm
-from stages.geometry.moments import Moments, moments_of_sets, partial_correlation, scores, similarities
+from stages.geometry.moments import Moments, Statistics, moments_of_sets, partial_correlation, scores, similarities
 from stages.geometry.names import DRAWN, MATRICES, OF_PAIRS, PLACES, RUNGS, Arrays
 from stages.geometry.similarity import METRICS, Similar
 from stages.pipeline.progress import join, stack
@@ -35,9 +35,6 @@ CHUNK = 2**28
 #: Draws that are held at a time are at least these: the independent rung takes them from each other.
 FEWEST = 8
 
-#: By measure, matrix or pair, transform and comparison: one value a draw, shape (draws,).
-Draws = Mapping[tuple[str, str, str, str], np.ndarray]
-
 
 class Choices(NamedTuple):
     """Under what the scores of draws are taken."""
@@ -49,12 +46,12 @@ class Choices(NamedTuple):
 
 def score(
     vectors: Sequence[np.ndarray], x: np.ndarray, choices: Choices, shifts: Sequence[int] = (0,)
-) -> list[dict[tuple[str, str, str, str], np.ndarray]]:
+) -> list[Statistics]:
     """Score draws of Q, K and V, each of shape (draws, words + reference words, units), under every choice.
 
-    Their input `x` is of shape (words + reference words, units). Returns draws for each of `shifts`, which say which
-    draws belong together: with 1, draw i of Q, i - 1 of K and i - 2 of V. FloatingPointError if the similarities of a
-    draw do not vary.
+    Their input `x` is of shape (words + reference words, units). Returns by measure, matrix or pair, transform and
+    comparison one value a draw, shape (draws,), for each of `shifts`, which say which draws belong together: with 1,
+    draw i of Q, i - 1 of K and i - 2 of V. FloatingPointError if the similarities of a draw do not vary.
     """
     draws = len(vectors[0])
     # Places of the Q, K, V and x that belong together, among all geometries: those of Q, K and V, and x.
@@ -74,7 +71,7 @@ def score(
     return found
 
 
-def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarray]:
+def _measures(every: Moments, within: Moments) -> Statistics:
     """Return every measure of sets of Q, K, V and their input, by measure and matrix or pair."""
     r, d = scores(every, within)
     r["rsa_gap"] = r["rsa_within"] - r["rsa_across"]
@@ -88,7 +85,7 @@ def _measures(every: Moments, within: Moments) -> dict[tuple[str, str], np.ndarr
 
 
 def observed(vectors: Arrays, x: np.ndarray, choices: Choices) -> dict:
-    """Score Q, K and V as they are: a draw of one; by the keys of `Draws`, floats."""
+    """Score Q, K and V as they are: a draw of one; by the keys of `score`, floats."""
     (draws,) = score([vectors[name][None] for name in MATRICES], x, choices)
     return {key: values[0] for key, values in draws.items()}
 
@@ -100,7 +97,7 @@ def draw_rungs(
     draws: int,
     rng: np.random.Generator,
     look: Callable[[Arrays], Any] = lambda vectors: None,
-) -> tuple[dict[str, Draws], list]:
+) -> tuple[dict[str, Statistics], list]:
     """Draw the rungs ``gaussian``, ``spectrum`` and ``orientation`` in one layer, under every choice the same draws.
 
     Parameters
@@ -114,7 +111,7 @@ def draw_rungs(
 
     Returns
     -------
-    rungs : dict of str to Draws
+    rungs : dict of str to Statistics, of shape (draws,)
         FloatingPointError if the similarities of a draw do not vary.
     seen : list
         What `look` returned, block by block.
@@ -136,13 +133,13 @@ def draw_rungs(
 
 
 def ladder(
-    layers: Sequence[Mapping[str, Draws]], unbiased: Sequence[Mapping], trained: Sequence[Mapping], alpha: float
+    layers: Sequence[Mapping[str, Statistics]], unbiased: Sequence[Mapping], trained: Sequence[Mapping], alpha: float
 ) -> dict[tuple[str, ...], dict[str, np.ndarray]]:
     """Combine the rungs of all layers: means, ranges, tests, and the steps between neighbouring rungs.
 
     Parameters
     ----------
-    layers : sequence of mapping of str to Draws
+    layers : sequence of mapping of str to Statistics
         By layer, of `draw_rungs`.
     unbiased, trained : sequence of mapping
         By layer, of `observed`: the last two rungs. The first is what is tested: what is drawn has no bias either.
