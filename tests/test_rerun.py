@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 
 import pytest
-from conftest import ROOT, TINY_WORDS, Project, copy, digest
+from conftest import ROOT, TINY_WORDS, Project, copy, digest, setting
 
 #: What stands between the settings and the similarities, and beside these.
 LEADING = {"check", "capture", "sentences", "similarity"}
@@ -15,10 +15,6 @@ def reorder(project: Project) -> None:
     text = (project.root / "params.yaml").read_text(encoding="utf-8")
     section = re.search(r"tokens:\n(?:  .*\n)+", text).group()
     (project.root / "params.yaml").write_text(section + text.replace(section, ""), encoding="utf-8")
-
-
-def setting(**values) -> Callable[[Project], None]:
-    return lambda project: project.set(**values)
 
 
 def own_words(text: str) -> Callable[[Project], None]:

@@ -42,7 +42,7 @@ def varies(scatter: np.ndarray, lengths: np.ndarray, squares: np.ndarray, precis
 
 
 def undefined(name: str) -> str:
-    """Say why a correlation is undefined: which side of it, if that has a name, is constant."""
+    """Return why a correlation is undefined: which side of it, if that has a name, is constant."""
     constant = f"{LABELS.get(name, name)} does not vary; are its weights damaged?" if name else ""
     return f"a correlation is undefined: {constant or 'one of its sides is constant'}"
 

@@ -211,7 +211,7 @@ class Remote(NamedTuple):
 
 @pytest.fixture(scope="module", params=["ssh", "s3"])
 def remote(request: pytest.FixtureRequest, laden: Project, s3: S3FileSystem, folder: Path) -> Remote:
-    """Give the desk another remote, an empty one."""
+    """Set another remote at the desk, an empty one."""
     store = folder / "server/other"
     url = "s3://bucket/rsa" if request.param == "s3" else f"ssh://server{store}"
     laden.dvc("remote", "add", "--local", "-f", "shared", url)
