@@ -370,7 +370,7 @@ def call(
 
 
 class InProcess:
-    """Runs stages of a project in this process: fast, and no less real (`stages.stage.run` is the command)."""
+    """Runs stages of a project in this process: fast, and no less real (`stages.pipeline.stage.run` is the command)."""
 
     def __init__(self, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
         self.project, self._call = project, functools.partial(call, monkeypatch, capsys)

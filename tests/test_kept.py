@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, InProcess
 
+from stages.artefacts.files import read_json, write_json
 from stages.artefacts.kept import FOLDER, keep, read_kept
 from stages.artefacts.tables import read_table
 from stages.compare import __main__ as compare
@@ -34,6 +35,9 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny_stage: InPr
     (one,) = read_kept(root / FOLDER)
     assert one.about["settings"] == {"model.seed": 3}
     assert (one.about["words"], one.about["overview"]["layers"]) == (6, 2)
+    captured = read_json(root / "data/capture.json") | {"quantisation": "Q4_1"}
+    (root / "data/capture.json").unlink()  # not through a link into DVC's cache
+    write_json(root / "data/capture.json", captured)
     tiny_stage.project.set(similarity__transform="center", rsa__comparison="spearman")
     in_process(compare, "--keep", "tiny-5")
     full, other = read_table(root / "metrics/nulls.csv"), read_kept(root / FOLDER)[1]
@@ -43,6 +47,7 @@ def test_a_run_is_kept_by_one_command_and_shown_by_the_next_run(tiny_stage: InPr
             for column, values in full[measure, of, transform, by[measure], rung].items():
                 np.testing.assert_array_equal(cells[column], values)
         assert {names[0] for names in some.nulls} == {"rsa", "d"}
+    assert other.about["quantisation"] == "Q4_1"
     shutil.rmtree(root / FOLDER / "tiny-5")
     before = {path: path.read_bytes() for path in (root / FOLDER).rglob("*.*")}
     for name in ("tiny-3", "tiny-4"):  # as on a disk that is full

@@ -314,6 +314,14 @@ def test_ladder_goes_from_rung_to_rung_and_names_no_bias_of_a_model_without(bias
     assert drawn.get_suptitle().endswith("alignment changes RSA most (−0.12 on average)")
 
 
+def test_a_rung_that_is_added_is_drawn_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    rungs = {"gaussian": "", "shuffled": "units", **{rung: step for rung, step in controls.RUNGS.items() if step}}
+    monkeypatch.setattr(controls, "RUNGS", rungs)
+    nulls = {("rsa", pair, rung): cells(0.5) for pair in PAIRS for rung in rungs}
+    nulls |= {("rsa_step", pair, step): cells(0.1) for pair in PAIRS for step in rungs.values()}
+    assert controls.ladder(nulls, LAYERS).axes[0].get_xticklabels()[1].get_text() == "shuffled"
+
+
 @pytest.mark.parametrize(
     ("r", "units", "maps"),
     [({"kv": np.full(5, -0.123)}, "r from −0.12 to −0.12", ()), ({}, "cannot be paired", ([-0.9] * 5, [0.8] * 5))],

@@ -20,7 +20,7 @@ COPIED = ("rsa.csv", "separability.csv", "verdicts.csv", "summary.json", "claims
 #: And of `metrics/nulls.csv`, these rungs under the run's own choices: what one figure of all models needs.
 RUNGS = ("spectrum", "unbiased")
 #: And of `data/capture.json`.
-PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantization")
+PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantisation")
 
 
 class Kept(NamedTuple):

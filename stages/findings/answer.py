@@ -33,7 +33,8 @@ def answer(run: Results) -> list[str]:
         every = beyond(run.null_choices, "rsa", PAIRS, "spectrum", run.alpha)[EVERY, EVERY]
         said.append(
             f"Random maps of the same input, as narrow as the trained ones, agree at {null}. Under every transform and "
-            f"comparison, {every.above or 'none'} of {run.layers * len(PAIRS)} scores lie above them, {every.below or 'none'} below"
+            f"comparison, {every.above or 'none'} of {run.layers * len(PAIRS)} scores lie above them, "
+            f"{every.below or 'none'} below"
             f"{', under single ones more' if every.verdict.startswith('only') else ''}."
         )
     if run.sentences:

@@ -1,4 +1,4 @@
-"""Which scores depend on a single word or unit: lines for the log, the summary's notes and captions."""
+"""Which scores depend on a single word or unit: lines for the summary's notes and the report's answer."""
 
 import numpy as np
 

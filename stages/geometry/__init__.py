@@ -1,1 +1,1 @@
-"""Pure array functions: word pairs and masks, similarity, comparison of geometries, effect sizes, findings."""
+"""Pure array functions: word pairs and masks, similarity, comparison, effect sizes, single words and units, maps."""

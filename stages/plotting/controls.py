@@ -18,7 +18,7 @@ from stages.plotting.layers import dashed, layer_axis, limit, lone, over_layers,
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent
 
-#: What rungs are called below the axis, all but the last, the trained maps.
+#: What rungs are called below the axis, all but the last, the trained maps; others as they are.
 BELOW = {
     "gaussian": "any map",
     "spectrum": "spectrum\nas narrow",
@@ -66,7 +66,7 @@ def ladder(nulls: Scores, layers: Sequence[int]) -> Figure:
         for place, added in enumerate(np.diff(scores.mean(axis=1))):
             look = {"transform": axis.get_xaxis_transform(), "ha": "center", "color": colour, "fontsize": 10}
             axis.text(place + 0.5, 1.02, f"{added.round(2) + 0:+.2f}".replace("-", "−"), **look)
-        names = [*(BELOW[rung] for rung in rungs[:-1]), "trained"]
+        names = [*(BELOW.get(rung, rung) for rung in rungs[:-1]), "trained"]
         axis.set_xticks(range(len(rungs)), names, rotation=90, fontsize=10)
     limit(axes, (0.4, 1.0))
     axes[0].set_ylabel("RSA score")
