@@ -14,9 +14,9 @@ from stages.artefacts.files import read_json, write_json
 from stages.artefacts.kept import FOLDER, keep, read_kept
 from stages.artefacts.tables import read_table
 from stages.compare import __main__ as compare
-from stages.findings.beyond import EVERY
 from stages.findings.claims import CLAIMS
 from stages.findings.summary import shelf
+from stages.geometry.names import EVERY
 from stages.pipeline.errors import UserError
 from stages.plotting.others import models
 

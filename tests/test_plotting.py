@@ -15,9 +15,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from report_page import read_page
 
-from stages.findings.beyond import EVERY, beyond, names_of
+from stages.findings.beyond import beyond, names_of
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import LABELS, PAIRS
+from stages.geometry.names import EVERY, LABELS, PAIRS
 from stages.geometry.pairs import category_masks, pairs_of, within_category
 from stages.geometry.similarity import METRICS
 from stages.pipeline.schema import Figures

@@ -3,10 +3,10 @@
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.findings.beyond import EVERY, beyond, spectrum_mean
+from stages.findings.beyond import beyond, spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import PAIRS
+from stages.geometry.names import EVERY, PAIRS
 from stages.pipeline.schema import ALL_SENTENCES, OWN_SENTENCE
 from stages.plotting.captions import number
 

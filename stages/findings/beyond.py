@@ -6,11 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import DRAWN, MATRICES, PAIRS, Scores
+from stages.geometry.names import DRAWN, EVERY, MATRICES, PAIRS, Scores
 from stages.geometry.transforms import TRANSFORMS
 
-#: Instead of a transform and of a comparison, of a matrix or pair: all of them.
-EVERY = "every"
 #: What is asked, by measure: the rungs that it is compared with.
 ASKED = {
     "rsa": DRAWN,

@@ -3,9 +3,9 @@
 import numpy as np
 
 from stages.artefacts.results import Results
-from stages.findings.beyond import EVERY, beyond, names_of
+from stages.findings.beyond import beyond, names_of
 from stages.findings.claims import Claim, later_layers
-from stages.geometry.names import PAIRS
+from stages.geometry.names import EVERY, PAIRS
 
 UNTESTED = "not tested"
 LIES = "lies above / among / below"

@@ -9,11 +9,11 @@ import pandas as pd
 from stages.artefacts.kept import Kept
 from stages.artefacts.results import Results
 from stages.artefacts.tables import empty_cells
-from stages.findings.beyond import EVERY, spectrum_mean
+from stages.findings.beyond import spectrum_mean
 from stages.findings.carriers import units_that_carry, words_that_carry
 from stages.findings.claims import CLAIMS, Verdict, of_post
 from stages.findings.evidence import TESTS
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import EVERY, MATRICES, PAIRS
 from stages.pipeline.command import print_table
 
 #: By the ids of `metrics/claims.json`: the post's findings, then what is left of them.

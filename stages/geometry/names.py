@@ -13,6 +13,8 @@ INPUT = "x"
 EMBEDDING = "embedding"
 WITH_INPUT = (*MATRICES, INPUT)
 PAIRS = ("qk", "qv", "kv")
+#: In `metrics/verdicts.csv`, instead of a name, a transform or a comparison: all of them.
+EVERY = "every"
 #: Which of them differ from which, the first less the second: as `of` in tables, "v-q".
 MATRIX_DIFFERENCES = (("v", "q"), ("v", "k"), ("k", "q"))
 PAIR_DIFFERENCES = (("qv", "qk"), ("kv", "qk"), ("kv", "qv"))

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays, Scores
+from stages.geometry.names import EVERY, LABELS, MATRICES, PAIRS, Arrays, Scores
 
 if TYPE_CHECKING:
     from stages.artefacts.results import Results
 
-#: In `metrics/verdicts.csv`, instead of a name, a transform or a comparison: all of them.
-EVERY = "every"
 #: What is asked of pairs and of matrices, by measure: what it is called, and of what it is.
 MEASURES = {"rsa": ("RSA", PAIRS), "d": ("Cohen's d", MATRICES)}
 

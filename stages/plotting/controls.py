@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from stages.artefacts.results import Results
 from stages.artefacts.schema import RSA_BY
 from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import INPUT, LABELS, MATRICES, PAIRS, RUNGS, Arrays, Scores
+from stages.geometry.names import EVERY, INPUT, LABELS, MATRICES, PAIRS, RUNGS, Arrays, Scores
 from stages.geometry.transforms import TRANSFORMS
-from stages.plotting.captions import EVERY, MEASURES, counts, labelled, number, numbers, places, values_of
+from stages.plotting.captions import MEASURES, counts, labelled, number, numbers, places, values_of
 from stages.plotting.layers import dashed, layer_axis, limit, lone, over_layers, profile, zero
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, line_key, mark_keys, panels, percent
