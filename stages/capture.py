@@ -1,7 +1,7 @@
 """Run every word's prompts through the model and catch the query, key and value vectors of every layer with hooks."""
 
 from stages.artefacts.files import TensorWriter, write_json
-from stages.models.capture import biases, capture_several, embeddings, shapes
+from stages.models.capture import biases, capture_several, embeddings, shapes, write_weights
 from stages.models.load import load_chosen
 from stages.models.passes import most_tokens
 from stages.models.projections import describe, find_projections, overview
@@ -50,6 +50,7 @@ def main(stage: Stage) -> None:
         capture_several(model, projections, further, file.write, way=way)
     if not further:
         print("sentences.enabled is false: no further sentence is run")
+    write_weights(stage.output("data/projections.safetensors"), projections)
     write_json(
         stage.output("data/capture.json"),
         {

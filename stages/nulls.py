@@ -1,10 +1,10 @@
 """Compare RSA and separability with a ladder of nulls: any map of the input, trained spectra, shared directions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from stages.artefacts.files import Tensors
-from stages.artefacts.layers import Layers, biases_of, each_layer, vectors_at_target
+from stages.artefacts.files import Tensors, read_json
+from stages.artefacts.layers import biases_of, each_layer, vectors_at_target, weights_of
 from stages.artefacts.schema import NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
 from stages.geometry.comparison import COMPARISONS
@@ -12,14 +12,12 @@ from stages.geometry.names import INPUT, MATRICES, PAIRS, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
-from stages.models.load import load_chosen
-from stages.models.projections import find_projections
-from stages.models.rotated import check_weights, project_turned, spectra
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.draws import amount, stream
 from stages.statistics.heads import head_draws, head_ranges
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed
+from stages.statistics.projections import check_weights, project_turned, spectra
 
 #: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
 MOST_WORDS = 500
@@ -35,8 +33,8 @@ def main(stage: Stage) -> None:
 def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     """Return what the tables hold, layer by layer from what was captured and the weights, and the layers' numbers."""
     chosen, alpha = stage.settings.nulls, stage.settings.inference.alpha
-    projections = find_projections(load_chosen(stage.settings.model).model)
-    if not all(projection.linear for projection in projections):
+    weights = Tensors(stage.input("data/projections.safetensors"))
+    if not weights.names:
         return dict.fromkeys(WRITTEN, NOT_APPLICABLE), []
     record = Tensors(stage.input("data/similarity.safetensors")).record
     words, within = len(record["words"]), within_category(record["categories"])
@@ -45,9 +43,10 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
     others = [name for name in COMPARISONS if name != "pearson" and COMPARISONS[name].nulls and words <= MOST_WORDS]
     choices, rng = Choices(similar, others, within), stream(chosen.seed, "nulls")
-    of_heads = partial(head_draws, heads=projections[0].heads, similar=similar[record["transform"]], within=within)
+    heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
+    of_heads = partial(head_draws, heads=heads, similar=similar[record["transform"]], within=within)
 
-    def of_layer(vectors: Arrays, bias: Arrays, matrices: Mapping) -> tuple:
+    def of_layer(vectors: Arrays, bias: Arrays, matrices: Arrays) -> tuple:
         """Return the drawn rungs, the scores without bias and as trained, the spectra, and the heads' nulls."""
         x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
         check_weights(matrices, x, unbiased)
@@ -57,10 +56,9 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
         return drawn, without, scored, spectra(matrices, PAIRS), head_ranges(blocks, alpha)
 
     vectors, biases = vectors_at_target(stage), biases_of(Tensors(stage.input("data/activations.safetensors")))
-    matrices = Layers(vectors.numbers, lambda layer: projections[layer].weights())
-    found = list(each_layer("nulls", of_layer, vectors, biases, matrices))
-    drawn, unbiased, trained, spectrum, heads = zip(*found, strict=True)
-    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(heads)
+    found = list(each_layer("nulls", of_layer, vectors, biases, weights_of(weights, vectors.numbers)))
+    drawn, unbiased, trained, spectrum, of_head = zip(*found, strict=True)
+    tables = ladder(drawn, unbiased, trained, alpha), stack(spectrum), stack(of_head)
     return dict(zip(WRITTEN, tables, strict=True)), vectors.numbers
 
 

@@ -1,6 +1,7 @@
 """Capture: Q, K and V are really Q, K and V, at the right tokens, and no way of running prompts changes them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,13 +9,15 @@ import torch
 from tiny_models import MINI, caught, load
 from transformers import AutoTokenizer, GPT2Model, PreTrainedTokenizerBase
 
+from stages.artefacts.files import Tensors
+from stages.artefacts.layers import weights_of
 from stages.models import capture as capturing
 from stages.models.passes import Pass, divide, make_pass, ways
 from stages.models.projections import find_projections, hooked
 from stages.models.prompts import Prompts, tokenise
 from stages.models.prove import prove
-from stages.models.rotated import check_weights
 from stages.pipeline.errors import UserError
+from stages.statistics.projections import check_weights
 
 WORDS = ["galaxy", "moon", "pear", "apple"]
 LONG = "zyzzyva"  # several tokens
@@ -170,16 +173,21 @@ def test_an_error_says_where_activations_are_not_finite(prompts: Prompts, dtype:
         prove(broken, find_projections(broken), prompts, word)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_weights_are_told_from_another_models_by_what_was_captured(prompts: Prompts, dtype: str) -> None:
-    model, another = (load(weights=chosen, dtype=dtype).model for chosen in ("pretrained", "random"))
-    captured = capture(model, prompts)
-    said = r"^model\.name: the weights \({}\) are not those that were captured\nrun `dvc repro -f capture`: "
-    for layer, projections in enumerate(zip(find_projections(model), find_projections(another), strict=True)):
-        same, other = (projection.weights() for projection in projections)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
+def test_kept_weights_are_those_that_were_used(prompts: Prompts, dtype: str, tmp_path: Path) -> None:
+    """What was captured is x W and the bias; with other weights it is not."""
+    kept = []
+    for weights in ("pretrained", "random"):
+        projections = find_projections(load(weights=weights, dtype=dtype).model)
+        capturing.write_weights(tmp_path / weights, projections)
+        kept.append(weights_of(Tensors(tmp_path / weights), [some.layer for some in projections]))
+    captured = capture(load(dtype=dtype).model, prompts)
+    said = r"^model\.name: {} is not its input times its weights, which random maps replace\n"
+    for layer, (same, other) in enumerate(zip(*kept, strict=True)):
+        assert {weights.dtype for weights in same.values()} == {np.dtype("f8" if dtype == "float64" else "f4")}
         x, *qkv = (captured[f"attn_{layer}_{name}"][:, prompts.word_position] for name in "xqkv")
         unbiased = {n: values - captured[f"attn_{layer}_{n}_bias"] for n, values in zip("qkv", qkv, strict=True)}
-        check_weights(same, x, unbiased)  # half precision rounds what was captured, and is no other model
+        check_weights(same, x, unbiased)  # half precision rounds what was captured
         for name in "qkv":
             with pytest.raises(UserError, match=said.format(name)):
                 check_weights({**same, name: other[name]}, x, unbiased)

@@ -19,10 +19,9 @@ from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
-from stages.models.rotated import project_turned
 from stages.statistics.draws import MANY, amount
 from stages.statistics.nulls import Choices, draw_rungs, familywise_p, ladder, monte_carlo_p, observed, score
-from stages.statistics.projections import haar_frames, ranges
+from stages.statistics.projections import haar_frames, project_turned, ranges
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 WORDS, UNITS = 12, 40
@@ -270,7 +269,8 @@ def test_turned_inputs_go_through_an_architectures_own_projections(model_type: s
     projection = find_projections(text_part(build(model_type)))[1]
     units, rng = projection.width_in, np.random.default_rng(11)
     turned = np.stack([words(rng, units) @ rotation(units, rng) for _ in range(3)]).astype(np.float32)
-    found = project_turned(projection.weights(), turned)
+    weights = {name: w.numpy() for name, w in projection.weights().items()}
+    found = project_turned(weights, turned)
     for name, module in projection.modules.items():
         with torch.no_grad():
             made = module(torch.from_numpy(turned).flatten(0, 1)) - module(torch.zeros(1, units))

@@ -48,7 +48,7 @@ def test_data_go_through_a_folder_and_come_back(tiny: Project, tmp_path: Path) -
     analyst = without_model(clone(tiny.root, tmp_path / "analyst", folder))
     assert analyst.repro("--pull", "--allow-missing") == []
     analyst.run("git", "restore", "data/models/gpt2-mini")  # what settings of others name is there, the model is not
-    analyst.set(similarity__transform="center", nulls__enabled=False)
+    analyst.set(similarity__transform="center")
     assert set(analyst.repro("--pull", "--allow-missing", "rsa", "nulls")) == {"check", "similarity", "rsa", "nulls"}
     assert digest(analyst.root / "metrics/rsa.csv") != digest(tiny.root / "metrics/rsa.csv")
     assert str(folder) not in analyst.run("git", "diff", "--", ".dvc", "dvc.yaml", "dvc.lock").stdout

@@ -137,3 +137,8 @@ def biases_of(activations: Tensors) -> Layers:
         return {m: activations[name][:] if name in activations.names else np.float32(0) for m, name in names.items()}
 
     return Layers(numbers, read)
+
+
+def weights_of(projections: Tensors, numbers: Sequence[int]) -> Layers:
+    """Return the projections' weights, of `data/projections.safetensors`: by matrix, shape (units of x, units)."""
+    return Layers(numbers, lambda place: {m: projections[f"attn_{numbers[place]}_{m}"][:] for m in MATRICES})

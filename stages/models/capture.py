@@ -2,17 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
+from stages.artefacts.files import TensorWriter
 from stages.geometry.names import EMBEDDING
 from stages.models.passes import Pass, divide, farthest_back, make_pass, ways
 from stages.models.precision import computing, grid, not_finite, place_of
 from stages.models.projections import Projection, hooked
 from stages.models.prompts import Prompts
+from stages.pipeline.progress import progress
 
 Write = Callable[[str, int, np.ndarray], None]
 
@@ -39,6 +42,25 @@ def biases(projections: Sequence[Projection]) -> dict[str, np.ndarray]:
         for projection in projections
         for name, bias in projection.bias().items()
     }
+
+
+def write_weights(path: Path, projections: Sequence[Projection]) -> None:
+    """Write the weights of all layers to a safetensors file: ``attn_{layer}_{q,k,v}``, shape (units of x, units).
+
+    In double precision where the model computes in it, otherwise in single; one layer is held at a time. The file is
+    empty unless Q, K and V are linear maps of x.
+    """
+    linear = all(projection.linear for projection in projections)
+    sizes = {
+        f"attn_{projection.layer}_{name}": (projection.width_in, units)
+        for projection in projections
+        for name, units in projection.widths.items()
+    }
+    double = next(iter(projections[0].modules.values())).weight.dtype == torch.float64
+    with TensorWriter(path, sizes if linear else {}, dtype=np.float64 if double else np.float32) as file:
+        for projection in progress("weights", "layer")(projections if linear else []):
+            for name, values in projection.weights().items():
+                file.write(f"attn_{projection.layer}_{name}", 0, values.cpu().numpy())
 
 
 def embeddings(model: nn.Module, several: Sequence[Prompts]) -> dict[str, np.ndarray]:

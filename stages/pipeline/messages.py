@@ -104,8 +104,8 @@ NOT_CAPTURED = (
     "{}: the {} that the attention receives are not those captured\ncaptured: heads, tokens, units {}; received: {}"
 )
 OTHER_WEIGHTS = (
-    "model.name: the weights ({}) are not those that were captured\n"
-    "run `dvc repro -f capture`: DVC does not see when the files of a model folder change"
+    "model.name: {} is not its input times its weights, which random maps replace\n"
+    "set nulls.enabled: false to leave them out"
 )
 
 # Files between the stages

@@ -1,6 +1,12 @@
-"""Random maps of words: Gaussian projections, and the frames of random rotations."""
+"""Projections of words: random ones, and trained ones of inputs that are turned at random."""
+
+from collections.abc import Sequence
 
 import numpy as np
+
+from stages.geometry.names import Arrays
+from stages.pipeline import messages
+from stages.pipeline.errors import UserError
 
 
 def factor(x: np.ndarray) -> np.ndarray:
@@ -59,3 +65,61 @@ def ranges(draws: np.ndarray, alpha: float) -> dict[str, np.ndarray]:
     """
     low, high = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=-1, method="weibull")
     return {"value": draws.mean(axis=-1), "low": low, "high": high}
+
+
+def project_turned(matrices: Arrays, turned: np.ndarray) -> dict[str, np.ndarray]:
+    """Multiply turned inputs by a layer's weights, shape (units of x, units): x R W, one matrix product each.
+
+    Shape (draws, words, units of x) to (draws, words, units), by matrix; in single precision if weights or inputs are,
+    otherwise in double.
+    """
+    dtype = np.result_type(*matrices.values()) if turned.dtype == np.float64 else np.float32
+    rows = turned.astype(dtype, copy=False).reshape(-1, turned.shape[-1])  # not a product for each draw
+    products = {name: rows @ w.astype(dtype, copy=False) for name, w in matrices.items()}
+    return {name: found.reshape(*turned.shape[:-1], -1) for name, found in products.items()}
+
+
+def check_weights(matrices: Arrays, x: np.ndarray, unbiased: Arrays) -> None:
+    """Raise a `UserError` if x W is not what was captured, the bias taken off: the model does more than multiply.
+
+    Of shapes (words, units of x), (units of x, units) and (words, units).
+    """
+    for name, captured in unbiased.items():
+        # Half precision rounds to three digits.
+        if np.linalg.norm(x @ matrices[name] - captured) > 0.05 * np.linalg.norm(captured):
+            raise UserError(messages.OTHER_WEIGHTS.format(name))
+
+
+def spectra(matrices: Arrays, pairs: Sequence[str]) -> dict[tuple[str, str], float]:
+    r"""Measure how wide the spectra of projections are, and how much the directions that they read overlap.
+
+    Participation ratio, the effective number of directions, of the squared singular values:
+
+    .. math:: \mathrm{PR} = \frac{(\sum_i \sigma_i^2)^2}{\sum_i \sigma_i^4}
+                          = \frac{\lVert W \rVert^4}{\lVert W^\top W \rVert^2}
+
+    Overlap, the RV coefficient of :math:`A = W_A W_A^\top` and B, 0 for orthogonal and 1 for the same directions:
+
+    .. math:: \mathrm{RV} = \frac{\operatorname{tr} A B}{\sqrt{\operatorname{tr} A^2 \operatorname{tr} B^2}}
+                          = \frac{\lVert W_A^\top W_B \rVert^2}{\lVert W_A^\top W_A \rVert \lVert W_B^\top W_B \rVert}
+
+    whose mean over random rotations of one against the other is
+    :math:`\sqrt{\mathrm{PR}_A \mathrm{PR}_B}/n` for an input of n units.
+
+    Of matrices of shape (units of x, units): ``participation`` of each, from 1 to the units; ``overlap`` of each of
+    `pairs`, and ``overlap_random``, its mean when directions are random.
+
+    References
+    ----------
+    Robert, P. & Escoufier, Y. (1976), doi:10.2307/2347233 (RV). Gao, P. et al. (2017), doi:10.1101/214262
+    (participation ratio).
+    """
+    units = len(next(iter(matrices.values())))
+    scaled = {name: w / np.linalg.norm(w) for name, w in matrices.items()}
+    norms = {name: float(np.linalg.norm(w.T @ w)) for name, w in scaled.items()}
+    found = {("participation", name): 1 / norm**2 for name, norm in norms.items()}
+    for a, b in pairs:
+        overlap = float(np.linalg.norm(scaled[a].T @ scaled[b])) ** 2
+        found["overlap", a + b] = overlap / (norms[a] * norms[b])
+        found["overlap_random", a + b] = 1 / (norms[a] * norms[b] * units)
+    return found

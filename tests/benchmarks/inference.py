@@ -3,14 +3,12 @@
     python tests/benchmarks/inference.py
 
 Three runs, with 500 words two. The bars: of 34 words 3 s for the word permutations and 0.5 s for the bootstraps of RSA;
-never above 500 MB. The ladder of nulls stands beside the matrix products alone, which it cannot do without; what torch
-allocates is not counted.
+never above 500 MB. The ladder of nulls stands beside the matrix products alone, which it cannot do without.
 """
 
 from functools import partial
 
 import numpy as np
-import torch
 from timing import table
 
 from stages.geometry.comparison import COMPARISONS
@@ -19,11 +17,11 @@ from stages.geometry.names import MATRICES, PAIRS, PLACES
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar, cosine
 from stages.geometry.transforms import TRANSFORMS
-from stages.models.rotated import project_turned, spectra
 from stages.statistics.bootstrap import Statistics, against_input, bootstrap, resample_words
 from stages.statistics.draws import MANY, stream
 from stages.statistics.nulls import Choices, draw_rungs
 from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
+from stages.statistics.projections import project_turned, spectra
 
 TIMES = 10_000
 
@@ -58,8 +56,8 @@ def rows(words: int, layers: int, resamples: int, runs: int) -> None:
 def nulls(layers: int, words: int, units: int, draws: int) -> None:
     """Time each part of the ladder of nulls; the weights are random and the same in every layer."""
     rng = np.random.default_rng(0)
-    x, rows = rng.standard_normal((words, units)), torch.randn(draws * words, units)
-    weights = {name: torch.from_numpy(rng.standard_normal((units, units), dtype=np.float32)) for name in MATRICES}
+    x, rows = rng.standard_normal((words, units)), rng.standard_normal((draws * words, units), dtype=np.float32)
+    weights = {name: rng.standard_normal((units, units), dtype=np.float32) for name in MATRICES}
     similar = {name: Similar(words, "cosine", name) for name in TRANSFORMS}
     others = [name for name in COMPARISONS if name != "pearson"]
     choices = Choices(similar, others, within_category(sorted("abc"[i % 3] for i in range(words))))
