@@ -29,7 +29,7 @@ def main(stage: Stage) -> None:
     tested = permute_words(similarity, words, progress("permutations of words"))
     tested |= permute_labels(similarity, categories, labels, progress("permutations of labels"))
     for names, cells in tested.items():
-        scores[names] |= {column: cells[column] for column in ("p", "p_familywise")}
+        scores[names] |= cells
     work = each_matrix(partial(common_language, within=within_category(categories)))
     cles = stack(each_layer("common-language effect size", work, layers_of(tensors, MATRICES)))
     scores |= {("cles", matrix): values for matrix, values in cles.items()}

@@ -37,6 +37,7 @@ def as_in_the_post() -> Results:
         focus=6,
         numbers=range(LAYERS),
         influence={},
+        record={},
         anisotropy={(measure, "x", "all"): {"value": np.full(LAYERS, 0.1)} for measure in ("unit", "unit_share")},
         **{table: {} for table in ("inference", "nulls", "null_choices", "controls", "heads", "head_nulls")},
         reasons={table: f"{table}.enabled is false" for table in ("inference", "nulls", "controls")},
@@ -169,9 +170,11 @@ def test_the_summary_is_made_of_means_over_layers_and_names_the_strongest_heads(
     run.nulls |= {("d", name, "spectrum"): {"value": np.full(LAYERS, 1.0)} for name in "qkv"}
     run.heads = {("d", name): {"value": np.array([[0.1, 0.2], [0.3, np.nan]])} for name in "qk"}
     run.heads |= {("d", "v"): {"value": np.full((2, 2), np.nan)}}
+    run.nulls |= {("partial_rsa", "qv", rung): {"value": np.full(LAYERS, np.nan)} for rung in ("spectrum", "gaussian")}
     found = summary.summarise(run, judge(run))
     assert (found["rsa_null"], found["d_null"]) == (0.7, 1.0)
     assert found["strongest_heads"] == ["q L1H0", "k L1H0"]
+    assert sum(note.startswith("nulls.csv: no partial_rsa of qv in layers 0 to 11: ") for note in found["notes"]) == 1
 
 
 @pytest.mark.parametrize("comparison", ["spearman", "cka_debiased"])

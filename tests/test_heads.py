@@ -65,6 +65,8 @@ def test_a_head_without_variation_has_no_score_and_leaves_the_others_theirs(valu
 def test_of_many_heads_without_a_score_five_are_named() -> None:
     said, *_ = empty_cells("heads.csv", {("d", "q"): {"value": np.full((1, 7), np.nan)}}, [0])
     assert "no d of q in L0H0, L0H1, L0H2, L0H3, L0H4 and 2 more: " in said
+    (said,) = empty_cells("influence.csv", {("rsa", "qk"): {"value": np.array([[0.1, np.nan]])}}, [4])
+    assert "no rsa of qk in L4 rank 1: " in said
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2])

@@ -8,9 +8,10 @@ import oracle
 import pytest
 
 from stages.geometry.comparison import unit_norm
+from stages.geometry.effects import _of_each_word
 from stages.geometry.effects import cohens_d as measured_d
 from stages.geometry.moments import Moments, cohens_d, moments_of_sets, scores, similarities
-from stages.geometry.pairs import within_category
+from stages.geometry.pairs import condense, square, within_category
 from stages.geometry.similarity import METRICS, Similar
 from stages.geometry.transforms import TRANSFORMS
 from stages.statistics.bootstrap import resampled
@@ -42,7 +43,16 @@ def all_once_in_a_resample(some: np.ndarray) -> tuple[Moments, Moments]:
     return tuple(Moments(m.n[0, 0], m.sums[0, 0], m.products[0, 0], m.centre[0]) for m in kinds)
 
 
-ROADS = [as_one_set, all_once_in_a_resample]
+def beside_a_word_left_out(some: np.ndarray) -> tuple[Moments, Moments]:
+    mean = some.mean(axis=1, keepdims=True)
+    one_more = condense(np.pad(square(some - mean, 0), ((0, 0), (0, 1), (0, 1)))) + mean
+    within = within_category([*CATEGORIES, "c"])
+    ((every, inside),) = moments_of_sets(one_more, within)
+    kinds = (m - _of_each_word(one_more, every.centre, w) for m, w in ((every, None), (inside, within)))
+    return tuple(Moments(m.n[-1], m.sums[-1], m.products[-1], m.centre[0]) for m in kinds)
+
+
+ROADS = [as_one_set, all_once_in_a_resample, beside_a_word_left_out]
 
 
 @pytest.mark.usefixtures("block")

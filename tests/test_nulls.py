@@ -12,16 +12,16 @@ from scipy.stats import ks_2samp, spearmanr
 from tiny_models import build
 
 from stages.findings.beyond import Beyond, verdicts
-from stages.geometry.comparison import COMPARISONS
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.comparison import COMPARISONS, pearson
+from stages.geometry.names import MANY_WORDS, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.similarity import Similar
+from stages.geometry.similarity import Similar, cosine
 from stages.geometry.transforms import TRANSFORMS
 from stages.models.attentions import text_part
 from stages.models.projections import find_projections
-from stages.statistics.draws import MANY, amount
+from stages.statistics.draws import amount
 from stages.statistics.nulls import Choices, draw_rungs, familywise_p, ladder, monte_carlo_p, observed, score
-from stages.statistics.projections import haar_frames, project_turned, ranges
+from stages.statistics.projections import factor, haar_frames, project, project_turned, ranges
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 WORDS, UNITS = 12, 40
@@ -68,6 +68,23 @@ def drawn(x: np.ndarray, weights: dict[str, np.ndarray], draws: int, seed: int =
 def scores_of(x: np.ndarray, weights: dict[str, np.ndarray]) -> dict:
     """Scores of the projections as they are, a draw of one."""
     return own(observed(through(weights)(x), x, RAW))
+
+
+@pytest.mark.parametrize("units", [4, 11])
+def test_drawn_projections_have_the_law_of_brute_force_ones(units: int) -> None:
+    """Of words whose Gram matrix is singular, too: more of them than units, two the same."""
+    rng, draws = np.random.default_rng(0), 1500 * SIZE
+    x = rng.normal(size=(7, units)) + 1
+    x[3] = x[2]
+    exact, brute = project(factor(x), 5, draws, rng), x @ rng.normal(size=(draws, units, 5))
+    assert exact.shape == brute.shape
+    for statistic in (
+        lambda values: values[:, 4, 2],
+        lambda values: values[:, 0, 1] * values[:, 5, 1],
+        lambda values: cosine(values)[:, 3],
+        lambda values: pearson(cosine(values), cosine(x)),
+    ):
+        assert ks_2samp(statistic(exact), statistic(brute)).pvalue > 0.01
 
 
 def test_frames_are_haar() -> None:
@@ -184,7 +201,7 @@ def test_draws_that_the_settings_leave_open_give_a_test_of_that_level(alpha: flo
         draws = amount("nulls.draws", "auto", words, alpha)
         p = np.array([monte_carlo_p(place + 0.5, np.arange(draws)) for place in range(-1, draws)])
         assert np.mean(p <= alpha + 1e-12) == pytest.approx(alpha)  # each place among the draws is as likely
-        assert draws >= (100 if words <= MANY else 40)
+        assert draws >= (100 if words <= MANY_WORDS else 40)
     assert amount("nulls.draws", 25, 34, alpha) == 25
 
 

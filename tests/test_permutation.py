@@ -52,7 +52,6 @@ def test_p_values_count_the_permutations_that_reach_the_score(crossed: bool, lim
     for tested, expected in tests:
         for place, cell in enumerate(tested.values()):
             value = expected[0, :, place]
-            np.testing.assert_allclose(cell["value"], value, atol=1e-10)
             np.testing.assert_array_equal(cell["p"], np.mean(expected[:, :, place] >= value - 1e-12, axis=0))
             largest = expected.max(axis=(1, 2))
             np.testing.assert_array_equal(cell["p_familywise"], [np.mean(largest >= v - 1e-12) for v in value])
@@ -133,9 +132,3 @@ def test_familywise_p_errs_once_in_twenty_families() -> None:
         smallest_alone.append(min(cell["p"].min() for cell in tested.values()))
     assert abs(np.mean(np.array(smallest) <= 0.05) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / families)
     assert np.mean(np.array(smallest_alone) <= 0.05) > 0.2
-
-
-def test_categories_that_similarities_tell_apart_to_the_last_digit_are_an_error() -> None:
-    orders = draw_orders(len(CATEGORIES), 9, np.random.default_rng(0), False)
-    with pytest.raises(FloatingPointError, match="neither kind of pair varies"):
-        permute_labels({"q": within_category(CATEGORIES)[None]}, CATEGORIES, orders)

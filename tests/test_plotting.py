@@ -302,6 +302,8 @@ def test_ladder_goes_from_rung_to_rung_and_names_no_bias_of_a_model_without(bias
     nulls |= {
         ("rsa_step", pair, step): cells(value) for pair in PAIRS for step, value in (STEPS | {"bias": bias}).items()
     }
+    of_heads = SimpleNamespace(heads={}, nulls=nulls, head_nulls={"q": 0}, numbers=LAYERS)
+    assert figures()["fig13_heads"].values(of_heads)[1] == ({} if bias else {"q": 0})  # which have no bias
     drawn = controls.ladder(nulls, LAYERS)
     *layers, mean, end = drawn.axes[2].lines
     expected = [*RUNGS.values()][: 5 if bias else 4]

@@ -11,7 +11,9 @@ from safetensors.numpy import load_file
 from scipy.special import stdtrit
 
 from stages.artefacts.files import Tensors
+from stages.artefacts.results import Results
 from stages.artefacts.tables import read_table
+from stages.findings.answer import answer
 from stages.geometry.names import MATRICES, PAIRS
 from stages.geometry.pairs import condense, within_category
 from stages.geometry.reliability import reliability
@@ -213,3 +215,6 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
     # Nulls are made of the prompt's own sentence, and so is what they are compared with.
     tiny_stage.log_of("nulls")
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
+    run = Results(focus=1)
+    assert run.aside == "mean similarities over 9 sentences; random maps and heads are of the prompt's own"
+    assert "These are means over 9 sentences" in answer(run)[1]

@@ -141,7 +141,7 @@ class Tensor:
 
 
 class _Record(dict):
-    """The record of a file; one that lacks a key belongs to another file than the one expected."""
+    """The record of a file; where it lacks a key, the file is not the one expected."""
 
     def __init__(self, content: dict[str, Any], path: Path) -> None:
         super().__init__(content)

@@ -18,7 +18,7 @@ FOLDER = Path("metrics/models")
 #: What of a run is kept as it is.
 COPIED = ("rsa.csv", "separability.csv", "verdicts.csv", "summary.json", "claims.json")
 #: And of `metrics/nulls.csv`, these rungs under the run's own choices: what one figure of all models needs.
-RUNGS = ("spectrum", "unbiased")
+KEPT_RUNGS = ("spectrum", "unbiased")
 #: And of `data/capture.json`.
 PROVENANCE = ("model", "revision", "weights", "dtype", "overview", "prompt", "versions", "quantisation")
 
@@ -34,6 +34,11 @@ class Kept(NamedTuple):
     summary: Mapping[str, Any]
     claims: Mapping[str, Any]
     verdicts: pd.DataFrame
+
+    @property
+    def pearson(self) -> float:
+        """Mean RSA as Pearson's r, as that of random maps is."""
+        return self.summary.get("rsa_pearson", self.summary["rsa"])
 
 
 def keep(name: str) -> Path:
@@ -52,7 +57,7 @@ def keep(name: str) -> Path:
     settings, rows = load(), pd.read_csv("metrics/nulls.csv", dtype=str, keep_default_na=False)
     by = rows["measure"].map({"rsa": settings.rsa.comparison, "d": "pearson"})
     own = (rows["transform"] == settings.similarity.transform) & (rows["comparison"] == by)
-    rows = rows[own & rows["rung"].isin(RUNGS)]
+    rows = rows[own & rows["rung"].isin(KEPT_RUNGS)]
     path = (FOLDER / name).as_posix()
     outputs.sweep([path])
     try:

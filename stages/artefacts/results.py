@@ -13,9 +13,9 @@ from stages.artefacts.kept import FOLDER, read_kept
 from stages.artefacts.layers import layers_of
 from stages.artefacts.tables import read_reason, read_table
 from stages.geometry.comparison import pairwise, same_rows
-from stages.geometry.names import MATRICES, PAIRS
+from stages.geometry.names import MANY_WORDS, MATRICES, PAIRS
 from stages.geometry.pairs import within_category
-from stages.geometry.scaling import MANY_WORDS, word_maps
+from stages.geometry.scaling import word_maps
 from stages.pipeline.progress import stack
 from stages.pipeline.settings import check_layer
 
@@ -99,10 +99,17 @@ class Results:
         return stack(map(pairwise, layers_of(self.similarity, MATRICES)))
 
     @property
+    def at_word(self) -> bool:
+        """Whether words are compared at their own token."""
+        return self.record.get("target") == self.record.get("word_position")
+
+    @property
     def aside(self) -> str:
-        """What titles say where words are compared at another token than their own; empty where they are not."""
-        token, own = self.record.get("target"), self.record.get("word_position")
-        return "" if token == own else f"words compared at token {token}, not at their own, {own}"
+        """What titles say where similarities are not those at the words' own tokens in the prompt's sentence alone."""
+        if averaged := self.record.get("sentences"):
+            return f"mean similarities over {len(averaged)} sentences; random maps and heads are of the prompt's own"
+        target, own = self.record.get("target"), self.record.get("word_position")
+        return "" if self.at_word else f"words compared at token {target}, not at their own, {own}"
 
     @cached_property
     def nulls(self) -> dict[tuple[str, ...], dict[str, np.ndarray]]:

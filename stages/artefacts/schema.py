@@ -66,8 +66,8 @@ RANGE, TESTED = ("value", "low", "high"), ("value", "low", "high", "p", "p_famil
 #: RSA in `robustness.csv`, by comparison: where it is called nothing more, it is Pearson's r.
 RSA_BY = {name: "rsa" if name == "pearson" else f"rsa_{name}" for name, some in COMPARISONS.items() if some.robust}
 #: Measures of `rdms.csv` that have no test.
-UNTESTED = ("unique *", "explained *", "shared *", "rsa_*")
-DRAWN: Mapping[str, Any] = {
+WITHOUT_TEST = ("unique *", "explained *", "shared *", "rsa_*")
+OF_NULLS: Mapping[str, Any] = {
     "switch": "nulls.enabled",
     "inapplicable": "the model's Q, K and V are no linear maps of their input",
 }
@@ -85,17 +85,17 @@ TABLES = {
     ),
     "controls.csv": Table(RANGE, "controls.enabled"),
     "robustness.csv": Table(switch="controls.enabled", names=("transform",)),
-    "rdms.csv": Table(TESTED, "rdms.enabled", names=("rdm",), empty=dict.fromkeys(UNTESTED, NOT_APPLICABLE)),
+    "rdms.csv": Table(TESTED, "rdms.enabled", names=("rdm",), empty=dict.fromkeys(WITHOUT_TEST, NOT_APPLICABLE)),
     "heads.csv": Table(switch="heads.enabled", places=("layer", "head"), empty={"*": UNDEFINED}),
     "nulls.csv": Table(
         TESTED,
         names=("transform", "comparison", "rung"),
         # Partial RSA is undefined for maps that change no similarity.
         empty=dict.fromkeys(("*_step *", "* unbiased", "* trained"), NOT_DRAWN) | {"partial_rsa *": UNDEFINED},
-        **DRAWN,
+        **OF_NULLS,
     ),
-    "spectra.csv": Table(**DRAWN),
-    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, **DRAWN),
+    "spectra.csv": Table(**OF_NULLS),
+    "head_nulls.csv": Table(RANGE, places=("layer", "head"), empty={"*": UNDEFINED}, **OF_NULLS),
     "influence.csv": Table(places=("layer", "rank"), labels=("word",), empty={"*": UNDEFINED}),
     "anisotropy.csv": Table(names=("variant",), empty={"*": UNDEFINED}),
     "sentences.csv": Table(

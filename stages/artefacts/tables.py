@@ -103,19 +103,21 @@ def empty_cells(name: str, content: Mapping[Any, Any], layers: Sequence[int]) ->
     for names, cells in () if table.wide else content.items():
         status = table.status(names)
         if status == UNDEFINED and (gaps := np.argwhere(np.isnan(cells["value"]))).size:
-            groups.setdefault((names[1], _places(gaps, layers), STATUS[status]), []).append(names[0])
+            places = _places(gaps, layers, table.places[-1])
+            groups.setdefault((names[1], places, STATUS[status]), []).append(names[0])
     return [
-        f"{name}: no {', '.join(measures)} of {of} in {places}: {status}"
+        f"{name}: no {', '.join(dict.fromkeys(measures))} of {of} in {places}: {status}"
         for (of, places, status), measures in groups.items()
     ]
 
 
-def _places(gaps: np.ndarray, layers: Sequence[int]) -> str:
-    """Name layers, shape (gaps, 1), or heads, shape (gaps, 2)."""
+def _places(gaps: np.ndarray, layers: Sequence[int], kind: str) -> str:
+    """Name layers, shape (gaps, 1), or their heads or ranks, shape (gaps, 2)."""
     if gaps.shape[1] == 1:
         return f"layers {in_short([layers[place] for place in gaps[:, 0]])}"
     more = f" and {len(gaps) - MOST} more" if len(gaps) > MOST else ""
-    return ", ".join(f"L{layers[layer]}H{head}" for layer, head in gaps[:MOST]) + more
+    between = "H" if kind == "head" else f" {kind} "
+    return ", ".join(f"L{layers[layer]}{between}{number}" for layer, number in gaps[:MOST]) + more
 
 
 def read_table(path: Path, layers: Sequence[int] | None = None) -> dict[Any, Any]:

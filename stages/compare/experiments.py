@@ -8,7 +8,7 @@ from stages.pipeline.errors import UserError
 from stages.pipeline.settings import PARAMS, written
 
 SUMMARY = "metrics/summary.json"
-#: In the place of a commit, and of a name.
+#: Instead of a commit, and of a name.
 WORKSPACE = "workspace"
 #: A setting's value is folded beyond so many characters: it may be a list of words.
 WIDEST = 36

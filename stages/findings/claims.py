@@ -54,7 +54,7 @@ class Claim(NamedTuple):
         return Verdict(measured, None if holds is None else bool(holds), "".join(reason), beyond)
 
 
-#: What stands in the place of what the post says of a finding that is not the post's.
+#: What stands instead of the post's words for a finding that is not the post's.
 OWN = "not told"
 #: The post's, in its order, then your own: by the ids of `metrics/claims.json`.
 CLAIMS: dict[str, Claim] = {}

@@ -72,7 +72,7 @@ def summarise(run: Results, verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
             heads.append(f"{name} L{run.numbers[place]}H{head}")
     held = {name for name, verdict in verdicts.items() if verdict.holds}
     beyond = [v.holds is True and v.beyond["verdict"] == "yes" for v in map(verdicts.get, of_post()) if v.beyond]
-    tables = ("controls", "correlation", "heads", "head_nulls")
+    tables = ("anisotropy", "correlation", "heads", "head_nulls", "influence", "nulls")
     return {
         **{name: round(float(value), 3) for name, value in numbers.items() if value is not None},
         "claims": len(held & set(of_post())),
@@ -98,7 +98,7 @@ def shelf(kept: Sequence[Kept]) -> pd.DataFrame:
     rows = []
     for one in kept:
         row = {"model": one.name, **{key: one.about["overview"][key] for key in ABOUT}, "words": one.about["words"]}
-        row |= {name: one.summary.get(name) for name in MEANS}
+        row |= {name: one.summary.get(name) for name in MEANS} | {"rsa": one.pearson}
         agreed = one.verdicts[(one.verdicts["transform"] == EVERY) & (one.verdicts["rung"] == "spectrum")]
         if len(agreed):
             counts = agreed.set_index(["measure", "of"])

@@ -61,7 +61,7 @@ def stale() -> dict[str, list[str]]:
 
 
 def _differences(stage: Any, made: dict[str, Any]) -> Iterator[str]:
-    """Name what differs from a stage's lock; `made` are the outputs of all stages that DVC caches."""
+    """List what has changed since a stage's lock; `made` are the outputs of all stages that DVC caches."""
     if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):
         yield "never ran"
         return

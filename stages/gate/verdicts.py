@@ -63,7 +63,7 @@ class Tolerances(RootModel[dict[str, Annotated[float, Field(ge=0, allow_inf_nan=
         return next((pattern for pattern in self.root if fnmatchcase(metric, pattern)), None)
 
     def unused(self, metrics: Iterable[str]) -> list[str]:
-        """List the patterns that count for no metric: misspelt, perhaps, or below one that fits more."""
+        """List the patterns that no metric uses: they are misspelt, or an earlier pattern fits first."""
         used = {self.pattern(metric) for metric in metrics}
         return [pattern for pattern in self.root if pattern not in used]
 
@@ -149,7 +149,7 @@ def _leaves(content: Any, path: str = "") -> Iterator[tuple[str, Value]]:
 
 
 def _key(column: str, value: str) -> str:
-    """Name a part of a row: a number goes with its column's name, text says by itself what it is."""
+    """Name a row by one of its keys: text as it is, a number with its column's name."""
     return f"{column} {value}" if value.isdigit() else value
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stages.geometry.moments import cohens_d, moments_of_sets, named, similarities
+from stages.geometry.moments import cohens_d, moments_of_sets, named, similarities, varies
 from stages.geometry.names import WITH_INPUT, Arrays
 from stages.geometry.pairs import condense
 from stages.geometry.similarity import Similar, directions
@@ -68,15 +68,15 @@ def largest_unit(vectors: np.ndarray) -> tuple[int, float]:
 
 
 def share_of_cosines(vectors: np.ndarray, unit: int) -> float:
-    """Return a unit's share of the variance of the cosines, as `anisotropy` tells; NaN where they do not vary.
+    """Return a unit's share of the variance of the cosines, as `anisotropy` describes; NaN where they do not vary.
 
     `vectors` are of shape (words, units).
     """
     rows = directions(vectors)
     cosines, own = condense(rows @ rows.T), condense(np.outer(rows[:, unit], rows[:, unit]))
-    cosines -= cosines.mean()
-    with np.errstate(invalid="ignore"):
-        return float(np.sum(own * cosines) / np.sum(cosines * cosines))
+    centred = cosines - cosines.mean()
+    scatter = np.sum(centred * centred)
+    return float(np.sum(own * centred) / scatter) if varies(scatter, np.sum(cosines * cosines), scatter) else np.nan
 
 
 def mean_cosine(vectors: np.ndarray) -> float:

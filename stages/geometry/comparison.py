@@ -93,6 +93,7 @@ def u_centred(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
     shares = (sums - sums.sum(axis=-1, keepdims=True) / max(2 * (words - 1), 1)) / max(words - 2, 1)
     for row, place in rows_of(words):
         centred[..., place] = condensed[..., place] - shares[..., row, None] - shares[..., row + 1 :]
+    # Of three words, or of rows that are all alike, rounding alone is left; data leave a million times as much.
     if (np.abs(centred).max(axis=-1) <= 1e-9 * np.abs(condensed).max(axis=-1)).any():
         raise FloatingPointError("debiased CKA is undefined: a U-centred similarity matrix is 0")
     return centred
@@ -134,7 +135,7 @@ class Comparison(NamedTuple):
     Scores within and across categories, tests, intervals and controls are Pearson's r of the similarities themselves.
     """
 
-    #: Takes condensed similarities, shape (..., pairs), and that of a word with itself; gives what is correlated.
+    #: Takes condensed similarities, shape (..., pairs), and that of a word with itself; returns what is correlated.
     features: Callable[[np.ndarray, float], np.ndarray]
     #: What the scores are called on an axis, in a sentence and in a list of choices, and their symbol.
     axis: str

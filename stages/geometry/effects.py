@@ -15,7 +15,7 @@ from stages.geometry.pairs import square
 MUCH = 0.1
 #: The words of a layer and score that are kept.
 MOST = 3
-#: Decimals by which the size of changes is told apart: of equal ones the first word counts.
+#: Changes that are equal to so many decimals count as equal: the first word wins.
 DECIMALS = 9
 
 

@@ -15,7 +15,7 @@ WITH_INPUT = (*MATRICES, INPUT)
 PAIRS = ("qk", "qv", "kv")
 #: In `metrics/verdicts.csv`, instead of a name, a transform or a comparison: all of them.
 EVERY = "every"
-#: Which of them differ from which, the first less the second: as `of` in tables, "v-q".
+#: Differences that tables hold, the first less the second: their `of` is "v-q".
 MATRIX_DIFFERENCES = (("v", "q"), ("v", "k"), ("k", "q"))
 PAIR_DIFFERENCES = (("qv", "qk"), ("kv", "qk"), ("kv", "qv"))
 #: Where the two matrices of each pair stand among `MATRICES`.
@@ -35,6 +35,9 @@ RUNGS = {
 }
 DRAWN = tuple(RUNGS)[:-2]
 OF_PAIRS = ("orientation",)
+
+#: So many words are many: above, `auto` draws less; from there on, maps have no room for all names.
+MANY_WORDS = 100
 
 #: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.
 MetricName = Literal["cosine", "correlation", "euclidean"]

@@ -8,8 +8,6 @@ from stages.geometry.similarity import METRICS, dissimilarity
 
 #: Rounds in which maps are laid over their mean: more move no point by a hundredth.
 ROUNDS = 20
-#: From so many words on, a map has no room for all their names.
-MANY_WORDS = 100
 
 
 def distances(similarity: np.ndarray, metric: MetricName) -> np.ndarray:

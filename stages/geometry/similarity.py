@@ -42,7 +42,7 @@ class Metric(NamedTuple):
         return np.isfinite(self.range[0])
 
     def __call__(self, vectors: np.ndarray, strict: bool = True, dtype: type | None = None) -> np.ndarray:
-        """Return similarities, shape (..., words, units) to (..., pairs), condensed as `stages.geometry.pairs` tells.
+        """Return similarities, shape (..., words, units) to (..., pairs), condensed as in `stages.geometry.pairs`.
 
         Without a dtype in float64, from exact products; otherwise from products in that precision, in whose last bits
         processors differ. If the metric needs a direction and a vector has none, FloatingPointError; NaN if not
@@ -129,7 +129,7 @@ METRICS: dict[MetricName, Metric] = {"cosine": cosine, "correlation": correlatio
 
 
 class Similar(NamedTuple):
-    """A metric after a transform: called with vectors, it gives the similarities of all pairs of words."""
+    """A metric after a transform: called with vectors, it returns the similarities of all pairs of words."""
 
     #: How many of the vectors are words'. The transform's statistics are those of the reference words behind them;
     #: without any, of the words themselves.

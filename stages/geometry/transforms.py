@@ -63,7 +63,7 @@ class Transform(NamedTuple):
     """What is done to vectors before they are compared."""
 
     #: Takes vectors, shape (..., words, units), and those of reference words, shape (..., reference words, units): the
-    #: vectors themselves or those of other words. Gives float64 of the shape of the vectors.
+    #: vectors themselves or those of other words. Returns float64 of the shape of the vectors.
     apply: Callable[[np.ndarray, np.ndarray], np.ndarray]
     label: str  # what vectors are then, in a legend
     short: str  # and in a list of choices

@@ -1,4 +1,4 @@
-"""Which modules of a model attend to the tokens of a text, what each gives, and which part of the model they are in."""
+"""Finding the attention of a model: the modules that attend to a text, their outputs, and the part they are in."""
 
 import inspect
 import re

@@ -18,7 +18,7 @@ TOKENS = 384
 
 
 class Pass(NamedTuple):
-    """One forward pass: what the model is given, and where what it gives belongs."""
+    """One forward pass: the model's inputs, and which words and tokens its outputs are of."""
 
     inputs: dict[str, torch.Tensor]  # keyword arguments of the model
     row: int  # the first word of the pass

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from stages.artefacts.files import DECIMALS, rounded
-from stages.geometry.names import LABELS, MATRICES, PAIRS, Arrays
+from stages.geometry.names import LABELS, MANY_WORDS, MATRICES, PAIRS, Arrays
 from stages.geometry.pairs import choose_words
 from stages.geometry.scaling import clustered, distances, word_maps
 from stages.geometry.similarity import Metric
+from stages.plotting.word_map import EXTREMES
 
 #: A matrix of more words would have cells of two pixels, and 48 layers of it would make the page too large.
 MOST_WORDS = 100
@@ -29,7 +30,7 @@ def layer_by_layer(
     `scipy.spatial.distance.pdist`: little-endian float32 in base64) and ``limits`` (by matrix, of all layers). Of maps
     ``points`` (by matrix, by layer, x and y of each word, y upwards; a layer's three maps can be laid over each other:
     together they fill a square of side 1 around 0), ``stress`` (by matrix, by layer) and ``clustered`` (places of
-    words, alike ones together).
+    words, alike ones together); and from how many words on (``many``) how many ``extremes`` alone are named.
     """
     chosen = np.linspace(0, len(words) - 1, min(len(words), MOST_WORDS)).round().astype(int).tolist()
     layers = zip(*(similarity[name] for name in MATRICES), strict=True)
@@ -51,7 +52,7 @@ def layer_by_layer(
     }
     order = clustered(distances(values[focus].mean(axis=0), metric)).tolist()
     maps = {"points": by_matrix(np.round(points, 3)), "stress": by_matrix(np.round(stress, 2)), "clustered": order}
-    return matrices, maps
+    return matrices, {**maps, "many": MANY_WORDS, "extremes": EXTREMES}
 
 
 def matrix_spec(label: str, metric: Metric, data: Mapping[str, Any]) -> dict[str, Any]:

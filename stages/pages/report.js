@@ -28,7 +28,7 @@
   let drawn = 0;
 
   // The map. Sizes are those of the drawings' viewBox.
-  const size = 320, extent = 268, many = 100, extremes = 12, bold = 1.35;
+  const size = 320, extent = 268, bold = 1.35;
   const kinds = [...new Set(categories)];
   const shapes = ["M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0Z", "M-3.6,-3.6h7.2v7.2h-7.2Z", "M0,-4.6L4.4,3.4H-4.4Z",
                   "M0,-5L5,0L0,5L-5,0Z", "M0,4.6L4.4,-3.4H-4.4Z", "M-1.5,-4.5h3v3h3v3h-3v3h-3v-3h-3v-3h3Z"];
@@ -106,7 +106,7 @@
       for (const place of [...points.keys()].sort((a, b) => far[b] - far[a])) {
         const group = maps[name][place], [x, y] = points[place];
         group.style.transform = `translate(${x}px, ${y}px)`;
-        const full = count >= many && Object.keys(boxes).length >= extremes;
+        const full = count >= data.map.many && Object.keys(boxes).length >= data.map.extremes;
         const free = full ? undefined : spots.find(spot => !covered(points, place, spot, boxes));
         group.spot = free || spots[0];
         if (free) boxes[place] = boxAt(points[place], widths[place], free);

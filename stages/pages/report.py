@@ -103,7 +103,7 @@ def steps(run: Results, categories: Sequence[str], settings: Mapping[str, Any], 
     if settings["similarity.transform"] == "none":
         found.append(("Take away what all words share.", "similarity.transform=center"))
     if settings["model.weights"] == "pretrained" and settings["model.device_map"] == "none":
-        found.insert(0, ("Hold it against the same architecture, untrained.", "model.weights=random"))
+        found.insert(0, ("Compare it with the same architecture, untrained.", "model.weights=random"))
     if run.layers > 1:
         why = f"Layer {other} has the {extreme} mean RSA, {number(rsa[place])}: look at it."
         found.insert(0, (why, f"focus_layer={other}"))

@@ -103,8 +103,8 @@ NO_PRODUCTS = "{}: its attention could not be watched: it multiplies no batches 
 NOT_CAPTURED = (
     "{}: the {} that the attention receives are not those captured\ncaptured: heads, tokens, units {}; received: {}"
 )
-OTHER_WEIGHTS = (
-    "model.name: {} is not its input times its weights, which random maps replace\n"
+NOT_A_PRODUCT = (
+    "model.name: {} is not the product of its input and its weights, which random maps replace\n"
     "set nulls.enabled: false to leave them out"
 )
 

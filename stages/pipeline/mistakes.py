@@ -1,4 +1,4 @@
-"""What a user is told of files, words and settings, and of what pydantic finds in them, where it is put together."""
+"""Checks of settings, words and files, and their messages where these are put together from parts."""
 
 import difflib
 import re
@@ -119,7 +119,7 @@ def in_word_list(
 
 
 def _rule(broken: Callable[[Any], Any], said: str) -> AfterValidator:
-    """Return a check of one setting, which `said` tells of where `broken` finds something: {0} the value, {1} that."""
+    """Return a check of one setting. Its message is `said`: {0} is the value, {1} what `broken` finds in it."""
 
     def check(value: Any) -> Any:
         if found := broken(value):

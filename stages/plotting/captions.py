@@ -84,14 +84,14 @@ def places(run: "Results", measure: str) -> str:
 def above_chance(run: "Results", measure: str) -> str:
     """Write in how many layers a family-wise test is passed."""
     if not run.inference:
-        return " No tests: inference.enabled is false."
+        return f" No tests: {run.reasons['inference']}."
     passed = {name: run.inference[measure, name]["p_familywise"] <= run.alpha for name in MEASURES[measure][1]}
     of = " (of Pearson's r)" if measure == "rsa" and run.comparison != "pearson" else ""
     return f" Family-wise p ≤ {run.alpha:g}{of}, of {run.layers} layers: {counts(passed)}."
 
 
 def of_units(run: "Results", said: str) -> str:
-    """Add to what is said of correlations unit by unit the names of the pairs that have none."""
+    """Add to a caption the names of the pairs that have no correlation unit by unit."""
     without = [LABELS[pair] for pair in PAIRS if pair not in run.correlation]
     said = said if len(without) < len(PAIRS) else ""
     reason = f" {listed(without)} cannot be paired unit by unit: their numbers of units differ." if without else ""

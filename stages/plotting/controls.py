@@ -190,11 +190,11 @@ def robustness(nulls: Scores, verdicts: pd.DataFrame, alpha: float, layers: Sequ
     layer_axis(axis, layers)
     bar = figure.colorbar(image, ax=axis, ticks=[-1, 0, 1], pad=0.02)
     bar.ax.set_yticklabels(["below under\nevery choice", "among", "above under\nevery choice"])
-    said = (in_words(measure, verdicts.loc[measure, EVERY, "spectrum"]) for measure in MEASURES)
+    said = (sides(measure, verdicts.loc[measure, EVERY, "spectrum"]) for measure in MEASURES)
     return explain(figure, f"Beyond random maps under every choice?\n{'. '.join(said)}")
 
 
-def in_words(measure: str, verdicts: pd.DataFrame) -> str:
+def sides(measure: str, verdicts: pd.DataFrame) -> str:
     """Return what all choices say of a measure among random maps; `verdicts` are those of all names, by choice."""
     every = verdicts.loc[EVERY, EVERY]
     sides = [f"{every[side]} {side}" for side in ("above", "below") if every[side]]

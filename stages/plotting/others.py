@@ -78,7 +78,7 @@ def sentences(scores: Scores, layers: Sequence[int]) -> Figure:
 
 def _of_models(run: Results) -> str:
     said = [
-        f"{one.name} {number(_pearson(one))}"
+        f"{one.name} {number(one.pearson)}"
         + (f" (random maps {number(one.summary['rsa_null'])})" if "rsa_null" in one.summary else "")
         for one in run.kept
     ]
@@ -121,14 +121,9 @@ def models(kept: Sequence[Kept]) -> Figure:
     for axis in grid[:, 1]:
         axis.set_ylim(min(0, *lows), max(highs))
     keys = [*mark_keys((*PAIRS, *MATRICES)), line_key("random maps with the trained spectra", linewidth=8, alpha=0.4)]
-    more = [_pearson(one) - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
+    more = [one.pearson - one.summary["rsa_null"] for one in kept if "rsa_null" in one.summary]
     said = f"{len(kept)} runs" + (f": mean RSA less that of random maps {span([more])}" if more else "")
     return explain(figure, said, keys)
-
-
-def _pearson(one: Kept) -> float:
-    """Return the mean RSA as Pearson's r, which that of random maps is, too."""
-    return one.summary.get("rsa_pearson", one.summary["rsa"])
 
 
 def _panel(axis: Axes, one: Kept, measure: str, scores: Arrays) -> None:

@@ -1,4 +1,4 @@
-"""The figures, each entered beside the function that draws it: what it is called, drawn from, and said to show."""
+"""The figures: each is registered beside the function that draws it, with its title, data, caption and alt text."""
 
 import importlib
 import pkgutil

@@ -64,7 +64,7 @@ def activation_scatter(activations: Arrays, r: Mapping[str, float], layer: int, 
         run.record["metric"],
         run.focus,
         run.comparison,
-        f"token {run.record['target']}" if run.aside else "the word's own token",
+        "the word's own token" if run.at_word else f"token {run.record['target']}",
         run.within,
     ),
     caption=lambda run: (

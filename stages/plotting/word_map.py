@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.geometry.names import LABELS, Arrays
-from stages.geometry.scaling import MANY_WORDS
+from stages.geometry.names import LABELS, MANY_WORDS, Arrays
 from stages.plotting.captions import number, numbers
 from stages.plotting.registry import figure
 from stages.plotting.style import MARKS, explain, panels, shortened

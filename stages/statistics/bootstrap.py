@@ -178,15 +178,15 @@ def bootstrap(
     similarity : mapping of str to ndarray, shape (layers, pairs)
         By name; `statistics` gets the moments of Q, K, V and x, and of others behind them.
     counts : ndarray of int, shape (samples, words)
-        How often each word was drawn, as `resample_words` gives them.
+        How often each word was drawn, of `resample_words`.
     alpha : float
         The intervals hold 1 - alpha of the resamples, as much left out above as below.
     statistics : callable
-        Takes the moments over all pairs and within categories, gives arrays of shape (samples, layers).
+        Takes the moments over all pairs and within categories, returns arrays of shape (samples, layers).
     later : callable
-        Takes what `statistics` gave, of all layers, gives more of it: differences.
+        Takes the statistics of all layers, returns more, such as differences.
     progress : callable
-        Takes the list of steps, gives them one by one: for a bar.
+        Takes the list of steps, yields them one by one: for a bar.
 
     Returns
     -------

@@ -121,7 +121,7 @@ def partition(to: np.ndarray, among: np.ndarray, nonnegative: bool = False) -> t
     .. math:: \beta = R^{-1} r, \qquad R^2 = \beta^\top r, \qquad s_i = \frac{\beta_i}{\sqrt{(R^{-1})_{ii}}}
 
     The square of the semipartial correlation :math:`s_i` is the unique variance of candidate i: by how much
-    :math:`R^2` falls without it: by nothing where the others give it, as in a bootstrap sample without the words in
+    :math:`R^2` falls without it. It is 0 where the others determine it, as in a bootstrap sample without the words in
     which two candidates differ.
 
     Parameters

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.geometry.names import MANY_WORDS
 from stages.pipeline.mistakes import DRAWS, least_draws
 from stages.statistics.bootstrap import resample_words
 from stages.statistics.permutation import Orders, draw_orders
@@ -17,8 +18,6 @@ from stages.statistics.permutation import Orders, draw_orders
 #: What is drawn, and a place that is free. A new stream goes to the end: the earlier ones keep their numbers.
 STREAMS = ("words", "labels", "bootstrap", "nulls", "", "sentences")
 
-#: Words above which there are many.
-MANY = 100
 #: Setting → what its `auto` stands for, up to so many words and above. The README of this room has the errors.
 AUTO = {
     "inference.bootstraps": (10000, 2000),
@@ -43,7 +42,7 @@ def amount(key: str, setting: str | int, words: int, alpha: float = 0.05) -> str
     if setting != "auto":
         return setting
     few, many = AUTO[key]
-    own = few if words <= MANY else many
+    own = few if words <= MANY_WORDS else many
     if key == "nulls.draws":
         return round(math.ceil((own + 1) * alpha / 2 - 1e-9) * 2 / alpha) - 1
     return max(own, least_draws(key, alpha)) if key in DRAWS else own
@@ -67,5 +66,5 @@ def draw_words(categories: Sequence[str], chosen: Any) -> tuple[np.ndarray, int]
 
 def draw_permutations(words: int, chosen: Any, name: str) -> Orders:
     """Draw the permutations that section ``inference``, `chosen`, asks for, from the stream of a name."""
-    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and words > MANY)
+    crossed = chosen.shuffles == "crossed" or (chosen.shuffles == "auto" and words > MANY_WORDS)
     return draw_orders(words, chosen.permutations, stream(chosen.seed, name), crossed)

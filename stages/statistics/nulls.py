@@ -105,7 +105,7 @@ def draw_rungs(
     x : ndarray, shape (words, units)
         The layer's input at the target token; words behind those of `choices` are a reference.
     projected : callable
-        Takes turned inputs x R, shape (draws, words, units), gives x R W of "q", "k", "v", shape (draws, words, width).
+        Takes turned inputs x R, (draws, words, units), returns x R W of "q", "k", "v", each (draws, words, width).
     look : callable
         Is shown each block's x R W.
 

@@ -26,7 +26,6 @@ from itertools import groupby, product
 import numpy as np
 
 from stages.geometry.comparison import unit_norm
-from stages.geometry.moments import varies
 from stages.geometry.names import PAIRS, Arrays, Scores
 from stages.geometry.pairs import members, square, within_category, words_of
 from stages.pipeline.progress import BLOCK, Progress, blocks
@@ -66,15 +65,15 @@ def permute_words(similarity: Arrays, orders: Orders, progress: Progress = iter)
     ----------
     similarity : mapping of "q", "k", "v" to ndarray, shape (layers, pairs)
     orders : Orders
-        As `draw_orders` gives them: the words as they are, and P permutations.
+        Of `draw_orders`: the words as they are, and P permutations.
     progress : callable
-        Takes the list of steps, gives them one by one: for a bar.
+        Takes the list of steps, yields them one by one: for a bar.
 
     Returns
     -------
     Scores
-        ``rsa`` by pair: ``value`` (Pearson r), ``p`` and ``p_familywise``, both from 1/(P + 1) to 1. FloatingPointError
-        if the similarities of a layer are constant.
+        ``rsa`` by pair: ``p`` and ``p_familywise``, both from 1/(P + 1) to 1. FloatingPointError if the similarities of
+        a layer are constant.
     """
     return _test(similarity, similarity, [(("rsa", pair), *pair) for pair in PAIRS], orders, progress)
 
@@ -94,19 +93,10 @@ def permute_labels(similarity: Arrays, categories: Sequence[str], orders: Orders
     .. math:: d = r \sqrt{\frac{(1/n_w + 1/n_a)(n_w + n_a - 2)}{1 - r^2}}
 
     With ranks instead of the similarities this is ANOSIM's test (Clarke, K. R. 1993,
-    doi:10.1111/j.1442-9993.1993.tb00438.x). As `permute_words`; ``d`` by matrix: ``value`` (Cohen's d), ``p`` and
-    ``p_familywise``.
+    doi:10.1111/j.1442-9993.1993.tb00438.x). As `permute_words`; ``d`` by matrix.
     """
-    within = within_category(categories)
-    model = {"": within[None].astype(np.float64)}
-    tested = _test(similarity, model, [(("d", name), name, "") for name in similarity], orders, progress)
-    scale = (1 / within.sum() + 1 / (~within).sum()) * (len(within) - 2)
-    for cells in tested.values():
-        rest = 1 - np.square(cells["value"])
-        if not varies(rest, 1, 1).all():
-            raise FloatingPointError("Cohen's d is undefined: neither kind of pair varies")
-        cells["value"] = cells["value"] * np.sqrt(scale / rest)
-    return tested
+    model = {"": within_category(categories)[None].astype(np.float64)}
+    return _test(similarity, model, [(("d", name), name, "") for name in similarity], orders, progress)
 
 
 def _test(
@@ -134,7 +124,7 @@ def _test(
     value, largest = permuted[0], np.sort(permuted.max(axis=(1, 2)))
     reached = (permuted >= value - TIE).sum(axis=0)  # the words as they are among them: the 1 in p
     reached_by_largest = len(largest) - np.searchsorted(largest, value - TIE)
-    columns = {"value": value, "p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
+    columns = {"p": reached / len(permuted), "p_familywise": reached_by_largest / len(permuted)}
     return {key: {name: column[:, i] for name, column in columns.items()} for i, (key, *_) in enumerate(asked)}
 
 

@@ -87,7 +87,7 @@ def check_weights(matrices: Arrays, x: np.ndarray, unbiased: Arrays) -> None:
     for name, captured in unbiased.items():
         # Half precision rounds to three digits.
         if np.linalg.norm(x @ matrices[name] - captured) > 0.05 * np.linalg.norm(captured):
-            raise UserError(messages.OTHER_WEIGHTS.format(name))
+            raise UserError(messages.NOT_A_PRODUCT.format(name))
 
 
 def spectra(matrices: Arrays, pairs: Sequence[str]) -> dict[tuple[str, str], float]:

@@ -13,12 +13,12 @@ from timing import table
 
 from stages.geometry.comparison import COMPARISONS
 from stages.geometry.moments import Moments
-from stages.geometry.names import MATRICES, PAIRS, PLACES
+from stages.geometry.names import MANY_WORDS, MATRICES, PAIRS, PLACES
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar, cosine
 from stages.geometry.transforms import TRANSFORMS
 from stages.statistics.bootstrap import Statistics, against_input, bootstrap, resample_words
-from stages.statistics.draws import MANY, stream
+from stages.statistics.draws import stream
 from stages.statistics.nulls import Choices, draw_rungs
 from stages.statistics.permutation import Orders, draw_orders, permute_labels, permute_words
 from stages.statistics.projections import project_turned, spectra
@@ -41,7 +41,7 @@ def rows(words: int, layers: int, resamples: int, runs: int) -> None:
     counts, _ = resample_words(categories, resamples, stream(0, "bootstrap"))
 
     def orders(name: str) -> Orders:
-        return draw_orders(words, TIMES, stream(0, name), words > MANY)
+        return draw_orders(words, TIMES, stream(0, name), words > MANY_WORDS)
 
     ways = {
         f"{3 * layers} RSA scores x {TIMES} word permutations": lambda: permute_words(matrices, orders("words")),
