@@ -1,5 +1,6 @@
 """The pipeline: one module a stage (`python -m stages.rsa` runs stage rsa), and the rooms that the stages share."""
 
+import gc
 import hashlib
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ def _before_it_began(kind: type[BaseException], error: BaseException, trace: Tra
 
 if sys.argv[:1] == ["-m"]:  # so it is while `python -m stages.X` imports this package
     sys.excepthook = _before_it_began
+    # What is imported stays: looking for garbage among it takes a tenth of the time (`plain_errors` turns it on again).
+    gc.disable()
 
 #: Taken before any other module of this package is imported: what a stage's guard compares with at the end
 #: (stages/pipeline/stage.py). Taken any later, an edit during the imports would go unnoticed.

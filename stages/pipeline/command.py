@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import gc
 import io
 import os
 import re
@@ -38,6 +39,9 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
     that the console lacks are printed as their codes.
     """
+    if not gc.isenabled():  # as `stages/__init__.py` left it: all is imported
+        gc.freeze()
+        gc.enable()
     for which in ("stdout", "stderr"):
         if (stream := getattr(sys, which)) is None:  # a shell has closed it: `>&-`
             setattr(sys, which, io.StringIO())
