@@ -21,7 +21,7 @@ from stages.models.attentions import text_part
 from stages.models.projections import find_projections
 from stages.statistics.draws import amount
 from stages.statistics.nulls import Choices, draw_rungs, familywise_p, ladder, monte_carlo_p, observed, score
-from stages.statistics.projections import factor, haar_frames, project, project_turned, ranges
+from stages.statistics.projections import factor, haar_frames, project, project_turned, ranges, spectra
 
 SIZE = 10 if os.environ.get("RSA_FULL") else 1
 WORDS, UNITS = 12, 40
@@ -293,3 +293,11 @@ def test_turned_inputs_go_through_an_architectures_own_projections(model_type: s
             made = module(torch.from_numpy(turned).flatten(0, 1)) - module(torch.zeros(1, units))
         for part, values in projection.split(name, made).items():
             np.testing.assert_allclose(found[part], values.unflatten(0, turned.shape[:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_spectra_keep_their_digits_in_single_precision() -> None:
+    rng, decay = np.random.default_rng(0), np.exp(-np.arange(600) / 50)
+    double = {name: rng.standard_normal((600, 600)) * decay for name in "qkv"}
+    found = spectra({name: w.astype(np.float32) for name, w in double.items()}, PAIRS)
+    for key, value in spectra(double, PAIRS).items():
+        assert found[key] == pytest.approx(value, rel=1e-6), key

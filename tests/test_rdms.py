@@ -108,18 +108,13 @@ def test_p_are_uniform_where_there_is_nothing_and_those_of_labels_for_categories
     np.testing.assert_array_equal(found["rsa", "q", "categories"]["p"], of_labels["p"])
 
 
-RSATOOLBOX = {
-    "pearson": "corr",
-    "spearman": "rho-a",
-    "whitened_correlation": "corr_cov",
-    "whitened_cosine": "cosine_cov",
-}
+THEIRS = {"pearson": "corr", "spearman": "rho-a", "whitened_correlation": "corr_cov", "whitened_cosine": "cosine_cov"}
 
 
-@pytest.mark.parametrize("name", RSATOOLBOX)
+@pytest.mark.parametrize("name", THEIRS)
 def test_comparisons_are_those_of_rsatoolbox(toolbox: ModuleType, name: str) -> None:
     similarities = np.random.default_rng(3).random((2, 5, 45))
-    expected = toolbox.rdm.compare(*(toolbox.rdm.RDMs(1 - some) for some in similarities), RSATOOLBOX[name])
+    expected = toolbox.rdm.compare(*(toolbox.rdm.RDMs(1 - some) for some in similarities), THEIRS[name])
     assert COMPARISONS[name].score(*similarities) == pytest.approx(np.diag(expected))
 
 

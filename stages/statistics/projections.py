@@ -115,11 +115,16 @@ def spectra(matrices: Arrays, pairs: Sequence[str]) -> dict[tuple[str, str], flo
     (participation ratio).
     """
     units = len(next(iter(matrices.values())))
-    scaled = {name: w / np.linalg.norm(w) for name, w in matrices.items()}
-    norms = {name: float(np.linalg.norm(w.T @ w)) for name, w in scaled.items()}
+    scaled = {name: w / _norm(w) for name, w in matrices.items()}
+    norms = {name: _norm(w.T @ w) for name, w in scaled.items()}
     found = {("participation", name): 1 / norm**2 for name, norm in norms.items()}
     for a, b in pairs:
-        overlap = float(np.linalg.norm(scaled[a].T @ scaled[b])) ** 2
+        overlap = _norm(scaled[a].T @ scaled[b]) ** 2
         found["overlap", a + b] = overlap / (norms[a] * norms[b])
         found["overlap_random", a + b] = 1 / (norms[a] * norms[b] * units)
     return found
+
+
+def _norm(matrix: np.ndarray) -> float:
+    """Return the Frobenius norm, summed in double precision: millions of squares cost single precision its digits."""
+    return float(np.sqrt(np.square(matrix, dtype=np.float64).sum()))
