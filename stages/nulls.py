@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from stages.artefacts.files import Tensors, read_json
+from stages.artefacts.files import Tensors
 from stages.artefacts.layers import biases_of, each_layer, vectors_at_target, weights_of
 from stages.artefacts.schema import NOT_APPLICABLE, OFF
 from stages.artefacts.tables import write_table
@@ -43,7 +43,7 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     similar = {name: Similar(words, record["metric"], name, single) for name in TRANSFORMS}
     others = [name for name in COMPARISONS if name != "pearson" and COMPARISONS[name].nulls and words <= MOST_WORDS]
     choices, rng = Choices(similar, others, within), stream(chosen.seed, "nulls")
-    heads = read_json(stage.input("data/capture.json"))["overview"]["heads"]
+    heads = weights.record["heads"]
     of_heads = partial(head_draws, heads=heads, similar=similar[record["transform"]], within=within)
 
     def of_layer(vectors: Arrays, bias: Arrays, matrices: Arrays) -> tuple:

@@ -19,7 +19,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from types import ModuleType
 
-import hypothesis  # noqa: F401  it looks for what stages.models hides from the search for garbage
+import hypothesis  # noqa: F401  it asks the collector for what `pytest_collection_finish` hides from it
 import pytest
 import vl_convert
 from filelock import FileLock
@@ -267,7 +267,7 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 #: What the tiny run does without: stages in the tests' own process need the files as they are.
 EASED = ("stages/plotting/parallel.py", "stages/pages/report.py")
-#: A sheet in the place of each figure, at once, unless $DRAWN names it or is "all". It tells what would be drawn: it
+#: A sheet instead of each figure, at once, unless $DRAWN names it or is "all". It tells what would be drawn: it
 #: changes when the figure would.
 UNDRAWN = """
 import hashlib
@@ -319,7 +319,7 @@ def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Project:
         project.replace(EASED[1], "vl_convert.javascript_bundle()", bundled)
         project.repro()
         commit(project)
-        project.run("git", "repack", "-adq")  # copied often: three files in the place of hundreds
+        project.run("git", "repack", "-adq")  # copied often: three files instead of hundreds
 
     return once(tmp_path_factory, "tiny", make)
 
@@ -396,7 +396,7 @@ class InProcess:
 
 @pytest.fixture
 def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Have stages of this process draw the named figures, in the run's own theme, and a dot in the place of others."""
+    """Have stages of this process draw the named figures, in the run's own theme, and a dot instead of the others."""
 
     from stages.plotting.style import themed
 

@@ -87,10 +87,11 @@ def test_an_error_of_the_code_keeps_its_traceback(error: Exception) -> None:
         raise error
 
 
-#: A fork ends at once and says nothing.
+#: A fork ends at once and says nothing. As by `python -m`, garbage is left alone until all is imported.
 SIGNALS = """
-import os, signal, sys, time
+import gc, os, signal, sys, time; sys.argv = ["-m"]
 from stages.pipeline.command import plain_errors
+alone = not gc.isenabled()
 os.environ["NO_COLOR"] = "1"
 with plain_errors("rsa"):
     begun = os.pipe()
@@ -101,7 +102,7 @@ with plain_errors("rsa"):
     os.read(begun[0], 1)
     os.kill(child, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
-    print("ready", flush=True)
+    print("ready" if alone and gc.isenabled() else "garbage", flush=True)
     time.sleep(60)
 """
 

@@ -1,7 +1,7 @@
 """Layer by layer: what a stage holds in memory does not grow with the number of layers.
 
 The arrays of every layer, read when asked for: vectors at one token of `data/activations.safetensors`, in one sentence
-or several; similarities of `data/similarity.safetensors`.
+or several; similarities of `data/similarity.safetensors`; weights of `data/projections.safetensors`.
 """
 
 import re

@@ -107,7 +107,7 @@ class Results:
     def aside(self) -> str:
         """What titles say where similarities are not those at the words' own tokens in the prompt's sentence alone."""
         if averaged := self.record.get("sentences"):
-            return f"mean similarities over {len(averaged)} sentences; random maps and heads are of the prompt's own"
+            return f"means over {len(averaged)} sentences; random maps, heads and single units are of the prompt's own"
         target, own = self.record.get("target"), self.record.get("word_position")
         return "" if self.at_word else f"words compared at token {target}, not at their own, {own}"
 

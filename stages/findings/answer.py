@@ -28,8 +28,8 @@ def answer(run: Results) -> list[str]:
     ends = f", from {low} to {high}" if len(rsa) > 1 else ""
     mean = number(rsa.mean())
     said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
-    if averaged := run.record.get("sentences"):
-        said.append(f"These are means over {len(averaged)} sentences, and all else is of the prompt's own.")
+    if averaged := len(run.record.get("sentences", "")):
+        said.append(f"These are means over {averaged} sentences; random maps and single units are of the prompt's own.")
     if run.nulls:
         null = number(spectrum_mean(run.nulls, "rsa"))
         every = beyond(run.null_choices, "rsa", PAIRS, "spectrum", run.alpha)[EVERY, EVERY]

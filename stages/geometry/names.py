@@ -36,7 +36,7 @@ RUNGS = {
 DRAWN = tuple(RUNGS)[:-2]
 OF_PAIRS = ("orientation",)
 
-#: So many words are many: above, `auto` draws less; from there on, maps have no room for all names.
+#: Of more words `auto` draws less; of so many, maps have no room for all names.
 MANY_WORDS = 100
 
 #: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.

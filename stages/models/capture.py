@@ -47,8 +47,8 @@ def biases(projections: Sequence[Projection]) -> dict[str, np.ndarray]:
 def write_weights(path: Path, projections: Sequence[Projection]) -> None:
     """Write the weights of all layers to a safetensors file: ``attn_{layer}_{q,k,v}``, shape (units of x, units).
 
-    In double precision where the model computes in it, otherwise in single; one layer is held at a time. The file is
-    empty unless Q, K and V are linear maps of x.
+    In double precision where the model computes in it, otherwise in single; one layer is held at a time. The record
+    says how many query ``heads`` there are. The file is empty unless Q, K and V are linear maps of x.
     """
     linear = all(projection.linear for projection in projections)
     sizes = {
@@ -57,7 +57,8 @@ def write_weights(path: Path, projections: Sequence[Projection]) -> None:
         for name, units in projection.widths.items()
     }
     double = next(iter(projections[0].modules.values())).weight.dtype == torch.float64
-    with TensorWriter(path, sizes if linear else {}, dtype=np.float64 if double else np.float32) as file:
+    record, dtype = {"heads": projections[0].heads}, np.float64 if double else np.float32
+    with TensorWriter(path, sizes if linear else {}, record, dtype) as file:
         for projection in progress("weights", "layer")(projections if linear else []):
             for name, values in projection.weights().items():
                 file.write(f"attn_{projection.layer}_{name}", 0, values.cpu().numpy())

@@ -45,11 +45,14 @@ class Projection:
 
     @property
     def linear(self) -> bool:
-        """Whether q, k and v are each a linear map of x (plus a bias), which `modules` hold.
+        """Whether q, k and v are each a linear map of x (plus a bias), whose weights `modules` hold.
 
-        Not so where a bottleneck with a normalisation lies between, or where values are made of another input.
+        Not so where a bottleneck with a normalisation lies between, where values are made of another input, or where
+        weights are packed.
         """
-        return not self.layout.source and len({_units(module)[0] for module in self.modules.values()}) == 1
+        modules = self.modules.values()
+        plain = all({*module.weight.shape} == {*_units(module)} for module in modules)
+        return plain and not self.layout.source and len({_units(module)[0] for module in modules}) == 1
 
     @property
     def widths(self) -> dict[str, int]:

@@ -19,7 +19,7 @@ from stages.pipeline.errors import UserError
 #: What ends a command in order; Windows has no SIGHUP.
 ENDS = tuple(dict.fromkeys((signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))))
 #: Errors of the machine, not of the code: a disk that is full, read-only or broken, a file or folder that may not be
-#: written, a file in the place of a folder or the other way round, too long a name.
+#: written, a file instead of a folder or the other way round, too long a name.
 REFUSED = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
     *(errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG),
@@ -37,9 +37,9 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     """End with plain words and exit `code` after what the user can mend, with 130 after Ctrl-C, SIGTERM or SIGHUP.
 
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
-    that the console lacks are printed as their codes.
+    that the console lacks are printed as their codes. Garbage is collected from here on, but for what is imported.
     """
-    if not gc.isenabled():  # as `stages/__init__.py` left it: all is imported
+    if not gc.isenabled():  # since `stages/__init__.py`
         gc.freeze()
         gc.enable()
     for which in ("stdout", "stderr"):

@@ -104,8 +104,8 @@ NOT_CAPTURED = (
     "{}: the {} that the attention receives are not those captured\ncaptured: heads, tokens, units {}; received: {}"
 )
 NOT_A_PRODUCT = (
-    "model.name: {} is not the product of its input and its weights, which random maps replace\n"
-    "set nulls.enabled: false to leave them out"
+    "model.name: {} as captured is not its input times the weights in data/projections.safetensors\n"
+    "run `dvc repro -f capture`; if it stays so, nulls.enabled: false does without them"
 )
 
 # Files between the stages
