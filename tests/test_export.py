@@ -35,8 +35,7 @@ def save(path: Path, metric: str = "cosine", **record: object) -> Path:
 def test_rsatoolbox_reads_what_it_computes_itself(toolbox, metric, suffix, tmp_path, in_process) -> None:
     out = tmp_path / f"rdms{suffix}"
     code, said, _ = in_process(export, out, "--run", save(tmp_path / "run", metric))
-    assert code == 0
-    assert "q, k, v, x of 3 layers, 7 words" in said
+    assert (code, "q, k, v, x of 3 layers, 7 words" in said) == (0, True)
     rdms = toolbox.rdm.load_rdm(str(out))
     assert rdms.pattern_descriptors["word"] == WORDS
     assert rdms.pattern_descriptors["category"] == CATEGORIES
@@ -79,10 +78,11 @@ def read(path: Path) -> pd.DataFrame:
     return eval(line.partition("= ")[2].replace("pairs.csv", str(path)), {"pandas": pd})
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(("suffix", "by"), [(".csv", "csv"), (".parquet", "pyarrow")])
 @pytest.mark.parametrize("metric", METRICS)
-def test_a_table_holds_each_pair_by_name_and_every_digit(metric, suffix, tmp_path, monkeypatch, in_process) -> None:
+def test_a_table_holds_each_pair_by_name_and_every_digit(metric, suffix, by, tmp_path, monkeypatch, in_process) -> None:
     """Of a hybrid, whose layers are not counted from 0."""
+    pytest.importorskip(by, reason="`pip install -r tests/benchmarks/requirements.txt` brings it")
     monkeypatch.setattr(export, "CHUNK", 4)
     out, path = tmp_path / f"pairs{suffix}", save(tmp_path / "run", metric, layers=[3, 7, 11])
     assert in_process(export, out, "--run", path, "--layer", 11, 3, 11, "--matrix", "v", "q")[0] == 0
