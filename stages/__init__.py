@@ -35,7 +35,7 @@ def _before_it_began(kind: type[BaseException], error: BaseException, trace: Tra
 
 if sys.argv[:1] == ["-m"]:  # so it is while `python -m stages.X` imports this package
     sys.excepthook = _before_it_began
-    # What is imported stays: to look for garbage in it takes a tenth of a stage's imports. Until `plain_errors`.
+    # What is imported stays: collecting garbage meanwhile would take a tenth of the time. `plain_errors` ends this.
     gc.disable()
 
 #: Taken before any other module of this package is imported: what a stage's guard compares with at the end

@@ -12,12 +12,14 @@ from stages.geometry.names import INPUT, MATRICES, PAIRS, Arrays
 from stages.geometry.pairs import within_category
 from stages.geometry.similarity import Similar
 from stages.geometry.transforms import TRANSFORMS
+from stages.pipeline import messages
+from stages.pipeline.errors import UserError
 from stages.pipeline.progress import stack
 from stages.pipeline.stage import Stage, run
 from stages.statistics.draws import amount, stream
 from stages.statistics.heads import head_draws, head_ranges
 from stages.statistics.nulls import Choices, draw_rungs, ladder, observed
-from stages.statistics.projections import check_weights, project_turned, spectra
+from stages.statistics.projections import mismatched, project_turned, spectra
 
 #: Words above which RSA of draws is Pearson's alone: ranking their pairs takes too long.
 MOST_WORDS = 500
@@ -49,7 +51,8 @@ def compute(stage: Stage) -> tuple[dict[str, dict | str], Sequence[int]]:
     def of_layer(vectors: Arrays, bias: Arrays, matrices: Arrays) -> tuple:
         """Return the drawn rungs, the scores without bias and as trained, the spectra, and the heads' nulls."""
         x, unbiased = vectors[INPUT], {name: vectors[name] - bias[name] for name in MATRICES}
-        check_weights(matrices, x, unbiased)
+        if wrong := mismatched(matrices, x, unbiased):
+            raise UserError(messages.NOT_A_PRODUCT.format(wrong[0]))
         drawn, blocks = draw_rungs(x, partial(project_turned, matrices), choices, draws, rng, of_heads)
         # As trained in the prompt's own sentence, whose vectors the nulls are made of: `similarity` may hold a mean.
         without, scored = (observed(some, x, choices) for some in (unbiased, vectors))

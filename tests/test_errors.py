@@ -16,8 +16,8 @@ from stages.models import load
 from stages.pipeline.errors import UserError
 
 
-def cut(path: str, keep: int):
-    return lambda project: write(project, path, (project.root / path).read_bytes()[:keep])
+def cut(path: str, keep: int, then: bytes = b""):
+    return lambda project: write(project, path, (project.root / path).read_bytes()[:keep] + then)
 
 
 def replaced(path: str, text: str):
@@ -70,6 +70,7 @@ MISTAKES = [
     ("rsa", cut(SIMILARITY, 0), f"{SIMILARITY} is cut short or not a safetensors"),
     ("rsa", folder(SIMILARITY), f"{SIMILARITY} cannot be read: it is a folder"),
     ("rsa", swapped(SIMILARITY, SENTENCES), "its record lacks categories"),
+    ("nulls", cut("data/projections.safetensors", -99, bytes(99)), "v as captured is not its input times the weights"),
     ("separability", without(SIMILARITY), f"{SIMILARITY} is not there: run `dvc repro`, which makes it or names what"),
     ("figures", cut("metrics/inference.csv", 30), "metrics/inference.csv is cut short or not a table"),
     ("report", cut("plots/figures/fig1_masks.png", 99), "plots/figures/fig1_masks.png is cut short or not a figure"),

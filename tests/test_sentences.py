@@ -217,4 +217,4 @@ def test_the_mean_over_sentences_as_the_input_of_all_else(tiny_stage: InProcess)
     assert (tiny.root / "metrics/nulls.csv").read_bytes() == nulls
     run = Results(focus=1)
     assert run.aside == "means over 9 sentences; random maps, heads and single units are of the prompt's own"
-    assert answer(run)[1].endswith("over 9 sentences; random maps and single units are of the prompt's own.")
+    assert answer(run)[1].endswith("means over 9 sentences, random maps and units the prompt's own.")

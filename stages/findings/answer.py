@@ -29,7 +29,7 @@ def answer(run: Results) -> list[str]:
     mean = number(rsa.mean())
     said = [f"{word}: similarities of words in two of the three correlate at {mean} on average{ends}."]
     if averaged := len(run.record.get("sentences", "")):
-        said.append(f"These are means over {averaged} sentences; random maps and single units are of the prompt's own.")
+        said.append(f"The similarities are means over {averaged} sentences, random maps and units the prompt's own.")
     if run.nulls:
         null = number(spectrum_mean(run.nulls, "rsa"))
         every = beyond(run.null_choices, "rsa", PAIRS, "spectrum", run.alpha)[EVERY, EVERY]
@@ -37,7 +37,7 @@ def answer(run: Results) -> list[str]:
             f"Random maps of the same input, as narrow as the trained ones, agree at {null}. Under every transform and "
             f"comparison, {every.above or 'none'} of {run.layers * len(PAIRS)} scores lie above them, "
             f"{every.below or 'none'} below"
-            f"{', under single ones more' if every.verdict.startswith('only') else ''}."
+            f"{'; under single choices some do' if every.verdict.startswith('only') else ''}."
         )
     if run.sentences:
         others = dict.fromkeys(name for *_, name in run.sentences if name not in (ALL_SENTENCES, OWN_SENTENCE))

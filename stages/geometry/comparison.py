@@ -93,7 +93,7 @@ def u_centred(condensed: np.ndarray, own: float = 1.0) -> np.ndarray:
     shares = (sums - sums.sum(axis=-1, keepdims=True) / max(2 * (words - 1), 1)) / max(words - 2, 1)
     for row, place in rows_of(words):
         centred[..., place] = condensed[..., place] - shares[..., row, None] - shares[..., row + 1 :]
-    # Of three words, or of rows that are all alike, rounding alone is left; data leave a million times as much.
+    # Three words, or rows that are all alike, leave rounding alone: some 1e-16 of the largest.
     if (np.abs(centred).max(axis=-1) <= 1e-9 * np.abs(condensed).max(axis=-1)).any():
         raise FloatingPointError("debiased CKA is undefined: a U-centred similarity matrix is 0")
     return centred

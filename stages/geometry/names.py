@@ -36,7 +36,7 @@ RUNGS = {
 DRAWN = tuple(RUNGS)[:-2]
 OF_PAIRS = ("orientation",)
 
-#: Of more words `auto` draws less; of so many, maps have no room for all names.
+#: With more words `auto` draws less; with so many, maps have no room for every name.
 MANY_WORDS = 100
 
 #: The choices of params.yaml. What each is, its registry says: `METRICS`, `TRANSFORMS` and `COMPARISONS`.

@@ -45,7 +45,7 @@ def rows_of(words: int) -> Iterator[tuple[int, slice]]:
 
 
 def row_blocks(words: int, pairs: int) -> Iterator[slice]:
-    """Cut the words into slices that have about so many `pairs` with later words, or one word."""
+    """Cut the words into slices, each with about `pairs` pairs with later words and at least one word."""
     start = 0
     while start < words - 1:
         stop = min(words - 1, start + max(1, pairs // (words - 1 - start)))

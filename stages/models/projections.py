@@ -155,7 +155,7 @@ def describe(model: nn.Module, projections: Sequence[Projection]) -> dict[str, A
         "modules": {part: f"{first.path}.{name}" for part, name in first.layout.modules.items()},
         "layout": first.layout.order,
         "layers": [projection.layer for projection in projections],
-        "linear": first.linear,
+        "linear": all(projection.linear for projection in projections),
     }
 
 

@@ -37,7 +37,7 @@ def plain_errors(name: str, code: int = 1, interrupted: str = "interrupted", bef
     """End with plain words and exit `code` after what the user can mend, with 130 after Ctrl-C, SIGTERM or SIGHUP.
 
     The words begin with the `name` of the command or stage; an empty line `before` sets them off from a log. Characters
-    that the console lacks are printed as their codes. Garbage is collected from here on, but for what is imported.
+    that the console lacks are printed as their codes. Turns garbage collection on again, and exempts what was imported.
     """
     if not gc.isenabled():  # since `stages/__init__.py`
         gc.freeze()

@@ -105,7 +105,7 @@ NOT_CAPTURED = (
 )
 NOT_A_PRODUCT = (
     "model.name: {} as captured is not its input times the weights in data/projections.safetensors\n"
-    "run `dvc repro -f capture`; if it stays so, nulls.enabled: false does without them"
+    "run `dvc repro -f capture`; if that does not help, set nulls.enabled: false"
 )
 
 # Files between the stages

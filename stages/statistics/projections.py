@@ -5,8 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from stages.geometry.names import Arrays
-from stages.pipeline import messages
-from stages.pipeline.errors import UserError
 
 
 def factor(x: np.ndarray) -> np.ndarray:
@@ -79,15 +77,14 @@ def project_turned(matrices: Arrays, turned: np.ndarray) -> dict[str, np.ndarray
     return {name: found.reshape(*turned.shape[:-1], -1) for name, found in products.items()}
 
 
-def check_weights(matrices: Arrays, x: np.ndarray, unbiased: Arrays) -> None:
-    """Raise a `UserError` if x W is not what was captured, the bias taken off: the model does more than multiply.
+def mismatched(matrices: Arrays, x: np.ndarray, unbiased: Arrays) -> list[str]:
+    """List the matrices whose captured vectors, less their bias, are not x W.
 
-    Of shapes (words, units of x), (units of x, units) and (words, units).
+    `matrices` are of shape (units of x, units), `x` is of shape (words, units of x), `unbiased` are of shape (words,
+    units). Half precision rounds to three digits, so that a difference counts from 5 % of the vectors' norm on.
     """
-    for name, captured in unbiased.items():
-        # Half precision rounds to three digits.
-        if np.linalg.norm(x @ matrices[name] - captured) > 0.05 * np.linalg.norm(captured):
-            raise UserError(messages.NOT_A_PRODUCT.format(name))
+    apart = {name: np.linalg.norm(x @ matrices[name] - vectors) for name, vectors in unbiased.items()}
+    return [name for name, vectors in unbiased.items() if not apart[name] <= 0.05 * np.linalg.norm(vectors)]  # or NaN
 
 
 def spectra(matrices: Arrays, pairs: Sequence[str]) -> dict[tuple[str, str], float]:
